@@ -1,0 +1,196 @@
+"""Functions as the TypeScript-style declarations that the models were trained to read.
+
+The text is that of the training renderer, byte for byte, with one addition: a caller's text never leaves its comment
+or string, so it can neither add a declaration nor hide one. Equal input gives equal text in every process, since
+prompts are cached by prefix.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import assert_never
+
+from conversation import Function, JsonSchema
+from schema_types import ROOT, Array, Budget, Enum, Property, Reader, Record, Word, known_word, refusal, required_names
+
+MAX_TEXT = 500_000  # characters, beyond what a context of 128k tokens holds; many `$ref`s can lead to one long text
+
+_LIMITS = {"maximum": "Maximum", "minimum": "Minimum", "maxLength": "Maximum length", "minLength": "Minimum length"}
+_IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)[\w$-]*")
+_LINE_BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all that any reader takes for one
+_ENDS_STRING = re.compile(r'"(?!\w)|\\\Z|' + _LINE_BREAK.pattern)
+_FRAME_WORD = re.compile(r"(?:type|namespace)\b")
+
+
+def typescript(functions: Sequence[Function]) -> str:
+    """Declare `functions` as all models from v1 on were trained to read them, nested types and comments included.
+
+    A type inside itself is printed by name where it recurs. Never fails on odd schemas; raises RequestError for those
+    whose `$ref`s expand beyond the limits above.
+    """
+    return _namespace(functions, partial(_declaration, budget=Budget()))
+
+
+def flat_typescript(functions: Sequence[Function]) -> str:
+    """Declare `functions` as functionary-7b-v1 and before read them: top level only, no `$ref`s."""
+    return _namespace(functions, _flat_declaration)
+
+
+def _namespace(functions: Sequence[Function], declaration: Callable[[Function], Iterator[str]]) -> str:
+    lines = ["// Supported function definitions that should be called when necessary.", "namespace functions {", ""]
+    room = MAX_TEXT
+    for function in functions:
+        if not function.name:
+            continue
+        for line in declaration(function):
+            room -= len(line)
+            if room < 0:
+                raise refusal(function, f"the functions are longer than {MAX_TEXT} characters once printed.")
+            lines.append(line)
+        lines.append("")
+    return "\n".join([*lines, "} // namespace functions"])
+
+
+def _declaration(function: Function, budget: Budget) -> Iterator[str]:
+    yield _described(function.description)
+    name, parameters = _function_name(function), function.parameters
+    # Looked up before `$ref`s are followed, as in training: parameters that are one `$ref` are shown as none.
+    if not isinstance(parameters, dict) or not isinstance(parameters.get("properties"), dict):
+        yield f"type {name} = () => any;"
+        return
+    record = Reader(function, budget).record(parameters, ROOT, 0)
+    yield f"type {name} = (_: {{"
+    for prop in record.properties:
+        yield from _property_lines(prop, 0)
+    if not record.properties:
+        yield ""  # the parameter lines are joined by newlines, and there are none
+    yield "}) => any;"
+
+
+def _flat_declaration(function: Function) -> Iterator[str]:
+    yield _described(function.description)
+    name, parameters = _function_name(function), function.parameters
+    if not isinstance(parameters, dict):
+        yield f"type {name} = () => any;"
+        return
+    properties, required = parameters.get("properties"), required_names(parameters)
+    yield f"type {name} = (_: {{"
+    schemas = properties.items() if isinstance(properties, dict) else ()
+    for key, schema in [(key, schema) for key, schema in schemas if isinstance(schema, dict)]:
+        if isinstance(schema.get("description"), str):
+            yield _described(schema["description"])
+        yield f"{_property_name(key)}{'' if key in required else '?'}: {_flat_type(schema)},"
+    yield "}) => any;"
+
+
+def _flat_type(schema: JsonSchema) -> str:
+    if isinstance(schema.get("enum"), list):
+        return " | ".join(_literal(str(value)) for value in schema["enum"])
+    if isinstance(words := schema.get("type"), list):
+        return str([known_word(word) for word in words])
+    return "number" if words == "integer" else known_word(words)
+
+
+def _property_lines(prop: Property, depth: int) -> Iterator[str]:
+    """Comment and declaration of `prop`, 4 spaces deeper a level."""
+    pad = "    " * depth
+    for comment in _comment_lines(prop):
+        yield pad + comment
+    head = f"{pad}{_property_name(prop.name)}{'' if prop.is_required else '?'}: "
+    null = " | null" if prop.source.get("nullable") is True else ""
+    match prop.type:
+        case Word(text):
+            yield f"{head}{text}{null},"
+        case Enum(values):
+            yield f"{head}{_union(values)}{null},"
+        case Record(properties):
+            yield from _record_lines(head, properties, depth + 1, f"{pad}}},")
+        case Array(items, levels):
+            yield from _array_lines(head, items, levels, depth)
+        case _:
+            assert_never(prop.type)
+
+
+def _array_lines(head: str, items: Word | Enum | Record | None, levels: int, depth: int) -> Iterator[str]:
+    brackets = "[]" * levels
+    match items:
+        case None:
+            yield f"{head}{brackets},"
+        case Word(text):
+            yield f"{head}{text}{brackets},"
+        case Enum(values):
+            yield f"{head}({_union(values)}){brackets},"
+        case Record(properties):
+            close = "    " * (depth + levels - 1) + f"}}{brackets},"
+            yield from _record_lines(head, properties, depth + levels, close)
+        case _:
+            assert_never(items)
+
+
+def _record_lines(head: str, properties: tuple[Property, ...], depth: int, close: str) -> Iterator[str]:
+    yield head + "{"
+    for prop in properties:
+        yield from _property_lines(prop, depth)
+    yield close
+
+
+def _comment_lines(prop: Property) -> Iterator[str]:
+    source, parts = prop.source, []
+    if isinstance(text := source.get("description"), str):
+        parts.append(text if text.endswith(".") else f"{text}.")
+    if "default" in source:
+        parts.append(
+            f'Default="{source["default"]}".' if source.get("type") == "string" else f"Default={source['default']}."
+        )
+    if prop.formats:
+        parts.append("Format=" + " or ".join(prop.formats))
+    parts += [f"{label}={source[key]}" for key, label in _LIMITS.items() if source.get(key) is not None]
+    if parts:
+        yield "// " + _LINE_BREAK.sub(" ", " ".join(parts))
+    shows_always = isinstance(prop.type, Record) or (isinstance(prop.type, Array) and prop.type != Array(None, 1))
+    if isinstance(source.get("examples"), list) and (parts or shows_always):
+        yield f"// Example {_property_name(prop.name)}:"
+        for value in source["examples"]:
+            shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+            yield "// " + _LINE_BREAK.sub(r"\\n", shown)
+
+
+# A caller's text, kept in its place
+
+
+def _described(text: str) -> str:
+    """`text` as comment; its further lines stay bare, as in training, unless they could be taken for a declaration."""
+    first, *further = _LINE_BREAK.sub("\n", text).split("\n")
+    return "\n".join(["// " + first, *(f"// {line}" if _is_code(line) else line for line in further)])
+
+
+def _is_code(line: str) -> bool:
+    """Whether a line starts like the frame or ends like a declaration, invisible characters apart."""
+    seen = "".join(filter(str.isprintable, line)).strip()
+    starts = seen.startswith(("//", "/*", "{", "}")) or _FRAME_WORD.match(seen) is not None
+    return starts or (":" in seen and seen.endswith((",", ";", "{")))
+
+
+def _function_name(function: Function) -> str:
+    return re.sub(r"[^\w.-]", "_", function.name)
+
+
+def _property_name(name: str) -> str:
+    return name if _IDENTIFIER.fullmatch(name) else _quoted(name)
+
+
+def _union(values: Sequence[object]) -> str:
+    return " | ".join(_literal(v) if isinstance(v, str) else _LINE_BREAK.sub(" ", str(v)) for v in values)
+
+
+def _literal(text: str) -> str:
+    """`text` in double quotes, not escaped, as in training, unless it would end its string or its line."""
+    return _quoted(text) if _ENDS_STRING.search(text) else f'"{text}"'
+
+
+def _quoted(text: str) -> str:
+    shown = json.dumps(text, ensure_ascii=False)
+    return _LINE_BREAK.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)

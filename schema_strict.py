@@ -1,0 +1,76 @@
+"""What OpenAI's `strict: true` asks of a schema beyond being one; the texts are OpenAI's, which clients match on."""
+
+from __future__ import annotations
+
+import re
+
+from conversation import JsonSchema
+from schema_rules import Subject, check_parameters, not_an_object, shortened, target_of, walk
+
+_NOT_STRICT = ("oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties")
+
+
+def check_strict(schema: object, *, owner: str, param: str, code: str | None = "invalid_function_parameters") -> None:
+    """Raise RequestError unless `schema` is legal with `strict: true`: check_parameters and OpenAI's further rules."""
+    check_parameters(schema, owner=owner, param=param, code=code)
+    subject = Subject(owner, param, code)
+    root = target_of(schema, schema)
+    if root.get("type") != "object":
+        raise not_an_object(root, subject)
+    if "anyOf" in root:
+        raise subject.refusal("'anyOf' is not permitted.", ())
+    for node, context in walk(schema, subject):
+        fault = _unpermitted(node) or _open_object(node) or _bad_pattern(node.get("pattern", ""))
+        if fault:
+            raise subject.refusal(fault, context)
+
+
+def _unpermitted(node: JsonSchema) -> str | None:
+    for key in _NOT_STRICT:
+        if key in node:
+            return f"'{key}' is not permitted."
+    if len(node.get("allOf", ())) > 1:
+        return "'allOf' is not permitted."
+    return "'default' is not permitted." if node.get("default") is not None else None
+
+
+def _open_object(node: JsonSchema) -> str | None:
+    """What leaves open which keys an object has; the two texts are OpenAI's."""
+    kinds = node.get("type", "object" if "properties" in node else "any")
+    if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
+        return None
+    if node.get("additionalProperties") is not False:
+        return "'additionalProperties' is required to be supplied and to be false."
+    properties, required = node.get("properties", {}), set(node.get("required", ()))
+    every = "'required' is required to be supplied and to be an array including every key in properties."
+    for name in properties:
+        if name not in required:
+            return f"{every} Missing '{shortened(name)}'."
+    for name in node.get("required", ()):
+        if name not in properties:
+            return f"{every} Extra required key '{shortened(name)}' supplied."
+    return None
+
+
+# A regular expression in pieces. `re.compile` knows another dialect and takes seconds for "(?i)[\0-\U0010ffff]".
+_PIECE = re.compile(
+    r"(?P<look>\(\?<?[=!])|(?P<back>\\[1-9k]|\(\?P=|\(\?\()|(?P<open>\((?:\?(?:P?<[^>]*>|[a-zA-Z-]*:?))?)"
+    r"|(?P<close>\))|(?P<repeat>[*+?])|(?P<either>\|)|(?P<broken>\\\Z)"
+    r"|(?P<one>\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\[])|(?P<unclosed>\[)",
+    re.DOTALL,
+)
+
+
+def _bad_pattern(pattern: str) -> str | None:
+    """Why no automaton can follow `pattern`. What passes here is still up to the grammar compiler."""
+    num_open, previous = 0, "open"
+    for piece in _PIECE.finditer(pattern):
+        kind = piece.lastgroup or ""
+        num_open += {"open": 1, "close": -1}.get(kind, 0)
+        if kind in ("look", "back"):
+            return f"'pattern' has '{piece[0]}': lookaround and backreferences are not permitted."
+        is_dangling = kind == "repeat" and previous in ("open", "either")
+        if num_open < 0 or is_dangling or kind in ("broken", "unclosed"):
+            return f"'pattern' is not a regular expression: unexpected '{piece[0]}' at position {piece.start()}."
+        previous = kind
+    return "'pattern' is not a regular expression: a ')' is missing." if num_open else None

@@ -1,0 +1,223 @@
+"""JSON Schema as the few types that a prompt can show.
+
+`$ref`s are followed here, lazily and only within the parameters: nothing is ever fetched, a type inside itself becomes
+its name, and what the others expand to is bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from conversation import Function, JsonSchema
+from errors import RequestError
+
+MAX_EXPANDED = 20_000  # schemas reached through `$ref`s: forty definitions that double each other would be 2**40
+MAX_DEPTH = 64  # `$ref`s or objects inside each other
+
+_WORDS = frozenset({"string", "number", "integer", "float", "boolean", "null", "object", "array", "any"})
+_IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)[\w$-]*")
+
+Seen = frozenset[str]  # the `$ref`s that are being expanded
+ROOT: Seen = frozenset({"#"})
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A type that is only named: `string`, `string | null`, or the name of a type inside itself."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enum:
+    """One of these values. Keeps the schema's own list, which many `$ref`s may share."""
+
+    values: Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An object with these properties, in their order."""
+
+    properties: tuple[Property, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array, `levels` deep, of `items`; None when nothing is said about them."""
+
+    items: Word | Enum | Record | None
+    levels: int
+
+
+Type = Word | Enum | Record | Array
+
+
+class Property(NamedTuple):
+    """One property. `source` is its schema after `$ref`s, from which its comment is written."""
+
+    name: str
+    is_required: bool
+    type: Type
+    source: JsonSchema
+    formats: tuple[str, ...]
+
+
+@dataclass
+class Budget:
+    """What the `$ref`s of one request may still expand to."""
+
+    left: int = MAX_EXPANDED
+
+
+def lookup(root: object, ref: str) -> object | None:
+    """Find what the JSON pointer `ref` (`#`, `#/$defs/X`) points to within `root`; None if nothing is there."""
+    pointer = unquote(ref[1:])
+    if not ref.startswith("#") or (pointer and not pointer.startswith("/")):
+        return None
+    target = root
+    for token in pointer.split("/")[1:]:
+        token = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, dict):
+            target = target.get(token)
+        elif isinstance(target, list) and re.fullmatch(r"[0-9]{1,6}", token) and int(token) < len(target):
+            target = target[int(token)]
+        else:
+            return None
+    return target
+
+
+def refusal(function: Function, sentence: str) -> RequestError:
+    message = f"Invalid schema for function '{function.name[:64]}': {sentence}"
+    return RequestError(message, None, "invalid_function_parameters")
+
+
+# From JSON Schema to types
+
+
+@dataclass
+class Reader:
+    """Reads the parameters of one function."""
+
+    function: Function
+    budget: Budget
+    targets: dict[str, object] = field(default_factory=dict)
+
+    def record(self, schema: JsonSchema, seen: Seen, depth: int) -> Record:
+        if depth > MAX_DEPTH:
+            raise refusal(self.function, f"with its $refs expanded it nests deeper than {MAX_DEPTH} levels.")
+        properties = schema.get("properties")
+        if not isinstance(properties, dict):
+            return Record(())
+        required = required_names(schema)
+        self.spend(len(properties) + len(required), seen)
+        schemas = [(name, value) for name, value in properties.items() if isinstance(value, dict)]
+        return Record(tuple(self.property(name, name in required, value, seen, depth) for name, value in schemas))
+
+    def property(self, name: str, is_required: bool, schema: JsonSchema, seen: Seen, depth: int) -> Property:
+        source, seen = self.follow(schema, seen)
+        if isinstance(source, Word):
+            return Property(name, is_required, source, {}, ())
+        type_ = self.type_of(source, seen, depth)
+        return Property(name, is_required, type_, source, self.formats(source, seen))
+
+    def formats(self, schema: JsonSchema, seen: Seen) -> tuple[str, ...]:
+        if "format" in schema:
+            return (schema["format"],) if isinstance(schema["format"], str) else ()
+        if "oneOf" not in schema:
+            return ()
+        found = [member.get("format") for member in self.members(schema, seen) if not isinstance(member, Word)]
+        return tuple(text for text in found if isinstance(text, str))
+
+    def type_of(self, schema: JsonSchema, seen: Seen, depth: int) -> Type:
+        kind = self.kind(schema, seen)
+        return self.array(schema, seen, depth) if kind == "array" else self.innermost(schema, kind, seen, depth)
+
+    def innermost(self, schema: JsonSchema, kind: str, seen: Seen, depth: int) -> Word | Enum | Record:
+        if kind == "object":
+            return self.record(schema, seen, depth + 1)
+        return Enum(schema["enum"]) if isinstance(schema.get("enum"), list) else Word(kind)
+
+    def array(self, schema: JsonSchema, seen: Seen, depth: int) -> Array:
+        items, seen = self.follow(schema.get("items"), seen)
+        if not isinstance(items, Word) and "type" not in items:
+            return Array(None, 1)
+        levels = 1
+        while not isinstance(items, Word) and self.kind(items, seen) == "array":
+            levels += 1
+            items, seen = self.follow(items.get("items"), seen)
+        if isinstance(items, Word):
+            return Array(items, levels)
+        if not items:
+            return Array(None, levels)
+        return Array(self.innermost(items, self.kind(items, seen), seen, depth), levels)
+
+    def kind(self, schema: JsonSchema, seen: Seen) -> str:
+        if "type" in schema:
+            return _words(schema["type"])
+        if "oneOf" not in schema:
+            return "any"
+        members = self.members(schema, seen)
+        # In order of first appearance: the training renderer's unordered set differed from process to process.
+        named = [
+            m if isinstance(m, Word) else Word(_words(m["type"])) for m in members if isinstance(m, Word) or "type" in m
+        ]
+        return " | ".join(dict.fromkeys(word.text for word in named))
+
+    def members(self, schema: JsonSchema, seen: Seen) -> list[JsonSchema | Word]:
+        one_of = schema.get("oneOf")
+        if not isinstance(one_of, list):
+            return []
+        self.spend(len(one_of), seen)
+        return [self.follow(member, seen)[0] for member in one_of]
+
+    def follow(self, schema: object, seen: Seen) -> tuple[JsonSchema | Word, Seen]:
+        """Replace a `$ref` by what it points to: nothing if that is no schema, a name where it is inside itself."""
+        while isinstance(schema, dict) and isinstance(ref := schema.get("$ref"), str):
+            if ref in seen:
+                return Word(_type_name(ref)), seen
+            if len(seen) > MAX_DEPTH:
+                raise refusal(self.function, f"it has more than {MAX_DEPTH} $refs inside each other.")
+            if ref not in self.targets:
+                self.targets[ref] = lookup(self.function.parameters, ref)
+            schema, seen = self.targets[ref], seen | {ref}
+            self.spend(1, seen)
+        return schema if isinstance(schema, dict) else {}, seen
+
+    def spend(self, count: int, seen: Seen) -> None:
+        if seen == ROOT:  # written out by the caller, who is bounded by the size of the request
+            return
+        self.budget.left -= count
+        if self.budget.left < 0:
+            raise refusal(self.function, f"its $refs expand to more than {MAX_EXPANDED} schemas.")
+
+
+def required_names(schema: JsonSchema) -> frozenset[str]:
+    """The properties that are not optional; all of them where `required` is no list, as in training."""
+    if "required" not in schema:
+        return frozenset()
+    names, properties = schema["required"], schema.get("properties")
+    if not isinstance(names, list):
+        names = properties if isinstance(properties, dict) else ()
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def known_word(value: object) -> str:
+    """A type's name as JSON Schema and the training texts use it; all others are `any`, whatever a caller wrote."""
+    return value if isinstance(value, str) and value in _WORDS else "any"
+
+
+def _words(value: object) -> str:
+    joined = " | ".join(dict.fromkeys(map(known_word, value))) if isinstance(value, list) else known_word(value)
+    return "number" if joined in ("integer", "float") else joined
+
+
+def _type_name(ref: str) -> str:
+    name = re.sub(r"\W", "_", unquote(ref[-200:]).rpartition("/")[2])[:64]
+    if not name.strip("_"):
+        return "object"  # `#`: the parameters as a whole have no name
+    return name if _IDENTIFIER.fullmatch(name) else f"_{name}"

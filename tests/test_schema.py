@@ -1,0 +1,150 @@
+"""Functions as TypeScript text: golden files, and `$ref`s without end.
+
+tests/golden/schema/functions/CASE.json declares the functions, typescript/CASE.txt and flat/CASE.txt are their texts.
+`python -m tests.test_schema` writes the texts anew; review the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conversation import Function, JsonSchema
+from errors import RequestError
+from schema import flat_typescript, typescript
+
+GOLDEN = Path(__file__).parent / "golden" / "schema"
+CASES = sorted(path.stem for path in GOLDEN.glob("functions/*.json"))
+PRINTERS = {"typescript": typescript, "flat": flat_typescript}
+
+
+def functions_of(case: str) -> list[Function]:
+    declared = json.loads((GOLDEN / "functions" / f"{case}.json").read_text(encoding="utf-8"))
+    return [Function(f.get("name", ""), f.get("description", ""), f.get("parameters")) for f in declared]
+
+
+def printed(parameters: JsonSchema | None, description: str = "Does it") -> list[str]:
+    """The lines of one function `f`, without the namespace around it."""
+    return typescript([Function("f", description, parameters)]).split("\n")[3:-2]
+
+
+def property_lines(schema: JsonSchema, **around: Any) -> list[str]:
+    return printed({"type": "object", "properties": {"a": schema}, "required": ["a"], **around})[2:-1]
+
+
+@pytest.mark.parametrize("printer", PRINTERS)
+@pytest.mark.parametrize("case", CASES)
+def test_golden(case: str, printer: str) -> None:
+    text = (GOLDEN / printer / f"{case}.txt").read_text(encoding="utf-8")
+    assert PRINTERS[printer](functions_of(case)) == text
+
+
+def test_no_functions_is_an_empty_namespace() -> None:
+    expected = (
+        "// Supported function definitions that should be called when necessary.\n"
+        "namespace functions {\n\n} // namespace functions"
+    )
+    assert typescript([]) == flat_typescript([]) == expected
+
+
+def test_equal_in_every_process() -> None:
+    """The training renderer kept the types of a oneOf in a set, so a prompt changed with the hash seed and the
+    prefix cache missed it."""
+    schema = {"properties": {"a": {"oneOf": [{"type": word} for word in ("string", "null", "integer", "boolean")]}}}
+    program = f"from schema import *; print(typescript([Function('f', '', {schema!r})]))"
+    texts = set()
+    for seed in "0123":
+        run = [sys.executable, "-c", program]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        texts.add(subprocess.run(run, env=environment, cwd=GOLDEN.parents[2], capture_output=True, check=True).stdout)
+    assert len(texts) == 1
+    assert b"a?: string | null | number | boolean," in texts.pop()
+
+
+# `$ref`s
+
+
+def test_a_type_inside_itself_is_printed_by_name() -> None:
+    """A tree is a common pydantic model; the older server recursed until Python gave up."""
+    tree = {
+        "type": "object",
+        "properties": {
+            "children": {"type": "array", "items": {"$ref": "#/$defs/Tree"}},
+            "up": {"$ref": "#/$defs/Tree"},
+        },
+    }
+    lines = property_lines({"$ref": "#/$defs/Tree"}, **{"$defs": {"Tree": tree}})
+    assert lines == ["a: {", "    children?: Tree[],", "    up?: Tree,", "},"]
+
+
+@pytest.mark.parametrize(
+    ("ref", "name"),
+    [("#/$defs/List%3CT%3E", "List_T_"), ("#/$defs/1~1x", "_1_1x"), ("#/$defs/%0A%7D", "object"), ("#/$defs/nü", "nü")],
+)
+def test_the_name_of_a_recursion_is_an_identifier(ref: str, name: str) -> None:
+    inside: JsonSchema = {"type": "object", "properties": {"again": {"$ref": ref}}}
+    definitions = {"List<T>": inside, "1/x": inside, "\n}": inside, "nü": inside}
+    assert property_lines({"$ref": ref}, **{"$defs": definitions}) == ["a: {", f"    again?: {name},", "},"]
+
+
+def test_the_parameters_as_a_whole_have_no_name() -> None:
+    assert property_lines({"type": "array", "items": {"$ref": "#"}}) == ["a: object[],"]
+
+
+def test_refs_that_double_each_other_are_refused_at_once() -> None:
+    """A "billion laughs": 2**40 properties written in 2 kB."""
+    definitions: JsonSchema = {"d40": {"type": "string"}}
+    for level in range(40):
+        twice = {"$ref": f"#/$defs/d{level + 1}"}
+        definitions[f"d{level}"] = {"type": "object", "properties": {"a": twice, "b": twice}}
+    laughs = Function("f", "", {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": definitions})
+    seconds = []
+    for _ in range(5):
+        start = time.process_time()
+        with pytest.raises(RequestError, match=r"function 'f': its \$refs expand to more than 20000 schemas") as caught:
+            typescript([laughs])
+        seconds.append(time.process_time() - start)
+    assert caught.value.code == "invalid_function_parameters"
+    assert min(seconds) < 0.1  # 0.04 on an idle core
+
+
+def test_the_refs_of_all_functions_of_a_request_share_one_budget() -> None:
+    wide = {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(900)}}
+    function = Function("f", "", {"properties": {"a": {"$ref": "#/$defs/W"}}, "$defs": {"W": wide}})
+    assert typescript([function] * 20).count("p899?: string,") == 20
+    with pytest.raises(RequestError, match="more than 20000 schemas"):
+        typescript([function] * 23)
+
+
+def test_one_long_text_behind_many_refs_is_refused() -> None:
+    definitions = {"Long": {"type": "string", "description": "x" * 20_000}}
+    properties = {f"p{i}": {"$ref": "#/$defs/Long"} for i in range(100)}
+    with pytest.raises(RequestError, match="longer than 500000 characters"):
+        printed({"properties": properties, "$defs": definitions})
+
+
+def test_a_chain_of_refs_is_followed_64_deep() -> None:
+    chain: JsonSchema = {f"c{i}": {"$ref": f"#/$defs/c{i + 1}"} for i in range(200)}
+    chain["c200"] = {"type": "integer"}
+    assert property_lines({"$ref": "#/$defs/c150"}, **{"$defs": chain}) == ["a: number,"]
+    with pytest.raises(RequestError, match=r"more than 64 \$refs inside each other"):
+        property_lines({"$ref": "#/$defs/c0"}, **{"$defs": chain})
+
+
+@pytest.mark.parametrize("ref", ["#/$defs/None", "#anchor", "http://localhost/x", "file:///x", "#/required/9", "#/a~1"])
+def test_a_ref_to_nowhere_is_any_type(ref: str) -> None:
+    """schema_rules refuses it; the printer neither fails nor fetches it."""
+    assert property_lines({"$ref": ref}) == ["a: any,"]
+
+
+if __name__ == "__main__":
+    for case in CASES:
+        for printer, print_functions in PRINTERS.items():
+            (GOLDEN / printer / f"{case}.txt").write_text(print_functions(functions_of(case)), encoding="utf-8")

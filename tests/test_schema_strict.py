@@ -1,0 +1,166 @@
+"""`strict: true`: OpenAI's rules in OpenAI's words, and whatever openai-python makes of pydantic models passes."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Literal
+
+import pytest
+from openai import pydantic_function_tool
+from openai.lib._pydantic import to_strict_json_schema
+from pydantic import BaseModel, Field
+
+from conversation import JsonSchema
+from errors import RequestError
+from schema_strict import check_strict
+
+
+def refusal(schema: object) -> str:
+    """What is wrong with `schema`; "" for a legal one."""
+    try:
+        check_strict(schema, owner="function 'f'", param="tools[0].function.parameters")
+    except RequestError as error:
+        assert error.code == "invalid_function_parameters"
+        assert len(error.message) <= 500
+        return error.message.removeprefix("Invalid schema for function 'f': ")
+    return ""
+
+
+def closed(properties: JsonSchema, **around: Any) -> JsonSchema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+        **around,
+    }
+
+
+class Color(Enum):
+    red = "red"
+    green = "green"
+
+
+class Address(BaseModel):
+    """Where someone lives."""
+
+    street: str
+    number: int | None = None
+
+
+class Person(BaseModel):
+    name: str = Field(description="First and last", pattern="^[A-Z][a-z]+$")
+    age: int = Field(ge=0, le=150)
+    color: Color
+    mood: Literal["good", "bad"]
+    home: Address = Field(description="A $ref with a description, which openai-python writes out")
+    others: list[Address] | None
+    friends: list[Person]
+    best: Person | None
+    anything: Any
+    either: Address | Color
+
+
+class Nothing(BaseModel):
+    pass
+
+
+@pytest.mark.parametrize("model", [Person, Address, Nothing])
+def test_pydantic_models_of_openai_python(model: type[BaseModel]) -> None:
+    function: Any = pydantic_function_tool(model)["function"]
+    assert refusal(function["parameters"]) == ""
+    assert refusal(to_strict_json_schema(model)) == ""
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        closed({}),
+        {"type": "object", "additionalProperties": False},
+        closed({"a": {"type": ["string", "null"], "default": None}}),
+        closed({"a": {"allOf": [{"type": "string", "format": "date"}]}}),
+        closed({"a": {"anyOf": [{"type": "null"}, {"const": 1}]}, "b": {"enum": [1, "x"], "title": "B"}}),
+        closed({"a": {"type": "array", "items": {"$ref": "#"}, "minItems": 1, "maxItems": 3}}),
+        closed({"a": {"$ref": "#/$defs/A"}}, **{"$defs": {"A": closed({"b": {"$ref": "#/$defs/A"}})}}),
+        {"$ref": "#/$defs/A", "$defs": {"A": closed({"b": {"type": "number", "multipleOf": 0.5}})}},
+    ],
+)
+def test_legal_schemas(schema: JsonSchema) -> None:
+    assert refusal(schema) == ""
+
+
+NO_EXTRA = "'additionalProperties' is required to be supplied and to be false."
+EVERY = "'required' is required to be supplied and to be an array including every key in properties."
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"type": "object", "properties": {}}, f"In context=(), {NO_EXTRA}"),
+        (closed({}, additionalProperties={"type": "string"}), f"In context=(), {NO_EXTRA}"),
+        (closed({"a": {"type": "object"}}), f"In context=('properties', 'a'), {NO_EXTRA}"),
+        (closed({"a": {"type": ["object", "null"]}}), f"In context=('properties', 'a'), {NO_EXTRA}"),
+        (closed({"a": {"items": {"properties": {}}}}), f"In context=('properties', 'a', 'items'), {NO_EXTRA}"),
+        (
+            closed({"a": {"anyOf": [{}, {"type": "object"}]}}),
+            f"In context=('properties', 'a', 'anyOf', '1'), {NO_EXTRA}",
+        ),
+        (closed({}, **{"$defs": {"A": {"type": "object"}}}), f"In context=('$defs', 'A'), {NO_EXTRA}"),
+        (closed({"x": {}, "y": {}}, required=["y"]), f"In context=(), {EVERY} Missing 'x'."),
+        (
+            {"type": "object", "properties": {"x": {}}, "additionalProperties": False},
+            f"In context=(), {EVERY} Missing 'x'.",
+        ),
+        (closed({}, required=["z"]), f"In context=(), {EVERY} Extra required key 'z' supplied."),
+        ({"properties": {}}, "schema must be a JSON Schema of 'type: \"object\"', got 'type: \"None\"'."),
+        ({"anyOf": [closed({})]}, "schema must be a JSON Schema of 'type: \"object\"', got 'type: \"None\"'."),
+        (closed({}, anyOf=[{}]), "In context=(), 'anyOf' is not permitted."),
+        (closed({"a": {"oneOf": [{}]}}), "In context=('properties', 'a'), 'oneOf' is not permitted."),
+        (closed({"a": {"allOf": [{}, {}]}}), "In context=('properties', 'a'), 'allOf' is not permitted."),
+        (closed({"a": {"default": 0}}), "In context=('properties', 'a'), 'default' is not permitted."),
+        (closed({"a": {"not": {}}}), "In context=('properties', 'a'), 'not' is not permitted."),
+        (closed({"a": {"if": {}, "then": {}}}), "In context=('properties', 'a'), 'if' is not permitted."),
+        (closed({}, patternProperties={}), "In context=(), 'patternProperties' is not permitted."),
+        (closed({}, dependentRequired={}), "In context=(), 'dependentRequired' is not permitted."),
+    ],
+)
+def test_what_strict_refuses(schema: JsonSchema, message: str) -> None:
+    assert refusal(schema) == message
+
+
+def test_a_schema_that_is_none_is_refused_first() -> None:
+    assert refusal(closed({"a": {"type": "odd"}})).startswith("In context=('properties', 'a'), 'type' must be one of")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "",
+        "^x$",
+        r"\d{3}-\d{4}",
+        "(a|b)+c?",
+        "(?:a)(?P<n>b)(?<m>c)",
+        "[^]()*+?]",
+        r"[\]]",
+        "[[]",
+        r"\p{L}+",
+        "(?i)a",
+        "a{2,}?",
+        "a*?",
+    ],
+)
+def test_legal_patterns(pattern: str) -> None:
+    assert refusal(closed({"a": {"type": "string", "pattern": pattern}})) == ""
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a(?=b)", "(?!b)a", "(?<=a)b", "(?<!a)b", r"(a)\1", r"(?P<n>a)(?P=n)", r"(?<n>a)\k<n>"]
+)
+def test_lookaround_and_backreferences_are_refused(pattern: str) -> None:
+    """No automaton can follow them; another server died of one in the grammar compiler."""
+    assert "lookaround and backreferences are not permitted" in refusal(closed({"a": {"pattern": pattern}}))
+
+
+@pytest.mark.parametrize("pattern", ["(", "a)", "[a", "*a", "(+)", "a|*", "a\\", "(a))(", "x[^", "((a)"])
+def test_a_broken_pattern_is_refused(pattern: str) -> None:
+    assert "'pattern' is not a regular expression" in refusal(closed({"a": {"pattern": pattern}}))
