@@ -1,0 +1,245 @@
+"""Text as it arrives -> message events; one machine for all formats, and a format is data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mark_finder import STRING_REST, MarkFinder
+
+Region = Literal["skip", "name", "text", "args", "code", "end"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A string that ends a region; never shown.
+
+    name:    the mark itself opens a call of this function (or, with the text recipient's name, text).
+    special: a control token: it counts only as such, and then even inside a JSON string; the same characters in
+             ordinary text are text. Other marks do not count inside the JSON strings of arguments.
+    """
+
+    text: str
+    next: Region
+    name: str | None = None
+    special: bool = False
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """How an assistant's turn splits into text and calls.
+
+    A turn begins in region `start`. "skip" is dropped; "name" is read up to its mark, whose `next` is "args": the name
+    `text_recipient` then means text, a name in `code_names` code (no JSON strings), any other a call with JSON
+    arguments; what cannot be a name was text after all. "end" drops all that follows. Marks of one region are tried
+    longest first at the earliest place.
+    """
+
+    start: Region
+    marks: Mapping[Region, tuple[Mark, ...]]
+    text_recipient: str | None = None
+    code_names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer's text; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """A call opens; what follows are its arguments, up to the next CallStart or TextDelta."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArgsDelta:
+    """More of the arguments of the call opened last; never empty."""
+
+    text: str
+
+
+Event = TextDelta | CallStart | ArgsDelta
+
+
+_NAME = re.compile(r"\s*[A-Za-z0-9_.-]{1,64}\s*")  # no function of a request can have another
+_SPACE = re.compile(r"\s*")
+_NAME_REACH = 80  # characters of a name and the whitespace behind it: an endless "name" must be shown at last
+_STRING_REST = re.compile(STRING_REST, re.DOTALL)
+
+
+class OutputParser:
+    """Feed it the output in any pieces; the events, joined, are always the same. Never raises on any output.
+
+    The text of a turn is stripped at its ends, and so are the arguments of each call; between two parts of the text
+    whitespace stays. A name cut off before its mark is neither call nor text.
+    """
+
+    def __init__(self, grammar: Grammar) -> None:
+        self._grammar = grammar
+        self._region: Region = grammar.start
+        self._known: dict[Region, _Marks] = {}
+        self._held = ""  # read but not yet understood; never longer than a mark or a name
+        self._in_string = False
+        self._text = _Trim()
+        self._arguments = _Trim()
+        self._events: list[Event] = []
+
+    @property
+    def region(self) -> Region:
+        """Where the next character stands, as far as is known."""
+        return self._region
+
+    def feed(self, text: str, *, special: bool = False) -> Iterator[Event]:
+        """Read on. `special`: `text` is the spelling of one control token; one that is no mark is dropped."""
+        if not special:
+            self._read(self._held + text, final=False)
+        elif text in self._marks().special:
+            self._settle()
+            mark = self._marks().special.get(text)
+            if mark is not None:
+                name, self._held = self._held.strip(), ""
+                self._enter(mark, name)
+        return self._release()
+
+    def finish(self, *, cut: bool = False) -> Iterator[Event]:
+        """Release what was held back; a half-written mark was text after all. A call that ended without arguments,
+        and was not cut by the token limit, gets "{}"."""
+        self._settle()
+        if not cut:
+            self._close()
+        self._region, self._held = "end", ""
+        return self._release()
+
+    def _release(self) -> Iterator[Event]:
+        events, self._events = self._events, []
+        return iter(events)
+
+    def _marks(self) -> _Marks:
+        if self._region not in self._known:
+            self._known[self._region] = _Marks(self._grammar.marks.get(self._region, ()), self._region == "args")
+        return self._known[self._region]
+
+    def _settle(self) -> None:
+        """No more of this stretch will come: afterwards only what may be a name is still held."""
+        self._read(self._held, final=True)
+        if self._region == "name" and self._held and not _NAME.fullmatch(self._held):
+            self._region = "text"
+            self._read(self._held, final=True)
+
+    def _read(self, text: str, *, final: bool) -> None:
+        at, goes_on = 0, True
+        while goes_on and at < len(text):
+            read = self._read_name if self._region == "name" else self._read_shown
+            at, goes_on = read(text, at, final)
+        self._held = text[at:]
+
+    def _read_shown(self, text: str, at: int, final: bool) -> tuple[int, bool]:
+        """Show all up to the next mark. Returns where to read on, and whether that can be done now."""
+        end, after, mark = self._find(text, at, final)
+        self._show(text[at:end])
+        if mark is not None:
+            self._enter(mark)
+        return after, mark is not None
+
+    def _read_name(self, text: str, at: int, final: bool) -> tuple[int, bool]:
+        """Like `_read_shown`, but a name is held back until its mark has come."""
+        at = _end_of(_SPACE, text, at)
+        within = text[at : at + 2 * _NAME_REACH]
+        end, after, mark = self._find(within, 0, final)
+        name = within[:end]
+        if end > _NAME_REACH or (mark is not None and not _NAME.fullmatch(name)):
+            self._region = "text"
+            return at, True
+        if mark is None:
+            return at, False
+        self._enter(mark, name.strip())
+        return at + after, True
+
+    def _find(self, text: str, at: int, final: bool) -> tuple[int, int, Mark | None]:
+        """The next mark: where it begins, where it ends. Without one, both are where all that is sure ends."""
+        marks = self._marks()
+        while True:
+            if self._in_string:
+                at = _end_of(_STRING_REST, text, at)
+                if not text.startswith('"', at):
+                    at = len(text) if final else at  # else half an escape is held back
+                    return at, at, None
+                self._in_string, at = False, at + 1
+            at = marks.finder.candidate(text, at)
+            if marks.has_strings and text.startswith('"', at):
+                self._in_string, at = True, at + 1
+                continue
+            end, is_open = marks.finder.longest(text, at)
+            if at == len(text) or (is_open and not final):
+                return at, at, None
+            mark = marks.ordinary.get(text[at:end])
+            if mark is not None:
+                return at, end, mark
+            at += 1
+
+    def _show(self, text: str) -> None:
+        if self._region == "text" and (shown := self._text.push(text)):
+            self._events.append(TextDelta(shown))
+        if self._region in ("args", "code") and (shown := self._arguments.push(text)):
+            self._events.append(ArgsDelta(shown))
+
+    def _enter(self, mark: Mark, name: str = "") -> None:
+        """Go where `mark` leads; `name` is what stood before it in a name region."""
+        self._close()
+        if mark.name is None and self._region != "name":
+            self._region = mark.next
+            return
+        name = name if mark.name is None else mark.name
+        if name == self._grammar.text_recipient:
+            self._region = "text"
+            return
+        self._region = "code" if name in self._grammar.code_names else "args"
+        self._arguments = _Trim()
+        self._events.append(CallStart(name))
+
+    def _close(self) -> None:
+        if self._region == "args" and not self._arguments.has_begun:
+            self._events.append(ArgsDelta("{}"))
+        self._in_string = False
+
+
+class _Marks:
+    """The marks of one region, sorted for reading."""
+
+    def __init__(self, marks: Sequence[Mark], has_strings: bool) -> None:
+        self.has_strings = has_strings
+        self.special = {mark.text: mark for mark in marks if mark.special}
+        self.ordinary = {mark.text: mark for mark in marks if not mark.special}
+        self.finder = MarkFinder(self.ordinary, skips_strings=has_strings)
+
+
+class _Trim:
+    """Strips a text that arrives in pieces: whitespace waits until something follows it."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+        self._waiting: list[str] = []  # a list, since endless whitespace must not be copied again and again
+
+    def push(self, text: str) -> str:
+        """What may be shown now."""
+        body = text.rstrip()
+        if not body:
+            if self.has_begun:
+                self._waiting.append(text)
+            return ""
+        shown = "".join(self._waiting) + body if self.has_begun else body.lstrip()
+        self.has_begun = True
+        self._waiting = [text[len(body) :]]
+        return shown
+
+
+def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where a pattern that matches everywhere, if only nothing, ends."""
+    found = pattern.match(text, at)
+    return found.end() if found else at

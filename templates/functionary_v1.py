@@ -1,0 +1,74 @@
+"""v1 (functionary-7b-v1.1 and 7b-v1.4): an end token for every role, one call a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from conversation import Message, Tool
+from output_parser import Grammar, Mark
+from prompt_template import DEFAULT_SYSTEM, Piece, PromptTemplate, complete, one_call_a_turn
+from schema import typescript
+
+_CALL = "<|START_OF_FUNCTION_CALL|>"
+_END_OF_CALL = "<|END_OF_FUNCTION_CALL|>"
+_END_OF_TEXT = "<|END_OF_ASSISTANT|>"
+
+
+class FunctionaryV1(PromptTemplate):
+    name = "functionary_v1"
+    versions = ("v1",)
+    bos = True
+    stop = (_END_OF_TEXT, _END_OF_CALL)
+    opening = Piece("assistant:", markup=True)
+    text_head = "\n"  # also the head's of a call, so that it commits to nothing
+    separator = None
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+        pieces = _turn("system:\n", typescript(self.functions_only(tools)), "SYSTEM")
+        pieces += [Piece(f"system:\n{DEFAULT_SYSTEM}<|END_OF_SYSTEM|>\n", markup=True)]
+        for message in one_call_a_turn(complete(messages)):
+            pieces += self._message(message)
+        return pieces
+
+    def call_head(self, name: str) -> str:
+        return f"\n{_CALL}{name}:\n"
+
+    def grammar(self, tools: Sequence[Tool]) -> Grammar:
+        call = (Mark(_CALL, "name", special=True),)
+        return Grammar(start="text", marks={"text": call, "name": (Mark(":", "args"),), "args": call})
+
+    def _message(self, message: Message) -> list[Piece]:
+        text = message.content or ""
+        match message.role:
+            case "system":
+                return _turn("system:\n", text, "SYSTEM")
+            case "user":
+                return _turn("user:\n", text, "USER")
+            case "tool":
+                head = [Piece("function name=", markup=True), Piece(message.name)]
+                return head + _turn(":\n", text, "FUNCTION_RESULT")
+            case "assistant":
+                return list(self._assistant(message))
+
+    def _assistant(self, message: Message) -> Iterator[Piece]:
+        """Nothing for a message without text and call; an empty text before a call leaves its line."""
+        if message.content is None and not message.calls:
+            return
+        yield self.opening
+        if message.content is not None:
+            yield Piece("\n", markup=True, learned=True)
+            yield Piece(message.content, learned=True)
+        for call in message.calls:
+            yield Piece(f"\n{_CALL}", markup=True, learned=True)
+            yield Piece(call.name, learned=True)
+            yield Piece(":\n", markup=True, learned=True)
+            yield Piece(call.arguments, learned=True)
+        yield Piece(_END_OF_CALL if message.calls else _END_OF_TEXT, markup=True, learned=True)
+        yield Piece("\n", markup=True)
+
+
+def _turn(head: str, text: str, end: str) -> list[Piece]:
+    return [Piece(head, markup=True), Piece(text), Piece(f"<|END_OF_{end}|>\n", markup=True)]
+
+
+TEMPLATE: PromptTemplate = FunctionaryV1()

@@ -1,0 +1,83 @@
+"""v1.0-plain (functionary-7b-v0.2 and 7b-v1): no own tokens, every message tokenized on its own, one call a turn.
+
+`</s>` ends a call, and stands behind the `user:` that the model itself writes after a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from conversation import Message, Tool
+from output_parser import Grammar, Mark
+from prompt_template import DEFAULT_SYSTEM, Piece, PromptTemplate, complete, one_call_a_turn
+from schema import flat_typescript
+
+_CALL = "to=functions."
+
+
+class FunctionaryV1Plain(PromptTemplate):
+    name = "functionary_v1_plain"
+    versions = ("v1.0-plain",)
+    bos = False
+    stop = ("</s>",)
+    opening = Piece("assistant", markup=True, apart=True)
+    text_head = ":\n"
+    separator = None
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+        functions = self.functions_only(tools)
+        pieces = _turn("system:\n", flat_typescript(functions)) if functions else []
+        pieces += [Piece(f"system:\n{DEFAULT_SYSTEM}\n", markup=True, apart=True)]
+        for message in one_call_a_turn(complete(messages)):
+            pieces += self._message(message)
+        return pieces
+
+    def call_head(self, name: str) -> str:
+        return f" {_CALL}{name}:\n"
+
+    def grammar(self, tools: Sequence[Tool]) -> Grammar:
+        """A text ends where the model begins the user's turn. The space there is SentencePiece's, at the start of a
+        piece. Before a call it may be missing; before `user:` it must stand, as texts may have such a line (YAML)."""
+        text = (
+            Mark("\n user:\n", "end"),
+            Mark(f"\n assistant {_CALL}", "name"),
+            Mark(f"\nassistant {_CALL}", "name"),
+        )
+        return Grammar(
+            start="skip",
+            marks={"skip": (Mark(_CALL, "name"), Mark(":", "text")), "name": (Mark(":", "args"),), "text": text},
+        )
+
+    def _message(self, message: Message) -> list[Piece]:
+        text = message.content or ""
+        match message.role:
+            case "system":
+                return _turn("system:\n", text)
+            case "user":
+                end_of_turn_before = Piece("user:\n</s>", markup=True, learned=True, apart=True)
+                return [end_of_turn_before, Piece(text), Piece("\n", markup=True)]
+            case "tool":
+                head = Piece("function name=functions.", markup=True, apart=True)
+                return [head, Piece(message.name), Piece(":\n", markup=True), Piece(text), Piece("\n", markup=True)]
+            case "assistant":
+                return list(_assistant(message))
+
+
+def _assistant(message: Message) -> Iterator[Piece]:
+    if message.content:
+        yield Piece("assistant:\n", markup=True, learned=True, apart=True)
+        yield Piece(message.content, learned=True)
+        yield Piece("\n", markup=True, learned=True)
+    for call in message.calls:
+        yield Piece(f"assistant {_CALL}", markup=True, learned=True, apart=True)
+        yield Piece(call.name, learned=True)
+        yield Piece(":\n", markup=True, learned=True)
+        yield Piece(call.arguments, learned=True)
+        yield Piece("</s>", markup=True, learned=True)
+
+
+def _turn(head: str, text: str) -> list[Piece]:
+    return [Piece(head, markup=True, apart=True), Piece(text), Piece("\n", markup=True)]
+
+
+TEMPLATE: PromptTemplate = FunctionaryV1Plain()

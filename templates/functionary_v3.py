@@ -1,0 +1,108 @@
+"""v3.llama3 (functionary-medium-v3.0, small and medium v3.2): `>>>RECIPIENT`, a line break and a body.
+
+The recipient `all` is the user. `>>>` is ordinary text, not a control token: inside text and code it
+separates only before a known recipient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from conversation import CodeInterpreter, Message, Tool
+from output_parser import Grammar, Mark
+from prompt_template import CODE_INTERPRETER_SYSTEM, Piece, PromptTemplate, complete, functions_of
+from schema import typescript
+
+_HEADER = """\
+You are capable of executing available function(s) if required.
+Only execute function(s) when absolutely necessary.
+Ask for the required input to:recipient==all
+Use JSON for function arguments.
+Respond in this format:
+>>>${recipient}
+${content}
+Available functions:
+"""
+
+
+class RecipientTemplate(PromptTemplate):
+    """The format in turns of any spelling: `start` ROLE `body` TEXT `end` `after`."""
+
+    text_head = text_prefill = "all\n"
+    separator = ">>>"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        versions: tuple[str, ...],
+        bos: bool,
+        stop: tuple[str, ...],
+        start: str,
+        body: str,
+        end: str,
+        after: str = "",
+        header: str = "",
+    ) -> None:
+        self.name, self.versions, self.bos, self.stop = name, versions, bos, stop
+        self.opening = Piece(f"{start}assistant{body}>>>", markup=True)
+        self._start, self._body, self._end, self._after = start, body, end, after
+        self._header = header
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+        self.refuse_name("all", tools)
+        pieces = self._turn("system", self._header, typescript(functions_of(tools)))
+        if any(isinstance(tool, CodeInterpreter) for tool in tools):
+            pieces += self._turn("system", CODE_INTERPRETER_SYSTEM, "")
+        for message in complete(messages):
+            if message.role == "assistant":
+                pieces += self._assistant(message)
+            else:
+                pieces += self._turn(message.role, "", message.content or "")
+        return pieces
+
+    def call_head(self, name: str) -> str:
+        return f"{name}\n"
+
+    def grammar(self, tools: Sequence[Tool]) -> Grammar:
+        recipients = dict.fromkeys(["all", *(tool.name for tool in tools)])
+        heads = tuple(Mark(f">>>{name}\n", "args", name=name) for name in recipients)
+        return Grammar(
+            start="name",
+            marks={"name": (Mark("\n", "args"),), "args": (Mark(">>>", "name"),), "text": heads, "code": heads},
+            text_recipient="all",
+            code_names=frozenset(tool.name for tool in tools if isinstance(tool, CodeInterpreter)),
+        )
+
+    def _turn(self, role: str, markup: str, text: str) -> list[Piece]:
+        head = Piece(f"{self._start}{role}{self._body}{markup}", markup=True)
+        return [head, Piece(text), Piece(self._end + self._after, markup=True)]
+
+    def _assistant(self, message: Message) -> Iterator[Piece]:
+        """Nothing for a message without text and calls; an empty text is a part like any other."""
+        parts = [] if message.content is None else [("all", message.content)]
+        parts += [(call.name, call.arguments) for call in message.calls]
+        if not parts:
+            return
+        yield self.opening
+        for number, (recipient, body) in enumerate(parts):
+            if number:
+                yield Piece(">>>", markup=True, learned=True)
+            yield Piece(recipient, learned=True)
+            yield Piece("\n", markup=True, learned=True)
+            yield Piece(body, learned=True)
+        yield Piece(self._end, markup=True, learned=True)
+        if self._after:
+            yield Piece(self._after, markup=True)
+
+
+TEMPLATE: PromptTemplate = RecipientTemplate(
+    "functionary_v3",
+    versions=("v3.llama3",),
+    bos=True,
+    stop=("<|eot_id|>", "<|end_of_text|>"),
+    start="<|start_header_id|>",
+    body="<|end_header_id|>\n\n",
+    end="<|eot_id|>",
+    header=_HEADER,
+)

@@ -1,0 +1,164 @@
+"""Reading outputs, over every template: chunks do not matter, nothing raises, what was rendered is read back."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversation import Call, CodeInterpreter, Function, Message, Tool
+from output_parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
+from prompt_template import Piece, PromptTemplate, load_template, template_names
+
+TEMPLATES = [load_template(name) for name in template_names()]
+TOOLS: list[Tool] = [Function("get_x"), Function("get_x_now"), Function("all_stations")]
+WITH_CODE = [[*TOOLS, CodeInterpreter()], TOOLS]
+every_template = pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
+Stretch = tuple[str, bool]  # text, and whether it is a control token
+
+MARKS = [
+    ">>>",
+    "\n",
+    ">>>get_x\n",
+    ">>>all\n",
+    "get_x\n",
+    "all\n",
+    "python\n",
+    ">>>python\n",
+    ":",
+    ":\n",
+    " to=functions.",
+]
+MARKS += [
+    "\n user:\n",
+    "\n assistant to=functions.",
+    "\nassistant",
+    "</function>",
+    "<function=get_x>",
+    '{"a": "',
+    '"}',
+    "\\",
+]
+CONTROL = [
+    "<|START_OF_FUNCTION_CALL|>",
+    "<|END_OF_FUNCTION_CALL|>",
+    "<|END_OF_ASSISTANT|>",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "</s>",
+]
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from([*MARKS, *CONTROL, "🚆"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+arguments = st.dictionaries(st.sampled_from(["a", 'b"', ">>>", "💶"]), json_values).map(
+    lambda value: json.dumps(value, ensure_ascii=False)
+)
+ordinary = st.sampled_from(MARKS) | st.text(max_size=6) | arguments
+outputs = st.lists(
+    st.tuples(ordinary, st.just(False)) | st.tuples(st.sampled_from(CONTROL), st.just(True)), max_size=12
+)
+
+
+def folded(events: list[Event]) -> list[Event]:
+    """The events with neighbours of one kind joined."""
+    joined: list[Event] = []
+    for event in events:
+        last = joined[-1] if joined else None
+        if isinstance(event, TextDelta) and isinstance(last, TextDelta):
+            joined[-1] = TextDelta(last.text + event.text)
+        elif isinstance(event, ArgsDelta) and isinstance(last, ArgsDelta):
+            joined[-1] = ArgsDelta(last.text + event.text)
+        else:
+            joined.append(event)
+    return joined
+
+
+def read(template: PromptTemplate, tools: list[Tool], stretches: list[Stretch], *, cut: bool = False) -> list[Event]:
+    parser = OutputParser(template.grammar(tools))
+    events = [event for text, special in stretches for event in parser.feed(text, special=special)]
+    return folded([*events, *parser.finish(cut=cut)])
+
+
+def merged(stretches: list[Stretch]) -> list[Stretch]:
+    whole: list[Stretch] = []
+    for text, special in stretches:
+        if whole and not special and not whole[-1][1]:
+            whole[-1] = (whole[-1][0] + text, False)
+        else:
+            whole.append((text, special))
+    return whole
+
+
+@every_template
+@given(outputs=outputs, tools=st.sampled_from(WITH_CODE), cut=st.booleans())
+def test_chunks_do_not_matter(template: PromptTemplate, outputs: list[Stretch], tools: list[Tool], cut: bool) -> None:
+    """D5: pieces of any size and single characters give the events of the whole. Nothing raises."""
+    expected = read(template, tools, merged(outputs), cut=cut)
+    assert read(template, tools, outputs, cut=cut) == expected
+    assert read(template, tools, characters(outputs), cut=cut) == expected
+
+
+@every_template
+@given(outputs=outputs, cut=st.booleans())
+def test_what_is_shown_is_stripped_and_never_empty(template: PromptTemplate, outputs: list[Stretch], cut: bool) -> None:
+    events = read(template, TOOLS, outputs, cut=cut)
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert text == text.strip()
+    for before, event in zip([None, *events], events, strict=False):
+        if isinstance(event, ArgsDelta):
+            assert isinstance(before, CallStart)
+            assert event.text and event.text == event.text.strip()
+        if isinstance(event, CallStart):
+            assert event.name and not any(char.isspace() for char in event.name)
+
+
+def characters(stretches: list[Stretch]) -> list[Stretch]:
+    return [
+        stretch
+        for text, special in stretches
+        for stretch in ([(text, True)] if special else [(c, False) for c in text])
+    ]
+
+
+def spelled(piece: Piece) -> list[Stretch]:
+    """A piece as the model writes it: control tokens only where the template wrote them."""
+    if not piece.markup:
+        return [(piece.text, False)]
+    parts = re.split("(" + "|".join(map(re.escape, CONTROL)) + ")", piece.text)
+    return [(part, part in CONTROL) for part in parts if part]
+
+
+def means_a_mark(text: str) -> bool:
+    """Texts that the format itself cannot tell from its marks; a model has no way to write them."""
+    heads = [f">>>{name}\n" for name in ("all", *(tool.name for tool in TOOLS))]
+    return any(mark in f"\n{text}\n" for mark in [*heads, "\n user:\n", "assistant to=functions."])
+
+
+texts = (
+    st.lists(st.sampled_from([*MARKS, "🚆"]) | st.text(max_size=8))
+    .map("".join)
+    .filter(lambda text: not means_a_mark(text))
+)
+calls = st.builds(Call, st.sampled_from([tool.name for tool in TOOLS]), arguments)
+
+
+@every_template
+@given(text=st.none() | texts, calls=st.lists(calls, max_size=3))
+def test_what_was_rendered_is_read_back(template: PromptTemplate, text: str | None, calls: list[Call]) -> None:
+    """What the model learns to write for a message is read as that message: `>>>`, quotes, tags and emoji included."""
+    if template.separator is None:
+        calls = calls[:1]
+    pieces = [piece for piece in template.render([Message("assistant", text, tuple(calls))], TOOLS) if piece.learned]
+    stretches = [stretch for piece in pieces for stretch in spelled(piece)]
+    if stretches:
+        stretches[0] = (stretches[0][0].removeprefix(template.opening.text), False)
+    events = read(template, TOOLS, stretches)
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == (text or "").strip()
+    assert [event.name for event in events if isinstance(event, CallStart)] == [call.name for call in calls]
+    assert [event.text for event in events if isinstance(event, ArgsDelta)] == [call.arguments for call in calls]

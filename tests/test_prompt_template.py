@@ -1,0 +1,192 @@
+"""What all templates share: choices, complete messages, and finding the right template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from conversation import Call, CodeInterpreter, Function, Message, ToolChoice
+from errors import ModelError
+from prompt_template import complete, detect_template, load_template, one_call_a_turn, template_names
+
+SEARCH, CLOCK = Function("search"), Function("clock")
+TOOLS = (SEARCH, CLOCK, CodeInterpreter())
+EVERYONE = template_names()
+CALLS = (Call("search", "{}", "a"), Call("clock", "{}", "b"))
+
+PREFILLS = {  # none, a named "clock"
+    "functionary_v1": ("", "\n<|START_OF_FUNCTION_CALL|>clock:\n"),
+    "functionary_v1_plain": ("", " to=functions.clock:\n"),
+    "functionary_v3": ("all\n", "clock\n"),
+    "functionary_v3_chatml": ("all\n", "clock\n"),
+}
+
+
+@pytest.mark.parametrize("name", EVERYONE)
+def test_none_hides_all_tools(name: str) -> None:
+    template, choice = load_template(name), ToolChoice("none")
+    assert template.visible_tools(TOOLS, choice) == ()
+    assert template.prefill(choice) == PREFILLS[name][0]
+
+
+@pytest.mark.parametrize("name", EVERYONE)
+def test_a_named_function_is_shown_alone_and_begun(name: str) -> None:
+    template, choice = load_template(name), ToolChoice("named", ("clock",))
+    assert template.visible_tools(TOOLS, choice) == (CLOCK,)
+    assert template.prefill(choice) == PREFILLS[name][1]
+
+
+@pytest.mark.parametrize("name", EVERYONE)
+@pytest.mark.parametrize("choice", [ToolChoice("auto"), ToolChoice("required"), ToolChoice("required", ("clock",))])
+def test_other_choices_show_all_tools_and_begin_nothing(name: str, choice: ToolChoice) -> None:
+    """Allowed tools narrow what may be called; the prompt stays the same, and with it the prefix cache."""
+    template = load_template(name)
+    assert template.visible_tools(TOOLS, choice) == TOOLS
+    assert template.prefill(choice) == ""
+
+
+def test_results_stand_in_the_order_of_their_calls() -> None:
+    results = [Message("tool", "noon", call_id="b"), Message("tool", "found", call_id="a")]
+    completed = complete([Message("assistant", None, CALLS), *results, Message("user", "ok")])
+    assert [message.content for message in completed] == [None, "found", "noon", "ok"]
+
+
+def test_results_of_calls_without_ids_stay_as_they_are() -> None:
+    calls = (Call("search", "{}"), Call("clock", "{}"))
+    completed = complete([Message("assistant", None, calls), Message("tool", "1"), Message("tool", "2")])
+    assert [(message.name, message.content) for message in completed[1:]] == [("search", "1"), ("clock", "2")]
+
+
+def test_a_result_is_named_after_its_call() -> None:
+    """D8: a tool message without `name` crashed the older server, and OpenAI's clients never send one."""
+    late = Message("tool", "noon", call_id="b")
+    completed = complete([Message("assistant", None, CALLS), Message("user", "Well?"), late])
+    assert completed[-1].name == "clock"
+
+
+def test_ids_may_be_used_again() -> None:
+    """Some clients count their calls from 1 in every turn; the latest call of an id is meant."""
+    turns = [Message("assistant", None, (Call(name, "{}", "call_1"),)) for name in ("search", "clock")]
+    result = Message("tool", "x", call_id="call_1")
+    assert [message.name for message in complete([turns[0], result, turns[1], result])] == ["", "search", "", "clock"]
+
+
+def test_a_result_without_any_call_keeps_its_text() -> None:
+    assert complete([Message("tool", "x", call_id="gone")]) == [Message("tool", "x", call_id="gone")]
+
+
+def test_null_content_is_empty_but_for_the_assistant() -> None:
+    """D9: a null user content was an internal error. The assistant's null means: no text part at all."""
+    messages = [Message("system"), Message("user"), Message("tool"), Message("assistant")]
+    assert [message.content for message in complete(messages)] == ["", "", "", None]
+
+
+def test_one_call_a_turn() -> None:
+    """v1 and v1_plain know no parallel calls, but a history from another model may hold some."""
+    turn = Message("assistant", "Both.", CALLS)
+    results = [Message("tool", "found", call_id="a"), Message("tool", "noon", call_id="b")]
+    assert one_call_a_turn([turn, *results]) == [
+        Message("assistant", "Both.", CALLS[:1]),
+        results[0],
+        Message("assistant", None, CALLS[1:]),
+        results[1],
+    ]
+
+
+def test_calls_without_results_are_kept() -> None:
+    turns = one_call_a_turn([Message("assistant", None, CALLS), Message("user", "Stop")])
+    assert [call.name for turn in turns for call in turn.calls] == ["search", "clock"]
+    assert turns[-1].content == "Stop"
+
+
+def test_long_histories_are_completed_in_linear_time() -> None:
+    turns = [Message("assistant", None, (Call("search", "{}", "1"),)), Message("tool", "x", call_id="1")] * 5000
+    assert len(one_call_a_turn(complete(turns))) == 10_000
+
+
+@pytest.mark.parametrize("name", [*EVERYONE, "v1", "v1.0-plain", "v3.llama3", "v3.chatml"])
+def test_templates_load_by_name_and_version(name: str) -> None:
+    template = load_template(name)
+    assert name in (template.name, *template.versions)
+
+
+@pytest.mark.parametrize("name", ["v9", "../conversation", "", "__init__"])
+def test_unknown_templates_are_refused_with_the_list(name: str) -> None:
+    with pytest.raises(ModelError, match=r"^There is no prompt template .*; there are functionary_v1, .*\.$"):
+        load_template(name)
+
+
+def tokens(**ids: int) -> Callable[[str], int | None]:
+    spellings = {
+        "eom": "<|eom_id|>",
+        "reserved": "<|reserved_special_token_249|>",
+        "sender": "<|from|>",
+        "call": "<|START_OF_FUNCTION_CALL|>",
+    }
+    return {spellings[name]: number for name, number in ids.items()}.get
+
+
+LLAMA_3, LLAMA_31 = tokens(reserved=128254), tokens(reserved=128254, eom=128008)
+
+
+def test_the_version_comment_wins() -> None:
+    chat_template = "{# version=v3.llama3 #}{%- for message in messages %}"
+    assert detect_template(chat_template, LLAMA_31, "any").name == "functionary_v3"
+
+
+def test_a_comment_may_name_our_own_template() -> None:
+    assert detect_template("{#version=functionary_v3_chatml#}", tokens(), "any").name == "functionary_v3_chatml"
+
+
+def test_llama_3_tokens_mean_v3() -> None:
+    assert detect_template(None, LLAMA_3, "meetkai/functionary-medium-v3.0").name == "functionary_v3"
+
+
+def test_the_call_token_means_v1() -> None:
+    assert detect_template(None, tokens(call=32000), "/models/mine").name == "functionary_v1"
+
+
+@pytest.mark.parametrize("checkpoint", ["meetkai/functionary-small-v3.2", "/models/Functionary-Medium-v3.2/"])
+def test_v3_2_is_known_by_name(checkpoint: str) -> None:
+    """Its tokenizer is Llama 3.1's, so that the probes of the older server took it for v3-llama3.1."""
+    assert detect_template(None, LLAMA_31, checkpoint).name == "functionary_v3"
+
+
+@pytest.mark.parametrize(
+    "checkpoint", ["musabgultekin/functionary-7b-v1", "functionary-7b-v0.2", "x\\functionary-7b-v0.1"]
+)
+def test_v1_plain_is_known_by_name(checkpoint: str) -> None:
+    """Its tokenizer is Llama 2's, without any mark."""
+    assert detect_template("", tokens(), checkpoint).name == "functionary_v1_plain"
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "token_id", "found"),
+    [
+        ("{# version=v99 #}", LLAMA_3, "v99"),
+        (None, LLAMA_31, "v3-llama3.1"),
+        ("<|reserved_special_token_249|>", LLAMA_3, "v2.llama3"),
+        ("image_url >>>", LLAMA_3, "v3.llava_llama"),
+        (None, tokens(sender=32000), "v2"),
+    ],
+)
+def test_formats_without_template_are_named(
+    chat_template: str | None, token_id: Callable[[str], int | None], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prompt_template.template_names", lambda: ["functionary_v3"])
+    with pytest.raises(ModelError) as error:
+        detect_template(chat_template, token_id, "org/model")
+    assert str(error.value) == (
+        f"org/model has the prompt format {found}, which has no template here; "
+        "choose one with --template: functionary_v3."
+    )
+
+
+@pytest.mark.parametrize("token_id", [tokens(), tokens(eom=5), tokens(reserved=7)])
+def test_unknown_formats_ask_for_the_option(token_id: Callable[[str], int | None]) -> None:
+    """Llama 3's tokens count only with its own numbers."""
+    with pytest.raises(
+        ModelError, match=r"^gpt2 has no known prompt format; choose one with --template: functionary_v1, "
+    ):
+        detect_template(None, token_id, "gpt2")
