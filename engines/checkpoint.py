@@ -1,0 +1,96 @@
+"""A checkpoint from a folder, the hub or the embedded package, as an engine and a tokenizer.
+
+Weights are read from safetensors only (a pickle can run code), and no code of a checkpoint's own is ever run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from engines import embedded
+from engines.devices import pick_device, pick_dtype
+from engines.files import find_checkpoint
+from engines.hf import HFEngine
+from errors import ModelError
+from tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known before the weights are read; `load_engine` reads them."""
+
+    name: str
+    tokenizer: Tokenizer
+    chat_template: str | None
+    template: str | None  # the prompt format, when the checkpoint is one of ours
+    load_engine: Callable[[], HFEngine]
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+def open_checkpoint(
+    name: str | None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    max_context: int | None = None,
+) -> Checkpoint:
+    """Find and check a checkpoint; None is the embedded one. Raises ModelError with one line for the operator."""
+    where = pick_device(device)
+    number_format = pick_dtype(dtype, where)
+    path = find_checkpoint(name, revision)
+    if name is None:
+        return _open_embedded(path, where, number_format, max_context)
+    return _open_folder(name, path, where, number_format, max_context)
+
+
+def _open_embedded(path: Path, device: torch.device, dtype: torch.dtype, max_context: int | None) -> Checkpoint:
+    reader = embedded.open_file(str(path))
+    backend = embedded.load_tokenizer(reader)
+
+    def load_engine() -> HFEngine:
+        model = embedded.load_model(reader, dtype, device)
+        return _engine(model, backend, max_context)
+
+    tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
+    return Checkpoint(embedded.NAME, tokenizer, None, embedded.TEMPLATE, load_engine, temperature=0.0)
+
+
+def _open_folder(
+    name: str, folder: Path, device: torch.device, dtype: torch.dtype, max_context: int | None
+) -> Checkpoint:
+    source: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    config = _read(name, "configuration", lambda: AutoConfig.from_pretrained(folder, **source))
+    backend = _read(name, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder, **source))
+    if not backend.is_fast:
+        raise ModelError(f"--model {name}: its tokenizer has no fast form in transformers, which streaming needs.")
+    placement = {"device_map": "auto" if device.type == "cuda" and device.index is None else str(device)}
+
+    def load_engine() -> HFEngine:
+        options = {**source, "config": config, "dtype": dtype, "use_safetensors": True, **placement}
+        model = _read(name, "weights", lambda: AutoModelForCausalLM.from_pretrained(folder, **options))
+        return _engine(model.eval(), backend, max_context)
+
+    tokenizer = Tokenizer(backend.backend_tokenizer, bos_id=backend.bos_token_id, eos_id=backend.eos_token_id)
+    return Checkpoint(name, tokenizer, backend.chat_template, None, load_engine)
+
+
+def _engine(model: PreTrainedModel, backend: PreTrainedTokenizerBase, max_context: int | None) -> HFEngine:
+    longest = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 4096
+    return HFEngine(model, backend, min(longest, max_context or longest))
+
+
+def _read(name: str, part: str, read: Callable[[], Any]) -> Any:
+    """Run a loader of transformers; whatever it raises becomes one line."""
+    try:
+        return read()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"--model {name}: cannot read its {part}: {type(error).__name__}: {reason}") from None

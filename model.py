@@ -1,0 +1,81 @@
+"""A checkpoint made ready to answer: the stages of a request, loaded once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from engines import Engine, Sampling
+from engines.files import find_checkpoint as check_checkpoint
+from prompt_template import PromptTemplate, detect_template, load_template
+from tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded checkpoint: the stages of a request. `names` are accepted as `model` in requests, the first is shown."""
+
+    names: tuple[str, ...]
+    template: PromptTemplate
+    tokenizer: Tokenizer
+    engine: Engine
+    temperature: float = 1.0
+    top_p: float = 1.0
+    created: int = field(default_factory=lambda: int(time.time()))
+
+
+def load_model(
+    name: str | None = None,
+    *,
+    template: str | None = None,
+    served_names: Sequence[str] = (),
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    max_context: int | None = None,
+) -> Model:
+    """Load a checkpoint with its weights: a folder, a name on the hub, or None for the embedded model.
+
+    device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: the
+    prompt format by name, detected from the tokenizer when not given. Raises ModelError with one line that says what
+    to do.
+    """
+    from engines.checkpoint import open_checkpoint  # torch is loaded here and not before
+
+    checkpoint = open_checkpoint(name, device=device, dtype=dtype, revision=revision, max_context=max_context)
+    wanted = template or checkpoint.template
+    if wanted:
+        prompt_template = load_template(wanted)
+    else:
+        prompt_template = detect_template(checkpoint.chat_template, checkpoint.tokenizer.token_id, checkpoint.name)
+    return Model(
+        names=tuple(dict.fromkeys((*served_names, checkpoint.name, *(("functionary",) if name is None else ())))),
+        template=prompt_template,
+        tokenizer=checkpoint.tokenizer,
+        engine=checkpoint.load_engine(),
+        temperature=1.0 if checkpoint.temperature is None else checkpoint.temperature,
+        top_p=1.0 if checkpoint.top_p is None else checkpoint.top_p,
+    )
+
+
+def check_model(name: str | None, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> None:
+    """What can be said of load_model's arguments before anything is loaded. Raises ModelError."""
+    check_checkpoint(name, revision)
+    if (device, dtype) not in (("auto", "auto"), ("cpu", "auto")):
+        from engines.devices import pick_device, pick_dtype  # torch alone, 2 s
+
+        pick_dtype(dtype, pick_device(device))
+
+
+def warm_up(model: Model) -> None:
+    """One token, so that the first request finds everything in place."""
+
+    async def one_token() -> None:
+        async with aclosing(model.engine.generate([0], Sampling(max_tokens=1, temperature=0.0))) as steps:
+            async for _ in steps:
+                pass
+
+    asyncio.run(one_token())

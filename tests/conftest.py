@@ -1,0 +1,88 @@
+"""Fixtures: small real models, an engine that plays a script, and servers over real sockets."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from openai import OpenAI
+from started_server import KEY, README_MODEL, Started, started
+from tiny_llama import make_tiny_chatml, make_tiny_llama
+
+from command_line import bind
+from inference import Model, load_model
+from lifecycle import UVICORN
+from server import create_app
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama with a SentencePiece tokenizer, as of Llama 2."""
+    return make_tiny_llama(tmp_path_factory.mktemp("models") / "functionary-7b-v1")
+
+
+@pytest.fixture(scope="session")
+def chatml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama with a byte-level tokenizer and ChatML's control tokens."""
+    return make_tiny_chatml(tmp_path_factory.mktemp("models") / "tiny-chatml")
+
+
+@pytest.fixture(scope="session")
+def llama(llama_folder: Path) -> Model:
+    """Served as functionary_v1_plain, which its name says."""
+    return load_model(str(llama_folder), served_names=["tiny"])
+
+
+@pytest.fixture(scope="session")
+def chatml(chatml_folder: Path) -> Model:
+    """Served as functionary_v3_chatml, which its chat template says."""
+    return load_model(str(chatml_folder), served_names=["tiny"])
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Model:
+    """The embedded model, for real."""
+    return load_model()
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serve `app` on a free port of loopback, as server.py does; yields the base URL."""
+    listener = bind("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, **UVICORN))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not (server.started and app.state.model):
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(35)
+
+
+@pytest.fixture(scope="session")
+def tiny_url(chatml: Model) -> Iterator[str]:
+    """A server over the tiny ChatML model."""
+    with serving(create_app(lambda: chatml)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def user_server() -> Iterator[Started]:
+    """`python server.py` over the embedded model, with a key and a further name; `url` waits until it is ready."""
+    with started("--api-key", KEY, "--served-model-name", README_MODEL) as server:
+        yield server
+
+
+@pytest.fixture
+def client(user_server: Started) -> Iterator[OpenAI]:
+    """The official client of today, at that server; it does not try again."""
+    with OpenAI(base_url=f"{user_server.url}/v1", api_key=KEY, max_retries=0, timeout=120) as client:
+        yield client

@@ -1,0 +1,72 @@
+"""An engine that plays a script: token ids fixed beforehand, one a step. For tests of all that stands around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+
+from engines import Sampling, Step
+from errors import EngineError, PromptTooLong
+from inference import Model
+from prompt_template import Piece
+
+
+class ScriptedEngine:
+    """Plays `script` to every request; ends with "stop" when it is over, with EngineError at step `fails_at`."""
+
+    def __init__(
+        self,
+        script: Sequence[int],
+        *,
+        stop_id: int,
+        max_context: int = 4096,
+        fails_at: int | None = None,
+        step_s: float = 0.0,
+    ) -> None:
+        self.script = list(script)
+        self.max_context = max_context
+        self.vocab_size = 1 << 20
+        self.num_steps = 0  # played in all, to see whether a request was really stopped
+        self.num_active = 0
+        self.last_prompt: list[int] = []
+        self.last_sampling: Sampling | None = None
+        self._stop_id = stop_id
+        self._fails_at = fails_at
+        self._step_s = step_s
+
+    def description(self) -> str:
+        return "a script"
+
+    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
+        if len(prompt_ids) >= self.max_context:
+            raise PromptTooLong(len(prompt_ids), self.max_context)
+        self.last_prompt, self.last_sampling = list(prompt_ids), sampling
+        self.num_active += 1
+        try:
+            for place, token_id in enumerate([*self.script, self._stop_id]):
+                await asyncio.sleep(self._step_s)
+                if place == self._fails_at:
+                    raise EngineError("the script says so")
+                self.num_steps += 1
+                if place == len(self.script):
+                    yield Step((token_id,), "stop")
+                    return
+                if place + 1 == sampling.max_tokens:
+                    yield Step((token_id,), "length")
+                    return
+                yield Step((token_id,))
+        finally:
+            self.num_active -= 1
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+def scripted(model: Model, output: str, **options: float | None) -> tuple[Model, ScriptedEngine]:
+    """`model` with an engine that answers `output`, in which control tokens may be spelled out."""
+    script = model.tokenizer.encode([Piece(output, markup=True)]).ids
+    stop_id = model.tokenizer.token_id(model.template.stop[0])
+    assert stop_id is not None
+    engine = ScriptedEngine(script, stop_id=stop_id, **options)  # type: ignore[arg-type]
+    return replace(model, engine=engine), engine

@@ -1,0 +1,131 @@
+"""Small real checkpoints, made in a moment: Llama's architecture with random weights, and tokenizers of both kinds."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import sentencepiece
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+_WORDS = [
+    "the",
+    "user",
+    "asks",
+    "for",
+    "weather",
+    "in",
+    "istanbul",
+    "lyon",
+    "turin",
+    "system",
+    "assistant",
+    "function",
+    "name",
+    "location",
+    "format",
+    "celsius",
+    "train",
+    "from",
+    "to",
+    "origin",
+    "destination",
+    "passengers",
+    "convert",
+    "money",
+    "amount",
+    "source",
+    "target",
+    "calls",
+    "functions",
+    "when",
+    "necessary",
+    "any",
+    "type",
+    "string",
+    "number",
+    "namespace",
+    "supported",
+    "definitions",
+    "that",
+    "should",
+    "be",
+    "called",
+    "helpful",
+    "detailed",
+    "polite",
+    "answers",
+]
+
+
+def make_tiny_llama(folder: Path, *, max_context: int = 512) -> Path:
+    """2 layers, 64 wide, and a SentencePiece tokenizer trained here, in the files of Llama 2's checkpoints."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.model").write_bytes(_sentencepiece_model())
+    tokenizer_config = {
+        "tokenizer_class": "LlamaTokenizer",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "add_bos_token": True,
+        "legacy": True,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
+    _write_model(folder, vocab_size=512, max_context=max_context)
+    return folder
+
+
+def make_tiny_chatml(folder: Path, *, max_context: int = 1024) -> Path:
+    """The same with a byte-level tokenizer, one token a byte, and ChatML's control tokens: functionary_v3_chatml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")  # type: ignore[no-untyped-call]
+    tokenizer.chat_template = "{# version=functionary_v3_chatml #}"
+    tokenizer.save_pretrained(folder)
+    _write_model(folder, vocab_size=272, max_context=max_context)  # wider than the tokenizer, as real ones often are
+    return folder
+
+
+def _write_model(folder: Path, *, vocab_size: int, max_context: int) -> None:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=max_context,
+        tie_word_embeddings=False,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def _sentencepiece_model() -> bytes:
+    sentences = [" ".join(_WORDS[i % len(_WORDS) :: 1 + i % 7]) + f' {{"a{i}": "b"}} ' for i in range(400)]
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=model,
+        vocab_size=512,
+        model_type="bpe",
+        byte_fallback=True,
+        character_coverage=1.0,
+        hard_vocab_limit=True,
+        add_dummy_prefix=True,
+        remove_extra_whitespaces=False,
+        normalization_rule_name="identity",
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        pad_id=-1,
+        minloglevel=2,
+    )
+    return model.getvalue()
