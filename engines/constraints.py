@@ -1,0 +1,140 @@
+"""A constraint -> which tokens may come next."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from conversation import JsonSchema
+from engines import Constraint, Lark
+from engines.grammars import Compiled, Run, compiled
+from engines.json_rules import bounded
+from engines.vocabulary import Vocabulary
+from engines.watch import Watch
+from errors import EngineError
+
+_MAX_CACHED = 64
+_MAX_CACHED_BYTES = 32 << 20
+_BYTES_PER_CHARACTER = 160  # that a compiled grammar takes; measured with 1,000 properties
+
+
+class Constraints:
+    """Makes matchers for one model and keeps the grammars used last. Safe to use from several threads."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> None:
+        """`tokenizer` is a fast one; `vocab_size` is the width of the logits."""
+        self._tokenizer = tokenizer
+        self._vocab_size = vocab_size
+        self._vocabulary: Vocabulary | None = None
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[str, dict[str, Compiled]] = OrderedDict()
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Built when first needed: who is never asked for a guarantee does without."""
+        with self._lock:
+            if self._vocabulary is None:
+                self._vocabulary = Vocabulary(self._tokenizer, self._vocab_size)
+            return self._vocabulary
+
+    def matcher(self, constraint: Constraint) -> Matcher:
+        """What to ask at each step of one request. Blocks while it compiles: call it off the event loop.
+
+        Raises RequestError for a strict schema that cannot be compiled.
+        """
+        if constraint.turn is not None:
+            return Matcher(Run(self._compiled({"": constraint.turn})[""]), None, {})
+        if constraint.reader is None:
+            raise ValueError("a constraint needs `turn` or `reader`")
+        calls = self._compiled(constraint.calls)
+        watch = Watch(
+            constraint.reader,
+            self.vocabulary,
+            recipients=constraint.recipients,
+            bound={name: call.may_begin_with for name, call in calls.items()},
+        )
+        return Matcher(None, watch, calls)
+
+    def _compiled(self, grammars: Mapping[str, Lark]) -> dict[str, Compiled]:
+        """The grammars of one constraint; they are kept and forgotten together."""
+        bound = {
+            name: Lark(lark.text, {rule: bounded(wanted) for rule, wanted in lark.json.items()})
+            for name, lark in grammars.items()
+        }
+        key = json.dumps([(name, lark.text, *_schemas(lark)) for name, lark in bound.items()])
+        with self._lock:
+            found = self._cache.get(key)
+            if found is not None and not any(one.is_broken for one in found.values()):
+                self._cache.move_to_end(key)
+                return found
+        new = {name: compiled(lark, self.vocabulary) for name, lark in bound.items()}
+        with self._lock:
+            self._cache[key] = new
+            self._cache.move_to_end(key)
+            while len(self._cache) > _MAX_CACHED or self._num_bytes() > _MAX_CACHED_BYTES:
+                self._cache.popitem(last=False)
+        return new
+
+    def _num_bytes(self) -> int:
+        num_characters = sum(len(one.text) for kept in self._cache.values() for one in kept.values())
+        return sum(map(len, self._cache)) + _BYTES_PER_CHARACTER * num_characters
+
+
+def _schemas(lark: Lark) -> list[tuple[str, bool, JsonSchema]]:
+    return [(name, rule.strict, rule.schema) for name, rule in lark.json.items()]
+
+
+class Matcher:
+    """One request's constraint. Before each token ask `mask`, after it tell `accept`. Not for two threads at once."""
+
+    def __init__(self, turn: Run | None, watch: Watch | None, calls: dict[str, Compiled]) -> None:
+        self._run = turn
+        self._watch = watch
+        self._calls = calls
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the grammar of the whole turn has come to its end; never, where only calls are bound."""
+        return self._watch is None and (self._run is None or self._run.is_complete)
+
+    def mask(self) -> Tensor | None:
+        """Which tokens may come next, (vocab_size,) bool on the CPU; None for all.
+
+        Raises EngineError if the grammar fails or leaves none: nothing is ever sampled past a guarantee.
+        """
+        if self.is_done:
+            return None
+        if self._run is not None:
+            allowed = self._run.mask()
+        elif self._watch is None or (watched := self._watch.mask()) is None:
+            return None
+        else:
+            allowed = watched
+        if not allowed.any():
+            raise EngineError("the constraint leaves no token to continue with")
+        return torch.from_numpy(allowed)
+
+    def accept(self, token_id: int) -> None:
+        """Raises EngineError for a token that the constraint does not allow."""
+        if self.is_done:
+            return
+        if self._run is not None:
+            self._run.accept([token_id])
+        if self._watch is None:
+            return
+        opened = self._watch.read(token_id)
+        if self._run is not None:
+            self._run = None if self._run.is_complete else self._run
+        elif opened is not None:
+            self._run = Run(self._calls[opened.name])
+            self._run.accept_text(opened.rest)
+
+    def forced(self) -> list[int]:
+        """The tokens that must come next; empty if there is a choice."""
+        return [] if self._run is None or self._run.is_complete else self._run.forced()

@@ -1,0 +1,147 @@
+"""Lark grammars with JSON rules, compiled by llguidance within limits, and one way through each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from llguidance import LLMatcher, LLParserLimits
+from numpy.typing import NDArray
+
+from engines import JsonRule, Lark
+from engines.json_rules import body, loosened, refusal, settled
+from engines.vocabulary import Vocabulary
+from errors import EngineError, RequestError
+
+_COMPILE_S = 3.0  # for one grammar, all attempts together
+_MAX_CHARACTERS = 500_000  # of a grammar; takes a second and 50 MB
+
+# Rows: an object of 1,000 optional properties has 4,000 items. Fuel: 20 ms to build a lexer, 15 ms for one mask. States
+# take 1-2 kB each, and stay with the cached grammar.
+_LIMITS = LLParserLimits(
+    max_items_in_row=10_000,
+    initial_lexer_fuel=1_000_000,
+    step_lexer_fuel=200_000,
+    step_max_items=200_000,
+    max_lexer_states=20_000,
+    max_grammar_size=500_000,
+    verbose_errors=False,  # they would carry the caller's schema into logs
+)
+
+
+@dataclass
+class Compiled:
+    """A grammar ready for use. Its lexer is shared by all who use it, so what broke once stays broken."""
+
+    lark: Lark
+    text: str
+    vocabulary: Vocabulary
+    start: LLMatcher
+    is_broken: bool = False
+
+    def may_begin_with(self, text: bytes) -> bool:
+        token_ids = self.vocabulary.tokenize(text)
+        return int(self.start.deep_copy().try_consume_tokens(token_ids)) == len(token_ids)
+
+    def loosened(self) -> LLMatcher | None:
+        """Without what can blow up while values are written, where that is not strict; None if all is strict."""
+        rules = self.lark.json
+        if all(rule.strict for rule in rules.values()):
+            return None
+        bodies = {name: body(rule) if rule.strict else loosened(rule) for name, rule in rules.items()}
+        loosened_matcher: LLMatcher = _matcher(_text(self.lark, bodies), self.vocabulary)
+        return loosened_matcher
+
+
+class Run:
+    """One way through a grammar, token by token."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self._compiled = compiled
+        self._matcher = compiled.start.deep_copy()
+        self._accepted: list[int] = []
+        self._is_loosened = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the grammar has come to its end, stop token or separator included."""
+        return bool(self._matcher.is_stopped()) and not self._matcher.is_error()
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Which tokens may come next, (vocab_size,)."""
+        bits = self._matcher.compute_bitmask()
+        if self._matcher.is_error():
+            self._recover()
+            bits = self._matcher.compute_bitmask()
+        size = self._compiled.vocabulary.size
+        return np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size, bitorder="little").view(np.bool_)
+
+    def accept(self, token_ids: list[int]) -> None:
+        """Raises EngineError for tokens that the grammar does not allow here."""
+        if not self._matcher.consume_tokens(token_ids):
+            if "satisfy the grammar" in self._matcher.get_error():
+                raise EngineError("a token was sampled that the constraint does not allow")
+            self._recover()
+            if not self._matcher.consume_tokens(token_ids):
+                raise EngineError("a token was sampled that the constraint does not allow")
+        self._accepted += token_ids
+
+    def accept_text(self, text: bytes) -> None:
+        if text:
+            self.accept(self._compiled.vocabulary.tokenize(text))
+
+    def forced(self) -> list[int]:
+        return [] if self._matcher.is_error() else list(self._matcher.compute_ff_tokens())
+
+    def _recover(self) -> None:
+        """A value used up the matcher's limits. What is not strict goes on without the keywords that can do that."""
+        self._compiled.is_broken = True
+        loosened = None if self._is_loosened else self._compiled.loosened()
+        self._is_loosened = True
+        if loosened is None or not loosened.consume_tokens(self._accepted):
+            raise EngineError("the schema is too complex to be followed")
+        self._matcher = loosened
+
+
+def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
+    """Raises RequestError for a strict rule that cannot be compiled; others lose the keywords in the way."""
+    deadline = time.monotonic() + _COMPILE_S
+    text = _text(lark, {name: body(rule) for name, rule in lark.json.items()})
+    if len(text) > _MAX_CHARACTERS:
+        deadline = 0.0
+    elif not _fault(matcher := _matcher(text, vocabulary)):
+        return Compiled(lark, text, vocabulary, matcher)
+
+    def fault_of(rule_body: str) -> str:
+        return _fault(_matcher(f"start: {rule_body}\n", vocabulary))
+
+    text = _text(lark, {name: settled(rule, fault_of, deadline) for name, rule in lark.json.items()})
+    matcher = _matcher(text, vocabulary)
+    if fault := _fault(matcher):
+        raise _too_large(lark.json, fault)
+    return Compiled(lark, text, vocabulary, matcher)
+
+
+def _text(lark: Lark, bodies: Mapping[str, str]) -> str:
+    return lark.text + "".join(f"{name}: {rule_body}\n" for name, rule_body in bodies.items())
+
+
+def _matcher(text: str, vocabulary: Vocabulary) -> LLMatcher:
+    return LLMatcher(vocabulary.compiler, text, log_level=0, limits=_LIMITS)
+
+
+def _fault(matcher: LLMatcher) -> str:
+    """Why it does not work, empty if it does. Some limits show at the first mask only."""
+    if not matcher.is_error():
+        matcher = matcher.deep_copy()
+        matcher.compute_bitmask()
+    return str(matcher.get_error())
+
+
+def _too_large(rules: Mapping[str, JsonRule], fault: str) -> RequestError:
+    """Each rule compiles alone, so it is all of them together that do not."""
+    if not rules:
+        raise EngineError(f"a grammar of ours does not compile: {fault[:200]}")
+    return refusal(next(iter(rules.values())), "with the request's other schemas it is too large")

@@ -1,0 +1,167 @@
+"""A model in miniature for tests of constraints: real tokenizers, and random tokens among those that are allowed."""
+
+from __future__ import annotations
+
+import functools
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Backend
+from transformers import PreTrainedTokenizerFast
+
+from conversation import Tool
+from engines import Constraint
+from engines.constraints import Constraints, Matcher
+from output_parser import ArgsDelta, CallStart, OutputParser, TextDelta
+from prompt_template import PromptTemplate
+from tokenizer import Tokenizer
+
+CONTROL = [
+    *("<s>", "</s>", "<|eot_id|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>"),
+    *("<|START_OF_FUNCTION_CALL|>", "<|END_OF_FUNCTION_CALL|>", "<|END_OF_ASSISTANT|>"),
+]
+_CONTROL = re.compile("(" + "|".join(map(re.escape, CONTROL)) + ")")
+CORPUS = [
+    '>>>all\nThe weather in Paris is sunny.>>>get_weather\n{"location": "Istanbul", "format": "celsius", "days": 3}',
+    '\nget_weather:\n{"city": "Zürich", "list": [1, 2, 3], "object": {"a": true, "b": null}}',
+    ' to=functions.search:\n{"query": "x"} user: assistant numbers: 12345 67890 1.5e-3',
+    "the quick brown fox jumps over the lazy dog, and then 北京 こんにちは 😀 éèü",
+] * 4
+
+
+@functools.cache
+def byte_level() -> PreTrainedTokenizerFast:
+    """As GPT-2 and Llama 3 have it, but with tokens that go across line breaks and braces."""
+    backend = Backend(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    backend.train_from_iterator(
+        CORPUS, trainers.BpeTrainer(vocab_size=700, initial_alphabet=alphabet, max_token_length=9, show_progress=False)
+    )
+    return _finished(backend)
+
+
+@functools.cache
+def sentencepiece() -> PreTrainedTokenizerFast:
+    """As Llama 2 has it: words begin with a space, other bytes are tokens of their own."""
+    pieces = {
+        piece for text in CORPUS for word in text.replace("\n", " ").split() for piece in (f"▁{word[:6]}", word[:3])
+    }
+    pieces |= {char for text in CORPUS for char in text if char not in " \n"}
+    tokens = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *sorted(pieces - {"▁"})]
+    merges = sorted({(piece[:at], piece[at:]) for piece in pieces for at in range(1, len(piece))})
+    vocab = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    known = [pair for pair in merges if pair[0] in vocab and pair[1] in vocab]
+    backend = Backend(models.BPE(vocab=vocab, merges=known, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return _finished(backend)
+
+
+def _finished(backend: Backend) -> PreTrainedTokenizerFast:
+    backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in CONTROL])
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")  # type: ignore[no-untyped-call]
+    return tokenizer
+
+
+@dataclass
+class Turn:
+    """What came out of a walk, as the parser reads it."""
+
+    ids: list[int] = field(default_factory=list)
+    text: str = ""
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    is_cut: bool = False
+
+
+class RandomModel:
+    """Draws any allowed token; after `patience` tokens it looks for a way to the end."""
+
+    def __init__(self, backend: PreTrainedTokenizerFast, *, padding: int = 7) -> None:
+        self.tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
+        self.vocab_size = len(backend) + padding  # as in checkpoints whose logits are wider than the tokenizer
+        self.constraints = Constraints(backend, self.vocab_size)
+        self._closing = [self._ids_of(text) for text in ('"', "}", "]", ">>>")]
+
+    def stop_ids(self, template: PromptTemplate) -> list[int]:
+        return [found for text in template.stop if (found := self.tokenizer.token_id(text)) is not None]
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ordinary tokens for `text`, without SentencePiece's space in front."""
+        return self.constraints.vocabulary.tokenize(text.encode())
+
+    def walk(
+        self, constraint: Constraint, stop_ids: Sequence[int], seed: int, *, script: str = "", patience: int = 30
+    ) -> tuple[list[int], bool]:
+        """The ids of one answer, and whether it was cut. `script` is what the model says first, if allowed."""
+        drawing, matcher = random.Random(seed), self.constraints.matcher(constraint)
+        ids = self._say(matcher, script)
+        assert ids is not None, f"{script!r} is not allowed"
+        num_said = len(ids)
+        while len(ids) < num_said + patience + 300:
+            token_id = self._draw(matcher, drawing, stop_ids, is_tired=len(ids) > num_said + patience)
+            matcher.accept(token_id)
+            ids.append(token_id)
+            if token_id in stop_ids:
+                return ids, False
+        return ids, True
+
+    def allows(self, constraint: Constraint, text: str) -> bool:
+        """Whether the constraint lets the model say `text`, in which control tokens count."""
+        return self._say(self.constraints.matcher(constraint), text) is not None
+
+    def read(self, template: PromptTemplate, tools: Sequence[Tool], ids: Sequence[int], prefill: str = "") -> Turn:
+        """What a client gets of these ids."""
+        parser, stream, turn = OutputParser(template.grammar(tools)), self.tokenizer.stream(), Turn(list(ids))
+        events = [event for part in _CONTROL.split(prefill) for event in parser.feed(part, special=part in CONTROL)]
+        for token_id in ids:
+            for decoded in stream.feed(token_id):
+                events += parser.feed(decoded.text, special=decoded.special)
+        for event in [*events, *parser.finish()]:
+            match event:
+                case TextDelta(text):
+                    turn.text += text
+                case CallStart(name):
+                    turn.calls.append((name, ""))
+                case ArgsDelta(text):
+                    name, arguments = turn.calls[-1]
+                    turn.calls[-1] = (name, arguments + text)
+        return turn
+
+    def _say(self, matcher: Matcher, text: str) -> list[int] | None:
+        """The ids, always the longest token that is allowed; None when there is none."""
+        ids: list[int] = []
+        for part in _CONTROL.split(text):
+            left = part.encode()
+            while left:
+                control_id = self.tokenizer.token_id(part)
+                mask = matcher.mask()
+                ways = [control_id] if control_id is not None else self.constraints.vocabulary.spelling(left[:20])
+                allowed = [token_id for token_id in ways if mask is None or bool(mask[token_id])]
+                if not allowed:
+                    return None
+                matcher.accept(allowed[-1])
+                ids.append(allowed[-1])
+                left = left[len(self.tokenizer.token_bytes(allowed[-1])) :]
+        return ids
+
+    def _draw(self, matcher: Matcher, drawing: random.Random, stop_ids: Sequence[int], *, is_tired: bool) -> int:
+        mask = matcher.mask()
+        if mask is None:
+            return stop_ids[0] if is_tired else drawing.randrange(300)
+        if is_tired:
+            for wanted in (stop_ids, *self._closing):
+                if found := [token_id for token_id in wanted if mask[token_id]]:
+                    return found[0]
+        allowed: list[int] = torch.nonzero(mask).flatten().tolist()
+        return drawing.choice(allowed)
+
+    def _ids_of(self, text: str) -> list[int]:
+        return self.tokenize(text)[-1:]
