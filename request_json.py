@@ -1,0 +1,102 @@
+"""The bytes of a request's body -> a JSON object that everything behind this door can carry."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import accumulate
+from typing import Any
+
+from errors import RequestError
+
+MAX_DEPTH = 128  # json.loads recurses; no sane request comes near this
+MAX_INTEGER_BITS = 1023  # what a float can still hold
+
+_UNPARSED = "We could not parse the JSON body of your request."
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_BRACKET = bytes(set(range(256)) - set(b"[{]}"))
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# Without one of these in the bytes no value can be unfit, and the walk over all values is saved.
+_SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{200}")
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`; of equal keys the last wins.
+
+    Raises RequestError for anything else: broken UTF-8 or JSON, NaN, numbers beyond float64, lone surrogates (param is
+    then the field's path), more than 128 levels.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _unparsed(f"It is not UTF-8: bad byte at position {error.start}.") from None
+    if _depth(body) > MAX_DEPTH:
+        raise _unparsed(f"It is nested deeper than {MAX_DEPTH} levels.")
+    value = _loads(text)
+    if not isinstance(value, dict):
+        raise _unparsed("Expected a JSON object at the top.")
+    if _SUSPECT.search(body):
+        _refuse_unfit(value)
+    return value
+
+
+def _loads(text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise _unparsed(f"{error}.") from None
+    except ValueError:  # Python refuses to read integers of more than 4,300 digits
+        raise _unparsed("It holds an integer with too many digits.") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise _unparsed(f"{name} is not a JSON value.")
+
+
+def _unparsed(where: str) -> RequestError:
+    return RequestError(f"{_UNPARSED} {where}", None, "invalid_json")
+
+
+def _depth(body: bytes) -> int:
+    """The deepest nesting of brackets outside strings; right up to the first fault, where a parser stops."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return 0
+    outside = b"".join(body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
+    steps = memoryview(outside.translate(_STEPS, _NO_BRACKET)).cast("b")
+    return max(accumulate(steps), default=0)
+
+
+def _refuse_unfit(value: dict[str, Any]) -> None:
+    unfit = _first_unfit(value)
+    if unfit is None:
+        return
+    path, fault = unfit
+    path = path.removeprefix(".").encode("ascii", "backslashreplace").decode("ascii")[:200]
+    raise RequestError(f"Invalid '{path}': {fault}.", path, "invalid_value")
+
+
+def _first_unfit(value: object) -> tuple[str, str] | None:
+    """The first text or number that cannot be carried: its path below `value` and what is wrong with it.
+
+    The path grows on the way out only: on the way in, long keys in deep nests would cost quadratic time.
+    """
+    match value:
+        case str():
+            return ("", "the text holds a lone surrogate, which is not Unicode") if _SURROGATE.search(value) else None
+        case int() | float():
+            return ("", "the number is too large") if _is_too_large(value) else None
+        case list():
+            for index, item in enumerate(value):
+                if unfit := _first_unfit(item):
+                    return f"[{index}]{unfit[0]}", unfit[1]
+        case dict():
+            for key, item in value.items():
+                if unfit := _first_unfit(key) or _first_unfit(item):
+                    return f".{key}{unfit[0]}", unfit[1]
+    return None
+
+
+def _is_too_large(number: float) -> bool:
+    if isinstance(number, int):
+        return number.bit_length() > MAX_INTEGER_BITS
+    return number in (float("inf"), float("-inf"))
