@@ -1,0 +1,222 @@
+"""One stream alone: what HTTP, parsing and constraints cost over the bare engine, and transformers' generate beside it.
+
+`python -m bench.one_stream` starts `server.py` as a user would and asks each way in turn, round after round. All ways
+read the same prompt ids and draw the same number of tokens, greedily, on the CPU. Ratios are taken within a round, so
+that a busy machine does less harm. Prints a table and writes it and the times of all rounds to `bench/results/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from engines import Sampling, embedded
+from engines.files import find_checkpoint
+from inference import Model, chat_prompt, load_model
+from openai_types import chat_request
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).parent.parent
+STORY = """You are a friendly writer. You answer with long and vivid stories that a child of ten can follow: short
+sentences, plain words, the smell of the sea and of old books, and now and then a little joke. Tell me a long story of
+the keeper of a lighthouse, his clever old cat, and the night when the lamp went out."""
+TRIP = "Book two seats on the train from Istanbul to Ankara on 14 May."
+TRAIN = {key: {"type": "string"} for key in ("departure", "destination", "date", "class", "name")}
+BOOK = {"name": "book_train", "parameters": {"type": "object", "properties": TRAIN, "required": [*TRAIN]}}
+COMMON: Json = {"model": "functionary", "temperature": 0, "max_tokens": 48, "stream": True}
+ASKED = {"messages": [{"role": "user", "content": TRIP}], "functions": [BOOK], "function_call": {"name": "book_train"}}
+REQUESTS: dict[str, Json] = {
+    "text": {"messages": [{"role": "user", "content": STORY}], "ignore_eos": True},
+    "forced call": ASKED,
+}
+
+
+@dataclass
+class Stopwatch:
+    """When the parts of one answer came. `num_tokens` is the engine's count, as chunks are not always tokens."""
+
+    begun: float = field(default_factory=time.perf_counter)
+    arrivals: list[float] = field(default_factory=list)
+    num_tokens: int = 0
+
+    def tick(self) -> None:
+        self.arrivals.append(time.perf_counter())
+
+    def put(self, value: torch.Tensor) -> None:
+        """A streamer of transformers is given the prompt as a matrix first, then each token."""
+        if value.dim() == 1:
+            self.tick()
+
+    def end(self) -> None:
+        self.num_tokens = len(self.arrivals)
+
+    def times_ms(self) -> tuple[float, float]:
+        """To the first token, and for each of the others."""
+        rest = (self.arrivals[-1] - self.arrivals[0]) / (self.num_tokens - 1)
+        return 1000 * (self.arrivals[0] - self.begun), 1000 * rest
+
+
+Ask = Callable[[], Stopwatch]
+
+
+@contextmanager
+def server() -> Iterator[int]:
+    """`python server.py` on a free port; yields the port once the model is loaded."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "server.py", "--port", str(port)], cwd=ROOT)
+    try:
+        while process.poll() is None and not is_ready(port):
+            time.sleep(1)
+        if process.returncode is not None:
+            sys.exit("the server did not start")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def is_ready(port: int) -> bool:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", "/ready")
+        except ConnectionRefusedError:
+            return False
+        return connection.getresponse().status == 200
+
+
+def over_http(port: int, request: Json) -> Stopwatch:
+    """A streamed request over a new connection, read by the cheapest client there is."""
+    body = json.dumps({**COMMON, **request, "stream_options": {"include_usage": True}})
+    watch = Stopwatch()
+    with closing(HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
+        connection.request("POST", "/v1/chat/completions", body)
+        for line in iter(connection.getresponse().readline, b""):
+            if line.startswith(b'data: {"id"'):
+                watch.tick()
+                last = line
+    watch.arrivals.pop()  # the counts are no token
+    watch.num_tokens = json.loads(last.removeprefix(b"data: "))["usage"]["completion_tokens"]
+    return watch
+
+
+def over_engine(model: Model, prompt_ids: Sequence[int], num_tokens: int) -> Stopwatch:
+    """The engine alone, without constraint and text."""
+    sampling = Sampling(max_tokens=num_tokens, temperature=0.0)
+    watch = Stopwatch()
+
+    async def read() -> None:
+        async with aclosing(model.engine.generate(prompt_ids, sampling)) as steps:
+            async for step in steps:
+                watch.tick()
+                watch.num_tokens += len(step.token_ids)
+
+    asyncio.run(read())
+    return watch
+
+
+def over_generate(plain: Any, prompt_ids: Sequence[int], num_tokens: int) -> Stopwatch:
+    """transformers' own loop."""
+    ids = torch.tensor([list(prompt_ids)])
+    watch = Stopwatch()
+    mask = torch.ones_like(ids)
+    plain.generate(ids, attention_mask=mask, max_new_tokens=num_tokens, do_sample=False, streamer=watch)
+    return watch
+
+
+def ways(port: int) -> Iterator[tuple[str, dict[str, Ask]]]:
+    """Each prompt and the ways to answer it; "engine" is what the others are compared with."""
+    model = load_model(device="cpu")
+    # the same weights once more, out of our engine's reach, for a generate that does not stop early
+    reader = embedded.open_file(str(find_checkpoint(None)))
+    plain: Any = embedded.load_model(reader, torch.float32, torch.device("cpu"))
+    plain.generation_config.eos_token_id = None
+    for name, request in REQUESTS.items():
+        num_tokens = over_http(port, request).num_tokens
+        ids = chat_prompt(model, chat_request({**COMMON, **request}))
+        by_way: dict[str, Ask] = {
+            "engine": partial(over_engine, model, ids, num_tokens),
+            "HTTP": partial(over_http, port, request),
+            "generate": partial(over_generate, plain, ids, num_tokens),
+        }
+        yield f"{name}, {len(ids)} + {num_tokens} tokens", by_way
+
+
+def measure(num_rounds: int) -> Json:
+    """[ms to the first token, ms for each other] by prompt, way and round. A first round warms up and is dropped."""
+    with server() as port:
+        asked = dict(ways(port))
+        times: Json = {prompt: {way: [] for way in by_way} for prompt, by_way in asked.items()}
+        for _ in range(num_rounds + 1):
+            for prompt, by_way in asked.items():
+                for way, ask in by_way.items():
+                    times[prompt][way].append(ask().times_ms())
+    return {prompt: {way: rounds[1:] for way, rounds in by_way.items()} for prompt, by_way in times.items()}
+
+
+def machine() -> str:
+    """CPU, cores, what it can compute with, versions."""
+    known = dict(line.split("\t", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if "\t" in line)
+    flags = ", ".join(sorted({"avx2", "avx512f", "avx512_bf16", "amx_bf16"}.intersection(known["flags"].split())))
+    cpu = f"{known['model name'].strip(': ')}, {os.cpu_count()} cores ({flags})"
+    return f"{cpu}, torch {torch.__version__} with {torch.get_num_threads()} threads"
+
+
+def cpu_seconds() -> tuple[float, float, float]:
+    """Spent so far: by all programs, by this one and the servers it has ended, and in all with idling."""
+    spent = [
+        int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+    ]
+    return sum(spent) - sum(spent[3:5]), sum(os.times()[:4]), sum(spent)
+
+
+def table(times: Json) -> Iterator[str]:
+    """Medians; ratios to the engine within a round, above 1 is slower."""
+    yield "| prompt + answer | way | first token, ms | to engine | per token, ms | to engine | tokens/s |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
+    for prompt, by_way in times.items():
+        for way, rounds in by_way.items():
+            first, token = (median(column) for column in zip(*rounds, strict=True))
+            pairs = list(zip(rounds, by_way["engine"], strict=True))
+            ratios = [median(own[part] / engine[part] for own, engine in pairs) for part in (0, 1)]
+            shown = f"{first:.0f} | {ratios[0]:.3f} | {token:.1f} | {ratios[1]:.3f} | {1000 / token:.1f}"
+            yield f"| {prompt} | {way} | {shown} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    num_rounds = parser.parse_args().rounds
+    begun = cpu_seconds()
+    times = measure(num_rounds)
+    busy, own, everything = (after - before for before, after in zip(begun, cpu_seconds(), strict=True))
+    about = (
+        f"{machine()}, medians of {num_rounds} rounds; other programs took {(busy - own) / everything:.0%} of the CPU"
+    )
+    text = "\n".join((about, "", *table(times), ""))
+    folder = ROOT / "bench" / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / "one_stream.json").write_text(json.dumps({"about": about, "times_ms": times}) + "\n")
+    (folder / "one_stream.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

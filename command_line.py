@@ -1,0 +1,112 @@
+"""The options of `python3 server.py`, what can be refused before anything is loaded, and the lines said at start."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from collections.abc import Sequence
+from typing import NoReturn
+
+from errors import ModelError
+from http_edge import LOOPBACK
+from inference import Model
+from prompt_template import template_names
+
+KEY_VARIABLE = "FUNCTIONARY_API_KEY"
+
+
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options; ends the process with a sentence and status 2 for those that do not fit."""
+    parser = _Parser(
+        prog="server.py",
+        description="Serve a Functionary model over OpenAI's API; without options the embedded one on 127.0.0.1:8000.",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model", metavar="NAME", help="a folder or a name on the hub (default: the embedded 135M model)"
+    )
+    model.add_argument("--revision", help="branch, tag or commit of the checkpoint on the hub")
+    model.add_argument(
+        "--template", metavar="NAME", help=f"prompt format, detected if not given: {', '.join(template_names())}"
+    )
+    model.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:0, mps (default: the GPU if there is one)"
+    )
+    model.add_argument(
+        "--dtype", default="auto", help="auto, float32, bfloat16, float16 (default: what suits the device)"
+    )
+    model.add_argument(
+        "--max-context", type=_positive, metavar="TOKENS", help="shorten the context to this many tokens"
+    )
+    http = parser.add_argument_group("server")
+    http.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback needs --api-key")
+    http.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
+    http.add_argument(
+        "--served-model-name", nargs="+", default=[], metavar="NAME", help="further names that requests may use"
+    )
+    http.add_argument(
+        "--api-key", action="append", default=[], metavar="KEY", help=f"may be repeated; or set {KEY_VARIABLE}"
+    )
+    rules = parser.add_argument_group("rules for requests")
+    rules.add_argument("--lenient", action="store_true", help="drop the rules that only cost the caller (see README)")
+    rules.add_argument(
+        "--strict-params", action="store_true", help="refuse unknown body fields instead of ignoring them"
+    )
+    options = parser.parse_args(arguments)
+    options.api_key += [os.environ[KEY_VARIABLE]] if os.environ.get(KEY_VARIABLE) else []
+    if any(not key.strip() for key in options.api_key):
+        parser.error("--api-key is empty; give a long random string")
+    if options.host not in LOOPBACK and not options.api_key:
+        parser.error(
+            f"--host {options.host} opens the server to other machines: give --api-key too, or set {KEY_VARIABLE}"
+        )
+    if options.template and options.template not in template_names():
+        parser.error(f"--template {options.template}: there is none; choose from {', '.join(template_names())}")
+    return options
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as for all that can go wrong at start; argparse would print all options before it."""
+        self.exit(2, f"functionary: {message.removeprefix('argument ')}; --help lists the options\n")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket on the address, taken before minutes of loading. Raises ModelError if somebody else has it."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()  # now: two that only bind would both get the address
+    except OSError as error:
+        raise ModelError(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another --host or --port"
+        ) from None
+    return listener
+
+
+def introduction(model: Model, host: str, port: int) -> str:
+    """What the server does, in a few lines."""
+    shown = f"[{host}]" if ":" in host else host
+    return "\n".join(
+        (
+            f"model    {', '.join(model.names)}",
+            f"format   {model.template.name}",
+            f"device   {model.engine.description()}, context of {model.engine.max_context} tokens",
+            f"address  http://{shown}:{port}/v1",
+        )
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; use 0 to 65535")
+    return int(text)

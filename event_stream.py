@@ -1,0 +1,98 @@
+"""Answers as server-sent events, and work that ends when its client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from http_errors import ClientStalled, describe, is_unforeseen
+
+T = TypeVar("T")
+PING_AFTER_S = 15.0
+
+log = logging.getLogger("functionary")
+
+
+class EventStream(Response):
+    """Server-sent events, ended by [DONE]. An error in between is an event too, and then nothing looks finished."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, first: Any, rest: AsyncGenerator[Any], headers: dict[str, str]) -> None:
+        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no", **headers})
+        del self.headers["content-length"]
+        self._first = first
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        try:
+            await until_disconnect(receive, self._send_all(send))
+        finally:
+            await self._rest.aclose()
+
+    async def _send_all(self, send: Send) -> None:
+        async def write(text: str, *, more: bool = True) -> None:
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+
+        try:
+            item = self._first
+            while True:
+                await write(f"data: {json.dumps(item, ensure_ascii=False, separators=(',', ':'))}\n\n")
+                item = await _with_pings(anext(self._rest), write)
+        except StopAsyncIteration:
+            await write("data: [DONE]\n\n", more=False)
+        except ClientStalled:
+            raise
+        except Exception as error:
+            if is_unforeseen(error):
+                log.exception("a stream broke")
+            _, body, _ = describe(error)
+            await write(f"data: {json.dumps(body)}\n\n", more=False)
+
+
+async def event_stream(receive: Receive, items: AsyncGenerator[Any], headers: dict[str, str]) -> EventStream:
+    """Waits for the first item: what is refused before it is an HTTP error, not a stream."""
+    try:
+        first = await until_disconnect(receive, anext(items))
+    except BaseException:
+        await items.aclose()
+        raise
+    return EventStream(first, items, headers)
+
+
+async def _with_pings(coming: Awaitable[T], write: Any) -> T:
+    """Wait for the next item, with a comment line now and then so that nobody on the way takes the line for dead."""
+    task = asyncio.ensure_future(coming)
+    try:
+        while not (await asyncio.wait({task}, timeout=PING_AFTER_S))[0]:
+            await write(": ping\n\n")
+        return task.result()
+    finally:
+        task.cancel()
+
+
+async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:
+    """The result of `work`. A client that leaves before cancels it at once and raises ClientDisconnect."""
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)

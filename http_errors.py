@@ -1,0 +1,84 @@
+"""Every refusal and failure as OpenAI's error object: one renderer for all routes, methods and statuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from errors import EngineBusy, EngineError, RequestError, UnknownModel
+
+Json = dict[str, Any]
+MAX_MESSAGE = 500
+
+
+class HttpError(Exception):
+    """A refusal that only HTTP knows: keys, sizes, encodings, a server that is not ready."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        kind: str = "invalid_request_error",
+        *,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.kind = kind
+        self.code = code
+        self.headers = headers or {}
+
+
+class ClientStalled(Exception):
+    """Nothing of an answer was taken for WRITE_DEADLINE_S."""
+
+
+def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> Json:
+    """The error object; all four keys are always there."""
+    if len(message) > MAX_MESSAGE:
+        message = message[: MAX_MESSAGE - 1] + "…"
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
+    """Status, body and headers. Nothing of an exception that is not ours is shown: it may hold paths and keys."""
+    match error:
+        case UnknownModel():
+            return 404, error_body(error.message, "invalid_request_error", error.param, error.code), {}
+        case RequestError():
+            return 400, error_body(error.message, "invalid_request_error", error.param, error.code), {}
+        case HttpError():
+            return error.status, error_body(error.message, error.kind, None, error.code), error.headers
+        case EngineBusy():
+            message = "The queue of this server is full; try again in a moment."
+            return 429, error_body(message, "rate_limit_error", None, "slow_down"), {"Retry-After": "2"}
+        case EngineError():
+            message = f"The server could not finish this request: {error}."
+            return 500, error_body(message, "server_error", None, "internal_error"), {}
+        case _:
+            message = "The server failed on this request; its log tells more under the request id of this answer."
+            return 500, error_body(message, "server_error", None, "internal_error"), {}
+
+
+def is_unforeseen(error: Exception) -> bool:
+    """Whether it is none of our own refusals and failures, so that the log needs its traceback."""
+    return not isinstance(error, RequestError | HttpError | EngineBusy | EngineError)
+
+
+def render(error: Exception) -> JSONResponse:
+    """The whole answer to a request that ends with `error`."""
+    status, body, headers = describe(error)
+    return JSONResponse(body, status, headers)
+
+
+async def unknown_route(request: Request, error: Exception) -> JSONResponse:
+    """What the framework itself refuses: a wrong path or method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    message = f"Invalid URL ({request.method[:20]} {request.scope['path'][:200]})"
+    return JSONResponse(error_body(message, "invalid_request_error"), status, headers)

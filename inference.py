@@ -1,0 +1,203 @@
+"""One request through template, engine and parser. `python3 inference.py` asks the embedded model for the weather.
+
+from inference import load_model, generate
+message = generate(load_model(), [{"role": "user", "content": "..."}], functions=[...])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from conversation import (
+    ChatRequest,
+    CompletionRequest,
+    Finish,
+    FinishReason,
+    SamplingParams,
+    SpelledLogprob,
+    TokenReport,
+)
+from engines import Sampling, TokenLogprob
+from errors import PromptTooLong
+from guarantees import constraint
+from model import Model, load_model
+from openai_answer import Choice, fold
+from openai_types import chat_request
+from output_parser import Event, TextDelta
+from prompt_template import Piece
+from stop_strings import StopStrings
+from tokenizer import Tokenizer
+from turn import Token, Turn
+
+__all__ = ["Model", "chat_prompt", "complete", "generate", "load_model", "stream"]
+
+DEFAULT_MAX_TOKENS = 4096  # for requests that name no limit: an answer without an end would hold its slot for hours
+
+
+def generate(model: Model, messages: Sequence[Mapping[str, Any]], **parameters: Any) -> dict[str, Any]:
+    """The model's answer to a conversation, as an OpenAI message: role, content, and function_call or tool_calls.
+
+    `parameters` are those of OpenAI's chat completions: functions or tools, function_call or tool_choice, temperature,
+    max_tokens, seed and so on. Raises RequestError for what cannot be done. Not for use inside a running event loop:
+    there `stream` is the way.
+    """
+    request = chat_request({"model": model.names[0], "messages": list(messages), **parameters})
+
+    async def collect() -> dict[str, Any]:
+        choice = Choice(request)
+        async with aclosing(stream(model, request)) as events:
+            chunks = [chunk async for event in events for chunk in choice.chunks(event)]
+        message: dict[str, Any] = fold(chunks)["message"]
+        return message
+
+    return asyncio.run(collect())
+
+
+async def stream(
+    model: Model, request: ChatRequest, prompt_ids: Sequence[int] | None = None
+) -> AsyncGenerator[Event | TokenReport | Finish]:
+    """Answer `request` as it is written. The last item is Finish. `prompt_ids`: its chat_prompt, if already known.
+
+    Raises RequestError, EngineBusy or EngineError; those that the request itself causes before the first item.
+    """
+    if prompt_ids is None:
+        prompt_ids = await asyncio.to_thread(chat_prompt, model, request)
+    sampling = _sampling(model, request.sampling, len(prompt_ids), model.template.stop)
+    sampling = replace(sampling, constraint=constraint(request, model.template, model.tokenizer.token_id))
+    turn = Turn(request, model.template, model.tokenizer)
+    async with aclosing(_tokens(model, prompt_ids, sampling)) as tokens:
+        async for token in tokens:
+            for event in turn.read(token):
+                yield event
+            if turn.is_over or token.finish_reason:
+                break
+    reason: FinishReason = "stop" if turn.is_over else token.finish_reason or "stop"
+    for event in turn.end(cut=reason == "length"):
+        yield event
+    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached)
+
+
+async def complete(
+    model: Model, request: CompletionRequest, prompt: str | tuple[int, ...]
+) -> AsyncGenerator[TextDelta | TokenReport | Finish]:
+    """Continue one raw prompt, in which control tokens count. The last item is Finish; errors as in `stream`."""
+    prompt_ids = await asyncio.to_thread(raw_prompt, model, prompt)
+    stop = StopStrings(request.sampling.stop)
+    sampling = _sampling(model, request.sampling, len(prompt_ids), ())
+    async with aclosing(_tokens(model, prompt_ids, sampling)) as tokens:
+        async for token in tokens:
+            text = stop.feed("".join(piece.text for piece in token.pieces if not piece.special))
+            if token.finish_reason:
+                text += stop.finish()
+            if token.report:
+                yield token.report
+            if text:
+                yield TextDelta(text)
+            if stop.is_hit or token.finish_reason:
+                break
+    reason = "stop" if stop.is_hit else token.finish_reason or "stop"
+    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached)
+
+
+def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
+    """The token ids that the model continues. A pure function of the request, some milliseconds of work.
+
+    Raises RequestError for a tool that the format has no words for, and for a text that cannot fit whatever its tokens.
+    """
+    template = model.template
+    pieces = template.render(request.messages, template.visible_tools(request.tools, request.choice))
+    _check_size(model, sum(model.tokenizer.least_tokens(piece.text) for piece in pieces))
+    prefill = Piece(template.prefill(request.choice), markup=True, learned=True)
+    return model.tokenizer.encode([*pieces, template.opening, prefill], bos=template.bos).ids
+
+
+def raw_prompt(model: Model, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
+    """The token ids of a raw prompt, in which control tokens count. Raises PromptTooLong."""
+    if isinstance(prompt, tuple):
+        _check_size(model, len(prompt), is_exact=True)
+        return prompt
+    _check_size(model, model.tokenizer.least_tokens(prompt))
+    return tuple(model.tokenizer.encode_raw(prompt))
+
+
+def _check_size(model: Model, num_tokens: int, *, is_exact: bool = False) -> None:
+    if num_tokens >= model.engine.max_context:
+        raise PromptTooLong(num_tokens, model.engine.max_context, is_exact=is_exact)
+
+
+async def _tokens(model: Model, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Token]:
+    """The engine's steps, token by token; the stop token itself has no text."""
+    reader = model.tokenizer.stream()
+    num_generated = num_cached = 0
+    async with aclosing(model.engine.generate(prompt_ids, sampling)) as steps:
+        async for step in steps:
+            num_cached += step.num_cached_tokens
+            for place, token_id in enumerate(step.token_ids, start=1):
+                num_generated += 1
+                reason = step.finish_reason if place == len(step.token_ids) else None
+                pieces = () if reason == "stop" else tuple(reader.feed(token_id))
+                if reason:
+                    pieces += tuple(reader.finish())
+                logprob = step.logprobs[place - 1] if step.logprobs and reason != "stop" else None
+                report = _report(model.tokenizer, logprob) if logprob else None
+                yield Token(pieces, report, num_generated, num_cached, reason)
+
+
+def _sampling(model: Model, params: SamplingParams, num_prompt_tokens: int, stop: Sequence[str]) -> Sampling:
+    """The request's wishes over the model's defaults; more tokens than the context has room for are clamped."""
+    room = max(1, model.engine.max_context - num_prompt_tokens)
+    ends = {model.tokenizer.token_id(text) for text in stop} | {model.tokenizer.eos_id}
+    stop_ids = set(params.stop_token_ids) | (set() if params.ignore_eos else ends - {None})
+    return Sampling(
+        max_tokens=min(params.max_tokens or DEFAULT_MAX_TOKENS, room),
+        temperature=model.temperature if params.temperature is None else params.temperature,
+        top_p=model.top_p if params.top_p is None else params.top_p,
+        top_k=params.top_k,
+        min_p=params.min_p,
+        presence_penalty=params.presence_penalty,
+        frequency_penalty=params.frequency_penalty,
+        repetition_penalty=params.repetition_penalty,
+        logit_bias=params.logit_bias,
+        seed=params.seed,
+        stop_ids=frozenset(stop_id for stop_id in stop_ids if stop_id is not None),
+        min_tokens=params.min_tokens,
+        logprobs=params.logprobs,
+    )
+
+
+def _report(tokenizer: Tokenizer, logprob: TokenLogprob) -> TokenReport:
+    def spelled(token_id: int, value: float) -> SpelledLogprob:
+        token = tokenizer.token_bytes(token_id)
+        return SpelledLogprob(token, value)
+
+    return TokenReport(
+        spelled(logprob.token_id, logprob.logprob), tuple(spelled(token_id, value) for token_id, value in logprob.top)
+    )
+
+
+WEATHER: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "What is the weather for Istanbul?"}],
+    "functions": [
+        {
+            "name": "get_current_weather",
+            "description": "Get the current weather in a given location",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "location": {"type": "string", "description": "The city and state, e.g. San Francisco, CA"},
+                    "format": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+                },
+                "required": ["location"],
+            },
+        }
+    ],
+    "function_call": {"name": "get_current_weather"},
+}
+
+if __name__ == "__main__":
+    print(json.dumps(generate(load_model(), **WEATHER), indent=2, ensure_ascii=False))

@@ -1,0 +1,210 @@
+"""HTTP: the routes of OpenAI's API over one model. `python3 server.py` serves the embedded model on 127.0.0.1:8000."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from choices import as_chunks, chat_choices, text_choices
+from command_line import read_options
+from conversation import ChatRequest, CompletionRequest, Finish
+from errors import ModelError, RequestError, UnknownModel
+from event_stream import event_stream, until_disconnect
+from http_edge import Edge, read_body
+from http_errors import HttpError, unknown_route
+from lifecycle import serve
+from model import Model
+from openai_answer import fold, fold_text, usage
+from openai_types import chat_request, completion_request
+from request_json import parse_json
+
+Json = dict[str, Any]
+
+log = logging.getLogger("functionary")
+
+VERSION = "0.1.0"
+FINGERPRINT = "fp_functionary_" + VERSION.replace(".", "_")
+
+
+def create_app(
+    load: Callable[[], Model],
+    *,
+    api_keys: Collection[str] = (),
+    own_hosts: Collection[str] = (),
+    lenient: bool = False,
+    strict_params: bool = False,
+    on_failure: Callable[[ModelError], None] | None = None,
+) -> FastAPI:
+    """The application. `load` runs in a thread at start; until it is done, requests are answered with 503 `starting`.
+
+    api_keys: with none, only requests to loopback and `own_hosts` are served. on_failure is told why loading failed.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(_load(app, load, on_failure))
+        yield
+        loading.cancel()
+        if app.state.model:
+            await app.state.model.engine.close()
+
+    app = FastAPI(title="Functionary", lifespan=lifespan, redirect_slashes=False)
+    app.state.model = None
+    app.state.lenient = lenient
+    app.state.strict_params = strict_params
+    app.add_exception_handler(HTTPException, unknown_route)
+    app.add_middleware(Edge, api_keys=api_keys, own_hosts=own_hosts)
+    for path, route, method in ROUTES:
+        app.add_api_route(path, route, methods=[method], response_model=None)
+    return app
+
+
+async def _load(app: FastAPI, load: Callable[[], Model], on_failure: Callable[[ModelError], None] | None) -> None:
+    try:
+        app.state.model = await asyncio.to_thread(load)
+    except ModelError as error:
+        if on_failure is None:
+            raise
+        on_failure(error)
+
+
+async def live() -> Json:
+    """The process runs."""
+    return {"status": "ok"}
+
+
+async def ready(request: Request) -> Json:
+    """The model is loaded; 503 before that."""
+    _model(request)
+    return {"status": "ok"}
+
+
+async def models(request: Request) -> Json:
+    """The names that requests may use."""
+    model = _model(request)
+    return {"object": "list", "data": [_card(model, name) for name in model.names]}
+
+
+async def model_card(request: Request, name: str) -> Json:
+    """One of the names."""
+    model = _model(request)
+    _check_name(model, name)
+    return _card(model, name)
+
+
+async def chat_completions(request: Request) -> Response:
+    """OpenAI's chat completions, tools and the older functions alike."""
+    model = _model(request)
+    chat = await asyncio.to_thread(_read_chat, await read_body(request), request.app.state.lenient)
+    headers = _admit(request, model, chat)
+    base = _base("chatcmpl-", "chat.completion.chunk" if chat.stream else "chat.completion", chat.model)
+    if chat.stream:
+        chunks = as_chunks(chat_choices(model, chat), base, chat.include_usage, chat.n)
+        return await event_stream(request.receive, chunks, headers)
+    parts, finishes = await _whole(request, chat_choices(model, chat))
+    choices = [fold(part for part in parts if part["index"] == index) for index in range(chat.n)]
+    answer = {**base, "choices": choices, "usage": usage(finishes, chat.n)}
+    if chat.metadata is not None:
+        answer["metadata"] = chat.metadata
+    return JSONResponse(answer, headers=headers)
+
+
+def _read_chat(body: bytes, lenient: bool) -> ChatRequest:
+    """Off the event loop: a hostile body of 2 MiB takes half a second."""
+    return chat_request(parse_json(body), lenient=lenient)
+
+
+async def completions(request: Request) -> Response:
+    """OpenAI's older text completions, over raw prompts."""
+    model = _model(request)
+    body = await read_body(request)
+    completion = await asyncio.to_thread(lambda: completion_request(parse_json(body)))
+    headers = _admit(request, model, completion)
+    base = _base("cmpl-", "text_completion", completion.model)
+    if completion.stream:
+        chunks = as_chunks(text_choices(model, completion), base, completion.include_usage, completion.n)
+        return await event_stream(request.receive, chunks, headers)
+    parts, finishes = await _whole(request, text_choices(model, completion))
+    num_choices = len(completion.prompts) * completion.n
+    choices = [fold_text(part for part in parts if part["index"] == index) for index in range(num_choices)]
+    return JSONResponse({**base, "choices": choices, "usage": usage(finishes, completion.n)}, headers=headers)
+
+
+ROUTES: Sequence[tuple[str, Callable[..., Any], str]] = (
+    ("/v1/chat/completions", chat_completions, "POST"),
+    ("/v1/completions", completions, "POST"),
+    ("/v1/models", models, "GET"),
+    ("/v1/models/{name:path}", model_card, "GET"),
+    ("/live", live, "GET"),
+    ("/ready", ready, "GET"),
+    ("/health", ready, "GET"),
+)
+
+
+def _model(request: Request) -> Model:
+    model: Model | None = request.app.state.model
+    if model is None:
+        message = "The model is still loading."
+        raise HttpError(503, message, "service_unavailable_error", code="starting", headers={"Retry-After": "2"})
+    return model
+
+
+def _check_name(model: Model, name: str) -> None:
+    if name not in model.names:
+        raise UnknownModel(name)
+
+
+def _card(model: Model, name: str) -> Json:
+    return {"id": name, "object": "model", "created": model.created, "owned_by": "functionary"}
+
+
+def _admit(request: Request, model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:
+    """The last checks before any work, and the headers that tell of body fields nobody here knows."""
+    if asked.ignored and request.app.state.strict_params:
+        raise RequestError(f"Unrecognized request argument supplied: {asked.ignored[0]}")
+    _check_name(model, asked.model)
+    if not asked.ignored:
+        return {}
+    log.info("ignored body fields: %s", ", ".join(asked.ignored))
+    return {"x-ignored-fields": ", ".join(asked.ignored)}
+
+
+def _base(prefix: str, kind: str, model: str) -> Json:
+    return {
+        "id": prefix + secrets.token_hex(12),
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+        "system_fingerprint": FINGERPRINT,
+        "service_tier": "default",
+    }
+
+
+async def _whole(request: Request, items: AsyncGenerator[Json | Finish]) -> tuple[list[Json], list[Finish]]:
+    """All parts and ends of an answer that is not streamed; a client that leaves stops the work."""
+
+    async def collect() -> list[Json | Finish]:
+        async with aclosing(items):
+            return [item async for item in items]
+
+    everything = await until_disconnect(request.receive, collect())
+    finishes = [item for item in everything if isinstance(item, Finish)]
+    return [item for item in everything if not isinstance(item, Finish)], finishes
+
+
+def main() -> None:
+    """The command line."""
+    serve(read_options(), create_app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""One request through template, engine and parser; the engine plays a script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from scripted_engine import scripted
+
+from conversation import Finish, TokenReport
+from engines import Step, TokenLogprob
+from errors import EngineError, PromptTooLong, RequestError
+from inference import WEATHER, Model, chat_prompt, complete, generate, stream
+from openai_answer import Choice, fold
+from openai_types import chat_request, completion_request
+from output_parser import ArgsDelta, CallStart, TextDelta
+
+FUNCTIONS = [
+    {"name": name, "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}} for name in ("f", "g")
+]
+TOOLS = [{"type": "function", "function": function} for function in FUNCTIONS]
+USER = [{"role": "user", "content": "Hello"}]
+
+
+def events(model: Model, **parameters: Any) -> list[Any]:
+    request = chat_request({"model": model.names[0], "messages": USER, **parameters})
+
+    async def collect() -> list[Any]:
+        async with aclosing(stream(model, request)) as got:
+            return [event async for event in got]
+
+    return asyncio.run(collect())
+
+
+def answer(model: Model, **parameters: Any) -> dict[str, Any]:
+    """The folded choice: message and finish_reason."""
+    request = chat_request({"model": model.names[0], "messages": USER, **parameters})
+    choice = Choice(request)
+    return fold(chunk for event in events(model, **parameters) for chunk in choice.chunks(event))
+
+
+def calls(choice: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (call["function"]["name"], call["function"]["arguments"]) for call in choice["message"].get("tool_calls", ())
+    ]
+
+
+def test_text_and_parallel_calls(chatml: Model) -> None:
+    model, _ = scripted(chatml, 'all\nOne moment.>>>f\n{"a": 1}>>>g\n{"a": 2}')
+    got = answer(model, tools=TOOLS)
+    assert got["message"]["content"] == "One moment."
+    assert calls(got) == [("f", '{"a": 1}'), ("g", '{"a": 2}')]
+    assert got["finish_reason"] == "tool_calls"
+
+
+def test_a_named_choice_is_prefilled_and_read_from_there(chatml: Model) -> None:
+    """The prompt already holds `f`, a line break; the engine only writes the arguments."""
+    model, engine = scripted(chatml, '{"a": 1}')
+    got = answer(model, tools=TOOLS, tool_choice={"type": "function", "function": {"name": "f"}})
+    assert calls(got) == [("f", '{"a": 1}')]
+    assert got["message"]["content"] is None
+    assert got["finish_reason"] == "stop"
+    assert model.tokenizer.decode(engine.last_prompt).endswith("<|im_start|>assistant\n>>>f\n")
+    assert engine.last_sampling is not None
+    assert engine.last_sampling.constraint is not None
+
+
+def test_plain_chat_is_prefilled_into_text(chatml: Model) -> None:
+    model, engine = scripted(chatml, "Hi there.")
+    assert answer(model)["message"]["content"] == "Hi there."
+    assert model.tokenizer.decode(engine.last_prompt).endswith(">>>all\n")
+
+
+def test_auto_leaves_the_logits_alone(chatml: Model) -> None:
+    """The founding principle: the model knows how to conform. Guarantees are for those who ask."""
+    model, engine = scripted(chatml, "all\nHi")
+    answer(model, tools=TOOLS)
+    assert engine.last_sampling is not None
+    assert engine.last_sampling.constraint is None
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_at_most_one_call_where_one_is_asked_for(chatml: Model, legacy: bool) -> None:
+    """The engine is stopped when a second call opens."""
+    model, engine = scripted(chatml, 'f\n{"a": 1}>>>g\n{"a": 2}' + "x" * 50)
+    asked: dict[str, Any] = {"functions": FUNCTIONS} if legacy else {"tools": TOOLS, "parallel_tool_calls": False}
+    got = answer(model, **asked)
+    if legacy:
+        assert got["message"]["function_call"] == {"name": "f", "arguments": '{"a": 1}'}
+        assert "tool_calls" not in got["message"]
+    else:
+        assert calls(got) == [("f", '{"a": 1}')]
+    assert got["finish_reason"] == ("function_call" if legacy else "tool_calls")
+    assert engine.num_active == 0
+    assert engine.num_steps < len(engine.script) - 40
+
+
+def test_no_call_is_shown_when_calls_are_off(chatml: Model) -> None:
+    """tool_choice none: a model that calls all the same is stopped, and its markup is not shown as text."""
+    model, _ = scripted(chatml, 'Let me see.>>>f\n{"a": 1}')
+    got = answer(model, tools=TOOLS, tool_choice="none")
+    assert got["message"] == {"role": "assistant", "content": "Let me see.", "refusal": None, "annotations": []}
+    assert got["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("text", "stop", "shown"),
+    [
+        ("one two three", "two", "one"),
+        ("one two three", ["three", "two t"], "one"),
+        ("STOP at once", "STOP", ""),
+        ("a almost b", "almost!", "a almost b"),
+        ("ends with alm", "almost", "ends with alm"),
+        ("two\n\nparagraphs", "\n\n", "two"),
+    ],
+)
+def test_stop_strings_never_show(chatml: Model, text: str, stop: str | list[str], shown: str) -> None:
+    """One byte a token here, so that every stop string is split over many; none of it may leak into a stream."""
+    model, _ = scripted(chatml, text)
+    got = events(model, stop=stop)
+    texts = [event.text for event in got if isinstance(event, TextDelta)]
+    assert "".join(texts).strip() == shown
+    assert got[-1].reason == "stop"
+
+
+def test_stop_strings_leave_arguments_whole(chatml: Model) -> None:
+    """They end the text; half a JSON object would help nobody."""
+    model, _ = scripted(chatml, 'f\n{"a": 1}')
+    assert calls(answer(model, tools=TOOLS, stop="a")) == [("f", '{"a": 1}')]
+
+
+OUTPUT = 'all\nHi>>>f\n{"a": 12}'
+
+
+@pytest.mark.parametrize("max_tokens", range(1, len(OUTPUT) + 3))
+def test_cut_anywhere(chatml: Model, max_tokens: int) -> None:
+    """`length` wherever the limit falls, partial arguments kept, usage as generated; never `tool_calls`."""
+    model, _ = scripted(chatml, OUTPUT)
+    got = events(model, tools=TOOLS, max_tokens=max_tokens)
+    finish = got[-1]
+    assert isinstance(finish, Finish)
+    assert finish.completion_tokens == min(max_tokens, len(OUTPUT) + 1)
+    assert finish.reason == ("length" if max_tokens <= len(OUTPUT) else "stop")
+    arguments = "".join(event.text for event in got if isinstance(event, ArgsDelta))
+    assert '{"a": 12}'.startswith(arguments)
+    choice = answer(model, tools=TOOLS, max_tokens=max_tokens)
+    assert choice["finish_reason"] == ("length" if max_tokens <= len(OUTPUT) else "tool_calls")
+
+
+def test_a_call_without_arguments_gets_an_empty_object(chatml: Model) -> None:
+    model, _ = scripted(chatml, "f\n")
+    assert calls(answer(model, tools=TOOLS)) == [("f", "{}")]
+
+
+def test_an_empty_answer_is_an_empty_text(chatml: Model) -> None:
+    model, _ = scripted(chatml, "")
+    got = answer(model)
+    assert got["message"]["content"] == ""
+    assert got["finish_reason"] == "stop"
+
+
+def test_control_tokens_in_the_answer_are_never_shown(chatml: Model) -> None:
+    """A model may sample <|im_start|> within its text; and it may write the same characters as ordinary text."""
+    model, _ = scripted(chatml, "a<|im_start|>b<|endoftext|>c")
+    assert answer(model)["message"]["content"] == "abc"
+
+
+def test_failures_before_and_after_the_first_step(chatml: Model) -> None:
+    """What the request itself causes comes before any event, also for a named choice, whose call is known at once."""
+    named = {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}
+    small, _ = scripted(chatml, "x", max_context=20)
+    broken, engine = scripted(chatml, '{"a": 1}', fails_at=3)
+
+    async def first_and_error(model: Model) -> tuple[list[Any], Exception]:
+        request = chat_request({"model": "tiny", "messages": USER, **named})
+        got: list[Any] = []
+        try:
+            async with aclosing(stream(model, request)) as source:
+                async for event in source:
+                    got.append(event)
+        except Exception as error:
+            return got, error
+        raise AssertionError("it did not fail")
+
+    got, error = asyncio.run(first_and_error(small))
+    assert not got
+    assert isinstance(error, PromptTooLong)
+    got, error = asyncio.run(first_and_error(broken))
+    assert got[0] == CallStart("f")
+    assert isinstance(error, EngineError)
+    assert engine.num_active == 0
+
+
+def test_closing_the_outermost_iterator_stops_the_engine(chatml: Model) -> None:
+    """Every level must close the level below: with a plain `async for` the engine ran on to the end."""
+    model, engine = scripted(chatml, "x" * 200, step_s=0.001)
+
+    async def leave_early() -> int:
+        request = chat_request({"model": "tiny", "messages": USER})
+        async with aclosing(stream(model, request)) as source:
+            await anext(source)
+        return engine.num_active
+
+    assert asyncio.run(leave_early()) == 0
+    assert engine.num_steps < 50
+
+
+def test_logprobs_are_those_of_the_text_only(chatml: Model) -> None:
+    """Neither the recipient's name nor the arguments of calls are content."""
+    model, engine = scripted(chatml, 'all\nHé>>>f\n{"a": 1}')
+    played = engine.generate
+
+    async def with_logprobs(prompt_ids: Sequence[int], sampling: Any) -> Any:
+        async for step in played(prompt_ids, sampling):
+            (token_id,) = step.token_ids
+            report = TokenLogprob(token_id, -0.5, ((token_id, -0.5), (5, -9999.0)))
+            yield Step(step.token_ids, step.finish_reason, (report,))
+
+    engine.generate = with_logprobs  # type: ignore[method-assign]
+    got = answer(model, tools=TOOLS, logprobs=True, top_logprobs=2)
+    content = got["logprobs"]["content"]
+    assert bytes(byte for entry in content for byte in entry["bytes"]).decode() == "Hé"
+    assert content[0] == {
+        "token": "H",
+        "logprob": -0.5,
+        "bytes": [72],
+        "top_logprobs": [
+            {"token": "H", "logprob": -0.5, "bytes": [72]},
+            {
+                "token": model.tokenizer.token_bytes(5).decode(),
+                "logprob": -9999.0,
+                "bytes": [*model.tokenizer.token_bytes(5)],
+            },
+        ],
+    }
+    assert got["logprobs"]["refusal"] is None
+    plain = [event for event in events(model, tools=TOOLS) if isinstance(event, TokenReport)]
+    assert len(plain) == 3
+
+
+def test_the_models_defaults_and_the_requests_wishes(chatml: Model) -> None:
+    model, engine = scripted(chatml, "x")
+    answer(model, temperature=0.3, top_p=0.4, seed=7, max_tokens=10**12, logit_bias={"5": 1})
+    sampling = engine.last_sampling
+    assert sampling is not None
+    assert (sampling.temperature, sampling.top_p, sampling.seed) == (0.3, 0.4, 7)
+    assert sampling.logit_bias == ((5, 1.0),)
+    assert sampling.max_tokens == engine.max_context - len(engine.last_prompt)
+    assert sampling.stop_ids == {model.tokenizer.token_id("<|im_end|>")}
+    answer(model)
+    assert engine.last_sampling is not None
+    assert engine.last_sampling.temperature == model.temperature
+
+
+def test_equal_requests_have_equal_prompts_with_the_functions_first(chatml: Model) -> None:
+    """Prompts are to be cached by their beginnings."""
+    one, two = (
+        chat_prompt(
+            chatml, chat_request({"model": "tiny", "messages": [{"role": "user", "content": text}], "tools": TOOLS})
+        )
+        for text in ("Hello", "Bye")
+    )
+    shared = next(i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b)
+    assert "type g = (_: {" in chatml.tokenizer.decode(one[:shared])
+
+
+def raw(model: Model, **parameters: Any) -> list[Any]:
+    request = completion_request({"model": "tiny", **parameters})
+
+    async def collect() -> list[Any]:
+        async with aclosing(complete(model, request, request.prompts[0])) as got:
+            return [event async for event in got]
+
+    return asyncio.run(collect())
+
+
+def test_raw_completions_keep_whitespace_and_read_control_tokens(chatml: Model) -> None:
+    """The writer of a raw prompt owns all of it."""
+    model, engine = scripted(chatml, "  two words \n", max_context=100)
+    got = raw(model, prompt="<|im_start|>user\nHi", max_tokens=50)
+    assert "".join(event.text for event in got if isinstance(event, TextDelta)) == "  two words \n"
+    assert engine.last_prompt[0] == model.tokenizer.token_id("<|im_start|>")
+    assert raw(model, prompt="a", max_tokens=50, stop=["wor"])[-1].reason == "stop"
+    assert raw(model, prompt=[5, 6, 7], max_tokens=3)[-1] == Finish("length", 3, 3, 0)
+
+
+def test_generate_without_a_server(embedded: Model) -> None:
+    """The weather conversation on the embedded model: the named function, arguments that fit its schema."""
+    message = generate(embedded, **WEATHER, max_tokens=60)
+    assert message["function_call"]["name"] == "get_current_weather"
+    assert '"location": "' in message["function_call"]["arguments"]
+    with pytest.raises(RequestError, match="no function named nope"):
+        generate(embedded, USER, functions=FUNCTIONS, function_call={"name": "nope"})
