@@ -32,8 +32,8 @@ class EventStream(Response):
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await until_disconnect(receive, self._send_all(send))
         finally:
             await self._rest.aclose()
@@ -76,7 +76,9 @@ async def _with_pings(coming: Awaitable[T], write: Any) -> T:
             await write(": ping\n\n")
         return task.result()
     finally:
-        task.cancel()
+        if not task.done():  # awaited, since nobody can close a generator that still runs
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:

@@ -108,8 +108,10 @@ class OutputParser:
         return self._release()
 
     def finish(self, *, cut: bool = False) -> Iterator[Event]:
-        """Release what was held back; a half-written mark was text after all. A call that ended without arguments,
-        and was not cut by the token limit, gets "{}"."""
+        """Release what was held back: a half-written mark was text after all. A call that ended without arguments
+        gets "{}". `cut`: the token limit ended the output, so that a half-written mark was one, and is dropped."""
+        if cut and self._region != "name" and not self._in_string:
+            self._held = ""
         self._settle()
         if not cut:
             self._close()

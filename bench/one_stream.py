@@ -34,23 +34,28 @@ from openai_types import chat_request
 Json = dict[str, Any]
 
 ROOT = Path(__file__).parent.parent
-STORY = """You are a friendly writer. You answer with long and vivid stories that a child of ten can follow: short
-sentences, plain words, the smell of the sea and of old books, and now and then a little joke. Tell me a long story of
-the keeper of a lighthouse, his clever old cat, and the night when the lamp went out."""
+WRITER = (
+    "You are a friendly writer. You answer with long, vivid stories. You write for children of ten: short sentences, "
+    "plain words, the smell of the sea and of old books, and now and then a little joke."
+)
+PLANTS = "What is photosynthesis? Describe it in one long paragraph, from the light to the sugar."
 TRIP = "Book two seats on the train from Istanbul to Ankara on 14 May."
 TRAIN = {key: {"type": "string"} for key in ("departure", "destination", "date", "class", "name")}
 BOOK = {"name": "book_train", "parameters": {"type": "object", "properties": TRAIN, "required": [*TRAIN]}}
 COMMON: Json = {"model": "functionary", "temperature": 0, "max_tokens": 48, "stream": True}
 ASKED = {"messages": [{"role": "user", "content": TRIP}], "functions": [BOOK], "function_call": {"name": "book_train"}}
 REQUESTS: dict[str, Json] = {
-    "text": {"messages": [{"role": "user", "content": STORY}], "ignore_eos": True},
+    "text": {
+        "messages": [{"role": "system", "content": WRITER}, {"role": "user", "content": PLANTS}],
+        "ignore_eos": True,
+    },
     "forced call": ASKED,
 }
 
 
 @dataclass
 class Stopwatch:
-    """When the parts of one answer came. `num_tokens` is the engine's count, as chunks are not always tokens."""
+    """When the parts of one answer came; `num_tokens` is the engine's count."""
 
     begun: float = field(default_factory=time.perf_counter)
     arrivals: list[float] = field(default_factory=list)
@@ -103,17 +108,25 @@ def is_ready(port: int) -> bool:
 
 
 def over_http(port: int, request: Json) -> Stopwatch:
-    """A streamed request over a new connection, read by the cheapest client there is."""
+    """A streamed request over a new connection, read by the cheapest client there is.
+
+    Every token must show when it comes: a first chunk that waits for its text would not time the first token.
+    """
     body = json.dumps({**COMMON, **request, "stream_options": {"include_usage": True}})
-    watch = Stopwatch()
+    watch, lines = Stopwatch(), []
     with closing(HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
         connection.request("POST", "/v1/chat/completions", body)
         for line in iter(connection.getresponse().readline, b""):
             if line.startswith(b'data: {"id"'):
                 watch.tick()
-                last = line
+                lines.append(json.loads(line.removeprefix(b"data: ")))
     watch.arrivals.pop()  # the counts are no token
-    watch.num_tokens = json.loads(last.removeprefix(b"data: "))["usage"]["completion_tokens"]
+    watch.num_tokens = lines.pop()["usage"]["completion_tokens"]
+    deltas = [line["choices"][0]["delta"] for line in lines]
+    num_shown = sum(bool(delta.get("content") or delta.get("function_call", {}).get("arguments")) for delta in deltas)
+    has_stop_token = lines[-1]["choices"][0]["finish_reason"] == "stop"
+    if num_shown != watch.num_tokens - has_stop_token:
+        sys.exit(f"{num_shown} chunks with text for {watch.num_tokens} tokens: choose another prompt")
     return watch
 
 

@@ -185,7 +185,8 @@ class HFEngine:
             if logits is None:
                 return
             step = self._draw(running, logits)
-            running.is_closed = step.finish_reason is not None
+            if step.finish_reason:  # never back to open: its reader may have left during the forward
+                running.is_closed = True
             running.deliver(step)
         except Exception as error:
             running.is_closed = True

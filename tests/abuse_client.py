@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +24,8 @@ KINDS = {
 }
 # A path, an address in memory, a traceback, or the name of what we are built from.
 _LEAK = re.compile(
-    r"traceback|file \"|\.py\b|/(?:work|home|usr|tmp|etc|root)/|site-packages|0x[0-9a-f]{6}"
-    r"|llguidance|pydantic|starlette|fastapi|uvicorn|h11|torch|transformers|tokenizers|python",
+    rf"{re.escape(str(Path(__file__).parents[1]))}|/(?:home|usr|tmp|etc|root)/|traceback|file \"|\.py\b|0x[0-9a-f]{{6}}"
+    r"|site-packages|llguidance|pydantic|starlette|fastapi|uvicorn|h11|torch|transformers|tokenizers|python",
     re.IGNORECASE,
 )
 

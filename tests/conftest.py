@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,12 +12,14 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from openai import OpenAI
+from scripted_engine import ScriptedEngine, scripted
 from started_server import KEY, README_MODEL, Started, started
 from tiny_llama import make_tiny_chatml, make_tiny_llama
 
 from command_line import bind
 from inference import Model, load_model
 from lifecycle import UVICORN
+from prompt_template import Piece
 from server import create_app
 
 
@@ -86,3 +88,29 @@ def client(user_server: Started) -> Iterator[OpenAI]:
     """The official client of today, at that server; it does not try again."""
     with OpenAI(base_url=f"{user_server.url}/v1", api_key=KEY, max_retries=0, timeout=120) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def played(chatml: Model) -> tuple[Model, ScriptedEngine]:
+    """A model, and its engine, whose script and pace each test sets."""
+    return scripted(chatml, "all\nhello", max_context=100_000)
+
+
+@pytest.fixture(scope="module")
+def played_url(played: tuple[Model, ScriptedEngine]) -> Iterator[str]:
+    with serving(create_app(lambda: played[0])) as url:
+        yield url
+
+
+@pytest.fixture
+def play(played: tuple[Model, ScriptedEngine]) -> Iterator[Callable[..., ScriptedEngine]]:
+    """Let the engine write `output`, in which control tokens may be spelled out."""
+    model, engine = played
+
+    def play(output: str, *, step_s: float = 0.0, fails_at: int | None = None) -> ScriptedEngine:
+        engine.script = model.tokenizer.encode([Piece(output, markup=True)]).ids
+        engine.step_s, engine.fails_at = step_s, fails_at
+        return engine
+
+    yield play
+    play("all\nhello")

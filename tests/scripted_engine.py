@@ -32,8 +32,8 @@ class ScriptedEngine:
         self.last_prompt: list[int] = []
         self.last_sampling: Sampling | None = None
         self._stop_id = stop_id
-        self._fails_at = fails_at
-        self._step_s = step_s
+        self.fails_at = fails_at
+        self.step_s = step_s
 
     def description(self) -> str:
         return "a script"
@@ -45,8 +45,8 @@ class ScriptedEngine:
         self.num_active += 1
         try:
             for place, token_id in enumerate([*self.script, self._stop_id]):
-                await asyncio.sleep(self._step_s)
-                if place == self._fails_at:
+                await asyncio.sleep(self.step_s)
+                if place == self.fails_at:
                     raise EngineError("the script says so")
                 self.num_steps += 1
                 if place == len(self.script):

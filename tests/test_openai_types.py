@@ -42,7 +42,8 @@ def test_fields_that_change_nothing() -> None:
 def test_unknown_fields_are_ignored_by_name() -> None:
     """The names go into a response header, so a header is what they must fit."""
     assert chat(guided_json={}, chat_template="{{7*7}}").ignored == ("guided_json", "chat_template")
-    assert chat(**{"x\r\nSet-Cookie: é": 1, "y" * 100: 1}).ignored == ("x??Set-Cookie: ?", "y" * 64)
+    assert chat(**{"x\r\nSet-Cookie: é": 1, "y" * 100: 1}).ignored == ("x??Set-Cookie:??", "y" * 64)
+    assert chat(**{" ": 1, "": 1, "x ": 1}).ignored == ("?", "?", "x?")  # a blank at the end broke the connection
     assert len(chat(**{f"x{i}": i for i in range(10_000)}).ignored) == 20
 
 

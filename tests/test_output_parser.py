@@ -222,3 +222,13 @@ def test_whitespace_waits_for_what_follows() -> None:
     deltas = [list(parser.feed(text)) for text in ["all\n", "  ", "One", " ", "\n", "two", " "]]
     assert deltas == [[], [], [TextDelta("One")], [], [], [TextDelta(" \ntwo")], []]
     assert list(parser.finish()) == []
+
+
+@pytest.mark.parametrize("end", [">", ">>", ">>>", ">>>get"])
+def test_a_mark_that_is_cut_is_not_shown(end: str) -> None:
+    """The token limit fell into `>>>get_x`: markup stood at the end of the text, and behind arguments that were whole."""
+    v3 = grammar("functionary_v3")
+    assert read(v3, f"all\nLet me see.{end}", cut=True) == ("Let me see.", [])
+    assert read(v3, f"all\nLet me see.{end}") == (f"Let me see.{end}", [])
+    if len(end) < 4:
+        assert read(v3, 'get_x\n{"a": 1}' + end, cut=True) == ("", [("get_x", '{"a": 1}')])
