@@ -11,8 +11,7 @@ from typing import Any
 
 from conversation import ChatRequest, CompletionRequest, Message, ResponseFormat
 from errors import RequestError
-from message_rules import MAX_MESSAGES, read_messages
-from request_fields import (
+from rules.fields import (
     Fields,
     a_boolean,
     a_name,
@@ -25,10 +24,11 @@ from request_fields import (
     unsupported_word,
     wrong_type,
 )
-from sampling_rules import MAX_INT32, read_chat_logprobs, read_max_tokens, read_sampling
-from schema_rules import check_parameters
-from schema_strict import check_strict
-from tool_rules import read_calling
+from rules.messages import MAX_MESSAGES, read_messages
+from rules.sampling import MAX_INT32, read_chat_logprobs, read_max_tokens, read_sampling
+from rules.schemas import check_parameters
+from rules.strict_schemas import check_strict
+from rules.tools import read_calling
 
 MAX_CHOICES = 8
 MAX_SEQUENCES = 128  # prompts times n of one raw completion

@@ -25,7 +25,7 @@ from lifecycle import serve
 from model import Model
 from openai_answer import fold, fold_text, usage
 from openai_types import chat_request, completion_request
-from request_json import parse_json
+from rules.json_text import parse_json
 
 Json = dict[str, Any]
 
@@ -71,10 +71,12 @@ def create_app(
 async def _load(app: FastAPI, load: Callable[[], Model], on_failure: Callable[[ModelError], None] | None) -> None:
     try:
         app.state.model = await asyncio.to_thread(load)
-    except ModelError as error:
+    except Exception as error:
         if on_failure is None:
             raise
-        on_failure(error)
+        if not isinstance(error, ModelError):
+            log.exception("loading failed")
+        on_failure(error if isinstance(error, ModelError) else ModelError("the model cannot be loaded; see above"))
 
 
 async def live() -> Json:

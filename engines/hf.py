@@ -52,13 +52,6 @@ class _Running:
             return self.prompt_ids[self.num_computed : self.num_computed + PREFILL_CHUNK]
         return self.output_ids[-1:]
 
-    def deliver(self, item: Step | Exception) -> None:
-        self.num_unread += 1
-        try:
-            self.loop.call_soon_threadsafe(self.steps.put_nowait, item)
-        except RuntimeError:  # the event loop is gone, and with it the reader
-            self.is_closed = True
-
 
 class HFEngine:
     """The engine over any causal language model of transformers, on CPU or GPU."""
@@ -144,6 +137,14 @@ class HFEngine:
             self._waiting.append(running)
             self._changed.notify()
 
+    def _deliver(self, running: _Running, item: Step | Exception) -> None:
+        with self._changed:
+            running.num_unread += 1
+        try:
+            running.loop.call_soon_threadsafe(running.steps.put_nowait, item)
+        except RuntimeError:  # the event loop is gone, and with it the reader
+            running.is_closed = True
+
     def _took_one(self, running: _Running) -> None:
         with self._changed:
             running.num_unread -= 1
@@ -155,7 +156,7 @@ class HFEngine:
         while self._take_turn():
             pass
         for running in (*self._running, *self._waiting):
-            running.deliver(EngineError("the engine is shutting down"))
+            self._deliver(running, EngineError("the engine is shutting down"))
 
     def _take_turn(self) -> bool:
         """One step of every request that can go on; False when the engine closes. Nothing holds them afterwards."""
@@ -187,12 +188,13 @@ class HFEngine:
             step = self._draw(running, logits)
             if step.finish_reason:  # never back to open: its reader may have left during the forward
                 running.is_closed = True
-            running.deliver(step)
+            self._deliver(running, step)
         except Exception as error:
             running.is_closed = True
             if not isinstance(error, EngineError):
                 log.exception("a step failed")
-            running.deliver(error if isinstance(error, EngineError) else EngineError("a step of the model failed"))
+            known = isinstance(error, EngineError)
+            self._deliver(running, error if known else EngineError("a step of the model failed"))
 
     @torch.inference_mode()
     def _forward(self, running: _Running) -> Tensor | None:

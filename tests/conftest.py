@@ -12,15 +12,15 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from openai import OpenAI
-from scripted_engine import ScriptedEngine, scripted
-from started_server import KEY, README_MODEL, Started, started
-from tiny_llama import make_tiny_chatml, make_tiny_llama
 
 from command_line import bind
 from inference import Model, load_model
 from lifecycle import UVICORN
 from prompt_template import Piece
+from scripted_engine import ScriptedEngine, scripted
 from server import create_app
+from started_server import KEY, README_MODEL, Started, started
+from tiny_llama import make_tiny_chatml, make_tiny_llama
 
 
 @pytest.fixture(scope="session")

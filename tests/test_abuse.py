@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from abuse_client import BODY, CANARY, CHAT, PROMPT, RAW, USER, Client, check_answer
 from abuse_json import Case, broken_documents, controls, numbers_that_are_none, odd_documents, surrogates
 from abuse_messages import called, heavy_texts, histories, lengths, media, result, shapes
@@ -19,13 +22,10 @@ from abuse_parameters import RIGHT, combinations, ranges, raw_completions, wrong
 from abuse_schemas import keywords, nests, numbers, patterns, references, tool, with_property
 from abuse_tools import forced_calls, names, roots, sizes, sizes_that_fit
 from conftest import serving
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from scripted_engine import scripted
-from tiny_llama import make_tiny_chatml
-
 from inference import Model, load_model
+from scripted_engine import scripted
 from server import create_app
+from tiny_llama import make_tiny_chatml
 
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>")
 BATCH = 8  # cases between two healthy requests

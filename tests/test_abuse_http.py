@@ -10,6 +10,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from fastapi import FastAPI
+
+import http_edge
 from abuse_bytes import AMBIGUOUS, GOOD, MALFORMED, METHODS, ODD_BUT_LEGAL, UNKNOWN_PATHS, post
 from abuse_client import (
     BODY,
@@ -26,11 +29,8 @@ from abuse_client import (
     statuses,
 )
 from conftest import serving
-from fastapi import FastAPI
-from scripted_engine import scripted
-
-import http_edge
 from inference import Model
+from scripted_engine import scripted
 from server import create_app
 
 

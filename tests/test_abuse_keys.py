@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+
 from abuse_bytes import GOOD, UNKNOWN_PATHS
 from abuse_client import (
     CANARY,
@@ -21,10 +23,8 @@ from abuse_client import (
     statuses,
 )
 from conftest import serving
-from fastapi import FastAPI
-from scripted_engine import scripted
-
 from inference import Model
+from scripted_engine import scripted
 from server import create_app
 
 KEY = "sk-functionary-0123456789abcdef"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from abuse_client import Client, check_answer
 from abuse_schemas import tool, with_property
 from scripted_engine import ScriptedEngine

@@ -13,17 +13,17 @@ from typing import Any
 
 import openai
 import pytest
+
 from abuse_bytes import post
 from abuse_client import BODY, CHAT, RAW, USER, Client, as_json, check_error, connect
 from conftest import serving
-from scripted_engine import ScriptedEngine
-from streamed import events
-
 from engines import Sampling, Step
 from engines.hf import HFEngine
 from inference import Model, load_model
 from prompt_template import Piece
+from scripted_engine import ScriptedEngine
 from server import create_app
+from streamed import events
 
 FREED_S = 1.0
 

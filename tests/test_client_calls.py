@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 import openai
 import pytest
-from client_requests import ASKED, NAMED, SHORT, TIME, TOOLS, WEATHER
 from openai import OpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletionMessage
 from openai.types.chat.chat_completion_message_function_tool_call import Function
 from pydantic import BaseModel
+
+from client_requests import ASKED, NAMED, SHORT, TIME, TOOLS, WEATHER
 
 
 class Weather(BaseModel):

@@ -8,8 +8,9 @@ from typing import Any
 
 import openai
 import pytest
-from client_requests import ASKED, SHORT, WEATHER
 from openai import AsyncOpenAI, OpenAI
+
+from client_requests import ASKED, SHORT, WEATHER
 from started_server import KEY, README_MODEL, Started
 
 

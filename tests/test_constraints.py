@@ -10,12 +10,12 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from random_model import RandomModel, byte_level, sentencepiece
 
 from conversation import JsonSchema
 from engines import Constraint, JsonRule, Lark
 from engines.schema_tree import closed
 from errors import EngineError, RequestError
+from random_model import RandomModel, byte_level, sentencepiece
 
 NODE = {
     "type": "object",

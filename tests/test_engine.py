@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 import torch
-from scripted_engine import ScriptedEngine
 
 from engines import Engine, Sampling, Step
 from engines.hf import MAX_WAITING, HFEngine
 from engines.sampling import Sampler
 from errors import EngineBusy, EngineError, PromptTooLong, RequestError
 from inference import Model
+from scripted_engine import ScriptedEngine
 
 PROMPT = [5, 6, 7, 8]
 GREEDY = Sampling(max_tokens=12, temperature=0.0)

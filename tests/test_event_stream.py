@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from abuse_client import check_error
-from edge import a_scope, ask
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import event_stream
 import http_edge
+from abuse_client import check_error
+from edge import a_scope, ask
 from errors import EngineError
 from event_stream import EventStream, until_disconnect
 from http_edge import Edge

@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from conftest import serving
-from request_examples import PARAMETERS
-from scripted_engine import ScriptedEngine, scripted
-from strict_fold import events, strict_fold
 
+from conftest import serving
 from inference import Model
 from prompt_template import Piece
+from request_examples import PARAMETERS
+from scripted_engine import ScriptedEngine, scripted
 from server import create_app
+from strict_fold import events, strict_fold
 
 WEATHER = {"name": "get_weather", "parameters": PARAMETERS}
 TIME = {"name": "get_time", "parameters": PARAMETERS}

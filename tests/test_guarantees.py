@@ -6,12 +6,12 @@ import json
 
 import jsonschema
 import pytest
-from random_model import RandomModel, Turn, byte_level, sentencepiece
 
 from conversation import ChatRequest, CodeInterpreter, Function, ResponseFormat, ToolChoice
 from errors import EngineError, RequestError
 from guarantees import constraint
 from prompt_template import PromptTemplate
+from random_model import RandomModel, Turn, byte_level, sentencepiece
 from templates import functionary_v1, functionary_v1_plain, functionary_v3, functionary_v3_chatml
 
 V1, V1_PLAIN, V3, V3_CHATML = (

@@ -8,13 +8,13 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
-from abuse_client import check_error
-from edge import ask, ok
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import http_edge
+from abuse_client import check_error
+from edge import ask, ok
 from errors import EngineBusy, EngineError, PromptTooLong, RequestError, UnknownModel
 from http_edge import read_body
 from http_errors import HttpError

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from scripted_engine import scripted
 
 from conversation import Finish, TokenReport
 from engines import Step, TokenLogprob
@@ -17,6 +16,7 @@ from inference import WEATHER, Model, chat_prompt, complete, generate, stream
 from openai_answer import Choice, fold
 from openai_types import chat_request, completion_request
 from output_parser import ArgsDelta, CallStart, TextDelta
+from scripted_engine import scripted
 
 FUNCTIONS = [
     {"name": name, "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}} for name in ("f", "g")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from request_examples import USER, answer, asks, chat, refused
 
 from conversation import Call, Message
+from request_examples import USER, answer, asks, chat, refused
 
 
 def test_developer_is_system_and_parts_are_joined() -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from started_server import KEY, README_MODEL, ROOT, Started
 from strict_fold import strict_fold
 

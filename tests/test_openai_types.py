@@ -12,11 +12,11 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from request_examples import FULL, LEGACY, RAW, STRICT_PARAMETERS, USER, answer, asks, chat, refused, tool
 
 from conversation import ChatRequest, CompletionRequest, Function, Message, ToolChoice
 from errors import RequestError
 from openai_types import chat_request, completion_request
+from request_examples import FULL, LEGACY, RAW, STRICT_PARAMETERS, USER, answer, asks, chat, refused, tool
 
 
 def test_a_plain_request() -> None:

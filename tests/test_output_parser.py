@@ -226,7 +226,7 @@ def test_whitespace_waits_for_what_follows() -> None:
 
 @pytest.mark.parametrize("end", [">", ">>", ">>>", ">>>get"])
 def test_a_mark_that_is_cut_is_not_shown(end: str) -> None:
-    """The token limit fell into `>>>get_x`: markup stood at the end of the text, and behind arguments that were whole."""
+    """The token limit fell into `>>>get_x`: markup stood at the end of the text, and behind whole arguments."""
     v3 = grammar("functionary_v3")
     assert read(v3, f"all\nLet me see.{end}", cut=True) == ("Let me see.", [])
     assert read(v3, f"all\nLet me see.{end}") == (f"Let me see.{end}", [])

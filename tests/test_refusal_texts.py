@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from request_examples import PARAMETERS, USER, answer, asks, refused, tool
 
 from errors import RequestError
 from openai_types import chat_request
+from request_examples import PARAMETERS, USER, answer, asks, refused, tool
 
 TOOLS = [tool("f")]
 TABLE: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] = [

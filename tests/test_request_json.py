@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import RequestError
-from request_json import parse_json
+from rules.json_text import parse_json
 
 UNPARSED = "We could not parse the JSON body of your request."
 

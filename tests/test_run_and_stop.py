@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
 from started_server import Started, started
 from strict_fold import events, strict_fold
 

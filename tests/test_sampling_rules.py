@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from request_examples import chat, refused
 
 HUGE = 10**400

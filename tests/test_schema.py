@@ -140,7 +140,7 @@ def test_a_chain_of_refs_is_followed_64_deep() -> None:
 
 @pytest.mark.parametrize("ref", ["#/$defs/None", "#anchor", "http://localhost/x", "file:///x", "#/required/9", "#/a~1"])
 def test_a_ref_to_nowhere_is_any_type(ref: str) -> None:
-    """schema_rules refuses it; the printer neither fails nor fetches it."""
+    """rules.schemas refuses it; the printer neither fails nor fetches it."""
     assert property_lines({"$ref": ref}) == ["a: any,"]
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from conversation import Function, JsonSchema
 from errors import RequestError
+from rules.schemas import check_parameters
 from schema import typescript
-from schema_rules import check_parameters
 
 PARAM = "tools[0].function.parameters"
 

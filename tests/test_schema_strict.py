@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from conversation import JsonSchema
 from errors import RequestError
-from schema_strict import check_strict
+from rules.strict_schemas import check_strict
 
 
 def refusal(schema: object) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_schema import printed, property_lines
 
 from conversation import Function, JsonSchema
 from schema import flat_typescript, typescript
+from test_schema import printed, property_lines
 
 DECLARATIONS = """type evil = () => any;
   type evil = (_: {
@@ -240,7 +240,7 @@ KEYWORDS = [
 @given(st.dictionaries(st.sampled_from(KEYWORDS), JSON), JSON)
 @settings(max_examples=150, deadline=None)
 def test_no_schema_makes_the_printer_fail(odd: JsonSchema, other: Any) -> None:
-    """The older server answered 500 to a description that was a number. schema_rules refuses most of these first."""
+    """The older server answered 500 to a description that was a number. rules.schemas refuses most of these first."""
     for parameters in (
         odd,
         {"properties": {"a": odd, "b": other}},

@@ -14,9 +14,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from started_server import ROOT, environment
 
 from server import main
+from started_server import ROOT, environment
 
 REFUSED_S = 20  # the goal is 5, on a machine with nothing else to do
 

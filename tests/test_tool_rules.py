@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from request_examples import PARAMETERS, USER, chat, refused, tool
 
 from conversation import Call, CodeInterpreter, Function, Message, ToolChoice
+from request_examples import PARAMETERS, USER, chat, refused, tool
 
 
 def test_default_is_auto() -> None:

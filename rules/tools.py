@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from conversation import CodeInterpreter, Function, Tool, ToolChoice
-from request_fields import (
+from rules.fields import (
     Fields,
     a_boolean,
     a_name,
@@ -19,8 +19,8 @@ from request_fields import (
     unsupported_word,
     wrong_type,
 )
-from schema_rules import check_parameters
-from schema_strict import check_strict
+from rules.schemas import check_parameters
+from rules.strict_schemas import check_strict
 
 MAX_TOOLS = 128
 MAX_DESCRIPTION = 20_000

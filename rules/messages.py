@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from conversation import Call, Message
 from errors import RequestError
-from request_fields import Fields, a_string, a_word, an_array, refusal, wrong_type
+from rules.fields import Fields, a_string, a_word, an_array, refusal, wrong_type
 
 MAX_MESSAGES = 4096
 
