@@ -201,15 +201,16 @@ def cpu_seconds() -> tuple[float, float, float]:
 
 
 def table(times: Json) -> Iterator[str]:
-    """Medians; ratios to the engine within a round, above 1 is slower."""
+    """Medians; ratios to the engine within a round and their extremes, above 1 is slower."""
     yield "| prompt + answer | way | first token, ms | to engine | per token, ms | to engine | tokens/s |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     for prompt, by_way in times.items():
         for way, rounds in by_way.items():
             first, token = (median(column) for column in zip(*rounds, strict=True))
             pairs = list(zip(rounds, by_way["engine"], strict=True))
-            ratios = [median(own[part] / engine[part] for own, engine in pairs) for part in (0, 1)]
-            shown = f"{first:.0f} | {ratios[0]:.3f} | {token:.1f} | {ratios[1]:.3f} | {1000 / token:.1f}"
+            ratios = [sorted(own[part] / engine[part] for own, engine in pairs) for part in (0, 1)]
+            first_ratio, token_ratio = (f"{median(of):.2f} ({of[0]:.2f} to {of[-1]:.2f})" for of in ratios)
+            shown = f"{first:.0f} | {first_ratio} | {token:.1f} | {token_ratio} | {1000 / token:.1f}"
             yield f"| {prompt} | {way} | {shown} |"
 
 
