@@ -78,6 +78,7 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _look_for_lost_peers(listener)
         listener.bind(address)
         listener.listen()  # now: two that only bind would both get the address
     except OSError as error:
@@ -85,6 +86,17 @@ def bind(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port} ({error.strerror}); choose another --host or --port"
         ) from None
     return listener
+
+
+def _look_for_lost_peers(listener: socket.socket) -> None:
+    """Ask silent clients for a sign of life: who was unplugged says no goodbye, and would hold a slot to the end.
+
+    The connections inherit it. After 30 s of silence, then each 10 s, three times.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):  # macOS has the first under another name
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def introduction(model: Model, host: str, port: int) -> str:

@@ -58,11 +58,12 @@ class ToolChoice:
 
 @dataclass(frozen=True)
 class ResponseFormat:
-    """What the text of the answer must be; `schema` belongs to "json_schema"."""
+    """What the text of the answer must be; the other fields belong to "json_schema"."""
 
     kind: Literal["text", "json_object", "json_schema"] = "text"
     schema: JsonSchema | None = None
     strict: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)

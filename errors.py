@@ -22,14 +22,19 @@ class UnknownModel(RequestError):
 
 
 class PromptTooLong(RequestError):
-    """The prompt does not fit into the context; both numbers stand in the message. `is_exact`: it was tokenized."""
+    """The prompt does not fit into the context; both numbers stand in the message. `is_exact`: it was tokenized.
 
-    def __init__(self, num_prompt_tokens: int, max_context: int, *, is_exact: bool = True) -> None:
+    `param` is the field that holds the prompt.
+    """
+
+    def __init__(
+        self, num_prompt_tokens: int, max_context: int, *, is_exact: bool = True, param: str = "messages"
+    ) -> None:
         num = f"{num_prompt_tokens}" if is_exact else f"at least {num_prompt_tokens}"
         super().__init__(
-            f"This model's maximum context length is {max_context} tokens. However, your messages resulted in "
-            f"{num} tokens. Please reduce the length of the messages.",
-            "messages",
+            f"This model's maximum context length is {max_context} tokens. However, your {param} resulted in "
+            f"{num} tokens. Please reduce the length of the {param}.",
+            param,
             "context_length_exceeded",
         )
 

@@ -25,25 +25,27 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: Any, rest: AsyncGenerator[Any], headers: dict[str, str]) -> None:
+    def __init__(self, first: Awaitable[Any], rest: AsyncGenerator[Any], headers: dict[str, str]) -> None:
+        """`first` is awaited before `rest` is asked for more."""
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no", **headers})
         del self.headers["content-length"]
         self._first = first
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first = asyncio.ensure_future(self._first)
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await until_disconnect(receive, self._send_all(send))
+            await until_disconnect(receive, self._send_all(first, send))
         finally:
-            await self._rest.aclose()
+            await _close(first, self._rest)
 
-    async def _send_all(self, send: Send) -> None:
+    async def _send_all(self, first: Awaitable[Any], send: Send) -> None:
         async def write(text: str, *, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
 
         try:
-            item = self._first
+            item = await _with_pings(first, write)
             while True:
                 await write(f"data: {json.dumps(item, ensure_ascii=False, separators=(',', ':'))}\n\n")
                 item = await _with_pings(anext(self._rest), write)
@@ -59,13 +61,26 @@ class EventStream(Response):
 
 
 async def event_stream(receive: Receive, items: AsyncGenerator[Any], headers: dict[str, str]) -> EventStream:
-    """Waits for the first item: what is refused before it is an HTTP error, not a stream."""
+    """Waits for the first item: what is refused before it is an HTTP error, not a stream.
+
+    In a long queue, where nothing is left to be refused, the stream begins without it, and pings keep it alive.
+    """
+    first = asyncio.ensure_future(anext(items))
     try:
-        first = await until_disconnect(receive, anext(items))
+        await until_disconnect(receive, asyncio.wait({first}, timeout=PING_AFTER_S))
+        if first.done():
+            first.result()
     except BaseException:
-        await items.aclose()
+        await _close(first, items)
         raise
     return EventStream(first, items, headers)
+
+
+async def _close(first: asyncio.Future[Any], rest: AsyncGenerator[Any]) -> None:
+    """In this order, since nobody can close a generator that still runs."""
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await rest.aclose()
 
 
 async def _with_pings(coming: Awaitable[T], write: Any) -> T:

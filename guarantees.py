@@ -134,7 +134,7 @@ class _Spelling:
     def _answer_rule(self) -> JsonRule:
         wanted = self._request.response_format
         schema = (wanted.schema or {}) if wanted.kind == "json_schema" else {"type": "object"}
-        return JsonRule(schema, wanted.strict, owner="response_format", param="response_format")
+        return JsonRule(schema, wanted.strict, owner=f"response_format '{wanted.name}'", param="response_format")
 
     def _code(self) -> str:
         """Any text. A separator in it would be read as the end of the code, so it cannot be written there."""

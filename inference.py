@@ -118,16 +118,16 @@ def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
 
 def raw_prompt(model: Model, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
     """The token ids of a raw prompt, in which control tokens count. Raises PromptTooLong."""
-    if isinstance(prompt, tuple):
-        _check_size(model, len(prompt), is_exact=True)
-        return prompt
-    _check_size(model, model.tokenizer.least_tokens(prompt))
-    return tuple(model.tokenizer.encode_raw(prompt))
+    if isinstance(prompt, str):
+        _check_size(model, model.tokenizer.least_tokens(prompt), param="prompt")
+        prompt = tuple(model.tokenizer.encode_raw(prompt))
+    _check_size(model, len(prompt), is_exact=True, param="prompt")
+    return prompt
 
 
-def _check_size(model: Model, num_tokens: int, *, is_exact: bool = False) -> None:
+def _check_size(model: Model, num_tokens: int, *, is_exact: bool = False, param: str = "messages") -> None:
     if num_tokens >= model.engine.max_context:
-        raise PromptTooLong(num_tokens, model.engine.max_context, is_exact=is_exact)
+        raise PromptTooLong(num_tokens, model.engine.max_context, is_exact=is_exact, param=param)
 
 
 async def _tokens(model: Model, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Token]:

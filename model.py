@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from engines import Engine, Sampling
-from engines.files import find_checkpoint as check_checkpoint
+from engines.files import check_checkpoint
 from prompt_template import PromptTemplate, detect_template, load_template
 from tokenizer import Tokenizer
 
@@ -56,8 +56,8 @@ def load_model(
         template=prompt_template,
         tokenizer=checkpoint.tokenizer,
         engine=checkpoint.load_engine(),
-        temperature=1.0 if checkpoint.temperature is None else checkpoint.temperature,
-        top_p=1.0 if checkpoint.top_p is None else checkpoint.top_p,
+        temperature=checkpoint.temperature,
+        top_p=checkpoint.top_p,
     )
 
 

@@ -92,12 +92,12 @@ def chat_request(
     )
 
 
-def completion_request(body: dict[str, Any]) -> CompletionRequest:
-    """The body of POST /v1/completions, checked. Raises RequestError for the first problem."""
+def completion_request(body: dict[str, Any], *, lenient: bool = False) -> CompletionRequest:
+    """The body of POST /v1/completions, checked; as chat_request. `lenient` allows more than 4 stops."""
     fields = Fields(body)
     model = fields.required("model", a_string)
     prompts = fields.required("prompt", _prompts)
-    n = fields.optional("n", an_integer, 1, MAX_SEQUENCES // len(prompts)) or 1
+    n = fields.optional("n", an_integer, 1, min(MAX_CHOICES, MAX_SEQUENCES // len(prompts))) or 1
     _check_best_of(fields, n)
     if fields.has("suffix"):
         raise _unsupported("suffix")
@@ -109,6 +109,7 @@ def completion_request(body: dict[str, Any]) -> CompletionRequest:
             fields,
             max_tokens=fields.optional("max_tokens", an_integer, 1) or DEFAULT_COMPLETION_TOKENS,
             logprobs=fields.optional("logprobs", an_integer, 0, MAX_COMPLETION_LOGPROBS),
+            lenient=lenient,
         ),
         n=n,
         echo=fields.optional("echo", a_boolean) or False,
@@ -137,7 +138,7 @@ def _json_schema(value: object, path: str) -> ResponseFormat:
     strict = fields.optional("strict", a_boolean) or False
     check = check_strict if strict else check_parameters
     check(schema, owner=f"response_format '{name}'", param="response_format", code=None)
-    return ResponseFormat("json_schema", schema, strict)
+    return ResponseFormat("json_schema", schema, strict, name)
 
 
 def _require_word_json(messages: tuple[Message, ...]) -> None:

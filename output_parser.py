@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mark_finder import STRING_REST, MarkFinder
+from trim import Trim
 
 Region = Literal["skip", "name", "text", "args", "code", "end"]
 
@@ -86,14 +87,19 @@ class OutputParser:
         self._known: dict[Region, _Marks] = {}
         self._held = ""  # read but not yet understood; never longer than a mark or a name
         self._in_string = False
-        self._text = _Trim()
-        self._arguments = _Trim()
+        self._text = Trim()
+        self._arguments = Trim()
         self._events: list[Event] = []
 
     @property
     def region(self) -> Region:
         """Where the next character stands, as far as is known."""
         return self._region
+
+    @property
+    def blanks(self) -> str:
+        """Whitespace behind the text so far, which is not shown before something follows it; its last part if long."""
+        return self._text.waiting if self._region == "text" else ""
 
     def feed(self, text: str, *, special: bool = False) -> Iterator[Event]:
         """Read on. `special`: `text` is the spelling of one control token; one that is no mark is dropped."""
@@ -202,7 +208,7 @@ class OutputParser:
             self._region = "text"
             return
         self._region = "code" if name in self._grammar.code_names else "args"
-        self._arguments = _Trim()
+        self._arguments = Trim()
         self._events.append(CallStart(name))
 
     def _close(self) -> None:
@@ -219,26 +225,6 @@ class _Marks:
         self.special = {mark.text: mark for mark in marks if mark.special}
         self.ordinary = {mark.text: mark for mark in marks if not mark.special}
         self.finder = MarkFinder(self.ordinary, skips_strings=has_strings)
-
-
-class _Trim:
-    """Strips a text that arrives in pieces: whitespace waits until something follows it."""
-
-    def __init__(self) -> None:
-        self.has_begun = False
-        self._waiting: list[str] = []  # a list, since endless whitespace must not be copied again and again
-
-    def push(self, text: str) -> str:
-        """What may be shown now."""
-        body = text.rstrip()
-        if not body:
-            if self.has_begun:
-                self._waiting.append(text)
-            return ""
-        shown = "".join(self._waiting) + body if self.has_begun else body.lstrip()
-        self.has_begun = True
-        self._waiting = [text[len(body) :]]
-        return shown
 
 
 def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:

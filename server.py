@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -28,6 +28,7 @@ from openai_types import chat_request, completion_request
 from rules.json_text import parse_json
 
 Json = dict[str, Any]
+Asked = TypeVar("Asked", ChatRequest, CompletionRequest)
 
 log = logging.getLogger("functionary")
 
@@ -106,7 +107,7 @@ async def model_card(request: Request, name: str) -> Json:
 async def chat_completions(request: Request) -> Response:
     """OpenAI's chat completions, tools and the older functions alike."""
     model = _model(request)
-    chat = await asyncio.to_thread(_read_chat, await read_body(request), request.app.state.lenient)
+    chat = await _read(chat_request, request)
     headers = _admit(request, model, chat)
     base = _base("chatcmpl-", "chat.completion.chunk" if chat.stream else "chat.completion", chat.model)
     if chat.stream:
@@ -120,16 +121,10 @@ async def chat_completions(request: Request) -> Response:
     return JSONResponse(answer, headers=headers)
 
 
-def _read_chat(body: bytes, lenient: bool) -> ChatRequest:
-    """Off the event loop: a hostile body of 2 MiB takes half a second."""
-    return chat_request(parse_json(body), lenient=lenient)
-
-
 async def completions(request: Request) -> Response:
     """OpenAI's older text completions, over raw prompts."""
     model = _model(request)
-    body = await read_body(request)
-    completion = await asyncio.to_thread(lambda: completion_request(parse_json(body)))
+    completion = await _read(completion_request, request)
     headers = _admit(request, model, completion)
     base = _base("cmpl-", "text_completion", completion.model)
     if completion.stream:
@@ -167,6 +162,12 @@ def _check_name(model: Model, name: str) -> None:
 
 def _card(model: Model, name: str) -> Json:
     return {"id": name, "object": "model", "created": model.created, "owned_by": "functionary"}
+
+
+async def _read(check: Callable[..., Asked], request: Request) -> Asked:
+    """The checked body. Off the event loop: a hostile one of 2 MiB takes half a second."""
+    body = await read_body(request)
+    return await asyncio.to_thread(lambda: check(parse_json(body), lenient=request.app.state.lenient))
 
 
 def _admit(request: Request, model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:

@@ -29,6 +29,10 @@ class StopStrings:
         self._held = text[len(text) - length :]
         return text[: len(text) - length]
 
+    def would_hit(self, text: str) -> bool:
+        """Whether `text`, if it came next, would complete a stop string."""
+        return any(stop in self._held + text for stop in self._stops) and not self.is_hit
+
     def finish(self) -> str:
         """What was held back: it was no stop string after all."""
         held, self._held = self._held, ""

@@ -53,7 +53,7 @@ class Tokenizer:
         self.eos_id = eos_id
         self._backend = backend
         self._control = {token.content: i for i, token in backend.get_added_tokens_decoder().items()}
-        self._control_ids = frozenset(self._control.values())
+        self._control_text = {token_id: text for text, token_id in self._control.items()}
         longest_first = sorted(self._control, key=len, reverse=True)
         self._control_mark = (
             re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else re.compile("(?!)")
@@ -61,12 +61,13 @@ class Tokenizer:
         self._to_bytes = _bytes_of_tokens(backend)
         self._plain = _without_control_tokens(backend, self._control)
         for text in self._control:
-            if not self._control_ids.isdisjoint(self._ids(text)):
+            if not self._control_text.keys().isdisjoint(self._ids(text)):
                 raise ModelError(
                     f"The tokenizer cannot tell the control token {text} from the same characters in a message."
                 )
         self._space_at = self._where_a_space_is_put()
         self._longest = max(len(text.encode()) for text in backend.get_vocab())
+        self._puts_bos = bos_id is not None and list(backend.encode("").ids)[:1] == [bos_id]
 
     def token_id(self, text: str) -> int | None:
         """The id of a control token, or None."""
@@ -81,8 +82,7 @@ class Tokenizer:
         encoded = Encoded()
         before: Before = "nothing"
         if bos and self.bos_id is not None:
-            encoded.add([self.bos_id], learned=False)
-            before = "control"
+            encoded.add([self.bos_id], learned=False)  # before it is still nothing: tokenizers put it at the very end
         for run in _runs(pieces, self._control_mark):
             if run.markup and run.text in self._control:
                 encoded.add([self._control[run.text]], learned=run.learned)
@@ -98,8 +98,11 @@ class Tokenizer:
         return len(text.encode()) // self._longest
 
     def encode_raw(self, text: str) -> list[int]:
-        """A raw prompt, whose writer owns all of it: control tokens spelled in it are control tokens."""
-        return self.encode([Piece(text, markup=True)], bos=True).ids
+        """A raw prompt, whose writer owns all of it: control tokens spelled in it are control tokens.
+
+        BOS goes first where the tokenizer itself puts it, which not every one with a BOS does (GPT-2's, SmolLM2's).
+        """
+        return self.encode([Piece(text, markup=True)], bos=self._puts_bos).ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """All ids as one text, control tokens spelled out."""
@@ -110,14 +113,14 @@ class Tokenizer:
         return TokenStream(self)
 
     def is_control(self, token_id: int) -> bool:
-        return token_id in self._control_ids
+        return token_id in self._control_text
 
     def token_bytes(self, token_id: int) -> bytes:
         """What the token stands for; empty for an id without a token."""
+        if token_id in self._control_text:
+            return self._control_text[token_id].encode()
         token = self._backend.id_to_token(token_id)
-        if token is None:
-            return b""
-        return str(token).encode() if token_id in self._control_ids else self._to_bytes(token)
+        return b"" if token is None else self._to_bytes(token)
 
     def _ids(self, text: str) -> list[int]:
         return list(self._plain.encode(text, add_special_tokens=False).ids)
@@ -186,12 +189,18 @@ def _runs(pieces: Sequence[Piece], control_mark: re.Pattern[str]) -> Iterator[Pi
 
 
 def _without_control_tokens(backend: Backend, control: Mapping[str, int]) -> Backend:
-    """A copy that reads every text as text: no added tokens, and no merges that would spell one."""
+    """A copy that reads every text as text: no added tokens, and none in the vocabulary that merges or a whole word
+    (Llama 3's `ignore_merges`) could spell."""
     plain = json.loads(backend.to_str())
     plain.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
-    if merges := plain["model"].get("merges"):
-        pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in merges)
-        plain["model"]["merges"] = [pair for pair in pairs if "".join(pair) not in control]
+    model = plain["model"]
+    if model["type"] == "BPE":
+        # No word has a space in it: both kinds of tokenizer write it as another character.
+        unspoken = {text: f" {text}" for text in control}
+        model["vocab"] = {unspoken.get(token, token): i for token, i in model["vocab"].items()}
+        model["unk_token"] = unspoken.get(model["unk_token"], model["unk_token"])
+        pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
+        model["merges"] = [(left, right) for left, right in pairs if not {left, right, left + right} & unspoken.keys()]
     return Backend.from_str(json.dumps(plain))
 
 

@@ -31,6 +31,7 @@ class Turn:
         self._parser = OutputParser(template.grammar(request.tools))
         self._stop = StopStrings(request.sampling.stop)
         self._calls_left = 0 if request.choice.mode == "none" else request.max_calls
+        self._ends_with_call = request.legacy and request.choice.mode != "none"  # content is null beside function_call
         self._reports: list[TokenReport] = []
         prefill = tokenizer.encode([Piece(template.prefill(request.choice), markup=True)]).ids
         reader = tokenizer.stream()
@@ -43,6 +44,9 @@ class Turn:
         if token.report and self._parser.region == "text":
             self._reports.append(token.report)
         yield from self._feed(token.pieces)
+        if self._stop.would_hit(self._parser.blanks):
+            yield from self._text(self._stop.feed(self._parser.blanks))
+            self.is_over = True
         self.is_over = self.is_over or self._parser.region == "end"
 
     def end(self, *, cut: bool) -> Iterator[Event | TokenReport]:
@@ -62,6 +66,9 @@ class Turn:
                 return
             match event:
                 case TextDelta():
+                    if self._ends_with_call and self._calls_left == 0:
+                        self.is_over = True
+                        return
                     yield from self._text(self._stop.feed(event.text))
                     self.is_over = self._stop.is_hit
                 case CallStart():

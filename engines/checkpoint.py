@@ -5,6 +5,7 @@ Weights are read from safetensors only (a pickle can run code), and no code of a
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +16,28 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from engines import embedded
 from engines.devices import pick_device, pick_dtype
-from engines.files import find_checkpoint
+from engines.files import advised_sampling, find_checkpoint
 from engines.hf import HFEngine
 from errors import ModelError
 from tokenizer import Tokenizer
 
+_CONTEXT = 4096  # of models that name no limit
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known before the weights are read; `load_engine` reads them."""
+    """What is known before the weights are read; `load_engine` reads them.
+
+    Temperature and top_p are for requests that name none: the makers' advice, else OpenAI's defaults.
+    """
 
     name: str
     tokenizer: Tokenizer
     chat_template: str | None
     template: str | None  # the prompt format, when the checkpoint is one of ours
     load_engine: Callable[[], HFEngine]
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
 
 
 def open_checkpoint(
@@ -57,7 +63,7 @@ def _open_embedded(path: Path, device: torch.device, dtype: torch.dtype, max_con
 
     def load_engine() -> HFEngine:
         model = embedded.load_model(reader, dtype, device)
-        return _engine(model, backend, max_context)
+        return _engine(embedded.NAME, model, backend, max_context)
 
     tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
     return Checkpoint(embedded.NAME, tokenizer, None, embedded.TEMPLATE, load_engine, temperature=0.0)
@@ -76,14 +82,16 @@ def _open_folder(
     def load_engine() -> HFEngine:
         options = {**source, "config": config, "dtype": dtype, "use_safetensors": True, **placement}
         model = _read(name, "weights", lambda: AutoModelForCausalLM.from_pretrained(folder, **options))
-        return _engine(model.eval(), backend, max_context)
+        return _engine(name, model.eval(), backend, max_context)
 
     tokenizer = Tokenizer(backend.backend_tokenizer, bos_id=backend.bos_token_id, eos_id=backend.eos_token_id)
-    return Checkpoint(name, tokenizer, backend.chat_template, None, load_engine)
+    return Checkpoint(name, tokenizer, backend.chat_template, None, load_engine, **advised_sampling(name, folder))
 
 
-def _engine(model: PreTrainedModel, backend: PreTrainedTokenizerBase, max_context: int | None) -> HFEngine:
-    longest = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 4096
+def _engine(name: str, model: PreTrainedModel, backend: PreTrainedTokenizerBase, max_context: int | None) -> HFEngine:
+    if "past_key_values" not in inspect.signature(type(model).forward).parameters:  # Mamba would ignore ours
+        raise ModelError(f"--model {name}: {type(model).__name__} has no cache of keys and values, which is needed.")
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _CONTEXT
     return HFEngine(model, backend, min(longest, max_context or longest))
 
 

@@ -134,7 +134,3 @@ class Matcher:
         elif opened is not None:
             self._run = Run(self._calls[opened.name])
             self._run.accept_text(opened.rest)
-
-    def forced(self) -> list[int]:
-        """The tokens that must come next; empty if there is a choice."""
-        return [] if self._run is None or self._run.is_complete else self._run.forced()

@@ -38,7 +38,14 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
         return DTYPES[dtype]
     if device.type == "cpu":
         return torch.float32
-    return torch.bfloat16 if device.type != "cuda" or torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if _has_bfloat16(device) else torch.float16
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """In hardware: on GPUs without it PyTorch emulates it, slower than float32."""
+    if device.type == "mps":
+        return torch.backends.mps.is_macos_or_newer(14, 0)
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _unknown(device: str) -> ModelError:

@@ -18,10 +18,13 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from errors import ModelError
+
 NAME = "SmolLM2-135M-Instruct"
 TEMPLATE = "functionary_v3_chatml"
 ADAPTER = Path(__file__).parent.parent / "models" / "functionary-smol"
 
+_OTHER_SCALES = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out")
 _LAYER = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -40,30 +43,36 @@ def open_file(path: str) -> GGUFReader:
     return GGUFReader(path)
 
 
-def load_model(reader: GGUFReader, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """The model, the adapter of `models/` merged in when there is one."""
+def load_model(
+    reader: GGUFReader, dtype: torch.dtype, device: torch.device, adapter: Path | None = ADAPTER
+) -> PreTrainedModel:
+    """The model, an adapter merged in when there is one; by default that of `models/`."""
     config = _config(reader)
     weights = {_weight_name(tensor.name): _weight(tensor, config) for tensor in tqdm(reader.tensors, "Reading weights")}
     model: PreTrainedModel = LlamaForCausalLM.from_pretrained(None, config=config, state_dict=weights, dtype=dtype)
-    if (ADAPTER / "adapter_model.safetensors").exists():
-        merge_adapter(model, ADAPTER)
+    if adapter is not None and (adapter / "adapter_model.safetensors").exists():
+        merge_adapter(model, adapter)
     model.to(device).eval()  # type: ignore[arg-type]
     return model
 
 
 def merge_adapter(model: torch.nn.Module, folder: Path) -> None:
-    """Add a LoRA adapter in peft's file format to the weights it was trained for: W + alpha / r * B A."""
+    """Add a LoRA adapter in peft's file format to the weights it was trained for: W + alpha / r * B A.
+
+    Raises ModelError for an adapter of another kind: merged in part, it would answer, and badly.
+    """
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    scale = config["lora_alpha"] / config["r"]
     tensors = load_file(folder / "adapter_model.safetensors")
+    scaled_otherwise = [key for key in _OTHER_SCALES if config.get(key)]
+    unknown = [name for name in tensors if not name.endswith((".lora_A.weight", ".lora_B.weight"))]
+    if scaled_otherwise or unknown:
+        raise ModelError(f"{folder}: only plain LoRA can be merged, not {(scaled_otherwise + unknown)[0]}.")
     for name, down in tensors.items():
-        if ".lora_A." not in name:
-            continue
-        up = tensors[name.replace(".lora_A.", ".lora_B.")]
-        target = name.removeprefix("base_model.model.").replace(".lora_A.weight", ".weight")
-        weight = model.get_parameter(target)
-        with torch.no_grad():
-            weight.add_((scale * (up.float() @ down.float())).to(weight.dtype))
+        if ".lora_A." in name:
+            up = tensors[name.replace(".lora_A.", ".lora_B.")]
+            weight = model.get_parameter(name.removeprefix("base_model.model.").replace(".lora_A.", "."))
+            with torch.no_grad():  # rounded once, if the weights are bfloat16
+                weight.copy_(weight.float() + config["lora_alpha"] / config["r"] * (up.float() @ down.float()))
 
 
 def _config(reader: GGUFReader) -> LlamaConfig:

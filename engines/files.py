@@ -42,6 +42,15 @@ def find_checkpoint(name: str | None, revision: str | None = None) -> Path:
     return folder
 
 
+def advised_sampling(name: str, folder: Path) -> dict[str, float]:
+    """The temperature and top_p of generation_config.json; nothing where it does not ask for sampling."""
+    file = folder / "generation_config.json"
+    advice = _json(name, file) if file.is_file() else {}
+    if not advice.get("do_sample"):
+        return {}
+    return {key: float(advice[key]) for key in ("temperature", "top_p") if isinstance(advice.get(key), int | float)}
+
+
 def _find_embedded() -> Path:
     """The GGUF file of the installed package, which is never imported."""
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)

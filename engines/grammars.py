@@ -92,9 +92,6 @@ class Run:
         if text:
             self.accept(self._compiled.vocabulary.tokenize(text))
 
-    def forced(self) -> list[int]:
-        return [] if self._matcher.is_error() else list(self._matcher.compute_ff_tokens())
-
     def _recover(self) -> None:
         """A value used up the matcher's limits. What is not strict goes on without the keywords that can do that."""
         self._compiled.is_broken = True

@@ -189,12 +189,14 @@ class HFEngine:
             if step.finish_reason:  # never back to open: its reader may have left during the forward
                 running.is_closed = True
             self._deliver(running, step)
-        except Exception as error:
+        except BaseException as error:  # also a panic of Rust code, which is no Exception: this thread must not end
             running.is_closed = True
-            if not isinstance(error, EngineError):
-                log.exception("a step failed")
-            known = isinstance(error, EngineError)
-            self._deliver(running, error if known else EngineError("a step of the model failed"))
+            running.cache = None  # the error's traceback holds `running`, for as long as somebody holds the error
+            if isinstance(error, EngineError):
+                self._deliver(running, error.with_traceback(None))
+                return
+            log.exception("a step failed")
+            self._deliver(running, EngineError("a step of the model failed"))
 
     @torch.inference_mode()
     def _forward(self, running: _Running) -> Tensor | None:

@@ -69,7 +69,9 @@ class Sampler:
             return int(torch.multinomial(probs, 1, generator=self._generator))
         width = probs.shape[-1]
         top, ids = torch.topk(probs, min(width, sampling.top_k or _LIKELY))
-        if not sampling.top_k and float(top.sum()) < sampling.top_p:
+        if sampling.top_k:
+            top = top / top.sum()  # top-p is of what top-k keeps, as in transformers and vLLM
+        elif float(top.sum()) < sampling.top_p:
             top, ids = torch.topk(probs, width)
         before = top.cumsum(-1) - top
         keep = (before < sampling.top_p) & (top >= sampling.min_p * top[0])

@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from conversation import JsonSchema
+from schema_types import lookup
 
 _FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"])
 _ANNOTATIONS = frozenset(
@@ -106,12 +107,4 @@ def _parts(root: JsonSchema, node: JsonSchema) -> Iterator[JsonSchema]:
         yield part
         for key in _COMBINERS:
             value = part.get(key)
-            todo += value if isinstance(value, list) else [_pointed(root, value) if key == "$ref" else value]
-
-
-def _pointed(root: JsonSchema, ref: object) -> object:
-    target: object = root
-    for step in str(ref).split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
-        target = target.get(step) if isinstance(target, dict) else None
-    return target
+            todo += value if isinstance(value, list) else [lookup(root, str(value)) if key == "$ref" else value]

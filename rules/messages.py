@@ -91,13 +91,13 @@ def _user(fields: Fields) -> _Turn:
 
 
 def _tool(fields: Fields) -> _Turn:
-    content = fields.required("content", _text)
+    content = fields.required("content", _result)
     return _Turn("tool", Message("tool", content, call_id=fields.required("tool_call_id", a_string)))
 
 
 def _function(fields: Fields) -> _Turn:
     name = fields.required("name", a_string)
-    content = fields.required("content", _text_or_null)
+    content = fields.required("content", _result_or_null)
     return _Turn("function", Message("tool", content, name=name))
 
 
@@ -129,8 +129,12 @@ def _text(value: object, path: str) -> str:
     return _joined(value, path, ("text",), min_length=1)
 
 
-def _text_or_null(value: object, path: str) -> str:
-    return "" if value is None else _text(value, path)
+def _result(value: object, path: str) -> str:
+    return _joined(value, path, ("text",), min_length=0)  # of a tool that has nothing to say, as MCP's
+
+
+def _result_or_null(value: object, path: str) -> str:
+    return "" if value is None else _result(value, path)
 
 
 def _assistant_text(value: object, path: str) -> str:

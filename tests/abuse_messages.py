@@ -100,7 +100,7 @@ def shapes() -> Iterator[Case]:
             f"assistant {value!r}", _body(USER, {"role": "assistant", "content": value}), (200,) if is_fine else (400,)
         )
         is_text = isinstance(value, str)
-        yield Case(f"result {value!r}", _body(USER, called(), result(value)), (200,) if is_text else (400,))
+        yield Case(f"result {value!r}", _body(USER, called(), result(value)), (200,) if is_fine else (400,))
         calls = {"role": "assistant", "tool_calls": value}
         yield Case(f"tool_calls={value!r}", _body(USER, calls), param="messages[1]")
         yield Case(f"name={value!r}", _body({**USER, "name": value}), (200,) if is_text or value is None else (400,))

@@ -147,7 +147,7 @@ RAW_FIELDS: dict[str, tuple[Any, ...]] = {
     "best_of": (2, 0, 10**9, "1"),
     "logprobs": (6, -1, True, 1.5),
     "echo": (1, "x"),
-    "n": (129, 0, 10**9),
+    "n": (9, 129, 0, 10**9),
     "max_tokens": (0, -1, 1.5),
     "stream": ("maybe", 1),
     "stream_options": ({"include_usage": True},),

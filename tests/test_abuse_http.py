@@ -6,6 +6,7 @@ What h11 cannot read is answered by uvicorn, in text/plain: tolerated here, as l
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Iterator
 
@@ -28,6 +29,7 @@ from abuse_client import (
     raw,
     statuses,
 )
+from command_line import bind
 from conftest import serving
 from inference import Model
 from scripted_engine import scripted
@@ -191,3 +193,13 @@ def test_clients_that_leave_in_the_middle(url: str, cut: int) -> None:
         with connect(url) as connection:
             connection.sendall(post(GOOD)[:cut])
     check_health(url)
+
+
+def test_who_was_unplugged_is_looked_for() -> None:
+    """No goodbye comes of a peer that is gone; without a look the request would hold its slot to the end."""
+    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30

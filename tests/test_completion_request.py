@@ -32,6 +32,11 @@ def test_fields() -> None:
     assert (request.sampling.logprobs, request.sampling.max_tokens, request.ignored) == (5, 3, ("zzz",))
 
 
+def test_lenient_allows_more_stop_strings_here_too() -> None:
+    request = completion_request({"model": "m", "prompt": "x", "stop": ["a"] * 5}, lenient=True)
+    assert len(request.sampling.stop) == 5
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -47,7 +52,7 @@ def test_fields() -> None:
         ({"prompt": [[1, 2**31]]}, "prompt[0][1]"),
         ({"prompt": ["a"] * 129}, "prompt"),
         ({"prompt": ["a"] * 64, "n": 3}, "n"),
-        ({"n": 129}, "n"),
+        ({"n": 9}, "n"),
         ({"n": 2, "best_of": 3}, "best_of"),
         ({"suffix": "x"}, "suffix"),
         ({"logprobs": 6}, "logprobs"),

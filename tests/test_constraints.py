@@ -205,12 +205,6 @@ def test_a_token_against_the_mask_fails_the_request(bytes_model: RandomModel) ->
         matcher.accept(bytes_model.tokenize("x")[0])
 
 
-def test_forced_tokens_are_those_that_must_come(bytes_model: RandomModel) -> None:
-    matcher = bytes_model.constraints.matcher(of(an({"const": "celsius"}), bytes_model))
-    matcher.accept(bytes_model.tokenize("{")[0])
-    assert '{"x": "celsius"}'.startswith("{" + spoken(bytes_model, matcher.forced()))
-
-
 # What the compiler cannot take
 
 HARD: dict[str, Any] = {

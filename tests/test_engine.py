@@ -223,7 +223,10 @@ def test_only_the_guilty_request_fails(hf: HFEngine, monkeypatch: pytest.MonkeyP
     def out_of_memory() -> None:
         raise RuntimeError("CUDA out of memory at 0x7f00")
 
-    for fault in (lambda: torch.full((512,), torch.nan), out_of_memory):
+    def panic() -> None:
+        raise BaseException("a Rust panic, which is no Exception and once ended the thread for all")
+
+    for fault in (lambda: torch.full((512,), torch.nan), out_of_memory, panic):
         monkeypatch.setattr(hf, "_forward", fails(fault))
 
         async def three() -> list[Any]:
@@ -234,6 +237,25 @@ def test_only_the_guilty_request_fails(hf: HFEngine, monkeypatch: pytest.MonkeyP
         assert isinstance(guilty, EngineError)
         assert "0x7f00" not in str(guilty)
         assert [[i for step in got for i in step.token_ids] for got in (first, third)] == [expected, expected]
+
+
+def test_an_error_does_not_hold_its_request(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its traceback led to the request's cache, in a circle: memory of the GPU, which the collector does not count."""
+    forward, caches = hf._forward, []
+
+    def fails(running: Any) -> Any:
+        forward(running)
+        caches.append(weakref.ref(running.cache))
+        return torch.full((512,), torch.nan)
+
+    monkeypatch.setattr(hf, "_forward", fails)
+    gc.disable()
+    try:
+        with pytest.raises(EngineError):
+            ids(hf, GREEDY)
+        assert [cache() for cache in caches] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_reader_that_does_not_read_pauses_its_request(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,6 +302,7 @@ def test_top_p_keeps_the_smallest_sufficient_set() -> None:
 def test_top_k_and_min_p() -> None:
     logits = [math.log(p) for p in (0.5, 0.3, 0.15, 0.05)]
     assert set(draw(logits, Sampling(9, top_k=2))) == {0, 1}
+    assert set(draw(logits, Sampling(9, top_k=2, top_p=0.6))) == {0}, "0.5 of 0.8 is 0.625"
     assert set(draw(logits, Sampling(9, min_p=0.25))) == {0, 1, 2}
 
 

@@ -16,8 +16,9 @@ import event_stream
 import http_edge
 from abuse_client import check_error
 from edge import a_scope, ask
-from errors import EngineError
+from errors import EngineBusy, EngineError
 from event_stream import EventStream, until_disconnect
+from event_stream import event_stream as start_stream
 from http_edge import Edge
 
 
@@ -36,7 +37,10 @@ def streaming(*items: Any, wait_s: float = 0.0, closing_s: float = 0.0) -> tuple
             await asyncio.sleep(closing_s)
             seen.append("closed")
 
-    return EventStream("first", rest(), {"x-more": "1"}), seen
+    async def first() -> str:
+        return "first"
+
+    return EventStream(first(), rest(), {"x-more": "1"}), seen
 
 
 def test_a_stream() -> None:
@@ -55,6 +59,34 @@ def test_pings_while_nothing_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     body = ask(app).body.decode()
     assert 2 <= body.count(": ping\n\n") <= 15
     assert body.replace(": ping\n\n", "") == 'data: "first"\n\ndata: "second"\n\ndata: [DONE]\n\n'
+
+
+def test_who_waits_long_for_the_first_event_gets_pings_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue of minutes without a byte once looked to proxies like a dead server. What is refused comes at once."""
+    monkeypatch.setattr(event_stream, "PING_AFTER_S", 0.02)
+
+    def waiting(item: object, wait_s: float) -> ASGIApp:
+        async def items() -> AsyncGenerator[object]:
+            await asyncio.sleep(wait_s)
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await (await start_stream(receive, items(), {}))(scope, receive, send)
+
+        return app
+
+    async def stays() -> Message:
+        return await asyncio.Future()
+
+    body = ask(waiting("first", 0.15), receive=stays).body.decode()
+    assert body.startswith(": ping\n\n") and body.count(": ping\n\n") <= 15
+    assert body.replace(": ping\n\n", "") == 'data: "first"\n\ndata: [DONE]\n\n'
+    assert ask(waiting(EngineBusy(), 0.0), receive=stays).status == 429
+    late = ask(waiting(EngineError("it broke"), 0.15), receive=stays)
+    assert late.status == 200 and b"[DONE]" not in late.body
+    check_error(late.body.decode().replace(": ping\n\n", "").removeprefix("data: ").encode())
 
 
 @pytest.mark.parametrize("error", [EngineError("it broke"), OSError("/secret/path")])

@@ -299,10 +299,10 @@ def test_refusals_name_the_place(legacy: bool, model: RandomModel) -> None:
 
 
 def test_a_strict_response_format_is_refused_too(model: RandomModel) -> None:
-    strict = ResponseFormat("json_schema", {"type": "string", "pattern": "(?=x)"}, strict=True)
+    strict = ResponseFormat("json_schema", {"type": "string", "pattern": "(?=x)"}, strict=True, name="place")
     wanted = constraint(asked(NONE, (), response_format=strict), V3, model.tokenizer.token_id)
     assert wanted is not None
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(RequestError, match=r"^Invalid schema for response_format 'place': ") as refused:
         model.constraints.matcher(wanted)
     assert (refused.value.param, refused.value.code) == ("response_format", None)
 

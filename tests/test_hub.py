@@ -19,11 +19,12 @@ NAME = "someone/tiny"
 COMMIT = "c0ffee" * 6 + "beef"
 FIND = """
 import sys
-from engines.files import check_checkpoint, find_checkpoint
+from engines.files import find_checkpoint
 from errors import ModelError
-act = {"check": check_checkpoint, "find": find_checkpoint}[sys.argv[1]]
+from model import check_model
+act = {"check": check_model, "find": find_checkpoint}[sys.argv[1]]
 try:
-    print(act(*sys.argv[2:]))
+    print(act(sys.argv[2], revision=sys.argv[3] if sys.argv[3:] else None))
 except ModelError as error:
     sys.exit(f"{error}")
 """

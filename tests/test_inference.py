@@ -98,6 +98,16 @@ def test_at_most_one_call_where_one_is_asked_for(chatml: Model, legacy: bool) ->
     assert engine.num_steps < len(engine.script) - 40
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_no_text_follows_a_function_call(chatml: Model, named: bool) -> None:
+    """The older style knows one call with content null; what a model said after it stood beside the call as content."""
+    model, _ = scripted(chatml, '{"a": 1}>>>all\nDone.' if named else 'f\n{"a": 1}>>>all\nDone.')
+    got = answer(model, functions=FUNCTIONS, function_call={"name": "f"} if named else "auto")
+    assert got["message"]["content"] is None
+    assert got["message"]["function_call"] == {"name": "f", "arguments": '{"a": 1}'}
+    assert got["finish_reason"] == ("stop" if named else "function_call")
+
+
 def test_no_call_is_shown_when_calls_are_off(chatml: Model) -> None:
     """tool_choice none: a model that calls all the same is stopped, and its markup is not shown as text."""
     model, _ = scripted(chatml, 'Let me see.>>>f\n{"a": 1}')
@@ -124,6 +134,18 @@ def test_stop_strings_never_show(chatml: Model, text: str, stop: str | list[str]
     texts = [event.text for event in got if isinstance(event, TextDelta)]
     assert "".join(texts).strip() == shown
     assert got[-1].reason == "stop"
+
+
+@pytest.mark.parametrize(("text", "stop"), [("Hi\n\n\n\n\n", "\n\n"), ("Hi.\n\n\n\n\n", ".\n\n"), ("Hi\n\n", "\n")])
+def test_a_stop_string_of_blanks_ends_the_answer_at_once(chatml: Model, text: str, stop: str) -> None:
+    """The parser holds blanks back until something follows: a model that wrote line breaks for ever ran to the limit
+    of tokens, and an answer whose last token was the stop string ended with `length`."""
+    model, _ = scripted(chatml, text)
+    num_tokens = text.find(stop) + len(stop)
+    for max_tokens in (num_tokens, 100):
+        got = events(model, stop=stop, max_tokens=max_tokens)
+        assert "".join(event.text for event in got if isinstance(event, TextDelta)) == "Hi"
+        assert got[-1] == Finish("stop", got[-1].prompt_tokens, num_tokens)
 
 
 def test_stop_strings_leave_arguments_whole(chatml: Model) -> None:
@@ -285,6 +307,15 @@ def test_raw_completions_keep_whitespace_and_read_control_tokens(chatml: Model) 
     assert engine.last_prompt[0] == model.tokenizer.token_id("<|im_start|>")
     assert raw(model, prompt="a", max_tokens=50, stop=["wor"])[-1].reason == "stop"
     assert raw(model, prompt=[5, 6, 7], max_tokens=3)[-1] == Finish("length", 3, 3, 0)
+
+
+@pytest.mark.parametrize("prompt", ["a" * 100, "a" * 10_000, [5] * 100])
+def test_a_raw_prompt_that_is_too_long_is_refused_by_its_own_name(chatml: Model, prompt: object) -> None:
+    """The refusal once spoke of `messages`, which such a request does not have."""
+    model, _ = scripted(chatml, "x", max_context=100)
+    with pytest.raises(PromptTooLong, match="Please reduce the length of the prompt") as refusal:
+        raw(model, prompt=prompt)
+    assert refusal.value.param == "prompt"
 
 
 def test_generate_without_a_server(embedded: Model) -> None:

@@ -30,6 +30,14 @@ def test_tool_messages_in_any_order_get_the_name_of_their_call() -> None:
     )
 
 
+def test_a_result_may_be_empty() -> None:
+    """A tool of MCP that has nothing to say answers with an empty list of parts; only a user must say something."""
+    legacy = {"role": "function", "name": "f", "content": []}
+    request = chat(USER, asks("a", "b"), answer("a", []), answer("b", ""), legacy)
+    assert [message.content for message in request.messages[2:]] == ["", "", ""]
+    assert refused({"role": "user", "content": []})[2] == "empty_array"
+
+
 def test_empty_ids_are_ids() -> None:
     request = chat(USER, asks("", ""), answer(""), answer(""))
     assert [message.name for message in request.messages[2:]] == ["f_", "f_"]

@@ -150,10 +150,10 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
 def test_two_mebibytes_of_anything_are_quick(unit: bytes) -> None:
     """Unclosed and closed; the bound is generous for a busy machine, a quadratic step would take minutes."""
     filling = unit * (2**21 // len(unit))
-    start = time.perf_counter()
+    start = time.thread_time()
     for body in (b'{"a": [' + filling, b'{"a": [' + filling.rstrip(b",") + b"]}"):
         try:
             parse_json(body)
         except RequestError as error:
             assert error.message
-    assert time.perf_counter() - start < 3
+    assert time.thread_time() - start < 3

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Regex, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
-from tokenizers import models
+from transformers import AutoTokenizer
 
 from conversation import Call, Function, Message, Tool
 from errors import ModelError
 from inference import Model
 from prompt_template import Piece, load_template, template_names
+from tiny_llama import make_tiny_llama
 from tokenizer import Tokenizer
 
 
@@ -146,6 +151,68 @@ def test_bos_stands_once_at_the_start(llama: Model) -> None:
     ids = llama.tokenizer.encode([Piece("a")], bos=True).ids
     assert ids.count(llama.tokenizer.bos_id or 0) == 1
     assert llama.tokenizer.encode_raw("a") == ids
+
+
+def llama3() -> tuple[Backend, int]:
+    """In the manner of Llama 3's: whole words come from the vocabulary without merges, and BOS from a post-processor.
+    Its control tokens stand in the vocabulary too, as in those that were trained with them. With the id of BOS."""
+    words = ["hello", "Ġworld", "<|begin|>", "stop", "Ġstop"]
+    vocab = {token: i for i, token in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), *words])}
+    backend = Backend(models.BPE(vocab=vocab, merges=[], ignore_merges=True))
+    words_apart = pre_tokenizers.Split(Regex(r" ?\p{L}+|[^\p{L}]"), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([words_apart, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(["<|begin|>", "stop"])
+    bos_id = vocab["<|begin|>"]
+    backend.post_processor = processors.TemplateProcessing("<|begin|> $0", special_tokens=[("<|begin|>", bos_id)])
+    return backend, bos_id
+
+
+def test_a_whole_word_that_is_a_control_token_stays_text() -> None:
+    """Llama 3's tokenizer looks words up before it merges: without merges for it, `stop` was still found."""
+    backend, bos_id = llama3()
+    tokenizer = Tokenizer(backend, bos_id=bos_id)
+    for text in ("stop", "stop stop", "hello stop"):
+        ids = tokenizer.encode([Piece(text)]).ids
+        assert not any(map(tokenizer.is_control, ids))
+        assert tokenizer.decode(ids) == text
+    assert len(tokenizer.encode([Piece("hello world")]).ids) == 2
+    assert tokenizer.encode([Piece("stop", markup=True)]).ids == [tokenizer.token_id("stop")]
+
+
+def test_a_raw_prompt_begins_as_the_tokenizer_begins_it() -> None:
+    """SmolLM2's checkpoint names `<|im_start|>` as BOS, and never puts it."""
+    backend, bos_id = llama3()
+    assert Tokenizer(backend, bos_id=bos_id).encode_raw("hello") == backend.encode("hello").ids
+    assert Tokenizer(backend, bos_id=bos_id).encode_raw("hello")[0] == bos_id
+    backend.post_processor = processors.ByteLevel()
+    assert Tokenizer(backend, bos_id=bos_id).encode_raw("hello") == backend.encode("hello").ids
+
+
+@pytest.mark.parametrize("config", [{"legacy": True}, {"legacy": False}, {"add_bos_token": False}], ids=str)
+def test_sentencepiece_of_every_age_reads_markup_as_it_does_itself(tmp_path: Path, config: dict[str, bool]) -> None:
+    """Llama 2's put a space after each control token or, since 2023, only at the start."""
+    file = make_tiny_llama(tmp_path) / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | config))
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    ours = Tokenizer(theirs.backend_tokenizer, bos_id=theirs.bos_token_id)
+    for text in ("the weather</s>user asks\n", "</s> the</s>the weather  in", "\nthe</s>\nuser", "  the user"):
+        assert ours.encode_raw(text) == theirs(text).input_ids
+
+
+def test_a_control_token_is_spelled_as_it_was_added(llama: Model) -> None:
+    """Where it is normalized like any text, as in old conversions of Llama 2, the library spells it with a space, and
+    no parser would know it."""
+    described = json.loads(llama.tokenizer._backend.to_str())
+    space = {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    described |= {"normalizer": {"type": "Sequence", "normalizers": space}, "pre_tokenizer": None}
+    for token in described["added_tokens"]:
+        token["normalized"] = True
+    backend = Backend.from_str(json.dumps(described))
+    tokenizer = Tokenizer(backend)
+    end = tokenizer.token_id("</s>")
+    assert end is not None and backend.id_to_token(end) == "▁</s>"
+    assert [(part.text, part.special) for part in tokenizer.stream().feed(end)] == [("</s>", True)]
 
 
 def test_a_tokenizer_of_another_kind_is_refused() -> None:

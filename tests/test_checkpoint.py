@@ -1,0 +1,109 @@
+"""Checkpoints of other architectures and habits than the tiny Llamas'."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from contextlib import aclosing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM as AutoModel
+from transformers import BloomConfig, MambaConfig, MistralConfig, PretrainedConfig
+
+from engines import Sampling
+from engines.checkpoint import open_checkpoint
+from engines.devices import pick_dtype
+from engines.hf import HFEngine
+from errors import ModelError
+from inference import load_model
+
+PROMPT = [5 + i % 90 for i in range(150)]
+
+
+@pytest.fixture
+def folder(chatml_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(chatml_folder, tmp_path / "checkpoint"))
+
+
+def write_model(folder: Path, config: PretrainedConfig) -> str:
+    """Put random weights of another architecture in the folder's place."""
+    torch.manual_seed(0)
+    AutoModel.from_config(config).save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_sliding_window_slides_over_chunks_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mistral's layers keep the last tokens only; a prompt longer than window and chunk is answered as by generate."""
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+    name = write_model(folder, MistralConfig(vocab_size=272, num_hidden_layers=2, sliding_window=32, **sizes))
+    monkeypatch.setattr("engines.hf.PREFILL_CHUNK", 50)
+    engine = load_model(name).engine
+    assert isinstance(engine, HFEngine)
+    model: Any = engine._model
+    expected = model.generate(
+        torch.tensor([PROMPT]), max_new_tokens=40, do_sample=False, eos_token_id=None, pad_token_id=0
+    )
+
+    async def answer() -> list[int]:
+        async with aclosing(engine.generate(PROMPT, Sampling(max_tokens=40, temperature=0.0))) as steps:
+            return [token_id async for step in steps for token_id in step.token_ids]
+
+    assert asyncio.run(answer()) == expected[0, len(PROMPT) :].tolist()
+
+
+def test_a_model_that_names_no_limit_has_one(folder: Path) -> None:
+    """Bloom's positions are relative; its configuration has no max_position_embeddings."""
+    name = write_model(folder, BloomConfig(vocab_size=272, hidden_size=64, n_layer=1, n_head=4))
+    assert load_model(name).engine.max_context == 4096
+    assert load_model(name, max_context=300).engine.max_context == 300
+
+
+def test_a_model_without_our_kind_of_cache_is_refused(folder: Path) -> None:
+    """Mamba's forward takes any keyword: it ignored the cache, and answered the last token instead of the prompt."""
+    name = write_model(folder, MambaConfig(vocab_size=272, hidden_size=32, num_hidden_layers=1))
+    with pytest.raises(ModelError, match="MambaForCausalLM has no cache of keys and values"):
+        load_model(name)
+
+
+@pytest.mark.parametrize(
+    ("advice", "expected"),
+    [
+        ({"do_sample": True, "temperature": 0.6, "top_p": 0.9}, (0.6, 0.9)),
+        ({"do_sample": True, "temperature": 0.6}, (0.6, 1.0)),
+        ({"do_sample": True, "temperature": None, "top_p": "much"}, (1.0, 1.0)),
+        ({"do_sample": False, "temperature": 0.6, "top_p": 0.9}, (1.0, 1.0)),
+        ({"temperature": 0.6}, (1.0, 1.0)),
+        (None, (1.0, 1.0)),
+    ],
+)
+def test_the_makers_advice_on_sampling_is_the_default(
+    folder: Path, advice: dict[str, object] | None, expected: tuple[float, float]
+) -> None:
+    """Llama 3 and what was trained on it are meant for temperature 0.6; at 1.0 they call functions less surely."""
+    file = folder / "generation_config.json"
+    file.unlink()
+    if advice is not None:
+        file.write_text(json.dumps(advice))
+    checkpoint = open_checkpoint(str(folder))
+    assert (checkpoint.temperature, checkpoint.top_p) == expected
+
+
+def test_an_unreadable_advice_is_said(folder: Path) -> None:
+    (folder / "generation_config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"generation_config\.json cannot be read as JSON"):
+        open_checkpoint(str(folder))
+
+
+def test_emulated_bfloat16_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A T4 has none in hardware, but PyTorch says that it is supported; emulated it is several times slower."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
+    for major, expected in ((7, torch.float16), (8, torch.bfloat16)):
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, major=major: SimpleNamespace(major=major))
+        assert pick_dtype("auto", torch.device("cuda")) == expected
