@@ -33,13 +33,18 @@ def folder(chatml_folder: Path, tmp_path: Path) -> Path:
 def write_model(folder: Path, config: PretrainedConfig) -> str:
     """Put random weights of another architecture in the folder's place."""
     torch.manual_seed(0)
-    AutoModel.from_config(config).save_pretrained(folder)
+    AutoModel.from_config(config).save_pretrained(folder)  # type: ignore[no-untyped-call]
     return str(folder)
 
 
 def test_a_sliding_window_slides_over_chunks_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mistral's layers keep the last tokens only; a prompt longer than window and chunk is answered as by generate."""
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     name = write_model(folder, MistralConfig(vocab_size=272, num_hidden_layers=2, sliding_window=32, **sizes))
     monkeypatch.setattr("engines.hf.PREFILL_CHUNK", 50)
     engine = load_model(name).engine

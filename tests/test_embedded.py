@@ -70,7 +70,7 @@ def test_an_adapter_adds_its_product_to_the_weights_it_names(tiny: LlamaForCausa
 
 def test_a_merged_adapter_is_rounded_once(tiny: LlamaForCausalLM, save_adapter: SaveAdapter) -> None:
     tensors = lora(QUERY, tiny)
-    tiny.to(torch.bfloat16)
+    tiny.to(torch.bfloat16)  # type: ignore[arg-type]
     before = tiny.get_parameter(f"{QUERY}.weight").float()
     merge_adapter(tiny, save_adapter(tensors))
     down, up = tensors.values()
