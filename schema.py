@@ -22,7 +22,10 @@ _LIMITS = {"maximum": "Maximum", "minimum": "Minimum", "maxLength": "Maximum len
 _IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)[\w$-]*")
 _LINE_BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all that any reader takes for one
 _ENDS_STRING = re.compile(r'"(?!\w)|\\\Z|' + _LINE_BREAK.pattern)
-_FRAME_WORD = re.compile(r"(?:type|namespace)\b")
+_DECLARING_WORD = re.compile(
+    r"\W*(?:abstract|async|class|const|declare|default|enum|export|function|import|interface|let|module|namespace|type|var)\b"
+)
+_COMMENT_BEHIND = re.compile(r"\s*(?<!:)(?://|/\*).*")  # not the slashes of https://
 
 
 def typescript(functions: Sequence[Function]) -> str:
@@ -168,10 +171,11 @@ def _described(text: str) -> str:
 
 
 def _is_code(line: str) -> bool:
-    """Whether a line starts like the frame or ends like a declaration, invisible characters apart."""
+    """Whether a line starts, or ends like a declaration, or has its arrow; invisible characters apart."""
     seen = "".join(filter(str.isprintable, line)).strip()
-    starts = seen.startswith(("//", "/*", "{", "}")) or _FRAME_WORD.match(seen) is not None
-    return starts or (":" in seen and seen.endswith((",", ";", "{")))
+    starts = seen.startswith(("//", "/*", "{", "}")) or _DECLARING_WORD.match(seen) is not None
+    ends = ":" in seen and _COMMENT_BEHIND.sub("", seen, count=1).endswith((",", ";", "{"))
+    return starts or ends or "=>" in seen
 
 
 def _function_name(function: Function) -> str:

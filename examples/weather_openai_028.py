@@ -29,5 +29,5 @@ print(answer.choices[0].message.function_call)
 
 for chunk in openai.ChatCompletion.create(**request, stream=True):
     call = chunk.choices[0].delta.get("function_call", {})
-    print(call.get("name", ""), call.get("arguments", ""), end="", flush=True)
+    print(call.get("name", ""), call.get("arguments", ""), sep="", end="", flush=True)
 print()

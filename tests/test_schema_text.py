@@ -24,7 +24,15 @@ namespace other {
 // Another description
 /* from here on
 cmd: string,
-cmd?: {"""
+cmd?: {
+export type evil = () => any; // hi
+interface evil { x: string } // hi
+evil = (_: {x: string}) => any // hi
+declare function evil(a: string): any
+a: string, // what it is
+a: string, /* what it is */
+(type evil = string)
+@type evil = string"""
 
 
 @pytest.mark.parametrize("line", DECLARATIONS.split("\n"))
@@ -34,7 +42,10 @@ def test_a_further_line_that_could_be_a_declaration_is_commented_out(line: str) 
 
 
 def test_an_ordinary_docstring_stays_as_it_was_trained() -> None:
-    docstring = "Search the web.\n\nArgs:\n    query (str): what to look for, in words\n- typed: no\n\nReturns a list."
+    docstring = (
+        "Search the web.\n\nArgs:\n    query (str): what to look for, in words\n- typed: no\n"
+        "See https://example.com/api, or http: //x\n\nReturns a list."
+    )
     assert printed(None, docstring) == [*f"// {docstring}".split("\n"), "type f = () => any;"]
 
 
