@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -67,6 +68,8 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
             max_context=options.max_context,
         )
         warm_up(model)
+        gc.collect()
+        gc.freeze()  # what stays for ever is not looked through again: each pass over it took as long as a request
         print(introduction(model, options.host, listener.getsockname()[1]), file=sys.stderr, flush=True)
         return model
 
