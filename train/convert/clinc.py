@@ -1,0 +1,33 @@
+"""CLINC150, data_full.json (or another of its data_*.json): the out-of-scope prompts, as rows without a call.
+
+The file maps oos_train, oos_val and oos_test to lists of [text, "oos"]; the other lists are in scope and not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from train.convert.common import Item, SourceError, bar, existing, member, read_json
+from train.convert.no_call import rows
+
+FILE = Path("data", "data_full.json")
+LISTS = ("oos_train", "oos_val", "oos_test")
+
+
+def items(path: Path) -> Iterator[Item]:
+    """Raises SourceError."""
+    file = existing(path / FILE if path.is_dir() else path, f"the file {FILE}")
+    yield from rows(bar(_prompts(file), "prompts"), "clinc150")
+
+
+def _prompts(path: Path) -> list[tuple[str, str]]:
+    document = read_json(path)
+    prompts = []
+    for name in LISTS:
+        for number, entry in enumerate(member(document, name, list, str(path)), 1):
+            where = f"{path}: {name} {number}"
+            if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str):
+                raise SourceError(f'{where}: a pair [text, "oos"] was expected')
+            prompts.append((" ".join(entry[0].split()), where))
+    return prompts

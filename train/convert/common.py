@@ -1,0 +1,237 @@
+"""What all converters share: reading with clear errors, grounding of values, rows that are checked before use."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+import jsonschema
+from tqdm import tqdm
+
+from conversation import Call, Function, JsonSchema, Message
+from errors import RequestError
+from rules.schemas import check_parameters
+from train.rows import Row, RowError, arguments_of, check_row
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+_TOKEN = re.compile(r"\d+|[^\W\d_]+")
+_UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+NUMBERS = {word: number for number, word in enumerate(_UNITS)}
+
+
+class SourceError(Exception):
+    """A source is missing, broken or of another format; one sentence with the file."""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """Something of the source that became no row. `where` is "file:position"."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function without a conversation, for distractors."""
+
+    function: Function
+    source: str
+    api: str
+
+
+Item = Row | Definition | Reject
+
+
+def bar(items: Sequence[T], description: str) -> Iterator[T]:
+    """The items, with a progress bar on stderr."""
+    yield from tqdm(items, desc=description, leave=False)
+
+
+_OTHER_SHAPE = (KeyError, TypeError, AttributeError, IndexError)
+
+
+@contextmanager
+def format_of(path: Path) -> Iterator[None]:
+    """Reading that fails on a shape which the source does not have raises SourceError instead."""
+    try:
+        yield
+    except _OTHER_SHAPE as error:
+        raise SourceError(f"{path}: not of the expected format: {type(error).__name__} {error}") from None
+
+
+def guarded(items: Iterator[Item], where: str) -> Iterator[Item]:
+    """The items made of one entry of the source; an entry of another shape becomes a reject."""
+    try:
+        yield from items
+    except _OTHER_SHAPE as error:
+        yield Reject(where, f"not of the expected format: {type(error).__name__} {error}")
+
+
+def existing(path: Path, what: str) -> Path:
+    """The path; raises SourceError if there is nothing."""
+    if not path.exists():
+        raise SourceError(f"{path} is not there; {what} was expected")
+    return path
+
+
+def read_json(path: Path, fallback: str | None = None) -> Any:
+    """Raises SourceError. `fallback` as for read_text."""
+    text = read_text(path, fallback)
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise SourceError(f"{path}{place}: the file is no JSON: {error}") from None
+
+
+def read_text(path: Path, fallback: str | None = None) -> str:
+    """UTF-8, or the `fallback` encoding if it is not. Raises SourceError."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if fallback is None:
+            raise SourceError(f"{path}: the file is not UTF-8 (byte {error.start})") from None
+        return raw.decode(fallback)
+
+
+def read_csv(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[tuple[dict[str, str | None], str]]:
+    """The rows by column, each with its "file: row N" where the header is row 1. Raises SourceError."""
+    reader = csv.DictReader(io.StringIO(read_text(path)), delimiter=delimiter)
+    try:
+        absent = set(columns) - set(reader.fieldnames or ())
+        rows = [(row, f"{path}: row {number}") for number, row in enumerate(reader, 2)]
+    except csv.Error as error:
+        raise SourceError(f"{path}: row {reader.line_num}: the file is no CSV: {error}") from None
+    if absent:
+        raise SourceError(f"{path}: the columns {', '.join(columns)} were expected; {min(absent)} is missing")
+    return rows
+
+
+def member(value: Any, key: str, kind: type[T], where: str) -> T:
+    """value[key] if it is of that type; raises SourceError, since then the format is another one."""
+    found = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(found, kind):
+        raise SourceError(f"{where}: a member {key!r} of type {kind.__name__} was expected")
+    return found
+
+
+def tokens(text: str) -> list[str]:
+    """Words and numbers in lower case: "9am" -> 9, am."""
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def is_grounded(value: object, text: str, share: float = 1.0) -> bool:
+    """Whether a string or number stands in the text word for word up to punctuation; numbers also as words.
+
+    With `share` below 1, that part of a longer string's words suffices. Lists need all their items.
+    """
+    if isinstance(value, list):
+        return all(is_grounded(item, text, share) for item in value)
+    words = tokens(text)
+    if isinstance(value, bool) or value is None:
+        return False
+    if isinstance(value, int | float):
+        return _stands_number(value, text, words)
+    wanted = tokens(str(value))
+    if not wanted:
+        return False
+    if any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1)):
+        return True
+    known = set(words)
+    return share < 1 and len(wanted) > 2 and sum(word in known for word in wanted) >= share * len(wanted)
+
+
+def _stands_number(value: float, text: str, words: Sequence[str]) -> bool:
+    said = {float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)}
+    return float(value) in said or any(NUMBERS.get(word) == value for word in words)
+
+
+def is_broken(text: str) -> bool:
+    """Whether the text has characters that only a wrong encoding leaves behind."""
+    return any(character == "\ufffd" or "\x80" <= character <= "\x9f" for character in text)
+
+
+def number(said: str) -> int | None:
+    """ "3" or "three" -> 3."""
+    said = said.strip().casefold()
+    return int(said) if said.isdecimal() else NUMBERS.get(said)
+
+
+def object_schema(properties: dict[str, JsonSchema], required: Iterable[str]) -> JsonSchema:
+    """`required` in the order of the properties."""
+    names = set(required)
+    return {"type": "object", "properties": properties, "required": [name for name in properties if name in names]}
+
+
+def function_call(function: Function, arguments: Json, index: int) -> Call:
+    """Keys in the schema's order."""
+    properties = (function.parameters or {}).get("properties", {})
+    ordered = {key: arguments[key] for key in properties if key in arguments}
+    ordered |= {key: value for key, value in arguments.items() if key not in properties}  # check_row says so
+    return Call(function.name, json.dumps(ordered, ensure_ascii=False), f"call_{index}")
+
+
+def result(call: Call, content: object) -> Message:
+    return Message("tool", json.dumps(content, ensure_ascii=False), name=call.name, call_id=call.id)
+
+
+def checked(row: Row) -> Row | Reject:
+    """The row, if its structure, schemas and arguments are right."""
+    functions = {function.name: function for function in row.functions}
+    try:
+        for function in row.functions:
+            _check_function(function.name, json.dumps(function.parameters))
+        check_row(row)
+        for call in row.calls:
+            fault = _fault(json.dumps(functions[call.name].parameters), arguments_of(call))
+            if fault:
+                return Reject(row.where, f"an argument of a call does not fit the schema: {fault}")
+    except RequestError as error:
+        return Reject(row.where, error.message)
+    except RowError as error:
+        return Reject(row.where, str(error).removeprefix(f"{row.where}: "))
+    return row
+
+
+@cache
+def _check_function(name: str, parameters: str) -> None:
+    schema = json.loads(parameters)
+    if schema is not None:
+        check_parameters(schema, owner=f"function '{name}'", param="parameters")
+
+
+@cache
+def _validator(schema: str) -> Any:
+    return jsonschema.Draft202012Validator(json.loads(schema) or {})
+
+
+def _fault(schema: str, arguments: Json) -> str:
+    for error in _validator(schema).iter_errors(arguments):
+        return f"{error.json_path} {error.message[:80]}"
+    return "an empty value" if any(value in ("", []) for value in arguments.values()) else ""
+
+
+def listed(called: Sequence[Function], others: Sequence[Function], random: Random, most: int) -> tuple[Function, ...]:
+    """The called functions among up to `most` others with other names, in any order."""
+    names = {function.name for function in called}
+    unlike = list({function.name: function for function in others if function.name not in names}.values())
+    chosen = [*called, *random.sample(unlike, min(len(unlike), random.randint(0, most)))]
+    random.shuffle(chosen)
+    return tuple(chosen)

@@ -1,0 +1,169 @@
+"""Sentences with an intent and marked values -> calls, by a table of functions in a TOML file.
+
+    [slots]
+    date = "date: Date, as said by the user"
+
+    [functions.book_table]
+    names = ["book_table", "table_booking"]
+    description = "Book a table at a restaurant"
+    slots = ["date!", "party_size = people (integer): Number of people"]
+    alike = ["booking"]
+
+A slot is a parameter as `[slots]` or the function itself says; `!` marks it required, and strings are the type if none
+is given. Functions that share a word of `alike` are never listed together, since one sentence could mean either.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+from conversation import Function, JsonSchema, Message
+from train.convert.common import Item, Json, Reject, checked, function_call, listed, number, object_schema
+from train.rows import Row
+
+MAX_OTHERS = 4
+JOINED_SHARE = 0.12  # of all rows: two sentences in one
+JOINTS = ("{0}. {1}", "{0}, and {1}", "{0}. Also, {1}", "{0} and then {1}", "First {0}. Then {1}", "{0}; {1}")
+_SLOT = re.compile(r"(?P<slot>\w+)(?P<required>!?)(?:\s*=\s*(?P<own>.+))?")
+_OWN = re.compile(r"(?P<name>\w+)(?: \((?P<type>\w+)\))?: (?P<description>.+)")
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence with the values marked in it. `where` is "file:position"."""
+
+    intent: str
+    text: str
+    values: tuple[tuple[str, str], ...]  # slot, words
+    where: str
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A function under its first name; `slots` tells the parameter of each slot."""
+
+    names: tuple[str, ...]
+    function: Function
+    slots: dict[str, str]
+    alike: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Functions by intent, and all slots that are known."""
+
+    intents: dict[str, Intent]
+    slots: frozenset[str]
+
+
+def read_table(path: Path) -> Table:
+    """A table of this project; raises ValueError or KeyError for a mistake in it."""
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    shared: dict[str, str] = document["slots"]
+    intents = {name: _intent(entry, shared) for name, entry in document["functions"].items()}
+    own = {slot for intent in intents.values() for slot in intent.slots}
+    return Table(intents, frozenset(shared) | own)
+
+
+def _intent(entry: Json, shared: dict[str, str]) -> Intent:
+    properties: dict[str, JsonSchema] = {}
+    required, slots = [], {}
+    for line in entry["slots"]:
+        slot = _SLOT.fullmatch(line)
+        own = slot and _OWN.fullmatch(slot["own"] or shared[slot["slot"]])
+        if not slot or not own:
+            raise ValueError(f"the slot {line!r} is not of the form 'slot! = name (type): Description'")
+        slots[slot["slot"]] = own["name"]
+        properties[own["name"]] = {"type": own["type"] or "string", "description": own["description"]}
+        required += [own["name"]] if slot["required"] else []
+    function = Function(entry["names"][0], entry["description"], object_schema(properties, required))
+    return Intent(tuple(entry["names"]), function, slots, frozenset(entry.get("alike", ())))
+
+
+def rows(sentences: Iterable[Said | Reject], table: Table, source: str) -> Iterator[Item]:
+    """A row for each sentence that the table can express, then rows that join two of them."""
+    good: list[tuple[Said, Row]] = []
+    for said in sentences:
+        if isinstance(said, Reject):
+            yield said
+            continue
+        item = _row(said, table, source)
+        if isinstance(item, Row):
+            good.append((said, item))
+        yield item
+    random = Random(f"{source} joined")
+    for _ in range(round(len(good) * JOINED_SHARE / (1 - JOINED_SHARE)) if len(good) > 1 else 0):
+        yield _joined(random.sample(good, 2), table, source, random)
+
+
+def _row(said: Said, table: Table, source: str) -> Item:
+    intent = table.intents.get(said.intent)
+    if intent is None:
+        return Reject(said.where, f"no function for the intent: {said.intent}")
+    random = Random(f"{source} {said.intent} {said.text}")
+    arguments = _arguments(said, intent, table)
+    if isinstance(arguments, Reject):
+        return arguments
+    function = replace(intent.function, name=random.choice(intent.names))
+    functions = listed([function], _others([intent], table, random), random, MAX_OTHERS)
+    call = function_call(function, arguments, 0)
+    messages = (Message("user", said.text), Message("assistant", None, (call,)))
+    return checked(Row(functions, messages, source, {"kind": "single", "intent": said.intent}, said.where))
+
+
+def _arguments(said: Said, intent: Intent, table: Table) -> Json | Reject:
+    arguments: Json = {}
+    properties: dict[str, JsonSchema] = (intent.function.parameters or {})["properties"]
+    for slot, words in said.values:
+        name = intent.slots.get(slot)
+        if slot not in table.slots:
+            return Reject(said.where, f"unknown slot: {slot}")
+        if name is None:
+            continue  # the function has no such parameter; the sentence stays understandable without
+        if name in arguments:
+            return Reject(said.where, f"two values for one parameter: {slot}")
+        value = number(words) if properties[name]["type"] == "integer" else words.strip()
+        if value is None or value == "":
+            return Reject(said.where, f"no number: {words!r} for {slot}")
+        arguments[name] = value
+    absent = set((intent.function.parameters or {})["required"]) - arguments.keys()
+    return Reject(said.where, f"a required value is not said: {min(absent)} of {said.intent}") if absent else arguments
+
+
+def _others(intents: Sequence[Intent], table: Table, random: Random) -> list[Function]:
+    alike = frozenset(word for intent in intents for word in intent.alike)
+    return [
+        replace(other.function, name=random.choice(other.names))
+        for other in table.intents.values()
+        if other not in intents and not other.alike & alike
+    ]
+
+
+def _joined(pair: Sequence[tuple[Said, Row]], table: Table, source: str, random: Random) -> Item:
+    """Both sentences in one, both calls in one turn."""
+    sentences, both = [said for said, _ in pair], [row for _, row in pair]
+    intents = [table.intents[said.intent] for said in sentences]
+    where = " + ".join(said.where for said in sentences)
+    if intents[0] is not intents[1] and intents[0].alike & intents[1].alike:
+        return Reject(where, "joined sentences of two functions that are alike")
+    names: dict[str, str] = {}
+    for said, row in pair:
+        names.setdefault(said.intent, row.calls[0].name)  # one name, also if both sentences have one intent
+    called = [
+        replace(intent.function, name=names[said.intent]) for intent, said in zip(intents, sentences, strict=True)
+    ]
+    calls = tuple(
+        replace(row.calls[0], name=function.name, id=f"call_{index}")
+        for index, (row, function) in enumerate(zip(both, called, strict=True))
+    )
+    text = random.choice(JOINTS).format(*(said.text.rstrip(" .?!") for said in sentences))
+    kind = "parallel" if len(names) == 1 else "parallel_multiple"
+    unlike = list({function.name: function for function in called}.values())
+    functions = listed(unlike, _others(intents, table, random), random, MAX_OTHERS - 1)
+    meta = {"kind": kind, "intent": " + ".join(said.intent for said in sentences)}
+    return checked(Row(functions, (Message("user", text), Message("assistant", None, calls)), source, meta, where))

@@ -1,0 +1,30 @@
+"""MetaTool, all_clean_data.csv (columns Query and Tool): the prompts, as rows without a call.
+
+Prompts with a placeholder ("[topic]") and those that an assistant, not a user, would say are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from train.convert.common import Item, Reject, bar, existing, is_broken, read_csv
+from train.convert.no_call import rows
+
+FILE = Path("dataset", "data", "all_clean_data.csv")
+_OF_AN_ASSISTANT = ("sure", "yes,", "certainly", "of course", "and ")
+
+
+def items(path: Path) -> Iterator[Item]:
+    """Raises SourceError."""
+    file = existing(path / FILE if path.is_dir() else path, f"the file {FILE}")
+    prompts: list[tuple[str, str]] = []
+    for line, where in read_csv(file, ("Query", "Tool")):
+        text = " ".join((line["Query"] or "").split())
+        if is_broken(text) or any(mark in text for mark in "[]{}<>"):
+            yield Reject(where, "a placeholder or broken characters")
+        elif text.casefold().startswith(_OF_AN_ASSISTANT):
+            yield Reject(where, "not said by a user")
+        else:
+            prompts.append((text, where))
+    yield from rows(bar(prompts, "prompts"), "metatool")

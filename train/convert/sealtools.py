@@ -1,0 +1,147 @@
+"""Seal-Tools: tool.jsonl holds the functions, dev.jsonl and the difficult half of test_in_domain.jsonl the requests.
+
+The other test files are development sets and are never read. Only original sentences are converted (kinds real_*), one
+row a request, with other functions of the same field as distractors; sentences refilled with other values are not made
+here. Values are cast to the declared types; a row with a value that its request does not say is a reject, unless the
+parameter is optional, which is then left out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from conversation import Function, JsonSchema, Message
+from errors import RequestError
+from rules.json_text import parse_json
+from train.convert.common import (
+    Item,
+    Json,
+    Reject,
+    SourceError,
+    bar,
+    checked,
+    existing,
+    function_call,
+    guarded,
+    is_grounded,
+    listed,
+    object_schema,
+)
+from train.merging.overlap import lines
+from train.rows import Row, RowError
+
+TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+MAX_OTHERS = 4
+REQUESTS = {"dev.jsonl": "", "test_in_domain.jsonl": "difficult"}  # file -> what the id of a request must hold
+
+
+class Tools:
+    """Functions by name, and by field, which is "domain/field"."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SourceError."""
+        self.by_name: dict[str, Function] = {}
+        self.faults: list[Reject] = []
+        self._field: dict[str, str] = {}
+        self._by_field: dict[str, list[Function]] = defaultdict(list)
+        for tool, where in _objects(path):
+            try:
+                function = _function(tool)
+            except (KeyError, TypeError, AttributeError) as error:
+                self.faults.append(Reject(where, f"not of the expected format: {type(error).__name__} {error}"))
+                continue
+            self.by_name[function.name] = function
+            self._field[function.name] = tool.get("field", "")
+            self._by_field[tool.get("field", "")].append(function)
+        if not self.by_name:
+            raise SourceError(f"{path}: no function; lines with api_name and parameters were expected")
+
+    def neighbours(self, name: str) -> list[Function]:
+        return self._by_field[self._field[name]]
+
+
+def items(folder: Path) -> Iterator[Item]:
+    """Raises SourceError."""
+    tools = Tools(existing(folder / "tool.jsonl", "the functions of Seal-Tools"))
+    yield from tools.faults
+    for name, wanted in REQUESTS.items():
+        requests = list(_objects(existing(folder / name, "requests of Seal-Tools")))
+        for request, where in bar(requests, name):
+            if wanted in str(request.get("id", "")):
+                yield from guarded(_rows(request, tools, where), where)
+
+
+def _objects(path: Path) -> Iterator[tuple[Json, str]]:
+    try:
+        for line, where in lines(path):
+            yield parse_json(line), where
+    except RowError as error:
+        raise SourceError(str(error)) from None
+    except RequestError as error:
+        raise SourceError(f"{path}: a line is no JSON object: {error.message}") from None
+
+
+def _function(tool: Json) -> Function:
+    properties: dict[str, JsonSchema] = {}
+    for name, parameter in tool["parameters"].items():
+        properties[name] = {"type": TYPES[parameter["type"]], "description": parameter.get("description", "")}
+    return Function(tool["api_name"], tool["api_description"], object_schema(properties, tool["required"]))
+
+
+def _rows(request: Json, tools: Tools, where: str) -> Iterator[Item]:
+    calls, names = [], []
+    text = " ".join(request["query"].split())
+    for index, called in enumerate(request["calling"]):
+        function = tools.by_name.get(called["api"])
+        if function is None:
+            yield Reject(where, f"it calls a function that tool.jsonl lacks: {called['api']}")
+            return
+        arguments = _arguments(function, called["parameters"], text)
+        if isinstance(arguments, str):
+            yield Reject(where, arguments)
+            return
+        names.append(function.name)
+        calls.append(function_call(function, arguments, index))
+    if len({(call.name, call.arguments) for call in calls}) < len(calls) or not calls:
+        yield Reject(where, "no call, or the same call twice")
+        return
+    random = Random(f"sealtools {request['id']}")
+    neighbours = [other for name in names for other in tools.neighbours(name)]
+    functions = listed([tools.by_name[name] for name in dict.fromkeys(names)], neighbours, random, MAX_OTHERS)
+    kind = "real_single" if len(calls) == 1 else "real_parallel_multiple" if len(set(names)) > 1 else "real_parallel"
+    messages = (Message("user", text), Message("assistant", None, tuple(calls)))
+    yield checked(Row(functions, messages, "sealtools", {"kind": kind}, where))
+
+
+def _arguments(function: Function, given: Json, text: str) -> Json | str:
+    """The arguments that the text says, or why the call cannot be made of it."""
+    schema = function.parameters or {}
+    arguments: Json = {}
+    for name, value in given.items():
+        if name not in schema["properties"]:
+            return f"an unknown parameter: {name} of {function.name}"
+        typed = _typed(value, schema["properties"][name]["type"])
+        if typed is not None and is_grounded(typed, text):
+            arguments[name] = typed
+        elif name in schema["required"]:
+            return f"the request does not say a required value: {name} = {value!r}"
+    return arguments
+
+
+def _typed(value: object, word: str) -> object:
+    """The value as the type has it, or None."""
+    try:
+        match word:
+            case "integer":
+                return int(str(value).replace(",", ""))
+            case "number":
+                return float(str(value).replace(",", ""))
+            case "boolean":
+                return None  # no sentence says "true"
+            case _:
+                return str(value)
+    except ValueError:
+        return None

@@ -1,0 +1,211 @@
+"""Schema-Guided Dialogue: intents are functions, service calls are calls, their results are shortened.
+
+A dialogue is cut where another service begins; each piece is a row if it has a call. An argument is the value as it was
+said ("next Friday"), which `values` and `canonical_values` of the actions before the call tell; closed sets of words
+and numbers keep their canonical value. An optional argument that nobody said is left out; a row with a required one is
+cut before the call. So it is before an assistant's sentence with facts that stand nowhere, since results are shortened.
+Only the training split is read, and no release before the one that has `service_call`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from conversation import Call, Message
+from train.convert.common import (
+    Item,
+    Json,
+    Reject,
+    SourceError,
+    bar,
+    checked,
+    function_call,
+    guarded,
+    is_grounded,
+    listed,
+    member,
+    read_json,
+    result,
+)
+from train.convert.sgd_schema import Service, Wordings, read_wordings
+from train.rows import Row
+
+MAX_RESULTS = 3
+MAX_MESSAGES = 18
+MAX_OTHERS = 2
+# Acts of the assistant that state something. CONFIRM is not among them: it asks, and may propose a default.
+_FACTS = {"OFFER", "INFORM", "INFORM_COUNT"}
+
+
+class Unsaid(Exception):
+    """A call has an argument that the text does not support."""
+
+
+def items(folder: Path) -> Iterator[Item]:
+    """Raises SourceError."""
+    wordings = read_wordings(folder)
+    paths = sorted((folder / "train").glob("dialogues_*.json"))
+    if not paths:
+        raise SourceError(f"{folder / 'train'} holds no dialogues_*.json")
+    for path in bar(paths, "dialogue files"):
+        dialogues = read_json(path)
+        if not isinstance(dialogues, list):
+            raise SourceError(f"{path}: a list of dialogues was expected")
+        for dialogue in dialogues:
+            where = f"{path}: {member(dialogue, 'dialogue_id', str, str(path))}"
+            yield from guarded(_rows(dialogue, wordings, where), where)
+
+
+def _rows(dialogue: Json, wordings: Wordings, where: str) -> Iterator[Item]:
+    random = Random(dialogue["dialogue_id"])
+    turns = member(dialogue, "turns", list, where)
+    if not any("service_call" in frame for turn in turns for frame in turn["frames"]):
+        yield Reject(where, "no service call in the dialogue")
+        return
+    if unknown := set(member(dialogue, "services", list, where)) - wordings.keys():
+        raise SourceError(f"{where}: the schema has no service {min(unknown)}")
+    services = {name: random.choice(wordings[name]) for name in dialogue["services"]}
+    fields = {_field(name) for name in services}
+    unlike = [random.choice(wordings[name]) for name in wordings if _field(name) not in fields]
+    others = [function for service in unlike for function in service.functions.values()]
+    for number, piece in enumerate(pieces(turns)):
+        window = Window(services, f"{where}, piece {number}")
+        window.add(piece)
+        if not any(message.calls for message in window.messages):
+            yield Reject(window.where, window.cut_because or "no call in the piece")
+            continue
+        used = {frame["service"] for turn in piece for frame in turn["frames"]}
+        called = [f for name in services if name in used for f in services[name].functions.values()]
+        meta = {"dialogue_id": dialogue["dialogue_id"], "kind": "dialogue"}
+        functions = listed(called, others, random, MAX_OTHERS)
+        yield checked(Row(functions, tuple(window.messages), "sgd", meta, window.where))
+
+
+def _field(service: str) -> str:
+    """Restaurants_1 and Restaurants_2 do the same; either could be called."""
+    return service.split("_")[0]
+
+
+def pieces(turns: Sequence[Json]) -> list[list[Json]]:
+    """The turns, cut before each turn of the user that speaks of other services than the turn before."""
+    cut: list[list[Json]] = []
+    before: set[str] = set()
+    for turn in turns:
+        services = {frame["service"] for frame in turn["frames"]}
+        if (turn["speaker"] == "USER" and services != before) or not cut:
+            cut.append([])
+        before = services
+        cut[-1].append(turn)
+    return cut
+
+
+@dataclass
+class Window:
+    """A piece of a dialogue as messages; it ends with the assistant."""
+
+    services: dict[str, Service]
+    where: str
+    messages: list[Message] = field(default_factory=list)
+    said: dict[tuple[str, str, str], str] = field(default_factory=dict)  # service, slot, canonical -> as said last
+    cut_because: str = ""
+    _text: str = ""
+    _num_calls: int = 0
+
+    def add(self, turns: Sequence[Json]) -> None:
+        """All turns, up to the first that the text does not support."""
+        for number, turn in enumerate(turns):
+            if len(self.messages) >= MAX_MESSAGES:
+                break
+            if turn["speaker"] == "USER":
+                self._note(turn)
+                self._say("user", turn["utterance"])
+                continue
+            try:
+                self._answer(turn, turns[number + 1 :])
+            except Unsaid as error:
+                self.cut_because = str(error)
+                break
+        while self.messages and self.messages[-1].role != "assistant":
+            self.messages.pop()
+
+    def _answer(self, turn: Json, later: Sequence[Json]) -> None:
+        for frame in turn["frames"]:
+            if "service_call" in frame:
+                call = self._call(frame)
+                self._num_calls += 1
+                self.messages.append(Message("assistant", None, (call,)))
+                answer = result(call, self._results(frame, [turn, *later]))
+                self.messages.append(answer)
+                self._text += f"\n{answer.content}"
+        for frame in turn["frames"]:
+            for action in frame["actions"]:
+                if action["act"] in _FACTS and not self._is_known(action):
+                    raise Unsaid("the assistant states a fact that stands nowhere")
+        self._note(turn)
+        self._say("assistant", turn["utterance"])
+
+    def _say(self, role: str, text: str) -> None:
+        self.messages.append(Message("user" if role == "user" else "assistant", text))
+        self._text += f"\n{text}"
+
+    def _note(self, turn: Json) -> None:
+        for frame in turn["frames"]:
+            for action in frame["actions"]:
+                pairs = zip(action.get("canonical_values", ()), action.get("values", ()), strict=False)
+                for canonical, value in pairs:
+                    self.said[frame["service"], action["slot"], canonical] = value
+            for slot, values in frame.get("state", {}).get("slot_values", {}).items():
+                for value in values:
+                    self.said.setdefault((frame["service"], slot, value), value)
+
+    def _call(self, frame: Json) -> Call:
+        service = self.services[frame["service"]]
+        made, arguments = frame["service_call"], {}
+        function = service.functions[made["method"]]
+        for slot, canonical in made["parameters"].items():
+            value = self._value(service, frame["service"], slot, canonical)
+            if value is not None:
+                arguments[service.parameters[slot]] = value
+            elif service.parameters[slot] in (function.parameters or {})["required"]:
+                raise Unsaid(f"the text does not support a required argument: {slot} = {canonical!r}")
+        return function_call(function, arguments, self._num_calls)
+
+    def _value(self, service: Service, name: str, slot: str, canonical: str) -> object:
+        """The argument, or None if nobody said it."""
+        if canonical == "dontcare" or slot not in service.parameters:
+            return None
+        said = self.said.get((name, slot, canonical))
+        if service.schemas[slot]["type"] != "string" or "enum" in service.schemas[slot]:
+            return service.value(slot, canonical) if said is not None else None
+        for value in (canonical, said):
+            if value is not None and is_grounded(value, self._text):
+                return value
+        return None
+
+    def _results(self, frame: Json, turns: Sequence[Json]) -> Json:
+        """Those entries that the assistant speaks of later, at least one; `count` is that of all."""
+        service = self.services[frame["service"]]
+        every = frame.get("service_results", [])
+        later = " ".join(turn["utterance"] for turn in turns if turn["speaker"] == "SYSTEM")
+        own = [entry for entry in every if _is_spoken_of(entry, every, later)]
+        chosen = (own or every)[:MAX_RESULTS]
+        entries = [{service.parameters.get(slot, slot): value for slot, value in entry.items()} for entry in chosen]
+        return {"count": len(every), "results": entries}
+
+    def _is_known(self, action: Json) -> bool:
+        values = [*action.get("canonical_values", ()), *action.get("values", ())]
+        if not values or set(values) & {"True", "False", "dontcare"}:
+            return True
+        return any(is_grounded(value, self._text, 0.6) for value in values)
+
+
+def _is_spoken_of(entry: Json, every: Sequence[Json], text: str) -> bool:
+    """Whether the text has a value of the entry that most other entries lack."""
+    for slot, value in entry.items():
+        shared = sum(other.get(slot) == value for other in every)
+        if shared * 2 <= max(2, len(every)) and any(c.isalpha() for c in value) and is_grounded(value, text):
+            return value not in ("True", "False")
+    return False

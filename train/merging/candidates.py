@@ -1,0 +1,117 @@
+"""Rows that may go into a training set: of the right kind, no two alike, none of other sets, no held-out call."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+
+from errors import RequestError
+from schema import typescript
+from train.merging.mixture import Mixture
+from train.merging.overlap import Overlap
+from train.rows import Row, row_text
+
+# Measured on six sources, rendered for the embedded model and its tokenizer: within 10 % for each source.
+_CHARACTERS_PER_TOKEN = 3.5
+_TOKENS_PER_TURN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row as text, which takes a fifth of the memory, and what the report wants to know of it."""
+
+    line: bytes
+    where: str
+    source: str
+    kind: str
+    num_calls: int
+    num_tokens: int
+
+
+@dataclass
+class Candidates:
+    """Rows by the parts that they fit, and why the others were left out: {(file, reason): number}."""
+
+    mixture: Mixture
+    overlap: Overlap
+    excluded: Collection[str] = ()
+    by_part: dict[str, list[Candidate]] = field(default_factory=lambda: defaultdict(list))
+    held_out: list[Candidate] = field(default_factory=list)
+    held_out_names: set[str] = field(default_factory=set)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _seen: set[bytes] = field(default_factory=set)
+
+    def add(self, file: str, rows: Iterable[Row]) -> None:
+        """Sort in the rows of a file. Those with held-out functions come before the others."""
+        for row in rows:
+            if reason := self._refusal(row) or self._sort_in(file, row):
+                self.left_out[file, reason] += 1
+
+    def _refusal(self, row: Row) -> str:
+        if set(row.source.split("+")) & set(self.excluded):
+            return "source excluded"
+        key = _key(row)
+        if key in self._seen:
+            return "duplicate"
+        self._seen.add(key)
+        return "stands in another set (--not-in)" if self.overlap.holds(row) else ""
+
+    def _sort_in(self, file: str, row: Row) -> str:
+        """Why the row goes nowhere, or ""."""
+        owns = file in self.mixture.held_out.files
+        held = {normal_name(call.name) for call in row.calls if self._is_held_out(call.name, owns)}
+        if held and not owns:
+            return "calls a held-out function"
+        if not held:
+            kept = tuple(function for function in row.functions if not self._is_held_out(function.name, owns))
+            if len(kept) < len(row.functions) and not row.calls:
+                return "lists a held-out function"  # the answer may speak of it
+            row = replace(row, functions=kept)
+        try:
+            candidate = _candidate(row)
+        except RequestError as error:
+            return f"cannot be printed: {error.message}"
+        for part in self.mixture.parts:
+            if part.file == file and part.fits(row.kind, row.source, candidate.num_tokens):
+                (self.held_out if held else self.by_part[part.name]).append(candidate)
+                self.held_out_names |= held
+                return ""
+        return f"no part takes it: {row.kind or 'no kind'}"
+
+    def _is_held_out(self, name: str, owns: bool) -> bool:
+        """In the files that hold functions out by the name's hash; elsewhere if one of those files calls it."""
+        normal = normal_name(name)
+        return is_drawn(normal, self.mixture.held_out.share) if owns else normal in self.held_out_names
+
+
+def normal_name(name: str) -> str:
+    """A function's name without its field, case and separators: all spellings of one function are one."""
+    return re.sub(r"[\W_]", "", name.rsplit(".", 1)[-1]).casefold() or name
+
+
+def is_drawn(name: str, share: float) -> bool:
+    """Whether the name is among `share` of all names; the same in every process and for every set of names."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < share * 2**64
+
+
+def _key(row: Row) -> bytes:
+    """Equal for rows with the same messages, whatever the calls' ids."""
+    said = [
+        [message.role, message.content, [[call.name, call.arguments] for call in message.calls]]
+        for message in row.messages
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).digest()[:16]
+
+
+def _candidate(row: Row) -> Candidate:
+    num_characters = len(typescript(row.functions)) if row.functions else 0
+    num_turns = 2  # the definitions, and the fixed text
+    for message in row.messages:
+        num_characters += len(message.content or "") + sum(len(c.name) + len(c.arguments) for c in message.calls)
+        num_turns += max(1, len(message.calls))
+    num_tokens = round(num_characters / _CHARACTERS_PER_TOKEN) + _TOKENS_PER_TURN * num_turns
+    return Candidate(row_text(row).encode(), row.where, row.source, row.kind, len(row.calls), num_tokens)

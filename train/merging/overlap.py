@@ -1,0 +1,84 @@
+"""What training data must not hold: the requests of other sets, such as those that models are measured on."""
+
+from __future__ import annotations
+
+import lzma
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from errors import RequestError
+from rules.json_text import parse_json
+from train.rows import Row, RowError
+
+# A request this long that stands within a longer one is the same request; shorter ones ("Yes, please.") are anybody's.
+MIN_WORDS = 4
+MIN_WORDS_OF_A_TURN = 8  # in a conversation of several turns, which are less telling
+_WORD = re.compile(r"\w+")
+
+Words = tuple[str, ...]
+
+
+class Overlap:
+    """The user's words in some files, compared without case, punctuation, accents' encoding and blanks."""
+
+    def __init__(self, paths: Sequence[Path] = ()) -> None:
+        """Read .jsonl or .jsonl.xz files whose lines have `messages`; raises RowError with file and line."""
+        self._whole: set[Words] = set()  # a row's only request, however short
+        self._within: dict[Words, set[Words]] = defaultdict(set)  # by their first MIN_WORDS words
+        for path in paths:
+            for line, where in lines(path):
+                self.add(_user_texts(line, where))
+
+    def holds(self, row: Row) -> bool:
+        """Whether a request of the files stands in the row: as its only one, or within one if it is long enough."""
+        texts = [words(message.content or "") for message in row.messages if message.role == "user"]
+        return (len(texts) == 1 and texts[0] in self._whole) or any(self._is_within(text) for text in texts)
+
+    def add(self, texts: Sequence[str]) -> None:
+        """The user's messages of one conversation."""
+        min_words = MIN_WORDS if len(texts) == 1 else MIN_WORDS_OF_A_TURN
+        if len(texts) == 1:
+            self._whole.add(words(texts[0]))
+        for text in map(words, texts):
+            if len(text) >= min_words:
+                self._within[text[:MIN_WORDS]].add(text)
+
+    def _is_within(self, text: Words) -> bool:
+        for start in range(len(text) - MIN_WORDS + 1):
+            for other in self._within.get(text[start : start + MIN_WORDS], ()):
+                if text[start : start + len(other)] == other:
+                    return True
+        return False
+
+
+def words(text: str) -> Words:
+    return tuple(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+
+
+def lines(path: Path) -> Iterator[tuple[bytes, str]]:
+    """The lines that are not blank, each with its "file:line". Raises RowError for a file that cannot be read."""
+    try:
+        with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield line, f"{path}:{number}"
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise RowError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _user_texts(line: bytes, where: str) -> list[str]:
+    try:
+        value: Any = parse_json(line)
+    except RequestError:
+        raise RowError(f"{where}: the line is no JSON") from None
+    messages = value.get("messages") if isinstance(value, dict) else None
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise RowError(f"{where}: 'messages' must be a list of objects")
+    texts = [message.get("content") for message in messages if message.get("role") == "user"]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise RowError(f"{where}: no message of the user with text")
+    return texts
