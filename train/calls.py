@@ -1,0 +1,162 @@
+"""`python -m train.calls --in PROMPTS --out CALLS`: step 3 of the pipeline, the calls that serve a request.
+
+The teacher is given the functions as tools first; where it cannot or does not use them, it is asked for JSON. Calls
+must fit the function's schema; values that nobody has said are noted in `meta.ungrounded`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from conversation import Call, Function, JsonSchema, Message
+from errors import RequestError
+from evaluate.calls import Answer
+from evaluate.rows import Json, call_fault
+from rules.json_text import parse_json
+from train import teacher
+from train.rows import Row
+from train.teacher_files import read_conversations
+from train.teacher_grounding import ungrounded
+from train.teacher_run import Nonsense
+from train.teacher_text import body, declared, transcript, values_in
+
+MAX_CALLS = 10
+MAX_TOKENS = 1_000
+
+_SYSTEM = """You serve a user by calling functions. Make all calls that the last request needs, and no others. Take \
+values from what the user has said, in the user's words; leave out optional arguments that were not mentioned."""
+_AS_JSON = """Answer with a JSON list of the calls and nothing else: \
+[{"name": "...", "arguments": {...}}]"""
+
+
+class Calls:
+    """Requests -> calls."""
+
+    name = "calls"
+
+    def read(self, path: Path, seed: int) -> tuple[list[Row], list[str]]:
+        return read_conversations(path, _fault)
+
+    def request(self, row: Row, attempt: int) -> Json:
+        """Tools at the first attempt, the functions as text at the others, for teachers that know no tools."""
+        if attempt:
+            text = f"{declared(row.functions)}\n\n{transcript(row.messages)}\n\n{_AS_JSON}"
+            return body(_SYSTEM, text, temperature=0.3, max_tokens=MAX_TOKENS)
+        text = str(row.messages[0].content) if len(row.messages) == 1 else transcript(row.messages)
+        tools = [{"type": "function", "function": _json(function)} for function in row.functions]
+        return {**body(_SYSTEM, text, temperature=0.3, max_tokens=MAX_TOKENS), "tools": tools}
+
+    def made(self, row: Row, answer: Answer) -> Sequence[Row]:
+        """The row with its calls, arguments in the schema's order."""
+        functions = {function.name: function for function in row.functions}
+        found: dict[tuple[str, str], Json] = {}
+        for name, arguments in _calls(answer):
+            if name not in functions:
+                raise Nonsense(f"it calls {name[:60]!r}, which is not declared")
+            fitting = _fitted(functions[name], arguments)
+            found.setdefault((name, json.dumps(fitting, ensure_ascii=False)), fitting)
+        if len(found) > MAX_CALLS:
+            raise Nonsense(f"{len(found)} calls are more than a request needs; at most {MAX_CALLS}")
+        calls = tuple(Call(name, text, f"call_{place}") for place, (name, text) in enumerate(found))
+        said = transcript(row.messages)
+        unsaid = [
+            f"call_{place}.{path}"
+            for place, ((name, _), arguments) in enumerate(found.items())
+            for path in ungrounded(arguments, functions[name].parameters or {}, said)
+        ]
+        meta = {**row.meta, "kind": _kind(calls), **({"ungrounded": unsaid} if unsaid else {})}
+        return [replace(row, messages=(*row.messages, Message("assistant", None, calls)), meta=meta)]
+
+
+def _fault(row: Row) -> str:
+    if not row.functions:
+        return "it lists no functions"
+    if not row.messages or row.messages[-1].role != "user":
+        return "it must end with a user's message; lines of step 2 do"
+    return ""
+
+
+def _calls(answer: Answer) -> Iterator[tuple[str, Json]]:
+    """Names and arguments, as tool calls or else as JSON in the text. Raises Nonsense if there are none."""
+    if answer.calls:
+        for call in answer.calls:
+            try:
+                yield call.name, parse_json(call.arguments.encode("utf-8", "replace"))
+            except RequestError:
+                raise Nonsense(f"the arguments of {call.name[:60]!r} are no JSON object") from None
+        return
+    for value in values_in(answer.text):
+        items = value if isinstance(value, list) else [value]
+        pairs = [_pair(item) for item in items]
+        if pairs and all(pairs):
+            yield from (pair for pair in pairs if pair)
+            return
+    raise Nonsense('no call; a tool call or [{"name": "...", "arguments": {...}}] was expected')
+
+
+def _pair(item: object) -> tuple[str, Json] | None:
+    """A call of `{"name", "arguments"}`, whose arguments may be JSON in a string, as in a tool call."""
+    if not isinstance(item, dict):
+        return None
+    held = item["function"] if isinstance(item.get("function"), dict) else item
+    name, arguments = held.get("name"), held.get("arguments", {})
+    if isinstance(arguments, str):
+        try:
+            arguments = parse_json(arguments.encode("utf-8", "replace"))
+        except RequestError:
+            return None
+    return (name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
+
+
+def _fitted(function: Function, arguments: Json) -> Json:
+    """The arguments in the schema's order, without nulls for what was not mentioned. Raises Nonsense."""
+    schema = function.parameters or {}
+    ordered: Json = _ordered(arguments, schema)
+    try:
+        fault = call_fault([_json(function)], function.name, ordered)
+    except (re.error, OverflowError) as error:
+        fault = f"the schema cannot be used: {error}"
+    if fault:
+        raise Nonsense(f"a call of {function.name!r} does not fit: {fault[:200]}")
+    return ordered
+
+
+def _ordered(value: Any, schema: object) -> Any:
+    known: JsonSchema = schema if isinstance(schema, dict) else {}
+    if isinstance(value, list):
+        return [_ordered(item, known.get("items")) for item in value]
+    if not isinstance(value, dict):
+        return value
+    properties, required = known.get("properties") or {}, known.get("required") or ()
+    keys = [*(key for key in properties if key in value), *(key for key in value if key not in properties)]
+    return {
+        key: _ordered(value[key], properties.get(key))
+        for key in keys
+        if value[key] is not None or key in required or key not in properties
+    }
+
+
+def _kind(calls: Sequence[Call]) -> str:
+    if len(calls) == 1:
+        return "single"
+    return "parallel" if len({call.name for call in calls}) == 1 else "parallel_multiple"
+
+
+def _json(function: Function) -> Json:
+    parameters = function.parameters or {"type": "object", "properties": {}}
+    return {"name": function.name, "description": function.description, "parameters": parameters}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = teacher.parsed(teacher.parser("calls", __doc__), argv)
+    sys.exit(teacher.main(Calls(), options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""What the readers of definitions give: a function as it was found, or the sentence that says why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conversation import JsonSchema
+
+Json = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A definition, or None and the `fault`. `where` names it within its file; `line` is given where it is known."""
+
+    where: str
+    function: Json | None = None
+    fault: str = ""
+    line: int | None = None
+
+
+class Unfit(Exception):
+    """A definition cannot be made of this: one sentence without the place."""
+
+
+class SourceError(Exception):
+    """A file gives no candidates at all: "file: what is wrong"."""
+
+
+def object_schema(properties: dict[str, object], required: list[str]) -> JsonSchema:
+    """An object with these properties; `required` in their order."""
+    return {"type": "object", "properties": properties, "required": [name for name in properties if name in required]}
