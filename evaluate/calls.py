@@ -1,0 +1,174 @@
+"""Answered calls against expected ones: per row a Score, over a set the metrics.
+
+Values are equal as in the data's recipe: numbers by value (5 = 5.0), texts without regard to case and outer blanks,
+lists in order, objects by key. Calls of one turn have no order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from evaluate.intervals import Figure, f1, wilson
+from evaluate.rows import Call, Json, Row, call_fault
+
+
+@dataclass(frozen=True)
+class AnsweredCall:
+    """A call as the model wrote it; `arguments` should be the text of a JSON object."""
+
+    name: str
+    arguments: str
+
+    def parsed(self) -> Json | None:
+        """The arguments, or None if they are no JSON object."""
+        try:
+            value = json.loads(self.arguments, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered, or why it refused the request (`error`), which is never right."""
+
+    text: str = ""
+    calls: tuple[AnsweredCall, ...] = ()
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Overlap(NamedTuple):
+    """Sizes of two multisets and of what they share."""
+
+    both: int
+    expected: int
+    answered: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row. `fault` is the class of its mistake, "" where it is exactly right."""
+
+    expects_calls: bool
+    is_refused: bool
+    num_expected: int
+    num_calls: int
+    num_valid_json: int
+    num_schema_valid: int
+    names: Overlap
+    arguments: Overlap
+    fault: str
+
+    @property
+    def is_exact(self) -> bool:
+        return not self.fault
+
+
+def score(row: Row, answer: Answer) -> Score:
+    """Compare one answer with what was expected."""
+    parsed = [(call.name, call.parsed()) for call in answer.calls]
+    valid = [Call(name, arguments) for name, arguments in parsed if arguments is not None]
+    return Score(
+        expects_calls=bool(row.expected),
+        is_refused=bool(answer.error),
+        num_expected=len(row.expected),
+        num_calls=len(parsed),
+        num_valid_json=len(valid),
+        num_schema_valid=sum(not call_fault(row.functions, call.name, call.arguments) for call in valid),
+        names=_overlap((call.name for call in row.expected), (name for name, _ in parsed)),
+        arguments=_overlap(_triples(row.expected), _triples(valid)),
+        fault="refused" if answer.error else _fault(row.expected, parsed),
+    )
+
+
+def metrics(scores: Sequence[Score]) -> dict[str, Figure]:
+    """All metrics that these rows can be measured by; rates by Wilson, F1 by bootstrap over rows."""
+    calling = [score for score in scores if score.expects_calls]
+    others = [score for score in scores if not score.expects_calls]
+    num_calls = sum(score.num_calls for score in scores)
+    figures = {
+        "exact_match": _rate(calling, lambda score: score.is_exact),
+        "name_f1": f1([score.names for score in calling]),
+        "args_f1": f1([score.arguments for score in calling]),
+        "call_count": _rate(calling, lambda score: score.num_calls == score.num_expected and not score.is_refused),
+        "call_rate": _rate(calling, lambda score: score.num_calls > 0),
+        "no_call": _rate(others, lambda score: score.is_exact),
+        "valid_json": wilson(sum(score.num_valid_json for score in scores), num_calls) if num_calls else None,
+        "schema_valid": wilson(sum(score.num_schema_valid for score in scores), num_calls) if num_calls else None,
+    }
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def normalised(value: object) -> Hashable:
+    """Equal for values that count as equal. Booleans are no numbers, though Python says True == 1."""
+    match value:
+        case bool() | None:
+            return ("word", value)
+        case int() | float():
+            return ("number", value)
+        case str():
+            return ("text", value.casefold().strip())
+        case list():
+            return ("list", tuple(normalised(item) for item in value))
+        case dict():
+            return ("object", frozenset((key, normalised(item)) for key, item in value.items()))
+    raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+def _rate(scores: Sequence[Score], is_right: Callable[[Score], bool]) -> Figure | None:
+    return wilson(sum(map(is_right, scores)), len(scores)) if scores else None
+
+
+def _overlap(expected: Iterable[Hashable], answered: Iterable[Hashable]) -> Overlap:
+    left, right = Counter(expected), Counter(answered)
+    return Overlap((left & right).total(), left.total(), right.total())
+
+
+def _triples(calls: Iterable[Call]) -> Iterable[Hashable]:
+    return ((call.name, key, normalised(value)) for call in calls for key, value in call.arguments.items())
+
+
+def _fault(expected: Sequence[Call], answered: Sequence[tuple[str, Json | None]]) -> str:
+    """The first of the classes that fits, "" for an exact match."""
+    if not expected:
+        return "unwanted call" if answered else ""
+    if not answered:
+        return "no call"
+    if any(arguments is None for _, arguments in answered):
+        return "invalid JSON"
+    if len(answered) != len(expected):
+        return "too few calls" if len(answered) < len(expected) else "too many calls"
+    if Counter(call.name for call in expected) != Counter(name for name, _ in answered):
+        return "wrong function"
+    return _argument_fault(expected, [Call(name, arguments or {}) for name, arguments in answered])
+
+
+def _argument_fault(expected: Sequence[Call], answered: Sequence[Call]) -> str:
+    """As _fault, for calls of the same functions; those of one function are paired in order, equal ones first."""
+    left = [(call.name, normalised(call.arguments), call) for call in expected]
+    right = [(call.name, normalised(call.arguments), call) for call in answered]
+    for item in list(left):
+        for other in right:
+            if item[:2] == other[:2]:
+                left.remove(item)
+                right.remove(other)
+                break
+    pairs = zip(sorted(left, key=lambda item: item[0]), sorted(right, key=lambda item: item[0]), strict=True)
+    keys = [(set(wanted[2].arguments), set(given[2].arguments)) for wanted, given in pairs]
+    if any(wanted - given for wanted, given in keys):
+        return "missing argument"
+    if any(given - wanted for wanted, given in keys):
+        return "extra argument"
+    return "wrong value" if keys else ""
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")

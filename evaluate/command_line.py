@@ -1,0 +1,97 @@
+"""What the programs of this package share: values of options, and how they end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Coroutine
+from math import isfinite
+from typing import Any, NoReturn
+
+from errors import ModelError
+from evaluate.answers import KeptError
+from evaluate.endpoints import HttpEndpoint, Unusable
+from evaluate.rows import Json, SetError
+
+KEY_VARIABLE = "FUNCTIONARY_API_KEY"
+
+
+class Impossible(Exception):
+    """What was asked for cannot be done with what is there; one sentence."""
+
+
+def parser(program: str, doc: str | None) -> ArgumentParser:
+    """Its description is the first paragraph of `doc`. An option cut short is an error, not a guess."""
+    return ArgumentParser(f"python -m {program}", description=(doc or "").split("\n\n")[0], allow_abbrev=False)
+
+
+def add_server_options(group: argparse._ActionsContainer, *, in_flight: int) -> None:
+    """--in-flight and --timeout: how any endpoint is asked."""
+    group.add_argument("--in-flight", type=positive, default=in_flight, metavar="N", help="requests at once")
+    group.add_argument("--timeout", type=seconds, default=600.0, metavar="S", help="for one answer")
+
+
+def server(url: str, model: str, timeout_s: float) -> HttpEndpoint:
+    """The endpoint at `url`; its key is in the environment, where `ps` does not show it."""
+    return HttpEndpoint(url, model, api_key=os.environ.get(KEY_VARIABLE, ""), timeout_s=timeout_s)
+
+
+def end(program: str, work: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run the program to its exit status; what may go wrong is a sentence on stderr and status 1.
+
+    SIGTERM is taken for Ctrl-C, so that what a time limit ends leaves its report too.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        sys.exit(asyncio.run(work))
+    except (SetError, KeptError, ModelError, Unusable, Impossible) as error:
+        sys.exit(f"{program}: {error}")
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"{program}: {place}{error.strerror or error}; finished answers are kept")
+    except KeyboardInterrupt:
+        sys.exit(f"{program}: interrupted; the same command goes on where it was")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise ArgumentTypeError(f"a whole number above 0 was expected, got {text!r}")
+    return value
+
+
+def seconds(text: str) -> float:
+    value = number(text)
+    if value <= 0:
+        raise ArgumentTypeError(f"a number of seconds above 0 was expected, got {text!r}")
+    return value
+
+
+def number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not isfinite(value):
+        raise ArgumentTypeError(f"a number was expected, got {text!r}")
+    return value
+
+
+def json_object(text: str) -> Json:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError(f'a JSON object such as {{"top_p": 0.9}} was expected, got {text!r}')
+    return value

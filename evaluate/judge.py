@@ -1,0 +1,127 @@
+"""`python -m evaluate.judge single|pairwise --set FILE --answers A [B] --judge-url URL --judge-model NAME --out DIR`
+
+A judge, any model behind an OpenAI-compatible server, grades the answers that `python -m evaluate` kept (`single`, 1 to
+10), or says which of two is better (`pairwise`: each pair in both orders, and only two equal verdicts make a winner).
+
+DIR/single.jsonl or DIR/pairwise.jsonl keeps what the judge wrote, as it comes, so that the same command goes on where
+it was. DIR/single-verdicts.jsonl tells how it was read, DIR/single-unparsable.jsonl what could not be read,
+DIR/single.json the figures; in the same way for pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluate.answers import Answers, read_answers
+from evaluate.call_set import CallSet
+from evaluate.calls import Answer
+from evaluate.command_line import KEY_VARIABLE, Impossible, add_server_options, end, json_object, parser, positive
+from evaluate.command_line import server as server_at
+from evaluate.judge_prompts import pairwise_prompt, read_grade, read_verdict, single_prompt
+from evaluate.reports import write_whole
+from evaluate.rows import Json, Row
+from evaluate.run import Run
+from evaluate.verdicts import Judgement, pairwise_report, shown, single_report
+
+SEED = 0
+MAX_TOKENS = 512  # reasons in two or three sentences
+MAX_PROBLEMS_SHOWN = 10
+
+
+def read_options(argv: Sequence[str] | None = None) -> Namespace:
+    options = parser("evaluate.judge", "Let a model judge answers that `python -m evaluate` kept.")
+    add = options.add_argument
+    add("kind", choices=("single", "pairwise"))
+    add("--set", dest="asked", type=Path, required=True, metavar="FILE", help="the rows that were asked")
+    add("--answers", nargs="+", action="extend", type=Path, required=True, metavar="FILE", help="DIR/SET.jsonl, or DIR")
+    add("--judge-url", required=True, metavar="URL", help=f"ends with /v1; its key in {KEY_VARIABLE}")
+    add("--judge-model", default="", metavar="NAME", help="default: the first one listed there")
+    add("--out", type=Path, required=True, metavar="DIR", help="where verdicts and figures are kept")
+    add("--limit", type=positive, metavar="N", help="rows: the first N of a seeded shuffle")
+    add("--body", type=json_object, default={}, metavar="JSON", help="further fields of every request")
+    add_server_options(options, in_flight=4)
+    chosen = options.parse_args(argv)
+    wanted = {"single": 1, "pairwise": 2}[chosen.kind]
+    if len(chosen.answers) != wanted:
+        options.error(f"{chosen.kind} takes {wanted} of --answers, got {len(chosen.answers)}")
+    return chosen
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Exits with status 1 when no verdict could be read or some are missing."""
+    end("evaluate.judge", judge(read_options(argv)))
+
+
+async def judge(options: Namespace) -> int:
+    """Ask for all verdicts and write the report; the exit status."""
+    one = CallSet(options.asked)
+    given = [_answers(path, one.name) for path in options.answers]
+    rows = [row for row in one.sample(None, SEED) if all(row.key in answers for _, answers in given)][: options.limit]
+    if not rows:
+        raise Impossible(f"no row of {options.asked} has an answer in {' and in '.join(map(str, options.answers))}")
+    questions = [question for row in rows for question in questions_on(row, [answers[row.key] for _, answers in given])]
+    names = [str(about.get("model", "")) for about, _ in given]
+    body = {"temperature": 0, "seed": SEED, "max_tokens": MAX_TOKENS, **options.body}
+    path: Path = options.out / f"{options.kind}.jsonl"
+    async with server_at(options.judge_url, options.judge_model, options.timeout) as asked:
+        about = {"kind": options.kind, "judge": asked.model, "judged": names, "body": body}
+        with Answers(path, about) as verdicts:
+            run = Run(asked, verdicts, body, options.in_flight)
+            await run.ask([question.asked for question in questions])
+    for problem in [*run.problems[:MAX_PROBLEMS_SHOWN], *([f"stopped: {run.stopped_by}"] if run.stopped_by else [])]:
+        print(f"evaluate.judge: {problem}", file=sys.stderr)
+    report = _report(options.kind, questions, verdicts.by_key, path)
+    write_whole(path.with_suffix(".json"), json.dumps({**about, **report}, indent=1, ensure_ascii=False) + "\n")
+    print(shown(options.kind, asked.model, names, report))
+    return 0 if report["num_judged"] and not report["num_unanswered"] else 1
+
+
+def _answers(path: Path, name: str) -> tuple[Json, dict[str, Answer]]:
+    return read_answers(path / f"{name}.jsonl" if path.is_dir() else path)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request to the judge: about which row, and, of a pair, in which order."""
+
+    key: str
+    asked: Row
+    is_swapped: bool = False
+
+
+def questions_on(row: Row, answers: Sequence[Answer]) -> list[Question]:
+    """One for a single answer; two for a pair, as given and the other way round."""
+    if len(answers) == 1:
+        return [Question(row.key, Row(single_prompt(row, answers[0]), [], (), row.where))]
+    first, second = answers
+    return [
+        Question(row.key, Row(pairwise_prompt(row, first, second), [], (), row.where)),
+        Question(row.key, Row(pairwise_prompt(row, second, first), [], (), row.where), is_swapped=True),
+    ]
+
+
+def _report(kind: str, questions: Sequence[Question], answers: Mapping[str, Answer], path: Path) -> Json:
+    """The figures; verdicts as read, and those that could not be, go into files beside `path`."""
+    read: Callable[[str], float | str | None] = read_grade if kind == "single" else read_verdict
+    judgements = []
+    for question in questions:
+        if answer := answers.get(question.asked.key):
+            text = answer.text or answer.error
+            judgements.append(Judgement(question.key, text, read(text), question.is_swapped))
+    _write(path.with_name(f"{path.stem}-verdicts.jsonl"), [one for one in judgements if one.verdict is not None])
+    _write(path.with_name(f"{path.stem}-unparsable.jsonl"), [one for one in judgements if one.verdict is None])
+    report = single_report(judgements) if kind == "single" else pairwise_report(judgements)
+    return {**report, "num_unanswered": len(questions) - len(judgements)}
+
+
+def _write(path: Path, judgements: Sequence[Judgement]) -> None:
+    write_whole(path, "".join(json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in judgements))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Who answers without HTTP: a model in this process, or none at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+from conversation import Finish
+from engines.files import find_checkpoint
+from errors import EngineBusy, EngineError, ModelError, RequestError
+from evaluate.calls import Answer, AnsweredCall
+from evaluate.endpoints import NoAnswer, read_answer
+from evaluate.rows import Json
+from inference import Model, load_model, stream
+from openai_answer import Choice, fold
+from openai_types import chat_request
+from prompt_template import load_template
+from tokenizer import Tokenizer
+
+BASELINES = ("first-function",)
+BUSY_WAIT_S = 0.2
+WEIGHTS = "adapter_model.safetensors"
+
+
+class EngineEndpoint:
+    """A model in this process: the checks, prompt and parser of the server. `name` tells its weights from others."""
+
+    def __init__(self, model: Model, name: str = "", *, timeout_s: float = 300.0) -> None:
+        self.model = name or model.names[0]
+        self._model = model
+        self._timeout_s = timeout_s
+
+    async def answer(self, body: Json) -> Answer:
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._admitted(body, begun)
+        except TimeoutError:
+            raise NoAnswer(f"{self.model} did not answer within {self._timeout_s:g} s") from None
+        except RequestError as error:
+            return Answer(error=error.message, seconds=round(time.monotonic() - begun, 3))
+        except EngineError as error:
+            raise NoAnswer(f"{self.model}: {error}") from None
+
+    async def _admitted(self, body: Json, begun: float) -> Answer:
+        while True:
+            try:
+                return await self._answered(body, begun)
+            except EngineBusy:  # more in flight than the engine queues: wait as one more place in the queue
+                await asyncio.sleep(BUSY_WAIT_S)
+
+    async def _answered(self, body: Json, begun: float) -> Answer:
+        request = chat_request({"model": self._model.names[0], **body})
+        choice, num_prompt, num_completion = Choice(request), 0, 0
+        chunks: list[Json] = []
+        async with aclosing(stream(self._model, request)) as events:
+            async for event in events:
+                chunks += choice.chunks(event)
+                if isinstance(event, Finish):
+                    num_prompt, num_completion = event.prompt_tokens, event.completion_tokens
+        usage = {"prompt_tokens": num_prompt, "completion_tokens": num_completion}
+        return read_answer({"choices": [fold(chunks)], "usage": usage}, time.monotonic() - begun)
+
+
+class FirstFunction:
+    """The baseline without a model: always one call of the first function, without arguments."""
+
+    model = "first function, no arguments"
+
+    async def answer(self, body: Json) -> Answer:
+        names = [tool["function"]["name"] for tool in body.get("tools", ())]
+        return Answer(calls=tuple(AnsweredCall(name, "{}") for name in names[:1]), finish_reason="stop")
+
+
+def load(name: str | None, adapter: str) -> tuple[Model, str]:
+    """A folder's, the hub's or (None) the embedded model, and a name that tells its weights from others.
+
+    adapter: of the embedded model: "" for the one that is served, "none" for the bare base, or a folder. Raises
+    ModelError.
+    """
+    if name is not None:
+        if adapter:
+            raise ModelError("--adapter belongs to the embedded model: leave out --model, or merge the adapter first.")
+        return load_model(name), name
+    folder = _adapter(adapter)
+    model = embedded_model(folder)
+    told = "no adapter"
+    if folder is not None and (folder / WEIGHTS).exists():
+        told = f"adapter {hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:8]}"
+    return model, f"{model.names[0]}, {told}"
+
+
+def embedded_model(adapter: Path | None) -> Model:
+    """The embedded model as the server loads it, but for its engine, which answers greedy requests in batches."""
+    from engines import devices, embedded  # torch is loaded here and not before
+    from engines.hf import HFEngine
+    from evaluate.batches import GreedyBatches
+
+    reader = embedded.open_file(str(find_checkpoint(None, None)))
+    backend = embedded.load_tokenizer(reader)
+    device = devices.pick_device("auto")
+    weights = embedded.load_model(reader, devices.pick_dtype("auto", device), device, adapter)
+    engine = HFEngine(weights, backend, weights.config.max_position_embeddings)
+    return Model(
+        names=(embedded.NAME,),
+        template=load_template(embedded.TEMPLATE),
+        tokenizer=Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id),
+        engine=GreedyBatches(weights, engine),
+    )
+
+
+def _adapter(wanted: str) -> Path | None:
+    from engines import embedded
+
+    if wanted and wanted != "none" and not (Path(wanted) / WEIGHTS).is_file():
+        raise ModelError(f"--adapter {wanted}: no {WEIGHTS} in it; give the folder that training wrote, or `none`.")
+    return None if wanted == "none" else Path(wanted or embedded.ADAPTER)

@@ -1,0 +1,144 @@
+"""Doubles for tests of evaluate/: small rows, files of them, and a server over a real socket that plays a script."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from evaluate.calls import Answer, AnsweredCall
+
+Json = dict[str, Any]
+
+CITY = {
+    "name": "city_weather",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city"],
+    },
+}
+PING = {"name": "ping", "parameters": {"type": "object", "properties": {}}}
+
+
+def a_line(question: str, *expected: tuple[str, Json], functions: Sequence[Json] = (CITY, PING), **more: Any) -> Json:
+    """A row as it stands in a file."""
+    calls = [{"name": name, "arguments": arguments} for name, arguments in expected]
+    return {
+        "functions": list(functions),
+        "messages": [{"role": "user", "content": question}],
+        "expected": calls,
+        **more,
+    }
+
+
+def a_set(path: Path, lines: Sequence[Json]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def calling(*calls: tuple[str, Json | str], **more: Any) -> Answer:
+    """An answer that makes these calls; a text stands for arguments as written."""
+    written = [(name, given if isinstance(given, str) else json.dumps(given)) for name, given in calls]
+    return Answer(calls=tuple(AnsweredCall(name, arguments) for name, arguments in written), **more)
+
+
+def completion(text: str | None = None, *calls: tuple[str, Json]) -> bytes:
+    """The body of OpenAI's chat completion."""
+    tool_calls = [
+        {"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+        for place, (name, arguments) in enumerate(calls)
+    ]
+    message = {"role": "assistant", "content": text, "tool_calls": tool_calls}
+    return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer; `delay_s` before it, and nothing at all but a closed connection where it `vanishes`."""
+
+    body: bytes = b"{}"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    vanishes: bool = False
+
+
+Script = Callable[[Json], Reply]
+
+
+@dataclass
+class Played:
+    """A running double: where it is, and the bodies that it was sent."""
+
+    url: str
+    bodies: list[Json] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def playing(script: Script) -> Iterator[Played]:
+    """A server on a free port that answers /v1/chat/completions by `script`, and lists one model."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.reply(Reply(b'{"data": [{"id": "scripted"}]}'))
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            played.bodies.append(body)
+            played.keys.append(self.headers.get("authorization", ""))
+            self.reply(script(body))
+
+        def reply(self, reply: Reply) -> None:
+            over.wait(reply.delay_s)
+            if reply.vanishes or over.is_set():
+                self.close_connection = True
+                return
+            self.send_response(reply.status)
+            for name, value in {"content-length": str(len(reply.body)), **reply.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(reply.body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except ConnectionError:  # who asked has hung up
+                self.close_connection = True
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    played = Played(f"http://127.0.0.1:{server.server_address[1]}/v1")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield played
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def one_after_another(*replies: Reply) -> Script:
+    """The replies in turn; the last one for all that follow."""
+    waiting = list(replies)
+    lock = threading.Lock()
+
+    def script(_: Json) -> Reply:
+        with lock:
+            return waiting.pop(0) if len(waiting) > 1 else waiting[0]
+
+    return script
