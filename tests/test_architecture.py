@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("engines", "templates", "rules", "bench")
+PACKAGES = ("engines", "templates", "rules", "bench", "train", "evaluate")
 HEAVY = {"torch", "transformers", "tokenizers", "llguidance", "gguf", "accelerate", "safetensors", "sentencepiece"}
 HTTP = {"fastapi", "starlette", "uvicorn", "http_edge", "http_errors", "event_stream", "lifecycle", "server"}
 
@@ -58,7 +58,7 @@ def imports(path: Path) -> set[str]:
 
 
 def sources() -> list[Path]:
-    return [*ROOT.glob("*.py"), *(path for package in PACKAGES for path in (ROOT / package).glob("*.py"))]
+    return [*ROOT.glob("*.py"), *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
 
 
 @pytest.mark.parametrize("name", FORBIDDEN)

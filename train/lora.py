@@ -1,0 +1,58 @@
+"""peft's LoRA layers with one product less: W + s B A is made first, which is cheap beside hundreds of tokens.
+
+The same function of the same weights, with the same gradients. peft adds s B (A x) to W x, which takes two products
+with thin matrices and two sums for every layer and token, and on a CPU a third of the time of a step. Plain LoRA
+without dropout only.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear
+from torch import Tensor, nn
+
+ADAPTER = "default"  # peft's name for the only adapter
+
+
+def merge_in_forward(model: nn.Module) -> int:
+    """Let all LoRA layers of a peft model compute with merged weights; gives their number."""
+    layers = [layer for layer in model.modules() if isinstance(layer, Linear) and _is_plain(layer)]
+    for layer in layers:
+        layer.forward = partial(_forward, layer)  # type: ignore[method-assign]
+    return len(layers)
+
+
+def _is_plain(layer: Linear) -> bool:
+    dropout: nn.Module = layer.lora_dropout[ADAPTER]
+    return isinstance(dropout, nn.Identity) and layer.base_layer.bias is None and not layer.use_dora[ADAPTER]
+
+
+def _forward(layer: Linear, hidden: Tensor) -> Tensor:
+    down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
+    merged: Tensor = _Merged.apply(  # type: ignore[no-untyped-call]
+        hidden, layer.base_layer.weight, down, up, layer.scaling[ADAPTER]
+    )
+    return merged
+
+
+class _Merged(torch.autograd.Function):
+    """(..., in) -> (..., out). `weight` (out, in) is frozen; `down` (r, in) and `up` (out, r) are learned."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+        merged = torch.addmm(weight, up, down, alpha=scale)
+        ctx.save_for_backward(hidden, merged, down, up)
+        ctx.scale = scale
+        return nn.functional.linear(hidden, merged)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, merged, down, up = ctx.saved_tensors
+        grad, rows = grads[0].flatten(0, -2), hidden.flatten(0, -2)
+        to_hidden = (grad @ merged).view_as(hidden) if ctx.needs_input_grad[0] else None
+        to_down = ctx.scale * ((grad @ up).t() @ rows)
+        to_up = ctx.scale * (grad.t() @ (rows @ down.t()))
+        return to_hidden, None, to_down, to_up, None

@@ -1,0 +1,137 @@
+"""The run itself: from examples to checkpoints, curves and the trained weights."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments, set_seed
+
+from train.base import Base, with_lora
+from train.curves import draw
+from train.faults import RunError
+from train.learner import Learner, Saving
+from train.lora import merge_in_forward
+from train.packing import Example, collate
+from train.presets import Preset
+
+
+class _Listed(torch.utils.data.Dataset[Example]):
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._examples[index]
+
+
+def train(
+    base: Base, examples: Sequence[Example], preset: Preset, options: Namespace, about: dict[str, Any], told: str
+) -> None:
+    """Train and save: checkpoints and curves in --out, at the end the weights in --out/adapter or --out/model.
+
+    Goes on from the newest whole checkpoint. Raises RunError if that belongs to another run than `about` says. A run
+    may be made longer or shorter on the way: the examples stay in their order, and the schedule ends with the last.
+    """
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    _check_same_run(out, {"preset": asdict(preset), **about}, told)
+    set_seed(options.seed)
+    model = base.load()
+    if preset.lora_rank:
+        model = with_lora(model, preset, options.adapter)
+        if not torch.cuda.is_available():
+            merge_in_forward(model)
+    saving = Saving()
+    learner = Learner(
+        model=model,
+        args=arguments(preset, out, options.seed),
+        train_dataset=_Listed(examples),
+        data_collator=lambda batch: collate(batch, base.pad_id),
+        processing_class=None if preset.lora_rank else base.backend,
+        callbacks=[saving],
+    )
+    checkpoint = newest_checkpoint(out)
+    if checkpoint is not None:
+        print(f"going on from {checkpoint}", file=sys.stderr)
+    saving.listen()
+    learner.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    draw(learner.state.log_history, out / "loss.png", told)
+    if saving.is_stopped and learner.state.global_step < learner.state.max_steps:
+        raise RunError(f"interrupted at step {learner.state.global_step}; the same command goes on from there")
+    _save(base, learner, out, is_adapter=bool(preset.lora_rank))
+
+
+def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
+    """The preset in the Trainer's words. What the devices do not take at once is accumulated."""
+    num_devices = max(1, torch.cuda.device_count()) if torch.cuda.is_available() else 1
+    steps = max(1, preset.batch_size // (preset.device_batch_size * num_devices))
+    schedule: dict[str, Any] = {"lr_scheduler_type": "cosine"}
+    if preset.least_rate:
+        schedule = {
+            "lr_scheduler_type": "cosine_with_min_lr",
+            "lr_scheduler_kwargs": {"min_lr_rate": preset.least_rate},
+        }
+    return TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=preset.device_batch_size,
+        gradient_accumulation_steps=steps,
+        num_train_epochs=1,  # the examples are those of all epochs
+        learning_rate=preset.learning_rate,
+        weight_decay=preset.weight_decay,
+        warmup_steps=preset.warmup,
+        adam_beta2=preset.adam_beta2,
+        max_grad_norm=1.0,
+        bf16=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+        save_strategy="no",  # train/learner.py says when
+        save_total_limit=2,
+        logging_steps=5,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        seed=seed,
+        report_to="none",
+        **schedule,
+    )
+
+
+def newest_checkpoint(out: Path) -> Path | None:
+    """The last one that was written to its end: trainer_state.json is its last file."""
+    found = [path.parent for path in out.glob("checkpoint-*/trainer_state.json")]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _check_same_run(out: Path, about: dict[str, Any], told: str) -> None:
+    """A checkpoint is gone on with by the command that made it: other data would have another next batch."""
+    path = out / "run.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if kept is not None and {key: kept.get(key) for key in about} != about and newest_checkpoint(out):
+        raise RunError(f"{out} holds checkpoints of another run; choose another --out, or delete it")
+    command = shlex.join(["python", "-m", "train.sft", *sys.argv[1:]])
+    path.write_text(json.dumps({**about, "size": told, "command": command}, indent=1) + "\n", encoding="utf-8")
+
+
+def _save(base: Base, learner: Learner, out: Path, *, is_adapter: bool) -> None:
+    """The adapter in bfloat16 (half the size; it is added to float32 weights); whole weights with their tokenizer."""
+    model = learner.accelerator.unwrap_model(learner.model)
+    if is_adapter:
+        adapter = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        for value in adapter.values():
+            value.data = value.data.to(torch.bfloat16)
+        model.save_pretrained(out / "adapter", safe_serialization=True)
+        if base.is_embedded:
+            return
+        model = model.merge_and_unload()
+    learner.model = model
+    if base.is_embedded or learner.args.should_save:
+        model.save_pretrained(out / "model", safe_serialization=True)
+        base.backend.save_pretrained(out / "model")

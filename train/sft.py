@@ -1,0 +1,128 @@
+"""`python -m train.sft --preset NAME --data FILE ... --out DIR` trains a model on rows, with the HF Trainer.
+
+Learned are the assistant's texts and calls, through the token that ends them; never declarations, users or results. The
+same command goes on where an interrupted run was. On several GPUs: `accelerate launch -m train.sft ...` with FSDP or
+DeepSpeed as `accelerate config` asks for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from errors import ModelError
+from train.augment import NONE, Rates
+from train.faults import RunError
+from train.presets import PRESETS, Preset
+from train.rows import RowError
+
+TEXTS = {"model": str, "template": str}
+
+
+def read_options(argv: Sequence[str] | None = None) -> tuple[Namespace, Preset]:
+    parser = argparse.ArgumentParser("python -m train.sft", description=__doc__.split("\n\n")[0] if __doc__ else None)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="smollm2-135m", help="default: %(default)s")
+    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.xz rows")
+    parser.add_argument("--distractors", type=Path, metavar="FILE", help="lines of {'function': ...} to list beside")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints, curves, the result")
+    parser.add_argument("--adapter", type=Path, metavar="DIR", help="go on from a LoRA adapter of an earlier run")
+    parser.add_argument("--tokens", type=int, metavar="N", help="end after about N tokens")
+    parser.add_argument("--as-is", action="store_true", help="rows as they are: no distractors, renaming and so on")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dry-run", action="store_true", help="show three examples and the size of the run")
+    for field in fields(Preset):
+        kind = TEXTS.get(field.name) or (float if isinstance(field.default, float) else int)
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, help="instead of the preset's")
+    options = parser.parse_args(argv)
+    given = {field.name: getattr(options, field.name) for field in fields(Preset)}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    return options, replace(PRESETS[options.preset], **chosen)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Exits with status 1 and a sentence when nothing was trained."""
+    options, preset = read_options(argv)
+    try:
+        run(options, preset)
+    except (RowError, RunError, ModelError) as error:
+        sys.exit(f"sft: {error}")
+    except OSError as error:
+        sys.exit(f"sft: {error.filename or options.out}: {error.strerror or error}; finished checkpoints are kept")
+
+
+def run(options: Namespace, preset: Preset) -> None:
+    """Raises RowError, RunError, ModelError and OSError."""
+    from train.base import open_base
+    from train.examples import examples, read_all, read_pool
+
+    base = open_base(preset.model, preset.template)
+    rows = read_all(options.data)
+    made = examples(
+        rows,
+        base.template,
+        base.tokenizer,
+        epochs=preset.epochs,
+        max_length=preset.max_length,
+        bundled_share=preset.bundled,
+        rates=NONE if options.as_is else Rates(),
+        seed=options.seed,
+        pool=read_pool(options.distractors) if options.distractors else (),
+    )
+    chosen = list(_within(made, options.tokens))
+    if not chosen:
+        raise RunError("no row is short enough to learn from; raise --max-length")
+    told = _size(chosen, preset)
+    print(told, file=sys.stderr)
+    if options.dry_run:
+        _show(chosen[:3], base.tokenizer)
+        return
+    from train.run import train
+
+    about = {"data": [[path.name, path.stat().st_size] for path in options.data], "as_is": options.as_is}
+    train(base, chosen, preset, options, {**about, "seed": options.seed}, told)
+
+
+def _within(made: Iterator[Any], num_tokens: int | None) -> Iterator[Any]:
+    total = 0
+    for example in made:
+        yield example
+        total += len(example)
+        if num_tokens is not None and total >= num_tokens:
+            return
+
+
+def _size(chosen: Sequence[Any], preset: Preset) -> str:
+    num_tokens, num_learned = sum(map(len, chosen)), sum(example.num_learned for example in chosen)
+    num_talks = sum(map(_num_conversations, chosen))
+    steps = -(-len(chosen) // preset.batch_size)
+    return (
+        f"{num_talks} conversations in {len(chosen)} sequences, {num_tokens} tokens, "
+        f"{num_learned} learned ({num_learned / num_tokens:.0%}), {steps} steps"
+    )
+
+
+def _num_conversations(example: Any) -> int:
+    """Branches, and bundles that have none."""
+    pairs = set(zip(example.trees, example.branches, strict=True))
+    return len(pairs - {(tree, 0) for tree, branch in pairs if branch})
+
+
+def _show(chosen: Sequence[Any], tokenizer: Any) -> None:
+    """The text of examples, what is learned in [[ ]]."""
+    for example in chosen:
+        text, is_learned = "", False
+        for token_id, label in zip(example.ids, example.labels, strict=True):
+            if (label >= 0) != is_learned:
+                text += "]]" if is_learned else "[["
+                is_learned = label >= 0
+            text += tokenizer.decode([token_id])
+        print(text + ("]]" if is_learned else "") + "\n" + "=" * 40)
+
+
+if __name__ == "__main__":
+    main()
