@@ -1,0 +1,1 @@
+"""Everyday functions, and conversations about them made from templates, without a teacher."""
