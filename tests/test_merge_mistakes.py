@@ -70,7 +70,9 @@ def test_other_mistakes_are_sentences_too(folder: Path) -> None:
     broken = folder / "broken.jsonl"
     broken.write_text('{"messages": []}\n')
     assert f"{broken}:1: no message of the user with text" in said(folder, "--not-in", str(broken))
-    assert "Not a directory" in said(folder, "--held-out", str(folder / "sky.jsonl" / "x.jsonl"))
+    assert "x.jsonl: cannot be written: File exists" in said(
+        folder, "--held-out", str(folder / "sky.jsonl" / "x.jsonl")
+    )
     for name in ("sky.jsonl", "sea.jsonl"):
         (folder / name).write_text("")
     (folder / "sea.jsonl.xz").unlink()

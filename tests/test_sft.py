@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from conftest import serving
 from inference import load_model
 from server import create_app
+from started_server import ROOT
 from train.curves import smoothed
 from train.learner import LearnedOnly, Saving
 from train.lora import merge_in_forward
@@ -131,6 +134,21 @@ def test_what_cannot_be_trained_on_is_said(
         assert str(refusal.value.code).startswith("sft: ")
 
 
+def test_a_full_disk_ends_with_a_sentence(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
+    """PyTorch, safetensors and Python write the checkpoints, and each complained in its own way, with a traceback."""
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)\n"
+        "from train.sft import main; main()"
+    )
+    options = ["--preset", "functionary-7b-v1", "--data", ten, "--model", chatml_folder, "--epochs", "1", *FAST]
+    for limit in ("100000", "2000"):  # of a file: for the weights, and for what the run says of itself
+        command = [sys.executable, "-c", program, limit, *map(str, options), "--out", str(tmp_path / limit)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith(f"sft: {tmp_path / limit}")
+
+
 def test_a_dry_run_shows_what_is_learned(
     ten: Path, chatml_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +157,11 @@ def test_a_dry_run_shows_what_is_learned(
     assert 'get_weather\n{"city": "Oslo"}<|im_end|>]]' in shown.out
     assert "20 conversations" in shown.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_can_go_on_from_an_earlier_checkpoint(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no whole checkpoint"):
+        sft(ten, tmp_path, "--model", str(chatml_folder), "--checkpoint", str(tmp_path / "checkpoint-2"))
 
 
 def test_an_adapter_of_a_folder_is_merged_for_the_server(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
@@ -155,7 +178,7 @@ def test_an_adapter_of_a_folder_is_merged_for_the_server(ten: Path, chatml_folde
         "1e-2",
     )
     sft(ten, tmp_path / "first", *options)
-    sft(ten, tmp_path / "second", *options, "--adapter", str(tmp_path / "first" / "adapter"), "--tokens", "600")
+    sft(ten, tmp_path / "second", *options, "--adapter", str(tmp_path / "first" / "adapter"), "--seed", "1")
     load_model(str(tmp_path / "second" / "model"))
     first, second = (
         load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("first", "second")

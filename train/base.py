@@ -53,8 +53,11 @@ def open_base(name: str | None, template: str | None) -> Base:
         backend = embedded.load_tokenizer(reader)
         tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
         chosen = load_template(template or embedded.TEMPLATE)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        load = lambda: embedded.load_model(reader, torch.float32, device, adapter=None)  # noqa: E731
+        backend.chat_template = _mark(chosen)
+
+        def load() -> Any:  # the Trainer moves it to its device
+            return embedded.load_model(reader, torch.float32, torch.device("cpu"), adapter=None)
+
         return Base(embedded.NAME, True, chosen, tokenizer, backend, load)
     return _open_folder(name, path, template)
 
@@ -68,7 +71,7 @@ def _open_folder(name: str, folder: Path, template: str | None) -> Base:
     chosen = load_template(template) if template else None
     if chosen is not None:
         backend.add_special_tokens({"additional_special_tokens": control_tokens(chosen)})
-        backend.chat_template = f"{{# version={chosen.name} #}}"  # by which the server will know the format
+        backend.chat_template = _mark(chosen)
     tokenizer = Tokenizer(backend.backend_tokenizer, bos_id=backend.bos_token_id, eos_id=backend.eos_token_id)
 
     def load() -> Any:
@@ -83,6 +86,11 @@ def _open_folder(name: str, folder: Path, template: str | None) -> Base:
 
     found = chosen or detect_template(backend.chat_template, tokenizer.token_id, name)
     return Base(name, False, found, tokenizer, backend, load)
+
+
+def _mark(template: PromptTemplate) -> str:
+    """By which the server will know the format."""
+    return f"{{# version={template.name} #}}"
 
 
 def control_tokens(template: PromptTemplate) -> list[str]:

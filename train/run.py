@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, set_seed
 
 from train.base import Base, with_lora
@@ -21,6 +26,8 @@ from train.learner import Learner, Saving
 from train.lora import merge_in_forward
 from train.packing import Example, collate
 from train.presets import Preset
+
+_FULL = ("No space left", "File too large", "PytorchStreamWriter", "file write failed", "I/O error")
 
 
 class _Listed(torch.utils.data.Dataset[Example]):
@@ -57,23 +64,39 @@ def train(
         args=arguments(preset, out, options.seed),
         train_dataset=_Listed(examples),
         data_collator=lambda batch: collate(batch, base.pad_id),
-        processing_class=None if preset.lora_rank else base.backend,
+        processing_class=base.backend,
         callbacks=[saving],
     )
-    checkpoint = newest_checkpoint(out)
+    checkpoint: Path | None = options.checkpoint or newest_checkpoint(out)
     if checkpoint is not None:
+        if not (checkpoint / "trainer_state.json").exists():
+            raise RunError(f"{checkpoint} is no whole checkpoint: its trainer_state.json is missing")
         print(f"going on from {checkpoint}", file=sys.stderr)
     saving.listen()
-    learner.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with writing(out):
+        learner.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     draw(learner.state.log_history, out / "loss.png", told)
     if saving.is_stopped and learner.state.global_step < learner.state.max_steps:
         raise RunError(f"interrupted at step {learner.state.global_step}; the same command goes on from there")
-    _save(base, learner, out, is_adapter=bool(preset.lora_rank))
+    with writing(out):
+        _save(base, learner, out, is_adapter=bool(preset.lora_rank))
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """A full disk, in the words of the three libraries that write here, becomes RunError."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error)
+        if not isinstance(error, OSError) and not any(word in reason for word in _FULL):
+            raise
+        raise RunError(f"{out}: cannot be written: {reason}; finished checkpoints are kept") from None
 
 
 def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
     """The preset in the Trainer's words. What the devices do not take at once is accumulated."""
-    num_devices = max(1, torch.cuda.device_count()) if torch.cuda.is_available() else 1
+    num_devices = int(os.environ.get("WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())
     steps = max(1, preset.batch_size // (preset.device_batch_size * num_devices))
     schedule: dict[str, Any] = {"lr_scheduler_type": "cosine"}
     if preset.least_rate:
@@ -121,17 +144,23 @@ def _check_same_run(out: Path, about: dict[str, Any], told: str) -> None:
 
 
 def _save(base: Base, learner: Learner, out: Path, *, is_adapter: bool) -> None:
-    """The adapter in bfloat16 (half the size; it is added to float32 weights); whole weights with their tokenizer."""
-    model = learner.accelerator.unwrap_model(learner.model)
-    if is_adapter:
-        adapter = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        for value in adapter.values():
-            value.data = value.data.to(torch.bfloat16)
-        model.save_pretrained(out / "adapter", safe_serialization=True)
-        if base.is_embedded:
-            return
-        model = model.merge_and_unload()
-    learner.model = model
-    if base.is_embedded or learner.args.should_save:
-        model.save_pretrained(out / "model", safe_serialization=True)
+    """Whole weights with their tokenizer in `model`, or an adapter in `adapter`.
+
+    An adapter of a folder is merged in `model` too, for the server.
+    """
+    if not is_adapter:
+        learner.save_model(str(out / "model"))
+        return
+    learner.save_model(str(out / "adapter"))
+    if not learner.is_world_process_zero():
+        return
+    _round(out / "adapter" / "adapter_model.safetensors")
+    if not base.is_embedded:
+        merged = PeftModel.from_pretrained(base.load(), str(out / "adapter")).merge_and_unload()
+        merged.save_pretrained(out / "model")
         base.backend.save_pretrained(out / "model")
+
+
+def _round(path: Path) -> None:
+    """To bfloat16: half the size, and what it is added to has more digits."""
+    save_file({name: value.to(torch.bfloat16) for name, value in load_file(path).items()}, path, {"format": "pt"})

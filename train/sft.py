@@ -31,6 +31,7 @@ def read_options(argv: Sequence[str] | None = None) -> tuple[Namespace, Preset]:
     parser.add_argument("--distractors", type=Path, metavar="FILE", help="lines of {'function': ...} to list beside")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints, curves, the result")
     parser.add_argument("--adapter", type=Path, metavar="DIR", help="go on from a LoRA adapter of an earlier run")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="go on from this one; default: the newest")
     parser.add_argument("--tokens", type=int, metavar="N", help="end after about N tokens")
     parser.add_argument("--as-is", action="store_true", help="rows as they are: no distractors, renaming and so on")
     parser.add_argument("--seed", type=int, default=0)

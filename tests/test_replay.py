@@ -1,0 +1,59 @@
+"""Rows of the base's own answers: what is read and what is left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import train.replay
+from inference import Model
+from scripted_engine import scripted
+from train.replay import main
+from train.rows import read_rows
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"messages": [{"role": "user", "content": f"Say {n}"}]}) + "\n" for n in "abc"))
+    return path
+
+
+def play(monkeypatch: pytest.MonkeyPatch, chatml: Model, output: str) -> None:
+    model, _ = scripted(chatml, output)
+    loaded: Any = (model, "scripted")
+    monkeypatch.setattr(train.replay, "load", lambda name, adapter: loaded)
+
+
+def test_answers_become_rows_without_functions(
+    prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(monkeypatch, chatml, "Hello there.<|im_end|>")
+    main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl"), "--rows", "2"])
+    rows = list(read_rows(tmp_path / "rows.jsonl"))
+    assert len(rows) == 2
+    assert {row.messages[0].content for row in rows} < {"Say a", "Say b", "Say c"}
+    assert {row.messages[1].content for row in rows} == {"Hello there."}
+    assert all(row.functions == () and row.source == "replay" and row.kind == "chat" for row in rows)
+
+
+def test_what_is_cut_off_is_left_out(
+    prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(monkeypatch, chatml, "Once upon a time there was")
+    with pytest.raises(SystemExit, match="none of 3 prompts got an answer within 5 tokens"):
+        main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl"), "--max-tokens", "5"])
+    assert not (tmp_path / "rows.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", "no prompts"), ('{"messages": []}\n', ":1: expected"), ('{"text": "x"}\n', ":1: expected"), ("x\n", ":1:")],
+)
+def test_bad_prompts_are_named(prompts: Path, tmp_path: Path, text: str, expected: str) -> None:
+    prompts.write_text(text)
+    with pytest.raises(SystemExit, match=rf"^replay: .*prompts\.jsonl{expected}|no prompts"):
+        main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl")])

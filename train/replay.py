@@ -1,0 +1,93 @@
+"""`python -m train.replay --in PROMPTS --out ROWS` lets the bare embedded model answer plain prompts.
+
+Rows of its own answers keep chat alive while it learns to call functions: without them it takes every prompt for one
+that needs a function. PROMPTS are lines {"messages": [one user turn]}. Answers cut off at --max-tokens are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from tqdm import tqdm
+
+from conversation import Message
+from errors import ModelError
+from evaluate.endpoints import NoAnswer
+from evaluate.local import EngineEndpoint, load
+from train.rows import Row, RowError, lines, write_rows
+
+IN_FLIGHT = 48  # three batches, so that prompts of one length can be answered together
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Exits with status 1 and a sentence when no row was made."""
+    parser = argparse.ArgumentParser("python -m train.replay", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--in", dest="prompts", type=Path, required=True, metavar="PROMPTS", help=".jsonl or .jsonl.xz")
+    parser.add_argument("--out", type=Path, required=True, metavar="ROWS", help=".jsonl or .jsonl.xz")
+    parser.add_argument("--rows", type=int, default=800, metavar="N", help="how many prompts (default: 800)")
+    parser.add_argument("--max-tokens", type=int, default=120, metavar="N", help="of an answer (default: 120)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice")
+    options = parser.parse_args(argv)
+    try:
+        prompts = read_prompts(options.prompts)
+        rows = asyncio.run(answered(prompts, options))
+        if not rows:
+            sys.exit(f"replay: none of {len(prompts)} prompts got an answer within {options.max_tokens} tokens")
+        print(f"{options.out}: {write_rows(options.out, rows)} rows")
+    except (RowError, ModelError) as error:
+        sys.exit(f"replay: {error}")
+    except KeyboardInterrupt:
+        sys.exit("replay: interrupted; no rows were written")
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The users' texts. Raises RowError for a line that is none, or a file without any."""
+    prompts = []
+    for number, line in enumerate(lines(path), start=1):
+        try:
+            (message,) = json.loads(line)["messages"]
+            prompts.append(str(message["content"]))
+        except (ValueError, KeyError, TypeError):
+            raise RowError(f'{path}:{number}: expected {{"messages": [one user turn]}}') from None
+    if not prompts:
+        raise RowError(f"{path}: no prompts")
+    return prompts
+
+
+async def answered(prompts: Sequence[str], options: Namespace) -> list[Row]:
+    """Greedy answers of the bare base, in the order of the chosen prompts."""
+    chosen = Random(options.seed).sample(prompts, min(options.rows, len(prompts)))
+    model, name = load(None, "none")
+    endpoint = EngineEndpoint(model, name, timeout_s=3600)
+    room = asyncio.Semaphore(IN_FLIGHT)
+    with tqdm(total=len(chosen), desc="replay") as bar:
+
+        async def one(prompt: str) -> Row | None:
+            async with room:
+                try:
+                    messages = [{"role": "user", "content": prompt}]
+                    body = {"messages": messages, "temperature": 0, "max_tokens": options.max_tokens}
+                    answer = await endpoint.answer(body)
+                except NoAnswer:
+                    return None
+                finally:
+                    bar.update()
+            if answer.finish_reason != "stop" or not answer.text:
+                return None
+            turns = (Message("user", prompt), Message("assistant", answer.text))
+            return Row((), turns, "replay", {"kind": "chat"})
+
+        rows = await asyncio.gather(*map(one, chosen))
+    await model.engine.close()
+    return [row for row in rows if row is not None]
+
+
+if __name__ == "__main__":
+    main()
