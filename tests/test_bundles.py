@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from conversation import Function
 from train.bundles import MAX_FUNCTIONS, Bundle, alone, bundled, calls_of, serves, topics
 from train.rows import Row
-from training_rows import LIGHT, TEN, TIMER, WEATHER, calls, row, says, user
+from training_rows import TEN, TIMER, WEATHER, calls, row, says, user
 
 
 def texts(bundles: list[Bundle]) -> Counter[str]:
@@ -35,7 +35,6 @@ def test_no_row_is_lost_and_none_comes_twice(rows: list[Row], seed: str, share: 
 def test_questions_share_what_they_call_and_nothing_else() -> None:
     rows = [TEN[0], TEN[2], TEN[4]]
     (bundle,) = bundled(rows, seed="0", max_tokens=2000, share=1.0)
-    assert set(bundle.functions) == {WEATHER, TIMER, LIGHT} if isinstance(WEATHER, str) else True
     assert {function.name for function in bundle.functions} == {"get_weather", "set_timer", "switchLight"}
     assert len(bundle.conversations) == 3
 

@@ -20,48 +20,20 @@ MAX_CONVERSATIONS = 9
 _LOOKED_AT = 40  # how many waiting rows are tried for a place in a bundle
 _MAX_SIBLINGS = 3
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_GENERIC = frozenset(  # verbs and small words
-    [
-        "get",
-        "set",
-        "find",
-        "search",
-        "create",
-        "add",
-        "list",
-        "check",
-        "make",
-        "update",
-        "delete",
-        "remove",
-        "show",
-        "send",
-        "look",
-        "lookup",
-        "calculate",
-        "compute",
-        "fetch",
-        "retrieve",
-        "generate",
-        "analyze",
-        "perform",
-        "the",
-        "of",
-        "for",
-        "by",
-        "to",
-        "in",
-        "on",
-        "a",
-        "and",
-        "my",
+# What many functions do, so that it tells none of them apart.
+VERBS = frozenset(
+    (
+        *("add", "analyze", "calculate", "check", "compute", "create", "delete", "fetch"),
+        *("find", "generate", "get", "list", "look", "make", "perform", "remove"),
+        *("retrieve", "search", "send", "set", "show", "update"),
+    )
+)
+_GENERIC = VERBS | frozenset(
+    (
+        *("a", "and", "by", "data", "for", "from", "in", "info"),
+        *("information", "lookup", "my", "new", "of", "on", "the", "to"),
         "with",
-        "from",
-        "data",
-        "info",
-        "information",
-        "new",
-    ]
+    )
 )
 
 

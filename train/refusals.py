@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from conversation import Function
+from train.bundles import VERBS
 
 _PLAIN = (
     "I'm sorry, but none of the functions I have can do that.",
@@ -37,61 +38,13 @@ _INSTEAD = (
     "The functions I have let me {other}, but not what you ask for.",
     "I'm not able to do that. I can {other}, though.",
 )
-_VERBS = frozenset(
-    [
-        "get",
-        "set",
-        "find",
-        "search",
-        "create",
-        "add",
-        "list",
-        "check",
-        "make",
-        "update",
-        "delete",
-        "remove",
-        "show",
-        "send",
-        "look",
-        "calculate",
-        "compute",
-        "fetch",
-        "retrieve",
-        "generate",
-        "analyze",
-        "perform",
-        "book",
-        "reserve",
-        "order",
-        "play",
-        "start",
-        "stop",
-        "turn",
-        "convert",
-        "translate",
-        "tell",
-        "measure",
-        "compare",
-        "plan",
-        "open",
-        "close",
-        "read",
-        "write",
-        "call",
-        "count",
-        "sort",
-        "cancel",
-        "buy",
-        "sell",
-        "save",
-        "share",
-        "record",
-        "schedule",
-        "track",
-        "validate",
-        "verify",
-    ]
+_VERBS = VERBS | frozenset(
+    (
+        *("book", "buy", "call", "cancel", "close", "compare", "convert", "count"),
+        *("measure", "open", "order", "plan", "play", "read", "record", "reserve"),
+        *("save", "schedule", "sell", "share", "sort", "start", "stop", "tell"),
+        *("track", "translate", "turn", "validate", "verify", "write"),
+    )
 )
 _MAX_WORDS = 12
 
