@@ -40,7 +40,24 @@ def test_answers_become_rows_without_functions(
     assert all(row.functions == () and row.source == "replay" and row.kind == "chat" for row in rows)
 
 
-def test_what_is_cut_off_is_left_out(
+def test_what_is_cut_off_ends_with_a_whole_sentence(
+    prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise only short answers are learned from, and lists not at all: nine of ten answers were cut off."""
+    play(monkeypatch, chatml, "One. Two! Then 3. and so")
+    main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl"), "--max-tokens", "20"])
+    assert {row.messages[1].content for row in read_rows(tmp_path / "rows.jsonl")} == {"One. Two!"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", ""), ("No end", ""), ("At 3.5 it", ""), ("1. One\n2. Two", ""), ("Yes!\nNo", "Yes!"), ('"So." he', "")],
+)
+def test_whole_sentences(text: str, expected: str) -> None:
+    assert train.replay.whole_sentences(text) == expected
+
+
+def test_what_is_cut_off_in_its_first_sentence_is_left_out(
     prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(monkeypatch, chatml, "Once upon a time there was")

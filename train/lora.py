@@ -39,11 +39,14 @@ def _forward(layer: Linear, hidden: Tensor) -> Tensor:
 
 
 class _Merged(torch.autograd.Function):
-    """(..., in) -> (..., out). `weight` (out, in) is frozen; `down` (r, in) and `up` (out, r) are learned."""
+    """(..., in) -> (..., out). `weight` (out, in) is frozen; `down` (r, in) and `up` (out, r) are learned.
+
+    Computed in the weight's number format; the learned matrices and their gradients keep their own.
+    """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
-        merged = torch.addmm(weight, up, down, alpha=scale)
+        merged = torch.addmm(weight, up.to(weight.dtype), down.to(weight.dtype), alpha=scale)
         ctx.save_for_backward(hidden, merged, down, up)
         ctx.scale = scale
         return nn.functional.linear(hidden, merged)
@@ -53,6 +56,6 @@ class _Merged(torch.autograd.Function):
         hidden, merged, down, up = ctx.saved_tensors
         grad, rows = grads[0].flatten(0, -2), hidden.flatten(0, -2)
         to_hidden = (grad @ merged).view_as(hidden) if ctx.needs_input_grad[0] else None
-        to_down = ctx.scale * ((grad @ up).t() @ rows)
-        to_up = ctx.scale * (grad.t() @ (rows @ down.t()))
-        return to_hidden, None, to_down, to_up, None
+        to_down = (grad @ up.to(grad.dtype)).t() @ rows
+        to_up = grad.t() @ (rows @ down.to(grad.dtype).t())
+        return to_hidden, None, ctx.scale * to_down.to(down.dtype), ctx.scale * to_up.to(up.dtype), None

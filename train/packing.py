@@ -19,6 +19,7 @@ from prompt_template import PromptTemplate
 from tokenizer import Encoded, Tokenizer
 from train.bundles import Bundle
 
+_MULTIPLE = 64
 IGNORED = -100  # the label of what is not learned, in transformers and PyTorch alike
 
 
@@ -105,8 +106,11 @@ def packed(examples: Iterable[Example], max_length: int, num_open: int = 16) -> 
 
 
 def collate(examples: Sequence[Example], pad_id: int = 0) -> dict[str, Tensor]:
-    """A batch. input_ids, position_ids, labels: (B, T) int64; attention_mask: (B, 1, T, T) bool, True where seen."""
-    width = max(map(len, examples))
+    """A batch. input_ids, position_ids, labels: (B, T) int64; attention_mask: (B, 1, T, T) bool, True where seen.
+
+    T is a multiple of 64, so that there are few shapes: kernels are prepared for each.
+    """
+    width = -(-max(map(len, examples)) // _MULTIPLE) * _MULTIPLE
 
     def padded(values: Sequence[int], filler: int) -> list[int]:
         return [*values, *[filler] * (width - len(values))]

@@ -1,7 +1,8 @@
 """`python -m train.replay --in PROMPTS --out ROWS` lets the bare embedded model answer plain prompts.
 
 Rows of its own answers keep chat alive while it learns to call functions: without them it takes every prompt for one
-that needs a function. PROMPTS are lines {"messages": [one user turn]}. Answers cut off at --max-tokens are left out.
+that needs a function. PROMPTS are lines {"messages": [one user turn]}. Answers cut off at --max-tokens end with their
+last whole sentence, and are left out if they have none.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ from evaluate.endpoints import NoAnswer
 from evaluate.local import EngineEndpoint, load
 from train.rows import Row, RowError, lines, write_rows
 
+_SENTENCE_END = re.compile(r"[^\d\s][.!?](?=\s)")
 IN_FLIGHT = 48  # three batches, so that prompts of one length can be answered together
 
 
@@ -79,14 +82,21 @@ async def answered(prompts: Sequence[str], options: Namespace) -> list[Row]:
                     return None
                 finally:
                     bar.update()
-            if answer.finish_reason != "stop" or not answer.text:
+            text = answer.text if answer.finish_reason == "stop" else whole_sentences(answer.text)
+            if not text:
                 return None
-            turns = (Message("user", prompt), Message("assistant", answer.text))
+            turns = (Message("user", prompt), Message("assistant", text))
             return Row((), turns, "replay", {"kind": "chat"})
 
         rows = await asyncio.gather(*map(one, chosen))
     await model.engine.close()
     return [row for row in rows if row is not None]
+
+
+def whole_sentences(text: str) -> str:
+    """Up to the last end of a sentence; a number's point, as in `2.`, ends none."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends else ""
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, set_seed
 
+from train import attention
 from train.base import Base, with_lora
 from train.curves import draw
 from train.faults import RunError
@@ -53,11 +54,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     _check_same_run(out, {"preset": asdict(preset), **about}, told)
     set_seed(options.seed)
-    model = base.load()
-    if preset.lora_rank:
-        model = with_lora(model, preset, options.adapter)
-        if not torch.cuda.is_available():
-            merge_in_forward(model)
+    model = _prepared(base.load(), preset, options.adapter)
     saving = Saving()
     learner = Learner(
         model=model,
@@ -80,6 +77,26 @@ def train(
         raise RunError(f"interrupted at step {learner.state.global_step}; the same command goes on from there")
     with writing(out):
         _save(base, learner, out, is_adapter=bool(preset.lora_rank))
+
+
+def _prepared(model: Any, preset: Preset, adapter: Path | None) -> Any:
+    """With LoRA if the preset wants it; on a CPU with what is fast there."""
+    on_cpu = not torch.cuda.is_available()
+    if on_cpu:
+        model.set_attn_implementation(attention.NAME)
+    if not preset.lora_rank:
+        return model
+    if on_cpu and has_bfloat16():
+        model = model.to(torch.bfloat16)  # frozen; the adapter stays float32
+    model = with_lora(model, preset, adapter)
+    if on_cpu:
+        merge_in_forward(model)
+    return model
+
+
+def has_bfloat16() -> bool:
+    """Whether products of bfloat16 matrices are fast here. A CPU without AVX-512 BF16 emulates them."""
+    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
 
 
 @contextmanager
@@ -114,7 +131,7 @@ def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
         warmup_steps=preset.warmup,
         adam_beta2=preset.adam_beta2,
         max_grad_norm=1.0,
-        bf16=torch.cuda.is_available(),
+        bf16=has_bfloat16() and (torch.cuda.is_available() or not preset.lora_rank),  # see _prepared
         use_cpu=not torch.cuda.is_available(),
         save_strategy="no",  # train/learner.py says when
         save_total_limit=2,

@@ -1,0 +1,44 @@
+"""Attention over stretches is PyTorch's attention, gradients included."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from train.attention import STRETCH, attention
+from train.packing import visible
+
+
+def a_tree(length: int) -> Tensor:
+    """A common start and two branches, then another tree. (1, 1, T, T) bool."""
+    trees = (torch.arange(length) >= length * 3 // 4).long()
+    branches = torch.arange(length) * 4 // length % 3
+    return visible(trees[None], branches[None])[:, None]
+
+
+@pytest.mark.parametrize("length", [1, STRETCH - 1, STRETCH, 2 * STRETCH + 44])
+@pytest.mark.parametrize(("heads", "groups"), [(6, 2), (3, 3)])
+def test_it_is_attention(length: int, heads: int, groups: int) -> None:
+    torch.manual_seed(length)
+    shapes = ((2, heads, length, 8), (2, groups, length, 8), (2, groups, length, 8))
+    query, key, value = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    mask, wanted = a_tree(length), torch.randn(2, length, heads, 8, dtype=torch.float64)
+    ours, _ = attention(torch.nn.Identity(), query, key, value, attention_mask=mask, scaling=0.3)
+    theirs = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.3, enable_gqa=True).transpose(1, 2)
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad((seen * wanted).sum(), (query, key, value)) for seen in (ours, theirs)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_bfloat16_and_queries_in_float32_give_bfloat16() -> None:
+    """As under autocast, where rotation leaves queries and keys in float32."""
+    torch.manual_seed(1)
+    query, key, value = torch.randn(1, 4, 200, 16), torch.randn(1, 2, 200, 16), torch.randn(1, 2, 200, 16)
+    mask = a_tree(200)
+    expected = scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True).transpose(1, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        seen, _ = attention(torch.nn.Identity(), query, key, value.bfloat16(), attention_mask=mask, scaling=0.25)
+    assert seen.dtype == torch.bfloat16
+    torch.testing.assert_close(seen.float(), expected, atol=0.03, rtol=0.03)
