@@ -55,7 +55,8 @@ class Sampling:
     """How one request is sampled.
 
     Temperature 0 is greedy. top_k 0, top_p 1 and min_p 0 keep all tokens. `seed` gives the request its own generator.
-    `logprobs` is the number of alternatives reported with each token, None for no report.
+    `logprobs` is the number of alternatives reported with each token, None for no report. `owner` is whose request it
+    is: turns are shared out among owners, and each has prompts remembered for itself.
     """
 
     max_tokens: int
@@ -72,6 +73,7 @@ class Sampling:
     min_tokens: int = 0
     logprobs: int | None = None
     constraint: Constraint | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True)

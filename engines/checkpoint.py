@@ -91,8 +91,13 @@ def _open_folder(
 def _engine(name: str, model: PreTrainedModel, backend: PreTrainedTokenizerBase, max_context: int | None) -> HFEngine:
     if "past_key_values" not in inspect.signature(type(model).forward).parameters:  # Mamba would ignore ours
         raise ModelError(f"--model {name}: {type(model).__name__} has no cache of keys and values, which is needed.")
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _CONTEXT
+    longest = longest_context(model.config)
     return HFEngine(model, backend, min(longest, max_context or longest))
+
+
+def longest_context(config: Any) -> int:
+    """By a model's configuration; some name no limit, as Bloom, whose positions are relative."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None) or _CONTEXT
 
 
 def _read(name: str, part: str, read: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 import torch
 
 from errors import ModelError
@@ -31,14 +32,19 @@ def pick_device(device: str) -> torch.device:
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The number format by name; "auto" is float32 on a CPU, where few have bfloat16 in hardware."""
+    """The number format by name; "auto" is bfloat16 where it is in hardware."""
     if dtype != "auto":
         if dtype not in DTYPES:
             raise ModelError(f"--dtype {dtype}: unknown; use auto, {', '.join(DTYPES)}.")
         return DTYPES[dtype]
     if device.type == "cpu":
-        return torch.float32
+        return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
     return torch.bfloat16 if _has_bfloat16(device) else torch.float16
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU multiplies it, as those with AVX-512 BF16 or AMX do; the others would emulate it."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _has_bfloat16(device: torch.device) -> bool:
@@ -46,6 +52,13 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "mps":
         return torch.backends.mps.is_macos_or_newer(14, 0)
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def memory_at_hand(device: torch.device) -> int:
+    """Bytes that are free on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def _unknown(device: str) -> ModelError:

@@ -1,68 +1,61 @@
 """transformers in this process: owns the model, the step loop and its thread.
 
-Every running request takes one step in turn, prompts in chunks, so that none waits for another's end.
+Requests join and leave between steps. A step is one forward for all of them: parts of prompts and single tokens side by
+side (engines/ragged.py), in the order and amounts that engines/scheduler.py says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
-from collections import deque
+import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-import torch
-from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engines import Sampling, Step
-from engines.constraints import Constraints, Matcher
+from engines import Sampling, Step, scheduler
+from engines.constraints import Constraints
+from engines.devices import memory_at_hand
+from engines.keys_values import BLOCK
+from engines.memory import Memory
+from engines.pace import Pace
+from engines.ragged import has_changing_positions, prepare
 from engines.sampling import Sampler
-from errors import EngineBusy, EngineError, PromptTooLong, RequestError
+from engines.scheduler import Request, Scheduler
+from engines.stepping import Stepper
+from errors import EngineError, PromptTooLong, RequestError
 
-PREFILL_CHUNK = 512
-MAX_RUNNING = 8
-MAX_WAITING = 128
-MAX_UNREAD = 256  # steps that nobody has taken yet; then the request pauses until its reader is back
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class _Running:
-    """All that the engine holds of one request."""
-
-    prompt_ids: list[int]
-    sampling: Sampling
-    sampler: Sampler
-    matcher: Matcher | None
-    loop: asyncio.AbstractEventLoop
-    steps: asyncio.Queue[Step | Exception] = field(default_factory=asyncio.Queue)
-    cache: Any = None
-    num_computed: int = 0  # tokens whose keys and values stand in the cache
-    output_ids: list[int] = field(default_factory=list)
-    num_unread: int = 0
-    is_closed: bool = False
-
-    def next_chunk(self) -> list[int]:
-        """The ids that the next forward reads: more of the prompt, then the token drawn last."""
-        if self.num_computed < len(self.prompt_ids):
-            return self.prompt_ids[self.num_computed : self.num_computed + PREFILL_CHUNK]
-        return self.output_ids[-1:]
+MAX_RUNNING = 16
 
 
 class HFEngine:
-    """The engine over any causal language model of transformers, on CPU or GPU."""
+    """The engine over any causal language model of transformers whose attention can be exchanged, on CPU or GPU."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_context: int) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_context: int,
+        *,
+        max_running: int | None = None,
+        cache_bytes: int | None = None,
+    ) -> None:
+        """cache_bytes: for keys and values, running and remembered; by default part of the memory at hand.
+
+        Raises ModelError for a model that cannot be run so.
+        """
         self._model = model
-        self._max_context = max_context
         self._vocab_size = int(model.get_output_embeddings().weight.shape[0])  # type: ignore[no-untyped-call]
+        self._runs_alone = has_changing_positions(model)
+        bytes_per_token = prepare(model)
+        max_running = max_running or MAX_RUNNING
+        room = cache_bytes or min(memory_at_hand(model.device) // 4, bytes_per_token * max_running * max_context)
+        self._memory = Memory(max(BLOCK, room // bytes_per_token), bytes_per_token)
+        self._max_context = min(max_context, self._memory.max_tokens)
         self._constraints = Constraints(tokenizer, self._vocab_size)
-        self._waiting: deque[_Running] = deque()
-        self._running: list[_Running] = []
+        self._scheduler = Scheduler(max_running, scheduler.MAX_WAITING)
+        self._stepper = Stepper(model, self._max_context, self._deliver)
+        self._pace = Pace()
         self._changed = threading.Condition()
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -80,7 +73,7 @@ class HFEngine:
     def num_running(self) -> int:
         """Requests that hold a slot or wait for one."""
         with self._changed:
-            return len(self._running) + len(self._waiting)
+            return sum(1 for _ in self._scheduler)
 
     def description(self) -> str:
         return f"{self._model.device} ({str(self._model.dtype).removeprefix('torch.')})"
@@ -91,20 +84,24 @@ class HFEngine:
         if sampling.constraint is not None:
             matcher = await asyncio.to_thread(self._constraints.matcher, sampling.constraint)
         sampler = Sampler(sampling, prompt_ids)
-        running = _Running(list(prompt_ids), sampling, sampler, matcher, asyncio.get_running_loop())
-        self._submit(running)
+        request = Request(list(prompt_ids), sampling, sampler, matcher, asyncio.get_running_loop())
+        with self._changed:
+            if self._is_closing:
+                raise EngineError("the engine is shutting down")
+            self._scheduler.submit(request)
+            self._changed.notify()
         try:
             while True:
-                item = await running.steps.get()
+                item = await request.steps.get()
                 if isinstance(item, Exception):
                     raise item
-                self._took_one(running)
+                self._took_one(request)
                 yield item
                 if item.finish_reason:
                     return
         finally:
             with self._changed:
-                running.is_closed = True
+                request.is_closed = True
                 self._changed.notify()
 
     async def close(self) -> None:
@@ -128,104 +125,65 @@ class HFEngine:
                         "invalid_value",
                     )
 
-    def _submit(self, running: _Running) -> None:
+    def _deliver(self, request: Request, item: Step | Exception) -> None:
         with self._changed:
-            if self._is_closing:
-                raise EngineError("the engine is shutting down")
-            if len(self._waiting) >= MAX_WAITING:
-                raise EngineBusy
-            self._waiting.append(running)
-            self._changed.notify()
-
-    def _deliver(self, running: _Running, item: Step | Exception) -> None:
-        with self._changed:
-            running.num_unread += 1
+            request.num_unread += 1
         try:
-            running.loop.call_soon_threadsafe(running.steps.put_nowait, item)
+            request.loop.call_soon_threadsafe(request.steps.put_nowait, item)
         except RuntimeError:  # the event loop is gone, and with it the reader
-            running.is_closed = True
+            request.is_closed = True
 
-    def _took_one(self, running: _Running) -> None:
+    def _took_one(self, request: Request) -> None:
         with self._changed:
-            running.num_unread -= 1
-            if running.num_unread == MAX_UNREAD - 1:
+            request.num_unread -= 1
+            if request.num_unread == scheduler.MAX_UNREAD - 1:
                 self._changed.notify()
 
     def _run(self) -> None:
         """The engine's thread."""
-        while self._take_turn():
-            pass
-        for running in (*self._running, *self._waiting):
-            self._deliver(running, EngineError("the engine is shutting down"))
+        while self._wait_for_work():
+            try:
+                self._step()
+            except BaseException as error:
+                for request in list(self._scheduler.running):  # it is not known whose fault it is
+                    self._stepper.fail(request, error)
+        for request in self._scheduler:
+            self._deliver(request, EngineError("the engine is shutting down"))
 
-    def _take_turn(self) -> bool:
-        """One step of every request that can go on; False when the engine closes. Nothing holds them afterwards."""
-        turn = self._next_turn()
-        for running in turn or ():
-            if not running.is_closed:
-                self._step(running)
-        return turn is not None
-
-    def _next_turn(self) -> list[_Running] | None:
-        """Wait until there is work; None when the engine closes. Requests whose reader has left are dropped here."""
+    def _wait_for_work(self) -> bool:
+        """Until some request can go on; False when the engine closes."""
         with self._changed:
             while not self._is_closing:
-                self._running = [running for running in self._running if not running.is_closed]
-                self._waiting = deque(running for running in self._waiting if not running.is_closed)
-                while self._waiting and len(self._running) < MAX_RUNNING:
-                    self._running.append(self._waiting.popleft())
-                if turn := [running for running in self._running if running.num_unread < MAX_UNREAD]:
-                    return turn
+                self._exchange()
+                if any(request.is_ready for request in self._scheduler.running):
+                    return True
                 self._changed.wait()
-            return None
+            return False
 
-    def _step(self, running: _Running) -> None:
-        """One forward for one request. What fails here fails for this request alone."""
-        try:
-            logits = self._forward(running)
-            if logits is None:
+    def _exchange(self) -> None:
+        """Requests that have ended, or whose reader has left, make room for those that wait."""
+        for request in self._scheduler.running:
+            if request.is_closed:
+                self._memory.keep(request)
+        self._scheduler.drop_closed()
+        while waiting := self._scheduler.next_waiting():
+            if not self._memory.has_room(self._scheduler.running, waiting):
                 return
-            step = self._draw(running, logits)
-            if step.finish_reason:  # never back to open: its reader may have left during the forward
-                running.is_closed = True
-            self._deliver(running, step)
-        except BaseException as error:  # also a panic of Rust code, which is no Exception: this thread must not end
-            running.is_closed = True
-            running.cache = None  # the error's traceback holds `running`, for as long as somebody holds the error
-            if isinstance(error, EngineError):
-                self._deliver(running, error.with_traceback(None))
-                return
-            log.exception("a step failed")
-            self._deliver(running, EngineError("a step of the model failed"))
+            self._scheduler.admit(waiting)
 
-    @torch.inference_mode()
-    def _forward(self, running: _Running) -> Tensor | None:
-        """The logits after the next chunk, of shape (vocab_size,); None while the prompt is not read to its end."""
-        if running.cache is None:
-            running.cache = DynamicCache(config=self._model.config)
-        chunk = running.next_chunk()
-        output = self._model(
-            input_ids=torch.tensor([chunk], device=self._model.device),
-            past_key_values=running.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        running.num_computed += len(chunk)
-        if running.num_computed < len(running.prompt_ids):
-            return None
-        logits: Tensor = output.logits[0, -1]
-        return logits
-
-    def _draw(self, running: _Running, logits: Tensor) -> Step:
-        sampling, matcher = running.sampling, running.matcher
-        token_id, report = running.sampler.sample(logits, matcher.mask() if matcher else None)
-        running.output_ids.append(token_id)
-        logprobs = (report,) if report else ()
-        if token_id in sampling.stop_ids:
-            return Step((token_id,), "stop", logprobs)
-        if matcher:
-            matcher.accept(token_id)
-        num_tokens = len(running.prompt_ids) + len(running.output_ids)
-        if len(running.output_ids) >= sampling.max_tokens or num_tokens >= self._max_context:
-            return Step((token_id,), "length", logprobs)
-        return Step((token_id,), None, logprobs)
+    def _step(self) -> None:
+        """One forward for all that are in turn, and a token for each whose prompt is read. Nothing is held after it."""
+        with self._changed:
+            for request in self._memory.too_many(self._scheduler.running):
+                self._scheduler.put_back(request)
+            running = list(self._scheduler.running)
+        for request in running:
+            if request.keys_values is None:
+                self._memory.begin(request, running)
+        is_waited_for = any(request.num_left == 1 for request in running)
+        turn = self._scheduler.turn(self._pace.num_tokens(is_waited_for))
+        turn = [(request, num_read) for request, num_read in turn if not request.is_closed]
+        begun = time.monotonic()
+        for group in [[one] for one in turn] if self._runs_alone else [turn]:
+            self._stepper.advance(group)
+        self._pace.took(sum(num_read for _, num_read in turn), time.monotonic() - begun)

@@ -94,21 +94,19 @@ def load(name: str | None, adapter: str) -> tuple[Model, str]:
 
 
 def embedded_model(adapter: Path | None) -> Model:
-    """The embedded model as the server loads it, but for its engine, which answers greedy requests in batches."""
+    """The embedded model as the server loads it, with any adapter or none."""
     from engines import devices, embedded  # torch is loaded here and not before
     from engines.hf import HFEngine
-    from evaluate.batches import GreedyBatches
 
     reader = embedded.open_file(str(find_checkpoint(None, None)))
     backend = embedded.load_tokenizer(reader)
     device = devices.pick_device("auto")
     weights = embedded.load_model(reader, devices.pick_dtype("auto", device), device, adapter)
-    engine = HFEngine(weights, backend, weights.config.max_position_embeddings)
     return Model(
         names=(embedded.NAME,),
         template=load_template(embedded.TEMPLATE),
         tokenizer=Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id),
-        engine=GreedyBatches(weights, engine),
+        engine=HFEngine(weights, backend, weights.config.max_position_embeddings),
     )
 
 

@@ -38,13 +38,13 @@ def chatml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def llama(llama_folder: Path) -> Model:
     """Served as functionary_v1_plain, which its name says."""
-    return load_model(str(llama_folder), served_names=["tiny"])
+    return load_model(str(llama_folder), served_names=["tiny"], dtype="float32")
 
 
 @pytest.fixture(scope="session")
 def chatml(chatml_folder: Path) -> Model:
     """Served as functionary_v3_chatml, which its chat template says."""
-    return load_model(str(chatml_folder), served_names=["tiny"])
+    return load_model(str(chatml_folder), served_names=["tiny"], dtype="float32")
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +78,11 @@ def tiny_url(chatml: Model) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def user_server() -> Iterator[Started]:
-    """`python server.py` over the embedded model, with a key and a further name; `url` waits until it is ready."""
-    with started("--api-key", KEY, "--served-model-name", README_MODEL) as server:
+    """`python server.py` over the embedded model, with a key and a further name; `url` waits until it is ready.
+
+    In float32: tests compare answers with each other, and bfloat16 is rounded otherwise in every company.
+    """
+    with started("--dtype", "float32", "--api-key", KEY, "--served-model-name", README_MODEL) as server:
         yield server
 
 

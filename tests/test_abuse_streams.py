@@ -81,7 +81,7 @@ def test_the_real_engine_is_freed_too(tmp_path_factory: pytest.TempPathFactory, 
 
     One whose client left during a step was opened again by that step, and kept its slot for ever.
     """
-    model = load_model(str(chatml_folder), served_names=["tiny"])
+    model = load_model(str(chatml_folder), served_names=["tiny"], dtype="float32")
     engine = model.engine
     assert isinstance(engine, HFEngine)
     with serving(create_app(lambda: model)) as url:

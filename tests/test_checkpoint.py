@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM as AutoModel
 from transformers import BloomConfig, MambaConfig, MistralConfig, PretrainedConfig
 
 from engines import Sampling
-from engines.checkpoint import open_checkpoint
+from engines.checkpoint import longest_context, open_checkpoint
 from engines.devices import pick_dtype
 from engines.hf import HFEngine
 from errors import ModelError
@@ -46,11 +46,11 @@ def test_a_sliding_window_slides_over_chunks_too(folder: Path, monkeypatch: pyte
         "num_key_value_heads": 2,
     }
     name = write_model(folder, MistralConfig(vocab_size=272, num_hidden_layers=2, sliding_window=32, **sizes))
-    monkeypatch.setattr("engines.hf.PREFILL_CHUNK", 50)
-    engine = load_model(name).engine
+    engine = load_model(name, dtype="float32").engine
     assert isinstance(engine, HFEngine)
-    model: Any = engine._model
-    expected = model.generate(
+    monkeypatch.setattr(engine._pace, "num_tokens", lambda is_waited_for: 50)
+    plain: Any = AutoModel.from_pretrained(name)
+    expected = plain.generate(
         torch.tensor([PROMPT]), max_new_tokens=40, do_sample=False, eos_token_id=None, pad_token_id=0
     )
 
@@ -61,11 +61,17 @@ def test_a_sliding_window_slides_over_chunks_too(folder: Path, monkeypatch: pyte
     assert asyncio.run(answer()) == expected[0, len(PROMPT) :].tolist()
 
 
-def test_a_model_that_names_no_limit_has_one(folder: Path) -> None:
+def test_a_model_that_names_no_limit_has_one() -> None:
     """Bloom's positions are relative; its configuration has no max_position_embeddings."""
+    assert longest_context(BloomConfig()) == 4096
+    assert longest_context(MistralConfig(max_position_embeddings=300)) == 300
+
+
+def test_a_model_that_cannot_be_batched_is_refused(folder: Path) -> None:
+    """Bloom computes attention in its own way: it would not know one request from another."""
     name = write_model(folder, BloomConfig(vocab_size=272, hidden_size=64, n_layer=1, n_head=4))
-    assert load_model(name).engine.max_context == 4096
-    assert load_model(name, max_context=300).engine.max_context == 300
+    with pytest.raises(ModelError, match="BloomForCausalLM cannot be run in batches"):
+        load_model(name)
 
 
 def test_a_model_without_our_kind_of_cache_is_refused(folder: Path) -> None:

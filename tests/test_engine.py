@@ -11,14 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from engines import Engine, Sampling, Step
-from engines.hf import MAX_WAITING, HFEngine
+from engines.hf import HFEngine
+from engines.ragged import Span, forward
 from engines.sampling import Sampler
+from engines.scheduler import MAX_WAITING
 from errors import EngineBusy, EngineError, PromptTooLong, RequestError
 from inference import Model
 from scripted_engine import ScriptedEngine
@@ -89,7 +94,8 @@ def test_closing_stops_the_request(engine: Engine) -> None:
     async def leave_early() -> None:
         async with aclosing(engine.generate(PROMPT, replace(GREEDY, max_tokens=400))) as stream:
             await anext(stream)
-            held.extend(weakref.ref(running) for running in getattr(engine, "_running", ()))
+            if isinstance(engine, HFEngine):
+                held.extend(map(weakref.ref, engine._scheduler.running))
 
     asyncio.run(leave_early())
     if isinstance(engine, ScriptedEngine):
@@ -99,10 +105,11 @@ def test_closing_stops_the_request(engine: Engine) -> None:
     assert _soon(lambda: all(ref() is None for ref in held)), "the request and its cache are still in memory"
 
 
-def _soon(condition: Callable[[], bool]) -> bool:
+def _soon(condition: Callable[[], bool], *, collect: bool = True) -> bool:
     """Whether it holds within a second; the engine's thread needs a moment."""
     for _ in range(50):
-        gc.collect()
+        if collect:
+            gc.collect()
         if condition():
             return True
         time.sleep(0.02)
@@ -112,10 +119,15 @@ def _soon(condition: Callable[[], bool]) -> bool:
 # transformers in this process
 
 
-def test_it_generates_what_transformers_generates(hf: HFEngine, llama: Model) -> None:
+@pytest.fixture(scope="module")
+def plain(llama_folder: Path) -> Any:
+    """The same weights as transformers runs them."""
+    return AutoModelForCausalLM.from_pretrained(llama_folder)
+
+
+def test_it_generates_what_transformers_generates(hf: HFEngine, plain: Any) -> None:
     """The same weights, greedy, through `model.generate`."""
-    model: Any = hf._model
-    output = model.generate(
+    output = plain.generate(
         torch.tensor([PROMPT]), max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0
     )
     assert ids(hf, GREEDY) == output[0, len(PROMPT) :].tolist()
@@ -124,7 +136,8 @@ def test_it_generates_what_transformers_generates(hf: HFEngine, llama: Model) ->
 def test_a_long_prompt_is_read_in_chunks_with_the_same_result(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = [7 + i % 90 for i in range(300)]
     whole = ids(hf, GREEDY, prompt)
-    monkeypatch.setattr("engines.hf.PREFILL_CHUNK", 64)
+    monkeypatch.setattr(hf._pace, "num_tokens", lambda is_waited_for: 64)
+    assert ids(hf, GREEDY, [6, *prompt]) == ids(hf, GREEDY, [6, *prompt])
     assert ids(hf, GREEDY, prompt) == whole
 
 
@@ -184,10 +197,10 @@ def test_penalties_make_repetition_dear(hf: HFEngine) -> None:
     assert len(set(ids(hf, repeated))) == 40
 
 
-def test_logprobs_are_those_of_the_model(hf: HFEngine) -> None:
+def test_logprobs_are_those_of_the_model(hf: HFEngine, plain: Any) -> None:
     got = asyncio.run(steps(hf, replace(GREEDY, max_tokens=3, logprobs=4)))
     with torch.inference_mode():
-        expected = torch.log_softmax(hf._model(input_ids=torch.tensor([PROMPT])).logits[0, -1].float(), -1)
+        expected = torch.log_softmax(plain(input_ids=torch.tensor([PROMPT])).logits[0, -1].float(), -1)
     report = got[0].logprobs[0]
     assert report.token_id == got[0].token_ids[0] == report.top[0][0]
     assert report.logprob == pytest.approx(float(expected.max()), abs=1e-4)
@@ -215,19 +228,18 @@ def test_the_queue_is_bounded(hf: HFEngine) -> None:
 def test_only_the_guilty_request_fails(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits that are no numbers, or an error in the forward of one request: the others' answers stay the same."""
     expected = ids(hf, GREEDY)
-    forward = hf._forward
 
-    def fails(fault: Callable[[], Any]) -> Any:
-        return lambda running: fault() if running.prompt_ids[0] == 99 else forward(running)
+    def no_numbers(logits: Tensor) -> Tensor:
+        return torch.full_like(logits, torch.nan)
 
-    def out_of_memory() -> None:
+    def out_of_memory(logits: Tensor) -> Tensor:
         raise RuntimeError("CUDA out of memory at 0x7f00")
 
-    def panic() -> None:
+    def panic(logits: Tensor) -> Tensor:
         raise BaseException("a Rust panic, which is no Exception and once ended the thread for all")
 
-    for fault in (lambda: torch.full((512,), torch.nan), out_of_memory, panic):
-        monkeypatch.setattr(hf, "_forward", fails(fault))
+    for fault in (no_numbers, out_of_memory, panic):
+        monkeypatch.setattr("engines.stepping.forward", failing(fault, guilty=99))
 
         async def three() -> list[Any]:
             requests = [steps(hf, GREEDY), steps(hf, GREEDY, [99, 1]), steps(hf, GREEDY)]
@@ -239,34 +251,46 @@ def test_only_the_guilty_request_fails(hf: HFEngine, monkeypatch: pytest.MonkeyP
         assert [[i for step in got for i in step.token_ids] for got in (first, third)] == [expected, expected]
 
 
+def failing(fault: Callable[[Tensor], Tensor], guilty: int) -> Callable[[Any, Sequence[Span]], list[Tensor]]:
+    """A forward that does something to the logits of the sequence that has begun with a token."""
+    begun: set[int] = set()  # the ids of its keys and values
+
+    def wrapped(model: Any, spans: Sequence[Span]) -> list[Tensor]:
+        begun.update(id(span.keys_values) for span in spans if span.ids[0] == guilty)
+        logits = forward(model, spans)
+        pairs = zip(spans, logits, strict=True)
+        return [fault(rows) if id(span.keys_values) in begun else rows for span, rows in pairs]
+
+    return wrapped
+
+
 def test_an_error_does_not_hold_its_request(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its traceback led to the request's cache, in a circle: memory of the GPU, which the collector does not count."""
-    forward, caches = hf._forward, []
+    caches = []
 
-    def fails(running: Any) -> Any:
-        forward(running)
-        caches.append(weakref.ref(running.cache))
-        return torch.full((512,), torch.nan)
+    def fails(model: Any, spans: Sequence[Span]) -> list[Tensor]:
+        caches.append(weakref.ref(spans[0].keys_values))
+        return [torch.full_like(rows, torch.nan) for rows in forward(model, spans)]
 
-    monkeypatch.setattr(hf, "_forward", fails)
+    monkeypatch.setattr("engines.stepping.forward", fails)
     gc.disable()
     try:
         with pytest.raises(EngineError):
             ids(hf, GREEDY)
-        assert [cache() for cache in caches] == [None]
+        assert _soon(lambda: [cache() for cache in caches] == [None], collect=False)
     finally:
         gc.enable()
 
 
 def test_a_reader_that_does_not_read_pauses_its_request(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else its answer would pile up in memory; when it reads again it gets everything."""
-    monkeypatch.setattr("engines.hf.MAX_UNREAD", 5)
+    monkeypatch.setattr("engines.scheduler.MAX_UNREAD", 5)
 
     async def read_late() -> int:
         async with aclosing(hf.generate(PROMPT, replace(GREEDY, max_tokens=60))) as stream:
             await anext(stream)
             await asyncio.sleep(0.5)
-            (running,) = hf._running
+            (running,) = hf._scheduler.running
             assert running.num_unread == 5
             return 1 + len([step async for step in stream])
 

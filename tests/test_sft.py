@@ -50,7 +50,7 @@ def test_a_tiny_model_learns_ten_conversations_and_serves_them(ten: Path, chatml
     quick = ("--max-length", "512", "--batch-size", "1", "--device-batch-size", "1", "--adam-beta2", "0.98")
     sft(ten, tmp_path, *base, *quick, "--epochs", "90", "--learning-rate", "3e-3")
     assert (tmp_path / "loss.png").stat().st_size > 10_000
-    model = load_model(str(tmp_path / "model"))
+    model = load_model(str(tmp_path / "model"), dtype="float32")
     with serving(create_app(lambda: model)) as url, OpenAI(base_url=f"{url}/v1", api_key="none") as client:
         for row in TEN:
             for number, message in enumerate(row.messages):

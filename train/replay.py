@@ -26,7 +26,7 @@ from evaluate.local import EngineEndpoint, load
 from train.rows import Row, RowError, lines, write_rows
 
 _SENTENCE_END = re.compile(r"[^\d\s][.!?](?=\s)")
-IN_FLIGHT = 48  # three batches, so that prompts of one length can be answered together
+IN_FLIGHT = 32  # twice what runs at once
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, set_seed
 
+from engines.devices import cpu_has_bfloat16
 from train import attention
 from train.base import Base, with_lora
 from train.curves import draw
@@ -86,17 +87,12 @@ def _prepared(model: Any, preset: Preset, adapter: Path | None) -> Any:
         model.set_attn_implementation(attention.NAME)
     if not preset.lora_rank:
         return model
-    if on_cpu and has_bfloat16():
+    if on_cpu and cpu_has_bfloat16():
         model = model.to(torch.bfloat16)  # frozen; the adapter stays float32
     model = with_lora(model, preset, adapter)
     if on_cpu:
         merge_in_forward(model)
     return model
-
-
-def has_bfloat16() -> bool:
-    """Whether products of bfloat16 matrices are fast here. A CPU without AVX-512 BF16 emulates them."""
-    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
 
 
 @contextmanager
@@ -131,7 +127,7 @@ def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
         warmup_steps=preset.warmup,
         adam_beta2=preset.adam_beta2,
         max_grad_norm=1.0,
-        bf16=has_bfloat16() and (torch.cuda.is_available() or not preset.lora_rank),  # see _prepared
+        bf16=torch.cuda.is_available() or (cpu_has_bfloat16() and not preset.lora_rank),  # see _prepared
         use_cpu=not torch.cuda.is_available(),
         save_strategy="no",  # train/learner.py says when
         save_total_limit=2,

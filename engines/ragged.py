@@ -1,0 +1,144 @@
+"""One forward for many sequences: prompts, single tokens and drafts side by side in one row, without padding.
+
+Linear layers see all tokens at once; attention, registered with transformers under NAME, looks at each sequence's own
+keys and values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+
+from engines.keys_values import BLOCK, KeyValues
+from errors import ModelError
+
+NAME = "functionary_ragged"
+FEW = 16
+STRETCH = 128  # queries of one product; what lies behind the last of them is not computed
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """The tokens that one sequence adds in this step, behind those of its keys and values.
+
+    `num_logits`: behind how many of the last tokens logits are wanted.
+    """
+
+    ids: Sequence[int]
+    keys_values: KeyValues
+    num_logits: int
+
+
+@torch.inference_mode()
+def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
+    """Logits, (num_logits, vocab_size) for each span. Lengths do not move: the caller says how many tokens count."""
+    ends = list(accumulate(len(span.ids) for span in spans))
+    wanted = [row for span, end in zip(spans, ends, strict=True) for row in range(end - span.num_logits, end)]
+    places = [span.keys_values.length + i for span in spans for i in range(len(span.ids))]
+    device: Any = model.get_input_embeddings().weight.device
+    logits: Tensor = model(
+        input_ids=torch.tensor([[token_id for span in spans for token_id in span.ids]], device=device),
+        position_ids=torch.tensor([places], device=device),
+        use_cache=False,
+        logits_to_keep=torch.tensor(wanted, dtype=torch.long, device=device),
+        spans=spans,
+    ).logits[0]
+    return list(torch.split(logits, [span.num_logits for span in spans]))
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    spans: Sequence[Span],
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """query (1, H, N, D), key and value (1, G, N, D), H a multiple of G, N tokens of all spans -> (1, N, H, D)."""
+    layer: Any = module.layer_idx
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    seen, start = torch.empty_like(query[0].transpose(0, 1)), 0
+    for span in spans:
+        end = start + len(span.ids)
+        kept = span.keys_values.write(layer, key[0, :, start:end], value[0, :, start:end])
+        if sliding_window is not None:
+            kept = kept[:, :, max(0, kept.shape[2] - sliding_window - len(span.ids) + 1) :]
+        attend = _few if len(span.ids) <= FEW else _many
+        seen[start:end] = attend(query[0, :, start:end], kept, scale, sliding_window)
+        start = end
+    return seen[None], None
+
+
+def _few(query: Tensor, kept: Tensor, scale: float, window: int | None) -> Tensor:
+    """(H, n, D) and (2, G, L, D) -> (n, H, D). On a CPU in float32: few rows take three times as long in bfloat16."""
+    heads, num_new, width = query.shape
+    if query.device.type == "cpu" and kept.dtype != torch.float32:
+        kept = kept.float()
+    groups = kept.shape[1]
+    mask = None
+    if num_new > 1:
+        mask = _visible(num_new, kept.shape[2], window, query.device).repeat(heads // groups, 1)
+    rows = query.reshape(1, groups, -1, width).to(kept.dtype)
+    seen = scaled_dot_product_attention(rows, kept[:1], kept[1:], attn_mask=mask, scale=scale)
+    return seen.view(heads, num_new, width).transpose(0, 1).to(query.dtype)
+
+
+def _many(query: Tensor, kept: Tensor, scale: float, window: int | None) -> Tensor:
+    """The same for part of a prompt."""
+    heads, num_new, width = query.shape
+    if query.device.type != "cpu":
+        mask = _visible(num_new, kept.shape[2], window, query.device)
+        keys, values = kept[:1], kept[1:]
+        seen = scaled_dot_product_attention(query[None], keys, values, attn_mask=mask, scale=scale, enable_gqa=True)
+        return seen[0].transpose(0, 1)
+    past = kept.shape[2] - num_new
+    stretches = []
+    for start in range(0, num_new, STRETCH):
+        end = min(start + STRETCH, num_new)
+        rows = (query[:, start:end] * scale).reshape(kept.shape[1], -1, width)
+        scores = (rows @ kept[0, :, : past + end].transpose(1, 2)).view(heads, end - start, past + end)
+        scores.masked_fill_(~_visible(end - start, past + end, window, query.device), -torch.inf)
+        shares = scores.softmax(-1).view(kept.shape[1], -1, past + end)
+        stretches.append((shares @ kept[1, :, : past + end]).view(heads, end - start, width).transpose(0, 1))
+    return torch.cat(stretches)
+
+
+def _visible(num_new: int, length: int, window: int | None, device: torch.device) -> Tensor:
+    """Which of `length` tokens the last `num_new` see, (num_new, length) bool."""
+    visible = torch.ones(num_new, length, dtype=torch.bool, device=device).tril(length - num_new)
+    return visible if window is None else visible.triu(length - num_new - window + 1)
+
+
+AttentionInterface.register(NAME, attention)
+
+
+def has_changing_positions(model: PreTrainedModel) -> bool:
+    """Whether rotation depends on the longest sequence of a forward: then another's length would change an answer."""
+    rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    return rope.get("rope_type") in ("dynamic", "longrope")
+
+
+def prepare(model: PreTrainedModel) -> int:
+    """Exchange the attention; gives the bytes that keys and values of one token take. Raises ModelError."""
+    name = type(model).__name__
+    try:
+        model.set_attn_implementation(NAME)
+        probe = Span([0], KeyValues(), num_logits=1)
+        forward(model, [probe])
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{name} cannot be run in batches: {type(error).__name__}: {reason}") from None
+    if probe.keys_values.num_layers != model.config.get_text_config().num_hidden_layers:
+        raise ModelError(f"{name} cannot be run in batches: not all of its layers keep keys and values.")
+    return probe.keys_values.num_bytes // BLOCK

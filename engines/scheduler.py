@@ -1,0 +1,140 @@
+"""Which requests run in the next step, and how much of each. Knows tokens and turns, not what a model is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from engines import Sampling, Step
+from engines.constraints import Matcher
+from engines.keys_values import KeyValues
+from engines.sampling import Sampler
+from errors import EngineBusy
+
+MAX_WAITING = 128
+MAX_UNREAD = 256  # steps that nobody has taken yet; then the request pauses until its reader is back
+
+
+@dataclass(eq=False)
+class Request:
+    """All that the engine holds of one request. `ids`: the prompt's and those drawn so far."""
+
+    ids: list[int]
+    sampling: Sampling
+    sampler: Sampler
+    matcher: Matcher | None
+    loop: asyncio.AbstractEventLoop
+    steps: asyncio.Queue[Step | Exception] = field(default_factory=asyncio.Queue)
+    keys_values: KeyValues | None = None
+    num_cached: int = 0
+    num_unread: int = 0
+    is_closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.num_prompt = len(self.ids)
+
+    @property
+    def kept(self) -> KeyValues:
+        """The keys and values of a request that has begun."""
+        if self.keys_values is None:
+            raise ValueError("the request has not begun")
+        return self.keys_values
+
+    @property
+    def num_computed(self) -> int:
+        return 0 if self.keys_values is None else self.keys_values.length
+
+    @property
+    def num_left(self) -> int:
+        """Tokens that are to be read before the next one can be drawn; 1 when the last one drawn is all."""
+        return len(self.ids) - self.num_computed
+
+    @property
+    def is_ready(self) -> bool:
+        """Not paused until its reader is back."""
+        return self.num_unread < MAX_UNREAD
+
+    @property
+    def num_drawn(self) -> int:
+        return len(self.ids) - self.num_prompt
+
+
+class Scheduler:
+    """Requests wait in turn of their owners, and run together. Not for two threads at once.
+
+    A place goes to the owner who has fewest, then to who has waited longest.
+    """
+
+    def __init__(self, max_running: int, max_waiting: int) -> None:
+        self.running: list[Request] = []  # as they came
+        self._max_running = max_running
+        self._max_waiting = max_waiting
+        self._waiting: OrderedDict[str, deque[Request]] = OrderedDict()
+
+    @property
+    def num_waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def __iter__(self) -> Iterator[Request]:
+        yield from self.running
+        for queue in self._waiting.values():
+            yield from queue
+
+    def submit(self, request: Request) -> None:
+        """Raises EngineBusy."""
+        if self.num_waiting >= self._max_waiting:
+            raise EngineBusy
+        self._waiting.setdefault(request.sampling.owner, deque()).append(request)
+
+    def put_back(self, request: Request) -> None:
+        """It has to make room, and is first among its owner's to run again."""
+        self.running.remove(request)
+        request.keys_values = None
+        self._waiting.setdefault(request.sampling.owner, deque()).appendleft(request)
+
+    def drop_closed(self) -> None:
+        """Requests whose reader has left, or that have ended."""
+        self.running = [request for request in self.running if not request.is_closed]
+        for owner, queue in list(self._waiting.items()):
+            self._waiting[owner] = deque(request for request in queue if not request.is_closed)
+            if not self._waiting[owner]:
+                del self._waiting[owner]
+
+    def next_waiting(self) -> Request | None:
+        """Who would be admitted next, if there is a place."""
+        if not self._waiting or len(self.running) >= self._max_running:
+            return None
+        num_places = dict.fromkeys(self._waiting, 0)
+        for request in self.running:
+            if request.sampling.owner in num_places:
+                num_places[request.sampling.owner] += 1
+        return self._waiting[min(num_places, key=num_places.__getitem__)][0]
+
+    def admit(self, request: Request) -> None:
+        """Its owner is asked last the next time."""
+        owner = request.sampling.owner
+        queue = self._waiting.pop(owner)
+        queue.popleft()
+        if queue:
+            self._waiting[owner] = queue
+        self.running.append(request)
+
+    def turn(self, num_tokens: int) -> list[tuple[Request, int]]:
+        """The requests of the next step, and how many tokens of each are read.
+
+        Whoever draws goes on. Prompts share `num_tokens`: the oldest has a quarter at least, and the shortest rest
+        comes first, so that neither a long prompt holds up short ones nor many short ones a long one.
+        """
+        ready = [request for request in self.running if request.is_ready and request.keys_values is not None]
+        drawing = [request for request in ready if request.num_left == 1]
+        reading = [request for request in ready if request.num_left > 1]
+        shares: dict[Request, int] = {}
+        for request in reading[:1]:
+            shares[request] = min(request.num_left, max(1, num_tokens // 4))
+        for request in sorted(reading, key=lambda request: request.num_left):
+            room = num_tokens - sum(shares.values()) + shares.get(request, 0)
+            if room > 0:
+                shares[request] = min(request.num_left, room)
+        return [*((request, 1) for request in drawing), *((one, shares[one]) for one in reading if one in shares)]
