@@ -39,6 +39,16 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     model.add_argument(
         "--max-context", type=_positive, metavar="TOKENS", help="shorten the context to this many tokens"
     )
+    model.add_argument(
+        "--max-running", type=_positive, metavar="N", help="requests in one batch (default: 16); others wait"
+    )
+    model.add_argument(
+        "--cache-mb",
+        type=_positive,
+        metavar="MB",
+        help="memory for keys and values, of running requests and of what is remembered (default: what can be filled, "
+        "at most a quarter of the memory at hand)",
+    )
     http = parser.add_argument_group("server")
     http.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback needs --api-key")
     http.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")

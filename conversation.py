@@ -103,6 +103,7 @@ class ChatRequest:
     stream: bool = False
     include_usage: bool = False
     metadata: dict[str, str] | None = None
+    owner: str = ""  # whose request it is, where there are keys
     ignored: tuple[str, ...] = field(default=())  # body fields that we do not know
 
 
@@ -117,6 +118,7 @@ class CompletionRequest:
     echo: bool = False
     stream: bool = False
     include_usage: bool = False
+    owner: str = ""
     ignored: tuple[str, ...] = field(default=())
 
 

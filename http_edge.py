@@ -70,9 +70,10 @@ class Edge:
         if not self._digests:
             self._refuse_foreign_sites(headers)
         elif scope["path"] not in PUBLIC_PATHS:
-            self._check_key(headers.get("authorization"))
+            scope.setdefault("state", {})["owner"] = self._check_key(headers.get("authorization"))
 
-    def _check_key(self, authorization: str | None) -> None:
+    def _check_key(self, authorization: str | None) -> str:
+        """Gives the name of the key's owner, which is not the key."""
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise HttpError(
@@ -86,6 +87,7 @@ class Edge:
         if not any(matches):
             message = f"Incorrect API key provided: {_masked(key.strip())}."
             raise HttpError(401, message, code="invalid_api_key", headers=CHALLENGE)
+        return digest.hex()
 
     def _refuse_foreign_sites(self, headers: Headers) -> None:
         """Without a key any web page in a browser here could call us, by its own name for 127.0.0.1 (DNS rebinding)."""

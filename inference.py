@@ -68,7 +68,8 @@ async def stream(
     if prompt_ids is None:
         prompt_ids = await asyncio.to_thread(chat_prompt, model, request)
     sampling = _sampling(model, request.sampling, len(prompt_ids), model.template.stop)
-    sampling = replace(sampling, constraint=constraint(request, model.template, model.tokenizer.token_id))
+    bound = constraint(request, model.template, model.tokenizer.token_id)
+    sampling = replace(sampling, constraint=bound, owner=request.owner)
     turn = Turn(request, model.template, model.tokenizer)
     async with aclosing(_tokens(model, prompt_ids, sampling)) as tokens:
         async for token in tokens:
@@ -88,7 +89,7 @@ async def complete(
     """Continue one raw prompt, in which control tokens count. The last item is Finish; errors as in `stream`."""
     prompt_ids = await asyncio.to_thread(raw_prompt, model, prompt)
     stop = StopStrings(request.sampling.stop)
-    sampling = _sampling(model, request.sampling, len(prompt_ids), ())
+    sampling = replace(_sampling(model, request.sampling, len(prompt_ids), ()), owner=request.owner)
     async with aclosing(_tokens(model, prompt_ids, sampling)) as tokens:
         async for token in tokens:
             text = stop.feed("".join(piece.text for piece in token.pieces if not piece.special))

@@ -66,6 +66,8 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
             dtype=options.dtype,
             revision=options.revision,
             max_context=options.max_context,
+            max_running=options.max_running,
+            cache_bytes=options.cache_mb and options.cache_mb << 20,
         )
         warm_up(model)
         gc.collect()

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -167,7 +168,9 @@ def _card(model: Model, name: str) -> Json:
 async def _read(check: Callable[..., Asked], request: Request) -> Asked:
     """The checked body. Off the event loop: a hostile one of 2 MiB takes half a second."""
     body = await read_body(request)
-    return await asyncio.to_thread(lambda: check(parse_json(body), lenient=request.app.state.lenient))
+    asked = await asyncio.to_thread(lambda: check(parse_json(body), lenient=request.app.state.lenient))
+    owned: Asked = replace(asked, owner=getattr(request.state, "owner", ""))
+    return owned
 
 
 def _admit(request: Request, model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:

@@ -35,7 +35,7 @@ class Checkpoint:
     tokenizer: Tokenizer
     chat_template: str | None
     template: str | None  # the prompt format, when the checkpoint is one of ours
-    load_engine: Callable[[], HFEngine]
+    load_engine: Callable[..., HFEngine]  # takes max_running and cache_bytes
     temperature: float = 1.0
     top_p: float = 1.0
 
@@ -61,9 +61,9 @@ def _open_embedded(path: Path, device: torch.device, dtype: torch.dtype, max_con
     reader = embedded.open_file(str(path))
     backend = embedded.load_tokenizer(reader)
 
-    def load_engine() -> HFEngine:
+    def load_engine(**bounds: int | None) -> HFEngine:
         model = embedded.load_model(reader, dtype, device)
-        return _engine(embedded.NAME, model, backend, max_context)
+        return _engine(embedded.NAME, model, backend, max_context, **bounds)
 
     tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
     return Checkpoint(embedded.NAME, tokenizer, None, embedded.TEMPLATE, load_engine, temperature=0.0)
@@ -79,20 +79,26 @@ def _open_folder(
         raise ModelError(f"--model {name}: its tokenizer has no fast form in transformers, which streaming needs.")
     placement = {"device_map": "auto" if device.type == "cuda" and device.index is None else str(device)}
 
-    def load_engine() -> HFEngine:
+    def load_engine(**bounds: int | None) -> HFEngine:
         options = {**source, "config": config, "dtype": dtype, "use_safetensors": True, **placement}
         model = _read(name, "weights", lambda: AutoModelForCausalLM.from_pretrained(folder, **options))
-        return _engine(name, model.eval(), backend, max_context)
+        return _engine(name, model.eval(), backend, max_context, **bounds)
 
     tokenizer = Tokenizer(backend.backend_tokenizer, bos_id=backend.bos_token_id, eos_id=backend.eos_token_id)
     return Checkpoint(name, tokenizer, backend.chat_template, None, load_engine, **advised_sampling(name, folder))
 
 
-def _engine(name: str, model: PreTrainedModel, backend: PreTrainedTokenizerBase, max_context: int | None) -> HFEngine:
+def _engine(
+    name: str,
+    model: PreTrainedModel,
+    backend: PreTrainedTokenizerBase,
+    max_context: int | None,
+    **bounds: int | None,
+) -> HFEngine:
     if "past_key_values" not in inspect.signature(type(model).forward).parameters:  # Mamba would ignore ours
         raise ModelError(f"--model {name}: {type(model).__name__} has no cache of keys and values, which is needed.")
     longest = longest_context(model.config)
-    return HFEngine(model, backend, min(longest, max_context or longest))
+    return HFEngine(model, backend, min(longest, max_context or longest), **bounds)
 
 
 def longest_context(config: Any) -> int:

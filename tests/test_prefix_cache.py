@@ -7,14 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import serving
 from engines.hf import HFEngine
 from engines.keys_values import KeyValues
 from engines.prefix_cache import MAX_ENTRIES, PrefixCache, num_common
+from inference import Model
+from server import create_app
 from test_batching import GREEDY, ids, prompts_of, small_engine, steps, together
 
 TOKENS = st.lists(st.integers(0, 2), max_size=12)
@@ -120,3 +124,20 @@ def test_the_memory_of_many_requests_is_bounded(engine: HFEngine) -> None:
         asyncio.run(steps(engine, prompt, replace(GREEDY, max_tokens=2)))
     memory = engine._memory
     assert memory._cache.num_bytes <= memory.max_tokens * memory._bytes_per_token
+
+
+def test_usage_tells_what_was_cached_to_the_owner_of_the_key_alone(chatml: Model) -> None:
+    """Over HTTP: the functions stand first, so another question about them reads only itself."""
+    tools = [{"type": "function", "function": {"name": "look", "description": "Look around. " * 9}}]
+
+    def num_cached(url: str, key: str, question: str) -> int:
+        body = {"model": "tiny", "messages": [{"role": "user", "content": question}], "tools": tools, "max_tokens": 2}
+        answer = httpx2.post(f"{url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
+        details = answer.json()["usage"]["prompt_tokens_details"]
+        assert isinstance(details["cached_tokens"], int)
+        return int(details["cached_tokens"])
+
+    with serving(create_app(lambda: chatml, api_keys=["first-key", "second-key"])) as url:
+        assert num_cached(url, "first-key", "Where?") < 20, "no more than what other tests' prompts begin with"
+        assert num_cached(url, "first-key", "Who is there?") > 150
+        assert num_cached(url, "second-key", "Who is there?") < 20

@@ -204,7 +204,8 @@ def test_hub_that_cannot_be_reached(tmp_path: Path) -> None:
 def test_help_lists_every_option() -> None:
     run = subprocess.run([sys.executable, "server.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     for option in (
-        *("--model", "--revision", "--template", "--device", "--dtype", "--max-context", "--host", "--port"),
+        *("--model", "--revision", "--template", "--device", "--dtype", "--max-context"),
+        *("--max-running", "--cache-mb", "--host", "--port"),
         *("--served-model-name", "--api-key", "--lenient", "--strict-params"),
     ):
         assert f"  {option}" in run.stdout
