@@ -22,33 +22,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         prog="server.py",
         description="Serve a Functionary model over OpenAI's API; without options the embedded one on 127.0.0.1:8000.",
     )
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--model", metavar="NAME", help="a folder or a name on the hub (default: the embedded 135M model)"
-    )
-    model.add_argument("--revision", help="branch, tag or commit of the checkpoint on the hub")
-    model.add_argument(
-        "--template", metavar="NAME", help=f"prompt format, detected if not given: {', '.join(template_names())}"
-    )
-    model.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:0, mps (default: the GPU if there is one)"
-    )
-    model.add_argument(
-        "--dtype", default="auto", help="auto, float32, bfloat16, float16 (default: what suits the device)"
-    )
-    model.add_argument(
-        "--max-context", type=_positive, metavar="TOKENS", help="shorten the context to this many tokens"
-    )
-    model.add_argument(
-        "--max-running", type=_positive, metavar="N", help="requests in one batch (default: 16); others wait"
-    )
-    model.add_argument(
-        "--cache-mb",
-        type=_positive,
-        metavar="MB",
-        help="memory for keys and values, of running requests and of what is remembered (default: what can be filled, "
-        "at most a quarter of the memory at hand)",
-    )
+    _add_model_options(parser.add_argument_group("model"))
     http = parser.add_argument_group("server")
     http.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback needs --api-key")
     http.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
@@ -74,6 +48,38 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.template and options.template not in template_names():
         parser.error(f"--template {options.template}: there is none; choose from {', '.join(template_names())}")
     return options
+
+
+def _add_model_options(model: argparse._ArgumentGroup) -> None:
+    model.add_argument(
+        "--model", metavar="NAME", help="a folder or a name on the hub (default: the embedded 135M model)"
+    )
+    model.add_argument("--revision", help="branch, tag or commit of the checkpoint on the hub")
+    model.add_argument(
+        "--template", metavar="NAME", help=f"prompt format, detected if not given: {', '.join(template_names())}"
+    )
+    model.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:0, mps (default: the GPU if there is one)"
+    )
+    model.add_argument(
+        "--dtype", default="auto", help="auto, float32, bfloat16, float16 (default: what suits the device)"
+    )
+    model.add_argument(
+        "--max-context", type=_positive, metavar="TOKENS", help="shorten the context to this many tokens"
+    )
+    model.add_argument(
+        "--quantize", choices=("int8", "int4"), help="fewer bits for each weight; int4 on a GPU only (bitsandbytes)"
+    )
+    model.add_argument(
+        "--max-running", type=_positive, metavar="N", help="requests in one batch (default: 16); others wait"
+    )
+    model.add_argument(
+        "--cache-mb",
+        type=_positive,
+        metavar="MB",
+        help="memory for keys and values, of running requests and of what is remembered (default: what can be filled, "
+        "at most a quarter of the memory at hand)",
+    )
 
 
 class _Parser(argparse.ArgumentParser):

@@ -68,6 +68,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
             max_context=options.max_context,
             max_running=options.max_running,
             cache_bytes=options.cache_mb and options.cache_mb << 20,
+            quantize=options.quantize,
         )
         warm_up(model)
         gc.collect()

@@ -38,14 +38,14 @@ def load_model(
     max_context: int | None = None,
     max_running: int | None = None,
     cache_bytes: int | None = None,
+    quantize: str | None = None,
 ) -> Model:
     """Load a checkpoint with its weights: a folder, a name on the hub, or None for the embedded model.
 
     device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: the
     prompt format by name, detected from the tokenizer when not given. max_running: requests in one batch, 16 if not
     given. cache_bytes: for keys and values; by default what all of them can fill, or a quarter of the memory at hand.
-    Raises ModelError with one line that says what
-    to do.
+    quantize: "int8", or "int4" on a GPU. Raises ModelError with one line that says what to do.
     """
     from engines.checkpoint import open_checkpoint  # torch is loaded here and not before
 
@@ -59,7 +59,7 @@ def load_model(
         names=tuple(dict.fromkeys((*served_names, checkpoint.name, *(("functionary",) if name is None else ())))),
         template=prompt_template,
         tokenizer=checkpoint.tokenizer,
-        engine=checkpoint.load_engine(max_running=max_running, cache_bytes=cache_bytes),
+        engine=checkpoint.load_engine(max_running=max_running, cache_bytes=cache_bytes, quantize=quantize),
         temperature=checkpoint.temperature,
         top_p=checkpoint.top_p,
     )

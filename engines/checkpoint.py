@@ -8,11 +8,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from engines import embedded
 from engines.devices import pick_device, pick_dtype
@@ -35,7 +43,7 @@ class Checkpoint:
     tokenizer: Tokenizer
     chat_template: str | None
     template: str | None  # the prompt format, when the checkpoint is one of ours
-    load_engine: Callable[..., HFEngine]  # takes max_running and cache_bytes
+    load_engine: Callable[..., HFEngine]  # takes max_running, cache_bytes and quantize
     temperature: float = 1.0
     top_p: float = 1.0
 
@@ -61,9 +69,12 @@ def _open_embedded(path: Path, device: torch.device, dtype: torch.dtype, max_con
     reader = embedded.open_file(str(path))
     backend = embedded.load_tokenizer(reader)
 
-    def load_engine(**bounds: int | None) -> HFEngine:
+    def load_engine(**options: Any) -> HFEngine:
+        if options.get("quantize") and device.type != "cpu":
+            raise ModelError("--quantize: the embedded model is small; fewer bits are for larger ones, or for a CPU.")
+        _quantized(options.get("quantize"), device)
         model = embedded.load_model(reader, dtype, device)
-        return _engine(embedded.NAME, model, backend, max_context, **bounds)
+        return _engine(embedded.NAME, model, backend, max_context, **options)
 
     tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
     return Checkpoint(embedded.NAME, tokenizer, None, embedded.TEMPLATE, load_engine, temperature=0.0)
@@ -79,10 +90,11 @@ def _open_folder(
         raise ModelError(f"--model {name}: its tokenizer has no fast form in transformers, which streaming needs.")
     placement = {"device_map": "auto" if device.type == "cuda" and device.index is None else str(device)}
 
-    def load_engine(**bounds: int | None) -> HFEngine:
-        options = {**source, "config": config, "dtype": dtype, "use_safetensors": True, **placement}
-        model = _read(name, "weights", lambda: AutoModelForCausalLM.from_pretrained(folder, **options))
-        return _engine(name, model.eval(), backend, max_context, **bounds)
+    def load_engine(**options: Any) -> HFEngine:
+        wanted = {**source, "config": config, "dtype": dtype, "use_safetensors": True, **placement}
+        wanted |= _quantized(options.get("quantize"), device)
+        model = _read(name, "weights", lambda: AutoModelForCausalLM.from_pretrained(folder, **wanted))
+        return _engine(name, model.eval(), backend, max_context, **options)
 
     tokenizer = Tokenizer(backend.backend_tokenizer, bos_id=backend.bos_token_id, eos_id=backend.eos_token_id)
     return Checkpoint(name, tokenizer, backend.chat_template, None, load_engine, **advised_sampling(name, folder))
@@ -93,17 +105,29 @@ def _engine(
     model: PreTrainedModel,
     backend: PreTrainedTokenizerBase,
     max_context: int | None,
-    **bounds: int | None,
+    **options: Any,
 ) -> HFEngine:
     if "past_key_values" not in inspect.signature(type(model).forward).parameters:  # Mamba would ignore ours
         raise ModelError(f"--model {name}: {type(model).__name__} has no cache of keys and values, which is needed.")
     longest = longest_context(model.config)
-    return HFEngine(model, backend, min(longest, max_context or longest), **bounds)
+    return HFEngine(model, backend, min(longest, max_context or longest), **options)
 
 
 def longest_context(config: Any) -> int:
     """By a model's configuration; some name no limit, as Bloom, whose positions are relative."""
     return getattr(config.get_text_config(), "max_position_embeddings", None) or _CONTEXT
+
+
+def _quantized(kind: str | None, device: torch.device) -> dict[str, Any]:
+    """How bitsandbytes is asked to load fewer bits on a GPU; on a CPU the engine does it. Raises ModelError."""
+    if kind == "int4" and device.type != "cuda":
+        raise ModelError("--quantize int4 needs a CUDA GPU; on a CPU there is int8.")
+    if kind is None or device.type == "cpu":
+        return {}
+    if device.type != "cuda" or find_spec("bitsandbytes") is None:
+        raise ModelError(f"--quantize {kind} needs a CUDA GPU and bitsandbytes: pip install bitsandbytes")
+    bits: Any = BitsAndBytesConfig
+    return {"quantization_config": bits(load_in_8bit=kind == "int8", load_in_4bit=kind == "int4")}
 
 
 def _read(name: str, part: str, read: Callable[[], Any]) -> Any:

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engines import Sampling, Step, scheduler
 from engines.constraints import Constraints
+from engines.cpu import speed_up
 from engines.devices import memory_at_hand
 from engines.keys_values import BLOCK
 from engines.memory import Memory
@@ -39,13 +40,16 @@ class HFEngine:
         *,
         max_running: int | None = None,
         cache_bytes: int | None = None,
+        quantize: str | None = None,
     ) -> None:
-        """cache_bytes: for keys and values, running and remembered; by default part of the memory at hand.
+        """The model is changed: it runs in this engine only.
 
-        Raises ModelError for a model that cannot be run so.
+        cache_bytes: for keys and values, running and remembered; by default part of the memory at hand. quantize: what
+        is done with weights on a CPU, "int8" or nothing. Raises ModelError for a model that cannot be run so.
         """
         self._model = model
         self._vocab_size = int(model.get_output_embeddings().weight.shape[0])  # type: ignore[no-untyped-call]
+        self._made_fast = speed_up(model, quantize) if model.device.type == "cpu" else ""
         self._runs_alone = has_changing_positions(model)
         bytes_per_token = prepare(model)
         max_running = max_running or MAX_RUNNING
@@ -76,7 +80,8 @@ class HFEngine:
             return sum(1 for _ in self._scheduler)
 
     def description(self) -> str:
-        return f"{self._model.device} ({str(self._model.dtype).removeprefix('torch.')})"
+        how = [str(self._model.dtype).removeprefix("torch."), *([self._made_fast] if self._made_fast else [])]
+        return f"{self._model.device} ({', '.join(how)})"
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
         self._check(prompt_ids, sampling)

@@ -118,3 +118,16 @@ def test_emulated_bfloat16_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> Non
     for major, expected in ((7, torch.float16), (8, torch.bfloat16)):
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, major=major: SimpleNamespace(major=major))
         assert pick_dtype("auto", torch.device("cuda")) == expected
+
+
+def test_what_cannot_be_quantized_is_said(folder: Path) -> None:
+    with pytest.raises(ModelError, match="--quantize int4 needs a CUDA GPU; on a CPU there is int8"):
+        load_model(str(folder), quantize="int4")
+
+
+def test_eight_bits_answer_nearly_as_all(folder: Path) -> None:
+    """The option reaches the weights, and the start lines say so."""
+    name = write_model(folder, MistralConfig(vocab_size=272, num_hidden_layers=1, hidden_size=64, intermediate_size=64))
+    engine = load_model(name, quantize="int8", dtype="float32").engine
+    assert engine.description() == "cpu (float32, 8-bit weights, fused layers)"
+    assert load_model(name, dtype="float32").engine.description() == "cpu (float32, packed weights, fused layers)"

@@ -205,7 +205,7 @@ def test_help_lists_every_option() -> None:
     run = subprocess.run([sys.executable, "server.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     for option in (
         *("--model", "--revision", "--template", "--device", "--dtype", "--max-context"),
-        *("--max-running", "--cache-mb", "--host", "--port"),
+        *("--max-running", "--cache-mb", "--quantize", "--host", "--port"),
         *("--served-model-name", "--api-key", "--lenient", "--strict-params"),
     ):
         assert f"  {option}" in run.stdout

@@ -1,0 +1,70 @@
+"""Linear layers for a CPU: weights laid out once for its kernels, or in 8 bits.
+
+PyTorch's own layer lays them out anew in each call: for one row, as when a token is drawn, that is most of its work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+_FEW_ROWS = 16  # up to which 8-bit weights are multiplied as they are
+
+
+class PackedLinear(nn.Module):
+    """oneDNN's layout of one weight, or of several under each other: (..., in) -> (..., out), as nn.Linear."""
+
+    def __init__(self, linears: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        weight, self.bias = _joined(linears)
+        self.out_features, self.in_features = weight.shape
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self.packed, self.bias, "none", [], "")
+        return product
+
+    def add(self, hidden: Tensor, other: Tensor) -> Tensor:
+        """The product plus `other`, in one pass."""
+        total: Tensor = torch.ops.mkldnn._linear_pointwise(hidden, other, self.packed, self.bias, "add")
+        return total
+
+
+class Int8Linear(nn.Module):
+    """The same with one byte a weight: each row is scaled so that its largest number becomes 127."""
+
+    def __init__(self, linears: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        weight, self.bias = _joined(linears)
+        self.out_features, self.in_features = weight.shape
+        scales = weight.float().abs().amax(dim=1).clamp_min(1e-8) / 127
+        self.rounded = (weight.float() / scales[:, None]).round().to(torch.int8)
+        self.scales = scales.to(weight.dtype)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        rows = hidden.reshape(-1, self.in_features)
+        if len(rows) <= _FEW_ROWS and rows.dtype == torch.bfloat16:
+            product = torch.ops.aten._weight_int8pack_mm(rows, self.rounded, self.scales)
+        else:
+            product = nn.functional.linear(rows, self.rounded.to(rows.dtype)) * self.scales
+        product = product if self.bias is None else product + self.bias
+        shaped: Tensor = product.view(*hidden.shape[:-1], self.out_features)
+        return shaped
+
+    def add(self, hidden: Tensor, other: Tensor) -> Tensor:
+        total: Tensor = self(hidden).add_(other)
+        return total
+
+
+Packed = PackedLinear | Int8Linear
+
+
+def _joined(linears: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
+    """One weight, (out, in), and one bias of several layers over the same inputs."""
+    weight = torch.cat([linear.weight.detach() for linear in linears])
+    if all(linear.bias is None for linear in linears):
+        return weight, None
+    biases = [weight.new_zeros(one.out_features) if one.bias is None else one.bias.detach() for one in linears]
+    return weight, torch.cat(biases)

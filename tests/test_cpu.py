@@ -1,0 +1,123 @@
+"""What is packed and fused for a CPU gives what transformers gives."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaForCausalLM
+
+from engines import embedded
+from engines.cpu import speed_up
+from engines.files import find_checkpoint
+from engines.keys_values import KeyValues
+from engines.packed import Int8Linear, PackedLinear
+from engines.ragged import NAME, Span, forward
+from test_batching import MODELS, SIZES
+
+NUM_ROWS = (1, 2, 7, 16, 100, 513)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_packed_layer_is_the_layer(bias: bool, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    linears = [nn.Linear(40, size, bias=bias).to(dtype) for size in (24, 8, 8)]
+    packed = PackedLinear(linears)
+    bound = 1e-5 if dtype == torch.float32 else 0.02
+    with torch.inference_mode():
+        for num_rows in NUM_ROWS:
+            rows, other = torch.randn(1, num_rows, 40, dtype=dtype), torch.randn(1, num_rows, 40, dtype=dtype)
+            expected = torch.cat([linear(rows) for linear in linears], dim=-1)
+            torch.testing.assert_close(packed(rows), expected, atol=bound, rtol=bound)
+            torch.testing.assert_close(packed.add(rows, other), expected + other, atol=2 * bound, rtol=bound)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_eight_bits_are_near(dtype: torch.dtype) -> None:
+    """A hundredth of the size of the result: 1/254 of the largest weight of a row at most is lost at each."""
+    torch.manual_seed(0)
+    linear = nn.Linear(256, 64).to(dtype)
+    eight = Int8Linear([linear])
+    with torch.inference_mode():
+        for num_rows in NUM_ROWS:
+            rows = torch.randn(1, num_rows, 256, dtype=dtype)
+            expected = linear(rows).float()
+            assert float((eight(rows).float() - expected).norm() / expected.norm()) < 0.01
+            torch.testing.assert_close(eight.add(rows, eight(rows)), 2 * eight(rows), atol=0.05, rtol=0.02)
+    assert eight.rounded.dtype == torch.int8
+
+
+def logits_of(model: Any, sizes: tuple[int, ...]) -> torch.Tensor:
+    """Of a sequence in pieces, beside another one; (tokens, vocabulary)."""
+    ids = [(7 * i * i + 3 * i) % 300 for i in range(sum(sizes))]
+    kept, beside, pieces = KeyValues(), KeyValues(), []
+    model.set_attn_implementation(NAME)
+    for size in sizes:
+        new = ids[kept.length : kept.length + size]
+        pieces.append(forward(model, [Span([5, 6], beside, 1), Span(new, kept, len(new))])[1])
+        kept.length += size
+    return torch.cat(pieces)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-4), (torch.bfloat16, 0.05)])
+def test_a_fused_model_is_the_model(name: str, dtype: torch.dtype, bound: float) -> None:
+    """Prompts and single tokens, windows, biases and norms of heads."""
+    torch.manual_seed(0)
+    model = MODELS[name]().to(dtype)  # type: ignore[arg-type]
+    fast = copy.deepcopy(model)
+    assert speed_up(fast) == "packed weights, fused layers"
+    assert not [module for module in fast.modules() if type(module) is nn.Linear]
+    sizes = (130, 1, 1, 3, 20, 1)
+    torch.testing.assert_close(logits_of(fast, sizes), logits_of(model, sizes), atol=bound, rtol=bound)
+
+
+def test_another_architecture_has_its_weights_packed() -> None:
+    torch.manual_seed(0)
+    sizes = {key: value for key, value in SIZES.items() if key != "num_key_value_heads"}
+    model = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes))
+    fast: Any = copy.deepcopy(model)
+    assert speed_up(fast) == "packed weights"
+    torch.testing.assert_close(logits_of(fast, (20, 1, 2)), logits_of(model, (20, 1, 2)), atol=1e-4, rtol=1e-4)
+
+
+def test_the_weights_are_there_once() -> None:
+    model = MODELS["llama"]()
+    held = [weakref.ref(value) for name, value in model.named_parameters() if name.endswith("proj.weight")]
+    assert len(held) == 14
+    speed_up(model)
+    gc.collect()
+    assert not any(weight() is not None for weight in held)
+
+
+def test_half_precision_is_left_alone() -> None:
+    model = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
+    assert speed_up(model) == ""
+    assert isinstance(model, LlamaForCausalLM)
+    assert type(model.lm_head) is nn.Linear
+
+
+def test_the_embedded_model_says_the_same() -> None:
+    """Greedy, in float32, 24 tokens behind each of three beginnings, as plain transformers says them."""
+    reader = embedded.open_file(str(find_checkpoint(None)))
+    model: Any = embedded.load_model(reader, torch.float32, torch.device("cpu"))
+    beginnings = [[1, 4093, 198], [504, 3575, 282, 4649], [788, 253, 655, 28]]
+    expected = [
+        model.generate(torch.tensor([ids]), max_new_tokens=24, do_sample=False, eos_token_id=None)[0].tolist()
+        for ids in beginnings
+    ]
+    speed_up(model)
+    model.set_attn_implementation(NAME)
+    spoken, kept = [list(ids) for ids in beginnings], [KeyValues() for _ in beginnings]
+    while len(spoken[0]) < len(expected[0]):
+        spans = [Span(ids[one.length :], one, 1) for ids, one in zip(spoken, kept, strict=True)]
+        for ids, one, logits in zip(spoken, kept, forward(model, spans), strict=True):
+            one.length = len(ids)
+            ids.append(int(logits[0].argmax()))
+    assert [ids[: len(ids)] for ids in spoken] == [ids[: len(own)] for ids, own in zip(expected, spoken, strict=True)]
