@@ -52,6 +52,8 @@ def test_packed_is_as_alone(tiny: nn.Module, chatml: Model, seed: int) -> None:
     bundles = list(bundled(TEN, seed=str(seed), max_tokens=300, share=0.7))
     examples = [encode(bundle, chatml.template, chatml.tokenizer, 1024) for bundle in bundles]
     together = list(packed([example for example in examples if example], 1024, num_open=2))
+    num_alone = sum(example.num_tokens_alone for example in examples if example)
+    assert sum(example.num_tokens_alone for example in together) == num_alone
     expected = []
     for bundle in bundles:
         for talk in bundle.conversations:
@@ -102,6 +104,8 @@ def test_a_bundle_pays_once_for_its_functions(chatml: Model) -> None:
     assert together is not None
     assert len(together) < 0.5 * sum(len(example) for example in separate if example)
     assert together.num_learned == sum(example.num_learned for example in separate if example)
+    assert together.num_tokens_alone == sum(len(example) for example in separate if example)
+    assert together.num_conversations == 3
 
 
 def test_what_is_too_long_is_left_out_and_the_rest_stays(chatml: Model) -> None:

@@ -57,8 +57,11 @@ class Learner(Trainer):
     ) -> Tensor:
         targets = self._learned_only.choose(inputs["labels"])
         logits = model(**{key: value for key, value in inputs.items() if key != "labels"}, use_cache=False).logits
-        loss = nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
-        return loss / (targets.numel() if num_items_in_batch is None else num_items_in_batch)
+        loss: Tensor = nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+        if num_items_in_batch is None:
+            return loss / targets.numel()
+        loss = loss / num_items_in_batch * self.accelerator.num_processes  # whose gradients are averaged, not added
+        return loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int]:
         return torch.utils.data.SequentialSampler(train_dataset or self.train_dataset)  # type: ignore[arg-type]

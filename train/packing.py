@@ -8,6 +8,7 @@ numbers that come out are those of the conversations one by one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,19 @@ class Example:
     @property
     def num_learned(self) -> int:
         return sum(label != IGNORED for label in self.labels)
+
+    @property
+    def num_conversations(self) -> int:
+        """Branches, and trees that have none."""
+        pairs = set(zip(self.trees, self.branches, strict=True))
+        return len(pairs - {(tree, 0) for tree, branch in pairs if branch})
+
+    @property
+    def num_tokens_alone(self) -> int:
+        """What the conversations would have one by one: the common start of a tree belongs to each of its branches."""
+        tokens = Counter(zip(self.trees, self.branches, strict=True))
+        branches = Counter(tree for tree, branch in tokens if branch)
+        return sum(num * (1 if branch else branches[tree] or 1) for (tree, branch), num in tokens.items())
 
     def add(self, other: Example) -> None:
         """Put another one behind; the two do not see each other."""

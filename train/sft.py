@@ -99,18 +99,13 @@ def _within(made: Iterator[Any], num_tokens: int | None) -> Iterator[Any]:
 
 def _size(chosen: Sequence[Any], preset: Preset) -> str:
     num_tokens, num_learned = sum(map(len, chosen)), sum(example.num_learned for example in chosen)
-    num_talks = sum(map(_num_conversations, chosen))
+    num_talks = sum(example.num_conversations for example in chosen)
+    num_alone = sum(example.num_tokens_alone for example in chosen)
     steps = -(-len(chosen) // preset.batch_size)
     return (
-        f"{num_talks} conversations in {len(chosen)} sequences, {num_tokens} tokens, "
+        f"{num_talks} conversations in {len(chosen)} sequences, {num_tokens} tokens ({num_alone} if each stood alone), "
         f"{num_learned} learned ({num_learned / num_tokens:.0%}), {steps} steps"
     )
-
-
-def _num_conversations(example: Any) -> int:
-    """Branches, and bundles that have none."""
-    pairs = set(zip(example.trees, example.branches, strict=True))
-    return len(pairs - {(tree, 0) for tree, branch in pairs if branch})
 
 
 def _show(chosen: Sequence[Any], tokenizer: Any) -> None:
