@@ -1,8 +1,9 @@
 """One stream alone: what HTTP, parsing and constraints cost over the bare engine, and transformers' generate beside it.
 
 `python -m bench.one_stream` starts `server.py` as a user would and asks each way in turn, round after round. All ways
-read the same prompt ids and draw the same number of tokens, greedily, on the CPU. Ratios are taken within a round, so
-that a busy machine does less harm. Prints a table and writes it and the times of all rounds to `bench/results/`.
+read as many prompt ids and draw the same number of tokens, greedily, on the CPU; prompts begin with a number of their
+own, so that none is remembered. Ratios are taken within a round, so that a busy machine does less harm. Prints a table
+and writes it and the times of all rounds to `bench/results/`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +29,7 @@ from typing import Any
 import torch
 
 from engines import Sampling, embedded
+from engines.devices import pick_dtype
 from engines.files import find_checkpoint
 from inference import Model, chat_prompt, load_model
 from openai_types import chat_request
@@ -43,14 +46,21 @@ TRIP = "Book two seats on the train from Istanbul to Ankara on 14 May."
 TRAIN = {key: {"type": "string"} for key in ("departure", "destination", "date", "class", "name")}
 BOOK = {"name": "book_train", "parameters": {"type": "object", "properties": TRAIN, "required": [*TRAIN]}}
 COMMON: Json = {"model": "functionary", "temperature": 0, "max_tokens": 48, "stream": True}
-ASKED = {"messages": [{"role": "user", "content": TRIP}], "functions": [BOOK], "function_call": {"name": "book_train"}}
-REQUESTS: dict[str, Json] = {
-    "text": {
-        "messages": [{"role": "system", "content": WRITER}, {"role": "user", "content": PLANTS}],
-        "ignore_eos": True,
-    },
-    "forced call": ASKED,
-}
+NUMBERS = count(100)
+
+
+def text_request() -> Json:
+    system = {"role": "system", "content": f"{next(NUMBERS)}. {WRITER}"}
+    return {**COMMON, "messages": [system, {"role": "user", "content": PLANTS}], "ignore_eos": True}
+
+
+def call_request() -> Json:
+    function = {**BOOK, "description": f"Ticket office {next(NUMBERS)}"}
+    asked = {"functions": [function], "function_call": {"name": "book_train"}}
+    return {**COMMON, **asked, "messages": [{"role": "user", "content": TRIP}]}
+
+
+REQUESTS = {"text": text_request, "forced call": call_request}
 
 
 @dataclass
@@ -107,12 +117,12 @@ def is_ready(port: int) -> bool:
         return connection.getresponse().status == 200
 
 
-def over_http(port: int, request: Json) -> Stopwatch:
+def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
     """A streamed request over a new connection, read by the cheapest client there is.
 
     Every token must show when it comes: a first chunk that waits for its text would not time the first token.
     """
-    body = json.dumps({**COMMON, **request, "stream_options": {"include_usage": True}})
+    body = json.dumps({**request(), "stream_options": {"include_usage": True}})
     watch, lines = Stopwatch(), []
     with closing(HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
         connection.request("POST", "/v1/chat/completions", body)
@@ -132,7 +142,7 @@ def over_http(port: int, request: Json) -> Stopwatch:
 
 def over_engine(model: Model, prompt_ids: Sequence[int], num_tokens: int) -> Stopwatch:
     """The engine alone, without constraint and text."""
-    sampling = Sampling(max_tokens=num_tokens, temperature=0.0)
+    sampling = Sampling(max_tokens=num_tokens, temperature=0.0, owner=str(next(NUMBERS)))
     watch = Stopwatch()
 
     async def read() -> None:
@@ -159,11 +169,12 @@ def ways(port: int) -> Iterator[tuple[str, dict[str, Ask]]]:
     model = load_model(device="cpu")
     # the same weights once more, out of our engine's reach, for a generate that does not stop early
     reader = embedded.open_file(str(find_checkpoint(None)))
-    plain: Any = embedded.load_model(reader, torch.float32, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    plain: Any = embedded.load_model(reader, pick_dtype("auto", cpu), cpu)
     plain.generation_config.eos_token_id = None
     for name, request in REQUESTS.items():
         num_tokens = over_http(port, request).num_tokens
-        ids = chat_prompt(model, chat_request({**COMMON, **request}))
+        ids = chat_prompt(model, chat_request(request()))
         by_way: dict[str, Ask] = {
             "engine": partial(over_engine, model, ids, num_tokens),
             "HTTP": partial(over_http, port, request),

@@ -60,8 +60,10 @@ class Learner(Trainer):
         loss: Tensor = nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
         if num_items_in_batch is None:
             return loss / targets.numel()
-        loss = loss / num_items_in_batch * self.accelerator.num_processes  # whose gradients are averaged, not added
-        return loss
+        share: Tensor = loss * (
+            self.accelerator.num_processes / num_items_in_batch
+        )  # gradients are averaged, not added
+        return share
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int]:
         return torch.utils.data.SequentialSampler(train_dataset or self.train_dataset)  # type: ignore[arg-type]
