@@ -104,6 +104,7 @@ class ChatRequest:
     include_usage: bool = False
     metadata: dict[str, str] | None = None
     owner: str = ""  # whose request it is, where there are keys
+    prediction: str = ""  # what the answer may repeat
     ignored: tuple[str, ...] = field(default=())  # body fields that we do not know
 
 
@@ -149,3 +150,5 @@ class Finish:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    accepted_tokens: int = 0  # of guesses that the model agreed with, and of those that it did not
+    rejected_tokens: int = 0

@@ -29,6 +29,7 @@ from model import Model, load_model
 from openai_answer import Choice, fold
 from openai_types import chat_request
 from output_parser import Event, TextDelta
+from predictions import drafts
 from prompt_template import Piece
 from stop_strings import StopStrings
 from tokenizer import Tokenizer
@@ -69,7 +70,8 @@ async def stream(
         prompt_ids = await asyncio.to_thread(chat_prompt, model, request)
     sampling = _sampling(model, request.sampling, len(prompt_ids), model.template.stop)
     bound = constraint(request, model.template, model.tokenizer.token_id)
-    sampling = replace(sampling, constraint=bound, owner=request.owner)
+    likely = drafts(request, model.template)
+    sampling = replace(sampling, constraint=bound, owner=request.owner, drafts=likely)
     turn = Turn(request, model.template, model.tokenizer)
     async with aclosing(_tokens(model, prompt_ids, sampling)) as tokens:
         async for token in tokens:
@@ -80,7 +82,8 @@ async def stream(
     reason: FinishReason = "stop" if turn.is_over else token.finish_reason or "stop"
     for event in turn.end(cut=reason == "length"):
         yield event
-    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached)
+    guessed = (token.num_accepted, token.num_rejected) if request.prediction else (0, 0)
+    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached, *guessed)
 
 
 async def complete(
@@ -134,10 +137,12 @@ def _check_size(model: Model, num_tokens: int, *, is_exact: bool = False, param:
 async def _tokens(model: Model, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Token]:
     """The engine's steps, token by token; the stop token itself has no text."""
     reader = model.tokenizer.stream()
-    num_generated = num_cached = 0
+    num_generated = num_cached = num_accepted = num_rejected = 0
     async with aclosing(model.engine.generate(prompt_ids, sampling)) as steps:
         async for step in steps:
             num_cached += step.num_cached_tokens
+            num_accepted += step.num_accepted
+            num_rejected += step.num_rejected
             for place, token_id in enumerate(step.token_ids, start=1):
                 num_generated += 1
                 reason = step.finish_reason if place == len(step.token_ids) else None
@@ -146,7 +151,7 @@ async def _tokens(model: Model, prompt_ids: Sequence[int], sampling: Sampling) -
                     pieces += tuple(reader.finish())
                 logprob = step.logprobs[place - 1] if step.logprobs and reason != "stop" else None
                 report = _report(model.tokenizer, logprob) if logprob else None
-                yield Token(pieces, report, num_generated, num_cached, reason)
+                yield Token(pieces, report, num_generated, num_cached, reason, num_accepted, num_rejected)
 
 
 def _sampling(model: Model, params: SamplingParams, num_prompt_tokens: int, stop: Sequence[str]) -> Sampling:

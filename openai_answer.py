@@ -165,8 +165,8 @@ def usage(finishes: Sequence[Finish], n: int) -> Json:
         "completion_tokens_details": {
             "reasoning_tokens": 0,
             "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
+            "accepted_prediction_tokens": sum(finish.accepted_tokens for finish in finishes),
+            "rejected_prediction_tokens": sum(finish.rejected_tokens for finish in finishes),
         },
     }
 

@@ -24,7 +24,7 @@ from rules.fields import (
     unsupported_word,
     wrong_type,
 )
-from rules.messages import MAX_MESSAGES, read_messages
+from rules.messages import MAX_MESSAGES, read_messages, text_parts
 from rules.sampling import MAX_INT32, read_chat_logprobs, read_max_tokens, read_sampling
 from rules.schemas import check_parameters
 from rules.strict_schemas import check_strict
@@ -44,9 +44,10 @@ _COMMON_FIELDS = {
 _COMPLETION_FIELDS = _COMMON_FIELDS | {"prompt", "best_of", "echo", "suffix"}
 # Accepted if of the right type; nothing here depends on them.
 _ACCEPTED_STRINGS = ("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier")
-_ACCEPTED_OBJECTS = ("prompt_cache_options", "prediction")
+_ACCEPTED_OBJECTS = ("prompt_cache_options",)
 _REFUSED = ("audio", "web_search_options", "moderation")
 _CHAT_FIELDS = _COMMON_FIELDS.union(_ACCEPTED_STRINGS, _ACCEPTED_OBJECTS, _REFUSED) | {
+    "prediction",
     *("messages", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format"),
     *("max_completion_tokens", "top_logprobs", "metadata", "modalities", "store", "reasoning_effort", "verbosity"),
 }
@@ -88,6 +89,7 @@ def chat_request(
         stream=fields.optional("stream", a_boolean) or False,
         include_usage=_include_usage(fields),
         metadata=fields.optional("metadata", _metadata),
+        prediction=fields.optional("prediction", _prediction) or "",
         ignored=_unknown(body, _CHAT_FIELDS),
     )
 
@@ -191,6 +193,13 @@ def _metadata(value: object, path: str) -> dict[str, str]:
             )
             raise refusal(message, path, "string_above_max_length")
     return {key: a_string(text, f"{path}.{key}", 512) for key, text in pairs.items()}
+
+
+def _prediction(value: object, path: str) -> str:
+    """The text that the answer will mostly repeat."""
+    fields = Fields(value, path)
+    fields.required("type", a_word, ("content",))
+    return fields.required("content", text_parts)
 
 
 def _unknown(body: dict[str, Any], known: Collection[str]) -> tuple[str, ...]:

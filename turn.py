@@ -21,6 +21,8 @@ class Token:
     num_generated: int
     num_cached: int
     finish_reason: FinishReason | None = None
+    num_accepted: int = 0  # of the engine's guesses
+    num_rejected: int = 0
 
 
 class Turn:

@@ -51,6 +51,30 @@ class Constraint:
 
 
 @dataclass(frozen=True)
+class DraftedCall:
+    """A function that may be called; `head` is how a call of it begins."""
+
+    name: str
+    head: str
+    parameters: JsonSchema
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """What an answer will probably say, as data; the engine guesses from it (`engines/drafting.py`).
+
+    `reader` reads the turn, of which the prompt holds `begun` already. `spoken` is what was said last, `prediction` a
+    text that the answer may repeat.
+    """
+
+    reader: Grammar
+    begun: str
+    calls: tuple[DraftedCall, ...]
+    spoken: str = ""
+    prediction: str = ""
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How one request is sampled.
 
@@ -74,6 +98,7 @@ class Sampling:
     logprobs: int | None = None
     constraint: Constraint | None = None
     owner: str = ""
+    drafts: Drafts | None = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +115,16 @@ class Step:
     """What one request gained in one engine step. Several ids when drafted tokens were accepted.
 
     A step with finish_reason is the last; with "stop" its last id is the stop id. `num_cached_tokens` stands in the
-    first step: how many tokens of the prompt were not computed anew.
+    first step: how many tokens of the prompt were not computed anew. Of the guesses verified in this step
+    `num_accepted` stand in `token_ids`, and `num_rejected` do not.
     """
 
     token_ids: tuple[int, ...]
     finish_reason: Literal["stop", "length"] | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     num_cached_tokens: int = 0
+    num_accepted: int = 0
+    num_rejected: int = 0
 
 
 class Engine(Protocol):

@@ -120,6 +120,10 @@ class Matcher:
             raise EngineError("the constraint leaves no token to continue with")
         return torch.from_numpy(allowed)
 
+    def forced(self) -> list[int]:
+        """The tokens that must come next, as far as there is no choice."""
+        return [] if self._run is None or self.is_done else self._run.forced()
+
     def accept(self, token_id: int) -> None:
         """Raises EngineError for a token that the constraint does not allow."""
         if self.is_done:

@@ -78,6 +78,10 @@ class Run:
         size = self._compiled.vocabulary.size
         return np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size, bitorder="little").view(np.bool_)
 
+    def forced(self) -> list[int]:
+        """The tokens that must come next, as far as there is no choice."""
+        return [] if self._matcher.is_error() else list(self._matcher.compute_ff_tokens())
+
     def accept(self, token_ids: list[int]) -> None:
         """Raises EngineError for tokens that the grammar does not allow here."""
         if not self._matcher.consume_tokens(token_ids):

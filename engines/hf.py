@@ -17,6 +17,7 @@ from engines import Sampling, Step, scheduler
 from engines.constraints import Constraints
 from engines.cpu import speed_up
 from engines.devices import memory_at_hand
+from engines.drafting import Drafter
 from engines.keys_values import BLOCK
 from engines.memory import Memory
 from engines.pace import Pace
@@ -89,7 +90,8 @@ class HFEngine:
         if sampling.constraint is not None:
             matcher = await asyncio.to_thread(self._constraints.matcher, sampling.constraint)
         sampler = Sampler(sampling, prompt_ids)
-        request = Request(list(prompt_ids), sampling, sampler, matcher, asyncio.get_running_loop())
+        drafter = await asyncio.to_thread(self._drafter, prompt_ids, sampling)
+        request = Request(list(prompt_ids), sampling, sampler, matcher, asyncio.get_running_loop(), drafter=drafter)
         with self._changed:
             if self._is_closing:
                 raise EngineError("the engine is shutting down")
@@ -114,6 +116,13 @@ class HFEngine:
             self._is_closing = True
             self._changed.notify()
         await asyncio.to_thread(self._thread.join, 30)
+
+    def _drafter(self, prompt_ids: Sequence[int], sampling: Sampling) -> Drafter | None:
+        """Blocks for half a second when the vocabulary is first needed."""
+        if sampling.drafts is None:
+            return None
+        vocabulary, stop_id = self._constraints.vocabulary, min(sampling.stop_ids, default=None)
+        return Drafter(sampling.drafts, prompt_ids, vocabulary, stop_id)
 
     def _check(self, prompt_ids: Sequence[int], sampling: Sampling) -> None:
         if len(prompt_ids) >= self._max_context:

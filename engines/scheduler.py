@@ -7,8 +7,10 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from conversation import FinishReason
 from engines import Sampling, Step
 from engines.constraints import Matcher
+from engines.drafting import Drafter
 from engines.keys_values import KeyValues
 from engines.sampling import Sampler
 from errors import EngineBusy
@@ -27,13 +29,20 @@ class Request:
     matcher: Matcher | None
     loop: asyncio.AbstractEventLoop
     steps: asyncio.Queue[Step | Exception] = field(default_factory=asyncio.Queue)
+    drafter: Drafter | None = None
     keys_values: KeyValues | None = None
     num_cached: int = 0
     num_unread: int = 0
     is_closed: bool = False
+    reason: FinishReason | None = None
 
     def __post_init__(self) -> None:
         self.num_prompt = len(self.ids)
+
+    def end(self, reason: FinishReason) -> None:
+        """With the token drawn last. Never back to open: its reader may have left meanwhile."""
+        self.reason = reason
+        self.is_closed = True
 
     @property
     def kept(self) -> KeyValues:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from engines import Step
+from engines import Step, TokenLogprob
 from engines.ragged import Span, forward
 from engines.scheduler import Request
 from errors import EngineError
@@ -28,7 +28,8 @@ class Stepper:
 
     def advance(self, turn: Sequence[tuple[Request, int]]) -> None:
         """Read tokens of some requests together. What fails is tried again one by one, and fails for itself alone."""
-        spans = [_span(request, num_read) for request, num_read in turn]
+        guesses = [self._guess(request, num_read) for request, num_read in turn]
+        spans = [_span(request, num_read, guess) for (request, num_read), guess in zip(turn, guesses, strict=True)]
         try:
             all_logits = forward(self._model, spans)
         except BaseException as error:
@@ -39,19 +40,42 @@ class Stepper:
             for one in turn:
                 self.advance([one])
             return
-        for (request, num_read), logits in zip(turn, all_logits, strict=True):
+        for (request, num_read), guess, logits in zip(turn, guesses, all_logits, strict=True):
             try:
-                self._go_on(request, num_read, logits)
+                self._go_on(request, num_read, guess, logits)
             except BaseException as error:  # also a panic of Rust code, which is no Exception: this thread must not end
                 self.fail(request, error)
 
-    def _go_on(self, request: Request, num_read: int, logits: Tensor) -> None:
+    def _guess(self, request: Request, num_read: int) -> list[int]:
+        """Tokens that may follow the last one; none while the prompt is read, and no more than may still be drawn."""
+        if request.drafter is None or num_read < request.num_left:
+            return []
+        num_drawable = min(request.sampling.max_tokens - request.num_drawn, self._max_context - len(request.ids))
+        forced = request.matcher.forced() if request.matcher else []
+        return forced[: num_drawable - 1] or request.drafter.propose(num_drawable - 1)
+
+    def _go_on(self, request: Request, num_read: int, guess: Sequence[int], logits: Tensor) -> None:
+        """Draw behind what was read, and behind each guess for as long as the model draws what was guessed."""
         request.kept.length += num_read
         if len(logits) == 0:
             return
-        step = self._draw(request, logits[-1])
-        if step.finish_reason:  # never back to open: its reader may have left during the forward
-            request.is_closed = True
+        drawn: list[int] = []
+        reports: list[TokenLogprob] = []
+        num_cached = request.num_cached if request.num_drawn == 0 else 0
+        for row, guessed in zip(logits, [*guess, None], strict=True):
+            token_id, report = self._draw(request, row)
+            drawn.append(token_id)
+            reports += [report] if report else []
+            if request.reason or token_id != guessed:
+                break
+        num_accepted = sum(one == other for one, other in zip(drawn, guess, strict=False))
+        request.kept.length += min(num_accepted, len(drawn) - 1)
+        if request.drafter:
+            request.drafter.read(drawn)
+            if guess:
+                request.drafter.judged(num_accepted)
+        num_rejected = len(guess) - num_accepted
+        step = Step(tuple(drawn), request.reason, tuple(reports), num_cached, num_accepted, num_rejected)
         self._deliver(request, step)
 
     def fail(self, request: Request, error: BaseException) -> None:
@@ -63,22 +87,23 @@ class Stepper:
         log.error("a step failed", exc_info=error)
         self._deliver(request, EngineError("a step of the model failed"))
 
-    def _draw(self, request: Request, logits: Tensor) -> Step:
+    def _draw(self, request: Request, logits: Tensor) -> tuple[int, TokenLogprob | None]:
+        """One token; it ends the request when it is the last."""
         sampling, matcher = request.sampling, request.matcher
-        num_cached = request.num_cached if request.num_drawn == 0 else 0
         token_id, report = request.sampler.sample(logits, matcher.mask() if matcher else None)
         request.ids.append(token_id)
-        logprobs = (report,) if report else ()
         if token_id in sampling.stop_ids:
-            return Step((token_id,), "stop", logprobs, num_cached)
+            request.end("stop")
+            return token_id, report
         if matcher:
             matcher.accept(token_id)
         if request.num_drawn >= sampling.max_tokens or len(request.ids) >= self._max_context:
-            return Step((token_id,), "length", logprobs, num_cached)
-        return Step((token_id,), None, logprobs, num_cached)
+            request.end("length")
+        return token_id, report
 
 
-def _span(request: Request, num_read: int) -> Span:
+def _span(request: Request, num_read: int, guess: Sequence[int]) -> Span:
     start = request.num_computed
-    ids = request.ids[start : start + num_read]
-    return Span(ids, request.kept, num_logits=int(start + num_read == len(request.ids)))
+    ids = [*request.ids[start : start + num_read], *guess]
+    is_read = start + num_read == len(request.ids)
+    return Span(ids, request.kept, num_logits=1 + len(guess) if is_read else 0)

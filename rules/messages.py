@@ -141,6 +141,11 @@ def _assistant_text(value: object, path: str) -> str:
     return _joined(value, path, ("text", "refusal"), min_length=0)  # agents replay empty lists
 
 
+def text_parts(value: object, path: str) -> str:
+    """A text, given as a string or in parts."""
+    return _joined(value, path, ("text",), min_length=1)
+
+
 def _joined(value: object, path: str, kinds: tuple[str, ...], min_length: int) -> str:
     """The text of a content, given as a string or in parts of these kinds."""
     if isinstance(value, str):

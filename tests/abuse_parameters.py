@@ -39,7 +39,7 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "stop_token_ids": ([], [1]),
     "reasoning_effort": (),
     "verbosity": (),
-    "prediction": ({}, {"x": 1}),
+    "prediction": ({"type": "content", "content": "x"},),
     "response_format": (),
     "modalities": (),
     "audio": (),

@@ -85,7 +85,7 @@ FULL: dict[str, Any] = {
     "service_tier": "auto",
     "reasoning_effort": "low",
     "verbosity": "low",
-    "prediction": {},
+    "prediction": {"type": "content", "content": "x"},
     "modalities": ["text"],
     "top_k": 1,
     "min_p": 0,

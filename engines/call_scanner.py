@@ -1,0 +1,120 @@
+"""Where in a call's arguments the text stands, and what a schema says comes next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+class CallScanner:
+    """Reads the JSON text of one call's arguments as it comes; looks at the outer object's keys and values."""
+
+    def __init__(self, schema: Json, spoken: str) -> None:
+        properties = schema.get("properties")
+        self._properties: Json = properties if isinstance(properties, Mapping) else {}
+        required = schema.get("required")
+        self._required = [name for name in required if name in self._properties] if isinstance(required, list) else []
+        self._spoken = spoken.casefold()
+        self._keys: list[str] = []  # whose values have begun
+        self._depth = 0
+        self._in_string = self._is_escaped = False
+        self._part = ""  # of the key or value that is open, as written
+        self._lacks_space = False  # behind the last comma or colon
+        self._state = "start"  # start, key, colon, value, after, end
+
+    def read(self, text: str) -> None:
+        for char in text:
+            self._read_one(char)
+
+    def next_text(self) -> str:
+        """What probably follows; empty where nothing is known."""
+        space = " " if self._lacks_space and not self._part else ""
+        match self._state:
+            case "start":
+                return "{" + self._key(begun="", is_due=False) if self._next_key("", is_due=False) else "{}"
+            case "key":
+                return space + self._key(begun=self._part, is_due=True)
+            case "colon":
+                return ": " + self._value(begun="")
+            case "value":
+                return space + self._value(begun=self._part)
+            case "after":
+                return ", " + self._key(begun="", is_due=True) if self._next_key("", is_due=False) else "}"
+        return ""
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._state == "end"
+
+    def _read_one(self, char: str) -> None:
+        if self._in_string:
+            self._part += char
+            if not self._is_escaped and char == '"':
+                self._close_string()
+            self._is_escaped = char == "\\" and not self._is_escaped
+        elif char == '"':
+            self._in_string = True
+            self._part += char
+        elif char in "{[":
+            self._depth += 1
+            self._part += char
+            if self._state == "start":
+                self._state, self._part, self._lacks_space = "key", "", False
+        elif char in "}]" or (char == "," and self._depth == 1):
+            self._close(char)
+        elif char == ":" and self._state == "colon":
+            self._state, self._part, self._lacks_space = "value", "", True
+        elif self._part or not char.isspace():
+            self._part += char
+        else:
+            self._lacks_space = False
+
+    def _close_string(self) -> None:
+        self._in_string = False
+        if self._state == "key":
+            self._keys.append(self._part.strip()[1:-1])
+            self._state = "colon"
+        elif self._state == "value" and self._depth == 1:
+            self._state = "after"
+
+    def _close(self, char: str) -> None:
+        self._part += char
+        if char == ",":
+            self._state, self._part, self._lacks_space = "key", "", True
+            return
+        self._depth -= 1
+        if self._depth == 0:
+            self._state = "end"
+        elif self._depth == 1 and self._state == "value":
+            self._state = "after"
+
+    def _next_key(self, begun: str, *, is_due: bool) -> str | None:
+        """The next required one in schema order; what is optional is seldom said, but for where a key is due."""
+        left = [name for name in self._properties if name not in self._keys and name.startswith(begun)]
+        return next((name for name in left if name in self._required), left[0] if left and is_due else None)
+
+    def _key(self, begun: str, *, is_due: bool) -> str:
+        name = self._next_key(begun[1:], is_due=is_due)
+        if name is None or not f'"{name}"'.startswith(begun):
+            return ""
+        return f'"{name}"'[len(begun) :] + ": " + self._value(begun="", name=name)
+
+    def _value(self, begun: str, name: str | None = None) -> str:
+        """Of an enum the member that was spoken of, else the first; of others how they open."""
+        schema = self._properties.get(name or (self._keys[-1] if self._keys else ""))
+        if not isinstance(schema, Mapping):
+            return ""
+        members = schema.get("enum") if isinstance(schema.get("enum"), list) else []
+        members = [schema["const"]] if "const" in schema else members
+        fitting = [text for member in members or () if (text := json.dumps(member)).startswith(begun)]
+        if fitting:
+            spoken = [text for text in fitting if text.strip('"').casefold() in self._spoken]
+            return (spoken or fitting)[0][len(begun) :]
+        opening = {"string": '"', "array": "[", "object": "{"}.get(str(schema.get("type")), "")
+        items = schema.get("items")
+        if opening == "[" and isinstance(items, Mapping) and items.get("type") == "string":
+            opening = '["'
+        return opening if not begun else ""

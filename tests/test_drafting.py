@@ -1,0 +1,260 @@
+"""Guesses change nothing but the number of steps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conversation import Call, Message
+from engines import DraftedCall, Drafts, Sampling, Step, embedded
+from engines.call_scanner import CallScanner
+from engines.drafting import LONGEST, Drafter
+from engines.files import find_checkpoint
+from engines.hf import HFEngine
+from engines.vocabulary import Vocabulary
+from evaluate.rows import read_rows
+from inference import Model
+from openai_types import chat_request
+from output_parser import Grammar
+from predictions import drafts
+from prompt_template import PromptTemplate, load_template
+from tokenizer import Tokenizer
+
+EVERYDAY = Path(__file__).parent.parent / "examples" / "everyday.jsonl"
+NOTHING = Drafts(reader=Grammar(start="text", marks={}), begun="", calls=())
+HOT = Sampling(max_tokens=30, temperature=1.0, seed=3)
+
+
+class Guesses:
+    """A drafter that knows the answer, and is wrong with some probability."""
+
+    def __init__(self, answer: Sequence[int], wrong: float, seed: int) -> None:
+        self._answer, self._wrong, self._random = list(answer), wrong, Random(seed)
+        self.num_drawn = 0
+
+    def read(self, token_ids: Sequence[int]) -> None:
+        self.num_drawn += len(token_ids)
+
+    def propose(self, limit: int) -> list[int]:
+        size = min(limit, self._random.randint(0, 9))
+        known = self._answer[self.num_drawn : self.num_drawn + size]
+        return [self._random.randrange(500) if self._random.random() < self._wrong else one for one in known]
+
+    def judged(self, num_accepted: int) -> None:
+        pass
+
+
+@pytest.fixture
+def hf(llama: Model) -> HFEngine:
+    assert isinstance(llama.engine, HFEngine)
+    return llama.engine
+
+
+async def steps(engine: HFEngine, prompt: Sequence[int], sampling: Sampling) -> list[Step]:
+    async with aclosing(engine.generate(prompt, sampling)) as stream:
+        return [step async for step in stream]
+
+
+def ids(got: Sequence[Step]) -> list[int]:
+    return [token_id for step in got for token_id in step.token_ids]
+
+
+@pytest.mark.parametrize("sampling", [replace(HOT, temperature=0.0), HOT, replace(HOT, logprobs=2)])
+@pytest.mark.parametrize("wrong", [0.0, 0.3, 1.0])
+def test_an_answer_is_the_same_with_and_without_guesses(
+    hf: HFEngine, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, wrong: float
+) -> None:
+    """Greedy and drawn with a seed, alone and beside others, whatever is guessed."""
+    prompts = [[5, 6, 7 + number] for number in range(12)]
+    plain = [asyncio.run(steps(hf, prompt, sampling)) for prompt in prompts]
+    answers = {tuple(prompt): ids(got) for prompt, got in zip(prompts, plain, strict=True)}
+
+    def guessing(prompt_ids: Sequence[int], asked: Sampling) -> Guesses:
+        return Guesses(answers[tuple(prompt_ids)], wrong, seed=prompt_ids[-1])
+
+    monkeypatch.setattr(hf, "_drafter", guessing)
+
+    async def together() -> list[list[Step]]:
+        return await asyncio.gather(*(steps(hf, prompt, sampling) for prompt in prompts))
+
+    guessed = asyncio.run(together())
+    assert [ids(got) for got in guessed] == list(answers.values())
+    for got, known in zip(guessed, plain, strict=True):
+        assert [one.token_id for step in got for one in step.logprobs] == [
+            one.token_id for step in known for one in step.logprobs
+        ]
+        accepted = sum(step.num_accepted for step in got)
+        assert accepted == sum(len(step.token_ids) for step in got) - len(got)
+        assert wrong < 1 or accepted < 6
+        assert wrong > 0 or len(got) < 15
+
+
+def test_what_is_drawn_has_the_same_distribution(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 answers of two tokens with other seeds: the second token's counts, guessed and not, chi-squared."""
+
+    def counts(start: int) -> Counter[int]:
+        async def many() -> list[list[Step]]:
+            hot = replace(HOT, max_tokens=2, temperature=0.6, top_k=4)
+            return await asyncio.gather(*(steps(hf, [5, 6], replace(hot, seed=start + i)) for i in range(100)))
+
+        return Counter(ids(got)[1] for _ in range(4) for got in asyncio.run(many()))
+
+    monkeypatch.setattr("engines.scheduler.MAX_WAITING", 200)
+    plain = counts(0)
+    likeliest = plain.most_common(1)[0][0]
+    monkeypatch.setattr(hf, "_drafter", lambda prompt_ids, asked: Guesses([likeliest, likeliest], 0.0, seed=1))
+    guessed = counts(0)
+    assert guessed == plain, "the same seeds"
+
+
+def test_the_limit_and_the_stop_end_an_answer_among_guesses(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    greedy = replace(HOT, temperature=0.0)
+    answer = ids(asyncio.run(steps(hf, [5, 6], greedy)))
+    monkeypatch.setattr(hf, "_drafter", lambda prompt_ids, asked: Guesses([*answer, *answer], 0.0, seed=2))
+    for max_tokens in (1, 2, 3, 9):
+        got = asyncio.run(steps(hf, [5, 6], replace(greedy, max_tokens=max_tokens)))
+        assert (ids(got), got[-1].finish_reason) == (answer[:max_tokens], "length")
+    stop = answer[7]
+    got = asyncio.run(steps(hf, [5, 6], replace(greedy, stop_ids=frozenset({stop}))))
+    assert (ids(got), got[-1].finish_reason) == (answer[: answer.index(stop) + 1], "stop")
+
+
+# What is guessed
+
+SCHEMA: dict[str, Any] = {
+    "properties": {
+        "city": {"type": "string"},
+        "unit": {"enum": ["celsius", "fahrenheit"]},
+        "days": {"type": "integer"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["city", "unit", "tags"],
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("", '{"city": "'),
+        ("{", '"city": "'),
+        ('{"ci', 'ty": "'),
+        ('{"city"', ': "'),
+        ('{"city": "Os', ""),
+        ('{"city": "Oslo"', ', "unit": "fahrenheit"'),
+        ('{"city": "Os\\"lo", "unit": "', 'fahrenheit"'),
+        ('{"city": "a", "unit": "c', 'elsius"'),
+        ('{"city": "a", "unit": "celsius", "days": 3', ""),
+        ('{"city": "a", "unit": "celsius", "days": 3, ', '"tags": ["'),
+        ('{"city": "a", "unit": "celsius",', ' "tags": ["'),
+        ('{"city": "a", "unit":', ' "fahrenheit"'),
+        ('{"city": "a", "unit": "celsius", "tags": ["x"],', ' "days": '),
+        ('{"city": "a", "unit": "celsius", "tags": ["x", "y"]', "}"),
+        ('{"city": "a", "unit": "celsius", "tags": ["x"]}', ""),
+        ('{"unknown": {"city": 1}', ', "city": "'),
+    ],
+)
+def test_what_a_schema_lets_expect(written: str, expected: str) -> None:
+    """Keys in their order, the member of an enum that was spoken of, the end when nothing required is left."""
+    scanner = CallScanner(SCHEMA, "Is it warm in Fahrenheit?")
+    scanner.read(written)
+    assert scanner.next_text() == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text('{}[]",:\\ abcity1', max_size=40), cut=st.integers(0, 40))
+def test_any_text_is_read_without_fault_and_in_any_pieces(text: str, cut: int) -> None:
+    one, other = CallScanner(SCHEMA, ""), CallScanner(SCHEMA, "")
+    one.read(text)
+    other.read(text[:cut])
+    other.read(text[cut:])
+    assert one.next_text() == other.next_text()
+
+
+@pytest.fixture(scope="module")
+def smol() -> tuple[PromptTemplate, Tokenizer, Vocabulary]:
+    """The embedded model's tokenizer, without its weights."""
+    backend = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
+    tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
+    return load_template(embedded.TEMPLATE), tokenizer, Vocabulary(backend, 49_152)
+
+
+def simulated(drafter: Drafter, answer: Sequence[int]) -> int:
+    """The steps that it takes a model that says `answer`."""
+    num_steps = place = 0
+    while place < len(answer):
+        guess = drafter.propose(len(answer) - place - 1)
+        assert len(guess) <= min(LONGEST, len(answer) - place)
+        num_accepted = next((i for i, one in enumerate(guess) if one != answer[place + i]), len(guess))
+        drafter.read(answer[place : place + num_accepted + 1])
+        if guess:
+            drafter.judged(num_accepted)
+        place += num_accepted + 1
+        num_steps += 1
+    return num_steps
+
+
+def test_a_call_takes_a_third_of_the_steps(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+    """The expected calls of all everyday requests, with their prompts; how many tokens a step gives on average."""
+    template, tokenizer, vocabulary = smol
+    num_steps = num_tokens = 0
+    for row in read_rows(EVERYDAY)[0]:
+        if not row.expected:
+            continue
+        tools = [{"type": "function", "function": function} for function in row.functions]
+        request = chat_request({"model": "m", "messages": row.messages, "tools": tools})
+        calls = tuple(Call(call.name, json.dumps(call.arguments), "1") for call in row.expected)
+        pieces = template.render([*request.messages, Message("assistant", None, calls)], request.tools)
+        encoded = tokenizer.encode(pieces)
+        first = encoded.learned.index(True)
+        answer = [one for one, learned in zip(encoded.ids[first:], encoded.learned[first:], strict=True) if learned]
+        stop_id = tokenizer.token_id("<|im_end|>")
+        drafter = Drafter(drafts(request, template), encoded.ids[:first], vocabulary, stop_id)
+        num_steps += simulated(drafter, answer)
+        num_tokens += len(answer)
+    assert num_tokens > 500
+    assert num_steps / num_tokens < 0.35
+
+
+def test_a_prediction_is_copied(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+    _, tokenizer, vocabulary = smol
+    text = "\n".join(f"def area_{n}(width, height):\n    return width * height * {n}" for n in range(9))
+    answer = tokenizer.encode_raw(text.replace("area_4", "surface_4"))
+    drafter = Drafter(replace(NOTHING, prediction=text), tokenizer.encode_raw("Rename it."), vocabulary)
+    assert simulated(drafter, answer) < 0.3 * len(answer)
+
+
+def test_who_is_wrong_again_and_again_is_asked_seldom(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+    _, _, vocabulary = smol
+    drafter, num_asked = Drafter(NOTHING, [7] * 50, vocabulary), 0
+    for number in range(200):
+        drafter.read([7, 100 + number])
+        drafter.read([7])
+        if drafter.propose(20):
+            num_asked += 1
+            drafter.judged(0)
+    assert num_asked < 60
+
+
+@pytest.mark.parametrize("name", ["functionary_v1", "functionary_v1_plain", "functionary_v3", "functionary_v3_chatml"])
+def test_no_output_is_too_odd(name: str, smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+    vocabulary, draw = smol[2], Random(name)
+    call = DraftedCall("look", load_template(name).call_head("look"), SCHEMA)
+    for _ in range(20):
+        likely = Drafts(load_template(name).grammar(()), "", (call,), "in celsius", "look at it")
+        drafter = Drafter(likely, [draw.randrange(49_152) for _ in range(20)], vocabulary)
+        for _ in range(60):
+            drafter.read([draw.choice([draw.randrange(49_152), 30, 3, 2, 1, 10, 198])])
+            guess = drafter.propose(10)
+            assert len(guess) <= 10
+            assert all(0 <= token_id < 49_152 for token_id in guess)
