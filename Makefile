@@ -18,7 +18,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.one_stream $(ARGS)
 
 # SETS="FILE ..." and NO_CALL="FILE ..." name further sets of rows.
-SETS ?= examples/everyday.jsonl
+SETS ?= examples/everyday.jsonl examples/chat_prompts.jsonl
 OUT ?= results/functionary-smol
 
 eval: $(VENV)/installed-train

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from engines import Engine, Sampling
+from engines import Drafts, Engine, Sampling
 from engines.files import check_checkpoint
+from output_parser import Grammar
 from prompt_template import PromptTemplate, detect_template, load_template
 from tokenizer import Tokenizer
 
@@ -75,10 +76,11 @@ def check_model(name: str | None, *, device: str = "auto", dtype: str = "auto", 
 
 
 def warm_up(model: Model) -> None:
-    """One token, so that the first request finds everything in place."""
+    """One token with a guess, so that the first request finds everything in place."""
+    sampling = Sampling(max_tokens=1, temperature=0.0, drafts=Drafts(Grammar("text", {}), begun="", calls=()))
 
     async def one_token() -> None:
-        async with aclosing(model.engine.generate([0], Sampling(max_tokens=1, temperature=0.0))) as steps:
+        async with aclosing(model.engine.generate([0], sampling)) as steps:
             async for _ in steps:
                 pass
 

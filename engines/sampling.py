@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from engines import Sampling, TokenLogprob
 from errors import EngineError
 
 _LOWEST = -9999.0  # stands for minus infinity in reports, as in OpenAI's answers
+_GREEDY = 1e-5  # temperatures below draw the likeliest token
 _LIKELY = 256  # enough candidates for nearly every top_p; a full sort of the vocabulary is ten times slower
 
 
@@ -22,6 +24,13 @@ class Sampler:
         self._sampling = sampling
         self._prompt_ids = frozenset(prompt_ids) if sampling.repetition_penalty != 1.0 else frozenset()
         self._counts: Counter[int] = Counter()
+        self._is_plain = (
+            sampling.temperature < _GREEDY
+            and sampling.repetition_penalty == 1.0
+            and not (sampling.presence_penalty or sampling.frequency_penalty or sampling.logit_bias)
+            and not sampling.min_tokens
+            and sampling.logprobs is None
+        )  # then the likeliest token is all that is asked for
         self._generator = torch.Generator()
         if sampling.seed is None:
             self._generator.seed()
@@ -34,6 +43,12 @@ class Sampler:
         Penalties count what was generated; the repetition penalty the prompt too. Raises EngineError for logits that
         are no numbers: a guess would look like an answer.
         """
+        if self._is_plain and allowed is None:
+            best, place = logits.max(dim=-1)
+            if not math.isfinite(best):
+                raise EngineError("the model's logits are not finite")
+            self._counts[token_id := int(place)] += 1
+            return token_id, None
         logits = logits.detach().to("cpu", torch.float32)
         if not bool(torch.isfinite(logits.max())):  # nan wins every max; minus infinity for single tokens is fine
             raise EngineError("the model's logits are not finite")
@@ -62,7 +77,7 @@ class Sampler:
     def _draw(self, logits: Tensor) -> int:
         """Top-p keeps the smallest set whose mass reaches p (Holtzman 2019), min-p what comes near the likeliest."""
         sampling = self._sampling
-        if sampling.temperature < 1e-5:
+        if sampling.temperature < _GREEDY:
             return int(logits.argmax())
         probs = torch.softmax(logits / sampling.temperature, dim=-1)
         if sampling.top_k <= 0 and sampling.top_p >= 1.0 and sampling.min_p <= 0.0:
