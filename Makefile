@@ -16,6 +16,7 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.one_stream $(ARGS)
+	$(BIN)/python -m bench.clients
 
 # SETS="FILE ..." and NO_CALL="FILE ..." name further sets of rows.
 SETS ?= examples/everyday.jsonl examples/chat_prompts.jsonl
