@@ -19,6 +19,7 @@ class _Entry:
     owner: str
     ids: list[int]
     keys_values: KeyValues
+    num_bytes: int  # it grows no more
 
 
 class PrefixCache:
@@ -29,7 +30,7 @@ class PrefixCache:
 
     @property
     def num_bytes(self) -> int:
-        return sum(entry.keys_values.num_bytes for entry in self._entries)
+        return sum(entry.num_bytes for entry in self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -42,7 +43,7 @@ class PrefixCache:
             return
         continued = {id(entry) for entry in mine if num_common(entry.ids, ids) == len(entry.ids)}
         self._entries = [entry for entry in self._entries if id(entry) not in continued]
-        self._entries.append(_Entry(owner, ids, keys_values))
+        self._entries.append(_Entry(owner, ids, keys_values, keys_values.num_bytes))
         del self._entries[:-MAX_ENTRIES]
 
     def longest(self, owner: str, ids: Sequence[int]) -> tuple[KeyValues | None, int]:
