@@ -37,9 +37,9 @@ PRESETS = {
     # The embedded model on two CPU cores; without dropout, which costs a tenth of the speed there.
     "smollm2-135m": Preset(
         None,
-        max_length=512,
-        batch_size=8,
-        device_batch_size=4,
+        max_length=768,
+        batch_size=6,
+        device_batch_size=3,
         learning_rate=1e-3,
         least_rate=0.1,
         epochs=1,
