@@ -120,7 +120,7 @@ def is_ready(port: int) -> bool:
 def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
     """A streamed request over a new connection, read by the cheapest client there is.
 
-    Every token must show when it comes: a first chunk that waits for its text would not time the first token.
+    A chunk may hold several tokens, where guesses were right; `usage` counts them.
     """
     body = json.dumps({**request(), "stream_options": {"include_usage": True}})
     watch, lines = Stopwatch(), []
@@ -132,11 +132,8 @@ def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
                 lines.append(json.loads(line.removeprefix(b"data: ")))
     watch.arrivals.pop()  # the counts are no token
     watch.num_tokens = lines.pop()["usage"]["completion_tokens"]
-    deltas = [line["choices"][0]["delta"] for line in lines]
-    num_shown = sum(bool(delta.get("content") or delta.get("function_call", {}).get("arguments")) for delta in deltas)
-    has_stop_token = lines[-1]["choices"][0]["finish_reason"] == "stop"
-    if num_shown != watch.num_tokens - has_stop_token:
-        sys.exit(f"{num_shown} chunks with text for {watch.num_tokens} tokens: choose another prompt")
+    if len(lines) < 3:
+        sys.exit(f"{len(lines)} chunks for {watch.num_tokens} tokens: choose another prompt")
     return watch
 
 

@@ -32,11 +32,26 @@ def test_null_means_not_given() -> None:
 
 
 def test_fields_that_change_nothing() -> None:
-    accepted = {"user": "u", "store": True, "service_tier": "auto", "prediction": {"type": "content", "content": "x"}}
+    accepted = {"user": "u", "store": True, "service_tier": "auto"}
     assert chat(**accepted, reasoning_effort="minimal", verbosity="low", modalities=["text"]) == chat()
     assert chat(logprobs=True).sampling.logprobs == 0
     assert chat(logprobs=False).sampling.logprobs is None
     assert chat(stop="").sampling.stop == chat(stop=[]).sampling.stop == ()
+
+
+def test_a_prediction_is_a_text_or_its_parts() -> None:
+    assert chat(prediction={"type": "content", "content": "a b"}).prediction == "a b"
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]
+    assert chat(prediction={"type": "content", "content": parts}).prediction == "a b"
+    for wrong, param in (
+        ({}, "prediction.type"),
+        ({"type": "content"}, "prediction.content"),
+        ({"type": "text", "content": "x"}, "prediction.type"),
+        ({"type": "content", "content": 5}, "prediction.content"),
+    ):
+        with pytest.raises(RequestError) as refusal:
+            chat(prediction=wrong)
+        assert refusal.value.param == param
 
 
 def test_unknown_fields_are_ignored_by_name() -> None:
