@@ -15,8 +15,9 @@ from engines.vocabulary import Vocabulary
 from output_parser import ArgsDelta, CallStart, Event, OutputParser
 
 LONGEST = 24  # tokens of a guess
-_COPIED = 8  # of them, when they are copied
+_COPIED = 16  # of them, when they are copied
 _NGRAMS = (3, 2, 1)
+_FEWEST = 4  # copied at a time; twice as many after a copy that was right to its end, half as many after others
 _RARE_AFTER, _TRY_AGAIN = 6, 8  # guesses in a row that failed; steps until the next one
 
 
@@ -36,6 +37,8 @@ class Drafter:
         self._failures = {"structure": 0, "copy": 0}
         self._waited = 0
         self._source = "copy"
+        self._num_copied = _FEWEST if not predicted else _COPIED
+        self._num_proposed = 0
 
     def read(self, token_ids: Sequence[int]) -> None:
         self._ids += token_ids
@@ -47,19 +50,22 @@ class Drafter:
         """At most `limit` tokens that may come next."""
         if limit <= 0:
             return []
-        if self._structure and self._may("structure") and (ids := self._structure.propose()):
+        ids: list[int] = []
+        if self._structure and self._may("structure") and (ids := self._structure.propose()[: min(limit, LONGEST)]):
             self._source = "structure"
-            return ids[: min(limit, LONGEST)]
-        if self._may("copy") and (ids := self._copied()):
+        elif self._may("copy") and (ids := self._copied()[: min(limit, self._num_copied)]):
             self._source = "copy"
-            return ids[: min(limit, _COPIED)]
-        self._waited += 1
-        return []
+        self._waited += not ids
+        self._num_proposed = len(ids)
+        return ids
 
     def judged(self, num_accepted: int) -> None:
         """A source that fails again and again is asked seldom."""
         self._failures[self._source] = 0 if num_accepted else self._failures[self._source] + 1
         self._waited = 0
+        if self._source == "copy":
+            is_right = num_accepted == self._num_proposed
+            self._num_copied = min(_COPIED, 2 * self._num_copied) if is_right else max(_FEWEST, self._num_copied // 2)
 
     def _may(self, source: str) -> bool:
         return self._failures[source] < _RARE_AFTER or self._waited >= _TRY_AGAIN
@@ -71,8 +77,9 @@ class Drafter:
             for size, places in zip(_NGRAMS, self._places, strict=True):
                 if self._num_indexed >= size:
                     places[tuple(self._ids[self._num_indexed - size : self._num_indexed])] = self._num_indexed
+        shortest = 1 if self._structure and self._structure.is_in_call else 3  # text repeats single words by chance
         for size, places in zip(_NGRAMS, self._places, strict=True):
-            at = places.get(tuple(self._ids[-size:]))
+            at = places.get(tuple(self._ids[-size:])) if size >= shortest else None
             if at is not None and len(self._ids) >= size:
                 return self._ids[at : at + _COPIED]
         return []
@@ -100,6 +107,10 @@ class _Structure:
             self._since = ""
         else:
             self._feed(self._decoder.decode(self._vocabulary.token_bytes(token_id)))
+
+    @property
+    def is_in_call(self) -> bool:
+        return self._parser.region == "args"
 
     def propose(self) -> list[int]:
         text = self._next_text()

@@ -6,7 +6,8 @@ keys and values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -21,6 +22,7 @@ from errors import ModelError
 
 NAME = "functionary_ragged"
 FEW = 16
+_LONG = 2048  # tokens of a sequence from which threads are worth their while
 STRETCH = 128  # queries of one product; what lies behind the last of them is not computed
 
 
@@ -66,6 +68,19 @@ def attention(
     **others: Any,
 ) -> tuple[Tensor, None]:
     """query (1, H, N, D), key and value (1, G, N, D), H a multiple of G, N tokens of all spans -> (1, N, H, D)."""
+    with _one_thread() if query.device.type == "cpu" and all(map(_is_small, spans)) else nullcontext():
+        return _attention(module, query, key, value, spans, scaling, sliding_window)
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    spans: Sequence[Span],
+    scaling: float | None,
+    sliding_window: int | None,
+) -> tuple[Tensor, None]:
     layer: Any = module.layer_idx
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     seen, start = torch.empty_like(query[0].transpose(0, 1)), 0
@@ -78,6 +93,21 @@ def attention(
         seen[start:end] = attend(query[0, :, start:end], kept, scale, sliding_window)
         start = end
     return seen[None], None
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Threads wait for each other at every operator: with many short sequences that is most of a step."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _is_small(span: Span) -> bool:
+    return len(span.ids) <= FEW and span.keys_values.length < _LONG
 
 
 def _few(query: Tensor, kept: Tensor, scale: float, window: int | None) -> Tensor:

@@ -13,6 +13,9 @@ from engines.ragged import Span, forward
 from engines.scheduler import Request
 from errors import EngineError
 
+_FREE_ROWS = 24  # up to which a step takes little longer: weights are read once for all
+_FEWEST_GUESSED = 3
+
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +31,8 @@ class Stepper:
 
     def advance(self, turn: Sequence[tuple[Request, int]]) -> None:
         """Read tokens of some requests together. What fails is tried again one by one, and fails for itself alone."""
-        guesses = [self._guess(request, num_read) for request, num_read in turn]
+        room = max(_FEWEST_GUESSED, _FREE_ROWS // len(turn))
+        guesses = [self._guess(request, num_read, room) for request, num_read in turn]
         spans = [_span(request, num_read, guess) for (request, num_read), guess in zip(turn, guesses, strict=True)]
         try:
             all_logits = forward(self._model, spans)
@@ -46,13 +50,14 @@ class Stepper:
             except BaseException as error:  # also a panic of Rust code, which is no Exception: this thread must not end
                 self.fail(request, error)
 
-    def _guess(self, request: Request, num_read: int) -> list[int]:
+    def _guess(self, request: Request, num_read: int, room: int) -> list[int]:
         """Tokens that may follow the last one; none while the prompt is read, and no more than may still be drawn."""
         if request.drafter is None or num_read < request.num_left:
             return []
         num_drawable = min(request.sampling.max_tokens - request.num_drawn, self._max_context - len(request.ids))
+        limit = min(room, num_drawable - 1)
         forced = request.matcher.forced() if request.matcher else []
-        return forced[: num_drawable - 1] or request.drafter.propose(num_drawable - 1)
+        return forced[: max(limit, 0)] or request.drafter.propose(limit)
 
     def _go_on(self, request: Request, num_read: int, guess: Sequence[int], logits: Tensor) -> None:
         """Draw behind what was read, and behind each guess for as long as the model draws what was guessed."""
