@@ -16,9 +16,9 @@ from train.rows import Row, arguments_of
 
 CHARS_PER_TOKEN = 3.1  # of declarations; an estimate that only cuts bundles
 MAX_FUNCTIONS = 7
-MAX_CONVERSATIONS = 9
+MAX_CONVERSATIONS = 12
 _LOOKED_AT = 40  # how many waiting rows are tried for a place in a bundle
-_MAX_SIBLINGS = 3
+_MAX_SIBLINGS = 5
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # What many functions do, so that it tells none of them apart.
 VERBS = frozenset(
@@ -66,9 +66,9 @@ def bundled(rows: Sequence[Row], *, seed: str, max_tokens: int, share: float) ->
             yield alone(row)
     random.shuffle(waiting)
     waiting.reverse()
-    by_name: dict[str, list[Row]] = {}
+    alike: dict[str, list[Row]] = {}
     for row in waiting:
-        by_name.setdefault(row.calls[0].name, []).append(row)
+        alike.setdefault(_declaration(row), []).append(row)
     taken: set[int] = set()
     while waiting:
         first = waiting.pop()
@@ -76,7 +76,7 @@ def bundled(rows: Sequence[Row], *, seed: str, max_tokens: int, share: float) ->
             continue
         bundle = _Filling(first, max_tokens)
         taken.add(id(first))
-        for row in _candidates(waiting, by_name, bundle, taken, random):
+        for row in _candidates(waiting, alike, bundle, taken, random):
             if id(row) not in taken and bundle.takes(row):
                 taken.add(id(row))
         yield bundle.closed(random)
@@ -87,21 +87,21 @@ def _can_share(row: Row) -> bool:
 
 
 def _candidates(
-    waiting: Sequence[Row], by_name: dict[str, list[Row]], bundle: _Filling, taken: set[int], random: Random
+    waiting: Sequence[Row], alike: dict[str, list[Row]], bundle: _Filling, taken: set[int], random: Random
 ) -> Iterator[Row]:
     """For each function in turn some more questions that call it, whose declaration is paid for already."""
-    yield from _siblings(bundle.names[0], by_name, taken, random)
+    yield from _siblings(bundle.first, alike, taken, random)
     near = [row for row in waiting[-4 * _LOOKED_AT :] if id(row) not in taken][-_LOOKED_AT:]
     for row in reversed(near):
         if bundle.is_full:
             return
         yield row
         if id(row) in taken:
-            yield from _siblings(row.calls[0].name, by_name, taken, random)
+            yield from _siblings(row, alike, taken, random)
 
 
-def _siblings(name: str, by_name: dict[str, list[Row]], taken: set[int], random: Random) -> Iterator[Row]:
-    known = by_name.get(name, [])  # a row that stays alone may call it too
+def _siblings(row: Row, alike: dict[str, list[Row]], taken: set[int], random: Random) -> Iterator[Row]:
+    known = alike.get(_declaration(row), [])  # a row that stays alone may call it too
     for _ in range(random.randint(0, _MAX_SIBLINGS)):
         while known and id(known[-1]) in taken:
             known.pop()
@@ -119,8 +119,8 @@ class _Filling:
         self._max_chars = max_tokens * CHARS_PER_TOKEN
 
     @property
-    def names(self) -> list[str]:
-        return list(self._functions)
+    def first(self) -> Row:
+        return self._rows[0]
 
     @property
     def is_full(self) -> bool:
@@ -150,6 +150,10 @@ class _Filling:
         functions = list(self._functions.values())
         random.shuffle(functions)
         return Bundle(tuple(functions), tuple(row.messages for row in self._rows), self._rows[0].source)
+
+
+def _declaration(row: Row) -> str:
+    return typescript(called(row)[:1])
 
 
 def called(row: Row) -> list[Function]:

@@ -17,6 +17,7 @@ from train.augment import Rates, augmented
 from train.bundles import bundled
 from train.packing import Example, encode, packed
 from train.rows import Row, RowError, a_function, lines, read_rows
+from train.spellings import one_spelling
 
 _BUNDLE = 0.8  # of the length of an example, so that there is room for distractors
 
@@ -80,6 +81,7 @@ def _epoch(
     seed: str,
 ) -> Iterator[Example]:
     random = Random(f"{seed} order")
+    rows = one_spelling(rows, seed=seed)
     bundles = list(bundled(rows, seed=seed, max_tokens=int(_BUNDLE * max_length), share=bundled_share))
     random.shuffle(bundles)
     for number, bundle in enumerate(bundles):
