@@ -32,6 +32,7 @@ from train.everyday import (
     travel,
     units,
     weather,
+    web_apis,
     words,
 )
 from train.everyday.tasks import Task
@@ -64,6 +65,7 @@ FIELDS = MappingProxyType(
         "travel": travel.FIELD,
         "units": units.FIELD,
         "weather": weather.FIELD,
+        "web_apis": web_apis.FIELD,
         "words": words.FIELD,
     }
 )
@@ -167,6 +169,13 @@ _RIVALS = (
     ("write_review", "rate_film", "review_hotel"),
     ("share_location", "send_text"),
     ("read_aloud", "translate_text"),
+    ("public_holidays", "upcoming_holidays"),
+    ("exchange_amount", "latest_rates", "convert_currency", "calculate"),
+    ("country_facts", "page_in_language", "search_encyclopedia", "search_web", "random_fact"),
+    ("page_in_language", "translate_text"),
+    ("airport_info", "get_flight_status", "get_departures"),
+    ("random_joke", "joke_categories", "random_fact"),
+    ("random_picture", "count_pictures", "search_photos"),
 )
 
 

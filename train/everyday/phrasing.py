@@ -184,14 +184,15 @@ def _around(sentence: str, random: Random) -> Iterator[str]:
 
 
 def _lowered(task: Task, said: dict[str, Said]) -> dict[str, Said]:
-    """What is said in a hurry, in small letters; the values too, but for enums and anything with a digit."""
+    """What is said in a hurry, in small letters; the values too, but for enums, codes and digits."""
     return {slot: one if "enum" in str(task.parameter(slot).schema) else _low(one) for slot, one in said.items()}
 
 
 def _low(said: Said) -> Said:
     match said.value:
         case str(value) if not re.search(r"\d", said.words):
-            return Said(value.lower(), said.words.lower())
+            is_code = value != said.words or value.isupper()
+            return Said(value if is_code else value.lower(), said.words.lower())
         case [*values] if values and all(isinstance(value, str) for value in values):
             return Said([value.lower() for value in values], said.words.lower())
         case _:
