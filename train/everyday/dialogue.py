@@ -56,14 +56,19 @@ class Dialogue:
 
     def tell(self, *called: tuple[Task, Arguments]) -> None:
         """The results of the calls just made, and what the assistant says about them."""
+        results = self.hear(*called)
+        told = [task.told(arguments, result) for (task, arguments), result in zip(called, results, strict=True)]
+        opener = self.random.choice(OPENERS) if self.random.random() < _SHARE_OPENER else ""
+        self.assistant(opener + " ".join(dict.fromkeys(told)))
+
+    def hear(self, *called: tuple[Task, Arguments]) -> list[Arguments]:
+        """The results alone, of the calls just made."""
         calls = self.messages[-1].calls
         results = [task.result(arguments) for task, arguments in called]
         for call, (_, arguments), result in zip(calls, called, results, strict=True):
             content = json.dumps(self._echoed(arguments, result), ensure_ascii=False)
             self.messages.append(Message("tool", content, name=call.name, call_id=call.id))
-        told = [task.told(arguments, result) for (task, arguments), result in zip(called, results, strict=True)]
-        opener = self.random.choice(OPENERS) if self.random.random() < _SHARE_OPENER else ""
-        self.assistant(opener + " ".join(dict.fromkeys(told)))
+        return results
 
     def row(self, kind: str) -> Row:
         functions: tuple[Function, ...] = tuple(one.function for one in self._definitions.values())

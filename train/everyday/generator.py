@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from random import Random
 
-from train.everyday import conversations
+from train.everyday import chains, conversations
 from train.rows import Row, check_row, row_text
 
 Builder = Callable[[Random], Row]
@@ -16,7 +16,7 @@ MIXTURE: dict[str, tuple[int, Builder]] = {
     "single": (38, conversations.single),
     "parallel": (13, conversations.parallel),
     "parallel_multiple": (12, conversations.parallel_multiple),
-    "multi_turn": (11, conversations.multi_turn),
+    "multi_turn": (14, chains.multi_turn),
     "missing_param": (7, conversations.missing_param),
     "irrelevant": (7, conversations.irrelevant),
     "near_miss": (5, conversations.near_miss),

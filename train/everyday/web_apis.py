@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from random import Random
 
 from train.everyday.tasks import Arguments, Ask, Fate, Maker, Said, Task, may, need
-from train.everyday.values import count, one_of, text, whole
+from train.everyday.values import code, count, one_of, text, whole
 
 
 def _codes(text: str) -> dict[str, str]:
@@ -43,6 +43,22 @@ AIRPORTS = _codes(
     "SEA Seattle, MIA Miami, SFO San Francisco, LAX Los Angeles, YYZ Toronto, SYD Sydney, HKG Hong Kong"
 )
 SUBJECTS = ("cats", "space", "football", "cooking", "trains", "history", "computers", "the sea", "birds", "coffee")
+SIGN_IN = Task(
+    "get_access_token",
+    "Sign a user in; gives the token that other functions ask for",
+    (
+        need("username", code("user##", "jo##", "maria_#", "@lex##", "k.demir#"), "Name of the account"),
+        need("password", code("pass####", "secret##", "@@##@@", "blue-@###", "moon####"), "Password of the account"),
+    ),
+    (
+        "Sign me in as {username} with the password {password}",
+        "My username is {username} and my password is {password}. I need a token.",
+        "Get an access token for {username}, password {password}",
+    ),
+    lambda a, f: {"token": f.code("tk") + f.pick("a7", "x2q", "9zd", "mm4")},
+    "You are signed in, the token is {token}.",
+    (Ask("I need an access token.", "What are your username and password?", "{username} and {password}"),),
+)
 
 
 def coded(codes: Mapping[str, str]) -> Maker:
@@ -66,6 +82,7 @@ def _fact(arguments: Arguments, fate: Fate) -> Arguments:
 
 
 FIELD = (
+    SIGN_IN,
     Task(
         "country_facts",
         "Official name, capital and neighbours of a country",
