@@ -17,6 +17,7 @@ check: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.one_stream $(ARGS)
 	$(BIN)/python -m bench.clients
+	$(BIN)/python -m bench.peers
 
 # SETS="FILE ..." and NO_CALL="FILE ..." name further sets of rows.
 SETS ?= examples/everyday.jsonl examples/chat_prompts.jsonl
