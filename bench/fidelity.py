@@ -1,9 +1,9 @@
 """What our engine draws greedily, against transformers' own model in float32: `python -m bench.fidelity`.
 
-Fifty requests with functions are answered with 64 tokens each, all at once, by the engine as it serves. transformers
+Fifty requests with functions are answered with 64 tokens each, in batches, by the engine as it serves. transformers
 then reads each prompt with its answer in one forward; a token is the same if it is that model's best at its place, so
 that answers are equal to greedy `generate` as long as every token is. Where one is not, the report says how far below
-the best it was: bfloat16 rounds logits to steps of 1/16 to 1/8 at the sizes that occur, float32 to less than 1e-5.
+the best it was.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def prompts(model: Model, number: int = 50) -> list[list[int]]:
 
 
 def drawn(model: Model, asked: Sequence[Sequence[int]], num_tokens: int = NUM_TOKENS) -> list[list[int]]:
-    """The engine's greedy answers, all of them running at once; stop tokens do not stop them."""
+    """The engine's greedy answers, all of them asked for at once; stop tokens do not stop them."""
 
     async def one(ids: Sequence[int]) -> list[int]:
         sampling = Sampling(max_tokens=num_tokens, temperature=0.0)

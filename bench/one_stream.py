@@ -94,8 +94,7 @@ Ask = Callable[[], Stopwatch]
 @contextmanager
 def server() -> Iterator[int]:
     """`python server.py` on a free port; yields the port once the model is loaded."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen([sys.executable, "server.py", "--port", str(port)], cwd=ROOT)
     try:
         while process.poll() is None and not is_ready(port):
@@ -108,10 +107,16 @@ def server() -> Iterator[int]:
         process.wait(40)
 
 
-def is_ready(port: int) -> bool:
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def is_ready(port: int, path: str = "/ready") -> bool:
     with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
         try:
-            connection.request("GET", "/ready")
+            connection.request("GET", path)
         except ConnectionRefusedError:
             return False
         return connection.getresponse().status == 200

@@ -12,15 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,7 +30,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from bench.clients import CLIENTS, chat, crowd
-from bench.one_stream import ROOT, machine, server
+from bench.one_stream import ROOT, free_port, is_ready, machine, server
 from engines import embedded
 from engines.devices import pick_dtype
 from engines.files import find_checkpoint
@@ -62,8 +60,7 @@ def write_checkpoint(folder: Path) -> None:
 @contextmanager
 def transformers_serve(folder: Path, log: Path, *options: str) -> Iterator[int]:
     """`transformers serve` on a free port; yields the port once it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     program = Path(sys.executable).with_name("transformers")
     command = [str(program), "serve", str(folder), "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"]
     with log.open("wb") as out:
@@ -80,13 +77,9 @@ def transformers_serve(folder: Path, log: Path, *options: str) -> Iterator[int]:
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < until:
-        with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-            try:
-                connection.request("GET", "/health")
-                if connection.getresponse().status == 200:
-                    return
-            except OSError:
-                time.sleep(1)
+        if is_ready(port, "/health"):
+            return
+        time.sleep(1)
     raise RuntimeError(f"transformers serve did not start: {log.read_text(errors='replace')[-500:]}")
 
 
@@ -108,20 +101,21 @@ def measure(servers: dict[str, Callable[[], AbstractContextManager[int]]], model
     return rounds
 
 
-def medians(rounds: Rounds, key: str) -> dict[str, list[float]]:
-    return {name: [median(one[num][key] for one in own) for num in CLIENTS] for name, own in rounds.items()}
+def medians(rounds: Rounds) -> dict[str, list[float]]:
+    """Tokens/s by server, a figure for each number of clients."""
+    return {name: [median(one[num]["tokens_per_s"] for one in own) for num in CLIENTS] for name, own in rounds.items()}
 
 
 def table(rounds: Rounds) -> Iterator[str]:
     yield "| server | " + " | ".join(f"{num} client{'s' * (num > 1)}" for num in CLIENTS) + " |"
     yield "|---|" + "---:|" * len(CLIENTS)
-    for name, speeds in medians(rounds, "tokens_per_s").items():
+    for name, speeds in medians(rounds).items():
         yield f"| {name} | {' | '.join(f'{speed:.0f}' for speed in speeds)} |"
 
 
 def plot(rounds: Rounds, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-    for name, speeds in medians(rounds, "tokens_per_s").items():
+    for name, speeds in medians(rounds).items():
         axes.plot(CLIENTS, speeds, marker="o", label=name)
     axes.set_xscale("log", base=2)
     axes.set_xticks(CLIENTS, [str(num) for num in CLIENTS])

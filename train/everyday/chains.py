@@ -6,9 +6,10 @@ from dataclasses import replace
 from random import Random
 
 from train.everyday.conversations import multi_turn as told_and_followed
+from train.everyday.conversations import serve
 from train.everyday.dialogue import Dialogue, distractors, unlike
 from train.everyday.phrasing import finished, say
-from train.everyday.tasks import Arguments, Maker, Said, Task, flat, need, shown
+from train.everyday.tasks import Maker, Said, flat, need, shown
 from train.everyday.web_apis import SIGN_IN
 from train.rows import Row
 
@@ -44,7 +45,7 @@ def confirmed(random: Random) -> Row:
     dialogue.user(spoken.text)
     dialogue.assistant(random.choice(_QUESTIONS).format(what=what))
     dialogue.user(random.choice(_YES))
-    _serve(dialogue, task, arguments)
+    serve(dialogue, (task, arguments))
     return dialogue.row("multi_turn")
 
 
@@ -64,11 +65,5 @@ def signed_in(random: Random) -> Row:
         dialogue.user(credentials.text)
     dialogue.call((SIGN_IN, credentials.calls[0]))
     (result,) = dialogue.hear((SIGN_IN, credentials.calls[0]))
-    _serve(dialogue, guarded, {**result, **request.calls[0]})
+    serve(dialogue, (guarded, {**result, **request.calls[0]}))
     return dialogue.row("multi_turn")
-
-
-def _serve(dialogue: Dialogue, task: Task, arguments: Arguments) -> None:
-    dialogue.call((task, arguments))
-    if dialogue.random.random() < 0.5:
-        dialogue.tell((task, arguments))

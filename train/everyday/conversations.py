@@ -33,7 +33,7 @@ def parallel(random: Random) -> Row:
     text, calls = _two_sentences(random) if random.random() < _SHARE_TWO_SENTENCES else _repeated(random)
     dialogue = _about([calls[0][0]], random)
     dialogue.user(text)
-    _serve(dialogue, *calls)
+    serve(dialogue, *calls)
     return dialogue.row("parallel")
 
 
@@ -43,7 +43,7 @@ def parallel_multiple(random: Random) -> Row:
     text, calls = say_together([(task, _wording(task, random)) for task in asked], random)
     dialogue = _about(asked, random)
     dialogue.user(text)
-    _serve(dialogue, *calls)
+    serve(dialogue, *calls)
     return dialogue.row("parallel_multiple")
 
 
@@ -58,7 +58,7 @@ def multi_turn(random: Random) -> Row:
         case "again" if first.again and set(flat(arguments)) == first.required:
             spoken = say_known(first, first.again, random, flat(arguments))
             dialogue.user(spoken.text)
-            _serve(dialogue, (first, spoken.calls[0]))
+            serve(dialogue, (first, spoken.calls[0]))
         case "missing" if second.asks:
             _ask_back(dialogue, second, random.choice(second.asks))
         case "thanks":
@@ -149,11 +149,11 @@ def _ask_for(dialogue: Dialogue, task: Task, *, is_told: bool = False) -> Argume
     random = dialogue.random
     spoken = say(task, _wording(task, random), random)
     dialogue.user(spoken.text)
-    _serve(dialogue, (task, spoken.calls[0]), is_told=is_told)
+    serve(dialogue, (task, spoken.calls[0]), is_told=is_told)
     return spoken.calls[0]
 
 
-def _serve(dialogue: Dialogue, *called: tuple[Task, Arguments], is_told: bool = False) -> None:
+def serve(dialogue: Dialogue, *called: tuple[Task, Arguments], is_told: bool = False) -> None:
     """The calls; then, always or in about half of the rows, their results and the sentence about them."""
     dialogue.call(*called)
     if is_told or dialogue.random.random() < SHARE_TOLD:
@@ -171,7 +171,7 @@ def _ask_back(dialogue: Dialogue, task: Task, ask: Ask, *, may_stop: bool = Fals
         return
     reply = say_known(task, ask.reply, random, known)
     dialogue.user(reply.text)
-    _serve(dialogue, (task, reply.calls[0]))
+    serve(dialogue, (task, reply.calls[0]))
 
 
 def _exchange(dialogue: Dialogue, message: str, answer: str) -> None:
