@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from engines.devices import cpu_has_float16_weights, cpu_packs_bfloat16
 from engines.fused import Pack, fuse
-from engines.packed import Int8Linear, PackedLinear
+from engines.packed import HalfLinear, Int8Linear, PackedLinear
 
 QUANTIZED = ("int8",)
 
@@ -17,16 +18,30 @@ QUANTIZED = ("int8",)
 def speed_up(model: Any, quantize: str | None = None) -> str:
     """Pack the weights in place, and fuse the layers of known architectures; gives what was done, in a few words.
 
-    quantize: "int8" or None. float16 is left as it is.
+    quantize: "int8" or None. A model in float16, or in bfloat16 where oneDNN does not multiply it, has float16 weights
+    in its linear layers and computes in float32.
     """
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if model.dtype not in (torch.float32, torch.bfloat16) or not has_onednn:
+    is_native = model.dtype == torch.float32 or (model.dtype == torch.bfloat16 and cpu_packs_bfloat16())
+    is_half = not is_native and cpu_has_float16_weights()
+    if not (is_half or (is_native and has_onednn)):
         return ""
-    pack: Pack = Int8Linear if quantize == "int8" else PackedLinear
+    if is_half:
+        _to_float32(model)
+    pack: Pack = Int8Linear if quantize == "int8" else HalfLinear if is_half else PackedLinear
     is_fused = fuse(model, pack)
     for parent, name, linear in list(_linears(model)):
         setattr(parent, name, pack([linear]))
-    return ", ".join(("8-bit weights" if quantize else "packed weights", *(["fused layers"] if is_fused else [])))
+    weights = "8-bit weights" if quantize else "16-bit weights" if is_half else "packed weights"
+    return ", ".join((weights, *(["fused layers"] if is_fused else [])))
+
+
+def _to_float32(model: nn.Module) -> None:
+    """All but linear layers."""
+    for module in model.modules():
+        if type(module) is not nn.Linear:
+            for values in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                values.data = values.data.float() if values.is_floating_point() else values.data
 
 
 def _linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:

@@ -32,19 +32,33 @@ def pick_device(device: str) -> torch.device:
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The number format by name; "auto" is bfloat16 where it is in hardware."""
+    """The number format by name; "auto" is bfloat16 where it is in hardware.
+
+    float16 on a CPU is that of the weights (engines/cpu.py).
+    """
     if dtype != "auto":
         if dtype not in DTYPES:
             raise ModelError(f"--dtype {dtype}: unknown; use auto, {', '.join(DTYPES)}.")
         return DTYPES[dtype]
     if device.type == "cpu":
-        return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
+        without = torch.float16 if cpu_has_float16_weights() else torch.float32
+        return torch.bfloat16 if cpu_has_bfloat16() else without
     return torch.bfloat16 if _has_bfloat16(device) else torch.float16
 
 
 def cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies it, as those with AVX-512 BF16 or AMX do; the others would emulate it."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def cpu_packs_bfloat16() -> bool:
+    """Whether oneDNN does, which an x86 CPU needs AVX-512 for."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def cpu_has_float16_weights() -> bool:
+    """Whether FBGEMM is there: it multiplies float32 with weights in float16, on x86 with AVX2."""
+    return "fbgemm" in torch.backends.quantized.supported_engines
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -14,17 +14,20 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaForCausalLM
 
 from engines import embedded
 from engines.cpu import speed_up
+from engines.devices import cpu_has_float16_weights, cpu_packs_bfloat16
 from engines.files import find_checkpoint
 from engines.keys_values import KeyValues
-from engines.packed import Int8Linear, PackedLinear
+from engines.packed import HalfLinear, Int8Linear, PackedLinear
 from engines.ragged import NAME, Span, forward
 from test_batching import MODELS, SIZES
 
+NEEDS_BFLOAT16 = pytest.mark.skipif(not cpu_packs_bfloat16(), reason="oneDNN does not multiply bfloat16 here")
+NEEDS_FBGEMM = pytest.mark.skipif(not cpu_has_float16_weights(), reason="FBGEMM is not there")
 NUM_ROWS = (1, 2, 7, 16, 100, 513)
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=NEEDS_BFLOAT16)])
 def test_a_packed_layer_is_the_layer(bias: bool, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     linears = [nn.Linear(40, size, bias=bias).to(dtype) for size in (24, 8, 8)]
@@ -66,7 +69,9 @@ def logits_of(model: Any, sizes: tuple[int, ...]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-4), (torch.bfloat16, 0.05)])
+@pytest.mark.parametrize(
+    ("dtype", "bound"), [(torch.float32, 1e-4), pytest.param(torch.bfloat16, 0.05, marks=NEEDS_BFLOAT16)]
+)
 def test_a_fused_model_is_the_model(name: str, dtype: torch.dtype, bound: float) -> None:
     """Prompts and single tokens, windows, biases and norms of heads."""
     torch.manual_seed(0)
@@ -96,7 +101,42 @@ def test_the_weights_are_there_once() -> None:
     assert not any(weight() is not None for weight in held)
 
 
-def test_half_precision_is_left_alone() -> None:
+@NEEDS_FBGEMM
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_in_half_precision_computes_in_float32(name: str) -> None:
+    """As the same weights in float32 do."""
+    torch.manual_seed(0)
+    model: Any = MODELS[name]().half()  # type: ignore[no-untyped-call]
+    full = copy.deepcopy(model).float()
+    assert speed_up(model) == "16-bit weights, fused layers"
+    assert model.dtype == torch.float32
+    assert isinstance(model.lm_head, HalfLinear)
+    torch.testing.assert_close(logits_of(model, (130, 1, 3)), logits_of(full, (130, 1, 3)), atol=1e-4, rtol=1e-4)
+
+
+@NEEDS_FBGEMM
+@pytest.mark.skipif(cpu_packs_bfloat16(), reason="it is multiplied as it is")
+def test_bfloat16_is_not_emulated() -> None:
+    """On a CPU with AVX2 alone `--dtype bfloat16` ended the start: oneDNN packs it only where it can multiply it."""
+    model: Any = MODELS["llama"]().bfloat16()
+    assert speed_up(model) == "16-bit weights, fused layers"
+    assert model.dtype == torch.float32
+
+
+@NEEDS_FBGEMM
+def test_sixteen_bits_are_those_of_the_weights() -> None:
+    torch.manual_seed(0)
+    linears = [nn.Linear(576, size).half() for size in (192, 64)]
+    half = HalfLinear(linears)
+    for num_rows in NUM_ROWS:
+        rows, other = torch.randn(1, num_rows, 576), torch.randn(1, num_rows, 256)
+        expected = torch.cat([nn.functional.linear(rows, one.weight.float(), one.bias.float()) for one in linears], -1)
+        torch.testing.assert_close(half(rows), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(half.add(rows, other), expected + other, atol=1e-5, rtol=1e-5)
+
+
+def test_half_precision_is_left_alone_where_nothing_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engines.cpu.cpu_has_float16_weights", lambda: False)
     model = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
     assert speed_up(model) == ""
     assert isinstance(model, LlamaForCausalLM)

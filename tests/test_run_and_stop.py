@@ -33,7 +33,7 @@ def test_start_lines(locked: Started, chatml_folder: Path) -> None:
     assert locked.url.startswith("http://127.0.0.1:")
     assert locked.line("model") == f"tiny, {chatml_folder}"
     assert locked.line("format") == "functionary_v3_chatml"
-    how = r"cpu \((bfloat16|float32), packed weights, fused layers\), context of 1024 tokens"
+    how = r"cpu \((bfloat16, packed|float32, (packed|16-bit)) weights, fused layers\), context of 1024 tokens"
     assert re.fullmatch(how, locked.line("device"))
 
 

@@ -30,7 +30,7 @@ _ASKS = ("Please give me your username and password.", "For that I need to sign 
 
 def multi_turn(random: Random) -> Row:
     """All that takes several turns."""
-    return random.choices((told_and_followed, confirmed, signed_in), (11, 2, 1))[0](random)
+    return random.choices((told_and_followed, confirmed, signed_in), (6, 3, 2))[0](random)
 
 
 def confirmed(random: Random) -> Row:
