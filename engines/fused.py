@@ -34,7 +34,7 @@ def fuse(model: Any, pack: Pack) -> bool:
 
 
 class FusedLayer(nn.Module):
-    """Takes what the model's loop gives to its layers, and needs `spans` (engines/ragged.py) among it."""
+    """Takes what the model's loop gives to its layers, and needs `plan` (engines/ragged.py) among it."""
 
     def __init__(self, layer: Any, pack: Pack) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class FusedLayer(nn.Module):
         self._down = pack([mlp.down_proj])
 
     def forward(
-        self, hidden: Tensor, *, position_embeddings: tuple[Tensor, Tensor], spans: Any, **others: Any
+        self, hidden: Tensor, *, position_embeddings: tuple[Tensor, Tensor], plan: Any, **others: Any
     ) -> Tensor:
         """hidden: (1, N, C)."""
         heads = self._to_heads(self._before(hidden)).view(1, hidden.shape[1], -1, self._width).transpose(1, 2)
@@ -73,7 +73,7 @@ class FusedLayer(nn.Module):
             key,
             heads[:, num_rotated:],
             None,
-            spans=spans,
+            plan=plan,
             scaling=self._scaling,
             sliding_window=self._window,
         )

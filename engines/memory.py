@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engines.keys_values import KeyValues, rounded
+from engines.keys_values import KeyValues, Shelves, capacity_for
 from engines.prefix_cache import PrefixCache, num_common
 from engines.scheduler import Request
 
@@ -18,6 +18,7 @@ class Memory:
         self.max_tokens = max_tokens
         self._bytes_per_token = bytes_per_token
         self._cache = PrefixCache()
+        self._shelves = Shelves(max_tokens)
 
     def has_room(self, running: Sequence[Request], request: Request) -> bool:
         """Whether it can begin; it may still have to make room for older ones when answers grow."""
@@ -28,7 +29,8 @@ class Memory:
         keep = list(running)
         while len(keep) > 1 and self._needed(keep) > self.max_tokens:
             keep.pop()
-        self._cache.shrink((self.max_tokens - self._needed(keep)) * self._bytes_per_token)
+        taken = max(self._needed(keep) * self._bytes_per_token, self._shelves.num_bytes)
+        self._cache.shrink(self.max_tokens * self._bytes_per_token - taken)
         return list(running[len(keep) :])
 
     def begin(self, request: Request, running: Sequence[Request]) -> bool:
@@ -47,7 +49,9 @@ class Memory:
                 return False
             if (num_ready := min(num_same, other.num_computed)) > num_best:
                 best, num_best = other.keys_values, num_ready
-        request.keys_values = KeyValues() if best is None else best.copy(num_best)
+        room = len(request.ids) + 1
+        known = KeyValues(self._shelves, room) if best is None else best.copy(num_best, self._shelves, room)
+        request.keys_values = known
         if request.num_drawn == 0:
             request.num_cached = num_best
         return True
@@ -58,4 +62,4 @@ class Memory:
             self._cache.put(request.sampling.owner, request.ids, request.keys_values)
 
     def _needed(self, requests: Sequence[Request]) -> int:
-        return sum(rounded(len(request.ids) + 1) for request in requests)
+        return sum(capacity_for(len(request.ids) + 1) for request in requests)

@@ -43,7 +43,8 @@ class PrefixCache:
             return
         continued = {id(entry) for entry in mine if num_common(entry.ids, ids) == len(entry.ids)}
         self._entries = [entry for entry in self._entries if id(entry) not in continued]
-        self._entries.append(_Entry(owner, ids, keys_values, keys_values.num_bytes))
+        alone = keys_values.alone()
+        self._entries.append(_Entry(owner, ids, alone, alone.num_bytes))
         del self._entries[:-MAX_ENTRIES]
 
     def longest(self, owner: str, ids: Sequence[int]) -> tuple[KeyValues | None, int]:

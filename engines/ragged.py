@@ -1,14 +1,15 @@
 """One forward for many sequences: prompts, single tokens and drafts side by side in one row, without padding.
 
 Linear layers see all tokens at once; attention, registered with transformers under NAME, looks at each sequence's own
-keys and values.
+keys and values, those of short ones together where they lie side by side.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
@@ -17,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from engines.keys_values import BLOCK, KeyValues
+from engines.keys_values import BLOCK, KeyValues, Shelf
+from engines.side_by_side import Batch, Row
 from errors import ModelError
 
 NAME = "functionary_ragged"
 FEW = 16
-_LONG = 2048  # tokens of a sequence from which threads are worth their while
+_LONG = 2048  # tokens looked at, from which threads are worth their while
 STRETCH = 128  # queries of one product; what lies behind the last of them is not computed
 
 
@@ -38,6 +40,20 @@ class Span:
     num_logits: int
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What attends to what in a forward. `alone`: spans, each with where its tokens begin and end."""
+
+    alone: list[tuple[Span, int, int]] = field(default_factory=list)
+    together: list[Batch] = field(default_factory=list)
+
+    @property
+    def is_small(self) -> bool:
+        return sum(batch.num_scores for batch in self.together) < _LONG and all(
+            len(span.ids) <= FEW and span.keys_values.length < _LONG for span, _, _ in self.alone
+        )
+
+
 @torch.inference_mode()
 def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
     """Logits, (num_logits, vocab_size) for each span. Lengths do not move: the caller says how many tokens count."""
@@ -50,7 +66,7 @@ def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
         position_ids=torch.tensor([places], device=device),
         use_cache=False,
         logits_to_keep=torch.tensor(wanted, dtype=torch.long, device=device),
-        spans=spans,
+        plan=_planned(spans, device),
     ).logits[0]
     return list(torch.split(logits, [span.num_logits for span in spans]))
 
@@ -62,14 +78,14 @@ def attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    spans: Sequence[Span],
+    plan: Plan,
     scaling: float | None = None,
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """query (1, H, N, D), key and value (1, G, N, D), H a multiple of G, N tokens of all spans -> (1, N, H, D)."""
-    with _one_thread() if query.device.type == "cpu" and all(map(_is_small, spans)) else nullcontext():
-        return _attention(module, query, key, value, spans, scaling, sliding_window)
+    with _one_thread() if query.device.type == "cpu" and plan.is_small else nullcontext():
+        return _attention(module, query[0], key[0], value[0], plan, scaling, sliding_window)
 
 
 def _attention(
@@ -77,22 +93,42 @@ def _attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    spans: Sequence[Span],
+    plan: Plan,
     scaling: float | None,
     sliding_window: int | None,
 ) -> tuple[Tensor, None]:
     layer: Any = module.layer_idx
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    seen, start = torch.empty_like(query[0].transpose(0, 1)), 0
-    for span in spans:
-        end = start + len(span.ids)
-        kept = span.keys_values.write(layer, key[0, :, start:end], value[0, :, start:end])
+    seen = torch.empty_like(query.transpose(0, 1))
+    for span, start, end in plan.alone:
+        kept = span.keys_values.write(layer, key[:, start:end], value[:, start:end])
         if sliding_window is not None:
             kept = kept[:, :, max(0, kept.shape[2] - sliding_window - len(span.ids) + 1) :]
         attend = _few if len(span.ids) <= FEW else _many
-        seen[start:end] = attend(query[0, :, start:end], kept, scale, sliding_window)
-        start = end
+        seen[start:end] = attend(query[:, start:end], kept, scale, sliding_window)
+    for batch in plan.together:
+        batch.attend(layer, query, key, value, scale, sliding_window, seen)
     return seen[None], None
+
+
+def _planned(spans: Sequence[Span], device: torch.device) -> Plan:
+    """Short sequences that add few tokens attend together with those on their shelf."""
+    for span in spans:
+        span.keys_values.reserve(len(span.ids))
+    plan, rows, end = Plan(), defaultdict[Shelf, list[tuple[Span, Row]]](list), 0
+    for span in spans:
+        start, end = end, end + len(span.ids)
+        kept = span.keys_values
+        if kept.shelf.num_places > 1 and len(span.ids) <= FEW:
+            rows[kept.shelf].append((span, Row(start, end, kept.place, kept.length)))
+        else:
+            plan.alone.append((span, start, end))
+    for shelf, members in rows.items():
+        if len(members) > 1:
+            plan.together.append(Batch(shelf, [row for _, row in members], device))
+        else:
+            plan.alone.extend((span, row.start, row.end) for span, row in members)
+    return plan
 
 
 @contextmanager
@@ -104,10 +140,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(num_threads)
-
-
-def _is_small(span: Span) -> bool:
-    return len(span.ids) <= FEW and span.keys_values.length < _LONG
 
 
 def _few(query: Tensor, kept: Tensor, scale: float, window: int | None) -> Tensor:

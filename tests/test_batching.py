@@ -28,7 +28,7 @@ from transformers import (
 
 from engines import Sampling, Step
 from engines.hf import HFEngine
-from engines.keys_values import BLOCK, KeyValues
+from engines.keys_values import BLOCK, KeyValues, Shelves
 from engines.ragged import NAME, Span, forward
 from errors import PromptTooLong
 
@@ -54,18 +54,19 @@ def _models() -> Iterator[tuple[str, Callable[[], PreTrainedModel]]]:
 MODELS = dict(_models())
 
 
+@pytest.mark.parametrize("shelves", [None, Shelves(16384)], ids=["apart", "on shelves"])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_ragged_forward_is_each_sequence_alone(name: str) -> None:
+def test_a_ragged_forward_is_each_sequence_alone(name: str, shelves: Shelves | None) -> None:
     """Prompts in chunks, single tokens and drafts side by side: the logits are those of a plain forward."""
     torch.manual_seed(0)
     model = MODELS[name]()
     model.eval()  # type: ignore[no-untyped-call]
     draw = Random(1)
-    sequences = [[draw.randrange(300) for _ in range(length)] for length in (1, 3, 200, 300, 513)]
+    sequences = [[draw.randrange(300) for _ in range(length)] for length in (1, 3, 30, 90, 200, 300, 513)]
     with torch.inference_mode():
         expected = [model(input_ids=torch.tensor([ids])).logits[0] for ids in sequences]
     model.set_attn_implementation(NAME)
-    kept = [KeyValues() for _ in sequences]
+    kept = [KeyValues(shelves) for _ in sequences]
     while any(one.length < len(ids) for one, ids in zip(kept, sequences, strict=True)):
         todo = [i for i, ids in enumerate(sequences) if kept[i].length < len(ids) and draw.random() < 0.8]
         sizes = [min(draw.choice([1, 2, 5, 40, 150, 290]), len(sequences[i]) - kept[i].length) for i in todo]

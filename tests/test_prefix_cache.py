@@ -35,6 +35,7 @@ def of(tokens: Sequence[int]) -> KeyValues:
     """Keys and values that say of which token they are."""
     kept = KeyValues()
     rows = torch.tensor(tokens, dtype=torch.float32).view(1, -1, 1)
+    kept.reserve(len(tokens))
     kept.write(0, rows, rows)
     kept.length = len(tokens)
     return kept
@@ -57,8 +58,10 @@ def test_the_longest_of_the_owner_is_found_and_is_right(
     found, num = cache.longest("a", wanted)
     assert num == max((num_common(tokens, wanted) for owner, tokens in sequences if owner == "a"), default=0)
     if found is not None:
-        copy = found.copy(num).write(0, torch.full((1, 1, 1), 9.0), torch.full((1, 1, 1), 9.0))
-        assert copy[0].flatten().tolist() == [*wanted[:num], 9]
+        copy, nine = found.copy(num), torch.full((1, 1, 1), 9.0)
+        copy.reserve(1)
+        with torch.inference_mode():
+            assert copy.write(0, nine, nine)[0].flatten().tolist() == [*wanted[:num], 9]
 
 
 def test_the_least_recently_used_goes_first() -> None:
