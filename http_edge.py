@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Collection
 
+from prometheus_client import CollectorRegistry, Counter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,8 +36,17 @@ log = logging.getLogger("functionary")
 class Edge:
     """Around all routes: gives each request an id, lets in who may, and turns what goes wrong into an error body."""
 
-    def __init__(self, app: ASGIApp, api_keys: Collection[str], own_hosts: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        api_keys: Collection[str],
+        own_hosts: Collection[str],
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        """`registry` learns how many answers there were. What callers send does not become a label."""
         self._app = app
+        about = "Answers by route and class of status."
+        self._num_answers = Counter("functionary:http_requests", about, ("route", "status"), registry=registry)
         self._digests = [_digest(key.encode("utf-8", "surrogateescape")) for key in api_keys]
         self._own_hosts = LOOPBACK | {host.lower() for host in own_hosts}
 
@@ -59,6 +69,8 @@ class Edge:
             if not answer.has_started:
                 await render(error)(scope, receive, answer.send)
         finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._num_answers.labels(route, f"{answer.status // 100}xx" if answer.status else "none").inc()
             log.info(
                 "%s %r %s %.3f s %s",
                 *(scope["method"][:20], scope["path"][:200], answer.status, answer.age_s(), answer.request_id),

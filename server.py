@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -63,8 +64,10 @@ def create_app(
     app.state.model = None
     app.state.lenient = lenient
     app.state.strict_params = strict_params
+    app.state.registry = CollectorRegistry()
+    ProcessCollector(registry=app.state.registry)
     app.add_exception_handler(HTTPException, unknown_route)
-    app.add_middleware(Edge, api_keys=api_keys, own_hosts=own_hosts)
+    app.add_middleware(Edge, api_keys=api_keys, own_hosts=own_hosts, registry=app.state.registry)
     for path, route, method in ROUTES:
         app.add_api_route(path, route, methods=[method], response_model=None)
     return app
@@ -90,6 +93,14 @@ async def ready(request: Request) -> Json:
     """The model is loaded; 503 before that."""
     _model(request)
     return {"status": "ok"}
+
+
+async def metrics(request: Request) -> Response:
+    """The process, its answers, and once a model is loaded its engine, as Prometheus reads them."""
+    model: Model | None = request.app.state.model
+    registries = [request.app.state.registry, *([model.engine.registry] if model else [])]
+    text = b"".join(map(generate_latest, registries))
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def models(request: Request) -> Json:
@@ -145,6 +156,7 @@ ROUTES: Sequence[tuple[str, Callable[..., Any], str]] = (
     ("/live", live, "GET"),
     ("/ready", ready, "GET"),
     ("/health", ready, "GET"),
+    ("/metrics", metrics, "GET"),
 )
 
 

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from bench.one_stream import ROOT, machine
+from bench.one_stream import machine
+from bench.servers import ROOT
 from engines import Sampling, embedded
 from engines.files import find_checkpoint
 from inference import Model, chat_prompt, load_model
@@ -84,7 +85,7 @@ def main() -> None:
     plain = plain_model()
     lines = [f"{machine()}. 50 answers of {NUM_TOKENS} tokens against transformers in float32.", ""]
     lines += ["| engine | tokens | same | equal answers | most below the best |", "|---|---:|---:|---:|---:|"]
-    for name, quantize in (("float32", None), ("bfloat16", None), ("bfloat16, int8", "int8")):
+    for name, quantize in (("float32", None), ("float16", None), ("bfloat16", None), ("auto, int8", "int8")):
         model = load_model(device="cpu", dtype=name.split(",")[0], quantize=quantize)
         asked = prompts(model)
         answers = drawn(model, asked)

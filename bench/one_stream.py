@@ -12,12 +12,10 @@ import argparse
 import asyncio
 import json
 import os
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection
@@ -28,15 +26,14 @@ from typing import Any
 
 import torch
 
+from bench.servers import ROOT, native_dtype, server
 from engines import Sampling, embedded
-from engines.devices import pick_dtype
 from engines.files import find_checkpoint
 from inference import Model, chat_prompt, load_model
 from openai_types import chat_request
 
 Json = dict[str, Any]
 
-ROOT = Path(__file__).parent.parent
 WRITER = (
     "You are a friendly writer. You answer with long, vivid stories. You write for children of ten: short sentences, "
     "plain words, the smell of the sea and of old books, and now and then a little joke."
@@ -91,37 +88,6 @@ class Stopwatch:
 Ask = Callable[[], Stopwatch]
 
 
-@contextmanager
-def server() -> Iterator[int]:
-    """`python server.py` on a free port; yields the port once the model is loaded."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "server.py", "--port", str(port)], cwd=ROOT)
-    try:
-        while process.poll() is None and not is_ready(port):
-            time.sleep(1)
-        if process.returncode is not None:
-            sys.exit("the server did not start")
-        yield port
-    finally:
-        process.terminate()
-        process.wait(40)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def is_ready(port: int, path: str = "/ready") -> bool:
-    with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-        try:
-            connection.request("GET", path)
-        except ConnectionRefusedError:
-            return False
-        return connection.getresponse().status == 200
-
-
 def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
     """A streamed request over a new connection, read by the cheapest client there is.
 
@@ -172,7 +138,7 @@ def ways(port: int) -> Iterator[tuple[str, dict[str, Ask]]]:
     # the same weights once more, out of our engine's reach, for a generate that does not stop early
     reader = embedded.open_file(str(find_checkpoint(None)))
     cpu = torch.device("cpu")
-    plain: Any = embedded.load_model(reader, pick_dtype("auto", cpu), cpu)
+    plain: Any = embedded.load_model(reader, native_dtype(), cpu)
     plain.generation_config.eos_token_id = None
     for name, request in REQUESTS.items():
         num_tokens = over_http(port, request).num_tokens

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from prometheus_client import CollectorRegistry
+
 from conversation import JsonSchema
 from output_parser import Grammar
 
@@ -137,6 +139,10 @@ class Engine(Protocol):
     @property
     def vocab_size(self) -> int:
         """The width of the logits: token ids are below it."""
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """What the engine tells Prometheus."""
 
     def description(self) -> str:
         """Device and number format in a few words, for the start lines."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Sequence
 
+from prometheus_client import CollectorRegistry
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engines import Sampling, Step, scheduler
@@ -20,6 +21,7 @@ from engines.devices import memory_at_hand
 from engines.drafting import Drafter
 from engines.keys_values import BLOCK
 from engines.memory import Memory
+from engines.metrics import EngineMetrics
 from engines.pace import Pace
 from engines.ragged import has_changing_positions, prepare
 from engines.sampling import Sampler
@@ -59,7 +61,8 @@ class HFEngine:
         self._max_context = min(max_context, self._memory.max_tokens)
         self._constraints = Constraints(tokenizer, self._vocab_size)
         self._scheduler = Scheduler(max_running, scheduler.MAX_WAITING)
-        self._stepper = Stepper(model, self._max_context, self._deliver)
+        self._metrics = self._watched()
+        self._stepper = Stepper(model, self._max_context, self._deliver, self._metrics)
         self._pace = Pace()
         self._changed = threading.Condition()
         self._is_closing = False
@@ -73,6 +76,10 @@ class HFEngine:
     @property
     def vocab_size(self) -> int:
         return self._vocab_size
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        return self._metrics.registry
 
     @property
     def num_running(self) -> int:
@@ -97,16 +104,20 @@ class HFEngine:
                 raise EngineError("the engine is shutting down")
             self._scheduler.submit(request)
             self._changed.notify()
+        ended = "abort"
         try:
             while True:
                 item = await request.steps.get()
                 if isinstance(item, Exception):
+                    ended = "error"
                     raise item
                 self._took_one(request)
+                ended = item.finish_reason or ended
                 yield item
                 if item.finish_reason:
                     return
         finally:
+            self._metrics.finished.labels(ended).inc()
             with self._changed:
                 request.is_closed = True
                 self._changed.notify()
@@ -116,6 +127,14 @@ class HFEngine:
             self._is_closing = True
             self._changed.notify()
         await asyncio.to_thread(self._thread.join, 30)
+
+    def _watched(self) -> EngineMetrics:
+        metrics, requests = EngineMetrics(), self._scheduler
+        metrics.watch("num_requests_running", "Requests that hold a slot.", lambda: len(requests.running))
+        metrics.watch("num_requests_waiting", "Requests that wait for one.", lambda: requests.num_waiting)
+        about = "Share of the room for keys and values that running and remembered requests take, 0 to 1."
+        metrics.watch("kv_cache_usage_perc", about, lambda: self._memory.share(requests.running))
+        return metrics
 
     def _drafter(self, prompt_ids: Sequence[int], sampling: Sampling) -> Drafter | None:
         """Blocks for half a second when the vocabulary is first needed."""
@@ -200,4 +219,5 @@ class HFEngine:
         begun = time.monotonic()
         for group in [[one] for one in turn] if self._runs_alone else [turn]:
             self._stepper.advance(group)
+        self._metrics.steps.inc(bool(turn))
         self._pace.took(sum(num_read for _, num_read in turn), time.monotonic() - begun)

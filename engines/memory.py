@@ -56,6 +56,11 @@ class Memory:
             request.num_cached = num_best
         return True
 
+    def share(self, running: Sequence[Request]) -> float:
+        """How much of the room is taken, 0 to 1 and a little over."""
+        kept = self._needed(running) * self._bytes_per_token + self._cache.num_bytes
+        return kept / (self.max_tokens * self._bytes_per_token)
+
     def keep(self, request: Request) -> None:
         """Remember a request that has ended."""
         if request.keys_values is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Request:
 
     def __post_init__(self) -> None:
         self.num_prompt = len(self.ids)
+        self.begun = time.monotonic()
 
     def end(self, reason: FinishReason) -> None:
         """With the token drawn last. Never back to open: its reader may have left meanwhile."""
@@ -84,7 +86,7 @@ class Scheduler:
 
     @property
     def num_waiting(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return sum(map(len, list(self._waiting.values())))
 
     def __iter__(self) -> Iterator[Request]:
         yield from self.running

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from engines import Step, TokenLogprob
+from engines.metrics import EngineMetrics
 from engines.ragged import Span, forward
 from engines.scheduler import Request
 from errors import EngineError
@@ -23,11 +25,16 @@ class Stepper:
     """`deliver` hands a request's steps, or the exception that ends it, to its reader."""
 
     def __init__(
-        self, model: PreTrainedModel, max_context: int, deliver: Callable[[Request, Step | Exception], None]
+        self,
+        model: PreTrainedModel,
+        max_context: int,
+        deliver: Callable[[Request, Step | Exception], None],
+        metrics: EngineMetrics,
     ) -> None:
         self._model = model
         self._max_context = max_context
         self._deliver = deliver
+        self._metrics = metrics
 
     def advance(self, turn: Sequence[tuple[Request, int]]) -> None:
         """Read tokens of some requests together. What fails is tried again one by one, and fails for itself alone."""
@@ -66,7 +73,7 @@ class Stepper:
             return
         drawn: list[int] = []
         reports: list[TokenLogprob] = []
-        num_cached = request.num_cached if request.num_drawn == 0 else 0
+        is_first = request.num_drawn == 0
         for row, guessed in zip(logits, [*guess, None], strict=True):
             token_id, report = self._draw(request, row)
             drawn.append(token_id)
@@ -79,9 +86,19 @@ class Stepper:
             request.drafter.read(drawn)
             if guess:
                 request.drafter.judged(num_accepted)
-        num_rejected = len(guess) - num_accepted
-        step = Step(tuple(drawn), request.reason, tuple(reports), num_cached, num_accepted, num_rejected)
+        num_cached = request.num_cached if is_first else 0
+        step = Step(tuple(drawn), request.reason, tuple(reports), num_cached, num_accepted, len(guess) - num_accepted)
+        self._count(request, step, is_first)
         self._deliver(request, step)
+
+    def _count(self, request: Request, step: Step, is_first: bool) -> None:
+        if is_first:
+            self._metrics.prompt_tokens.inc(request.num_prompt)
+            self._metrics.cached_tokens.inc(step.num_cached_tokens)
+            self._metrics.seconds_to_first_token.observe(time.monotonic() - request.begun)
+        self._metrics.generated_tokens.inc(len(step.token_ids))
+        self._metrics.guessed_tokens.inc(step.num_accepted + step.num_rejected)
+        self._metrics.accepted_tokens.inc(step.num_accepted)
 
     def fail(self, request: Request, error: BaseException) -> None:
         request.is_closed = True

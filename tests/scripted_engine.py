@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
+from prometheus_client import CollectorRegistry
+
 from engines import Sampling, Step
 from errors import EngineError, PromptTooLong
 from inference import Model
@@ -31,6 +33,7 @@ class ScriptedEngine:
         self.num_active = 0
         self.last_prompt: list[int] = []
         self.last_sampling: Sampling | None = None
+        self.registry = CollectorRegistry()
         self._stop_id = stop_id
         self.fails_at = fails_at
         self.step_s = step_s

@@ -13,6 +13,7 @@ from typing import Any
 
 import openai
 import pytest
+from prometheus_client import CollectorRegistry
 
 from abuse_bytes import post
 from abuse_client import BODY, CHAT, RAW, USER, Client, as_json, check_error, connect
@@ -158,6 +159,7 @@ class Leaky:
 
     def __init__(self, steps: Sequence[int]) -> None:
         self.steps = steps
+        self.registry = CollectorRegistry()
 
     def description(self) -> str:
         return "a leak"

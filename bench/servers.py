@@ -1,0 +1,140 @@
+"""Servers under measurement, each on a free port of its own: ours as a user starts it, and peers with the same weights.
+
+`transformers serve` comes with transformers. `llama-server` of llama.cpp and `vllm` take part where they are found on
+PATH.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engines import embedded
+from engines.devices import cpu_has_bfloat16
+from engines.files import find_checkpoint
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 300
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "<|im_start|>assistant\n"
+)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How a server is started, and its name for the model. `is_openai`: it refuses fields that OpenAI does not have."""
+
+    start: Callable[[], AbstractContextManager[int]]
+    model: str
+    is_openai: bool = False
+
+
+@contextmanager
+def server(*options: str) -> Iterator[int]:
+    """`python server.py` on a free port; yields the port once the model is loaded."""
+    with running([sys.executable, "server.py", "--port", "PORT", *options], "/ready", None) as port:
+        yield port
+
+
+@contextmanager
+def running(command: Sequence[str], path: str, log: Path | None) -> Iterator[int]:
+    """A program in which PORT stands for a free port; yields it once `path` is answered with 200.
+
+    Its output goes to `log`. Raises RuntimeError if it ends, or says nothing for START_SECONDS.
+    """
+    port = free_port()
+    program = [str(port) if part == "PORT" else part for part in command]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    with log.open("wb") if log else nullcontext() as out:  # without a file it goes where ours does
+        process = subprocess.Popen(program, cwd=ROOT, env=environment, stdout=out, stderr=out)
+        try:
+            until = time.monotonic() + START_SECONDS
+            while not is_ready(port, path):
+                if process.poll() is not None or time.monotonic() > until:
+                    said = log.read_text(errors="replace")[-500:] if log else "see above"
+                    raise RuntimeError(f"{Path(program[0]).name} did not start: {said}")
+                time.sleep(0.5)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def is_ready(port: int, path: str = "/ready") -> bool:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+
+
+@contextmanager
+def peers() -> Iterator[dict[str, Peer]]:
+    """Ours and all that are found here. They share a checkpoint, which lives as long as this context."""
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint, log = Path(scratch, "checkpoint"), Path(scratch, "log")
+        write_checkpoint(checkpoint)
+        program, shared = str(Path(sys.executable).with_name("transformers")), str(checkpoint)
+        serve = [program, "serve", shared, "--port", "PORT", "--host", "127.0.0.1", "--device", "cpu"]
+        found = {
+            "functionary": Peer(server, "functionary"),
+            "transformers serve": Peer(partial(running, serve, "/health", log), shared, is_openai=True),
+            "transformers serve, continuous batching": Peer(
+                partial(running, [*serve, "--continuous-batching"], "/health", log), shared, is_openai=True
+            ),
+        }
+        if llama := shutil.which("llama-server"):
+            command = [llama, "-m", str(find_checkpoint(None)), "--port", "PORT", "--host", "127.0.0.1"]
+            slots = [
+                "--parallel",
+                "16",
+                "--ctx-size",
+                "32768",
+                "--kv-unified",
+                "--threads",
+                str(torch.get_num_threads()),
+            ]
+            found["llama.cpp"] = Peer(partial(running, [*command, *slots], "/health", log), "embedded")
+        if vllm := shutil.which("vllm"):
+            command = [vllm, "serve", shared, "--port", "PORT", "--host", "127.0.0.1", "--max-model-len", "8192"]
+            found["vLLM"] = Peer(partial(running, [*command, "--max-num-seqs", "32"], "/health", log), shared)
+        yield found
+
+
+def write_checkpoint(folder: Path) -> None:
+    """The embedded model as transformers' own files. It names no stop token, so that all answers are as long."""
+    cpu = torch.device("cpu")
+    reader = embedded.open_file(str(find_checkpoint(None)))
+    model: Any = embedded.load_model(reader, native_dtype(), cpu)
+    tokenizer = embedded.load_tokenizer(reader)
+    tokenizer.chat_template = CHATML
+    model.generation_config.eos_token_id = model.config.eos_token_id = None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def native_dtype() -> torch.dtype:
+    """What PyTorch itself computes fastest in on this CPU."""
+    return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
