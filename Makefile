@@ -18,6 +18,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.one_stream $(ARGS)
 	$(BIN)/python -m bench.clients
 	$(BIN)/python -m bench.peers
+	$(BIN)/python -m bench.limits
 
 # SETS="FILE ..." and NO_CALL="FILE ..." name further sets of rows.
 SETS ?= examples/everyday.jsonl examples/chat_prompts.jsonl

@@ -1,0 +1,173 @@
+"""What grows and what must not, of `server.py` over the embedded model: `python -m bench.limits`.
+
+From the start to the first answer; the longest gap of a running stream while the longest prompt enters; the first
+token behind functions that were asked about before, against a step; memory over many requests, and by running
+requests; the time of a token by what stands before it. Prints a table and a plot, and writes both to `bench/results/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
+from itertools import pairwise
+from statistics import median
+from typing import Any
+from urllib.request import urlopen
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from bench.one_stream import machine
+from bench.servers import ROOT, server
+from bench.workloads import ask, call, chat, cold
+
+Json = dict[str, Any]
+
+MODEL = "functionary"
+CONTEXTS = (250, 500, 1000, 2000, 4000, 6000)
+SLOTS = (1, 4, 8, 16)
+
+
+def resident_mb(port: int) -> float:
+    """Memory of the server's process, as it says itself."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    (line,) = (line for line in lines if line.startswith("process_resident_memory_bytes "))
+    return float(line.split()[1]) / 1e6
+
+
+def chunk_times(port: int, body: Json) -> Iterator[float]:
+    """When each chunk of a stream arrives."""
+    asked = json.dumps({"model": MODEL, "temperature": 0, "stream": True, **body})
+    with closing(HTTPConnection("127.0.0.1", port, timeout=600)) as connection:
+        connection.request("POST", "/v1/chat/completions", asked, {"Content-Type": "application/json"})
+        for line in iter(connection.getresponse().readline, b""):
+            if line.startswith(b"data: {"):
+                yield time.perf_counter()
+
+
+def gap_beside_a_long_prompt(port: int) -> float:
+    """Seconds: the longest wait between two chunks of a chat, while 6,000 words and more are read beside it."""
+    long = threading.Thread(target=ask, args=(port, MODEL, cold(6200)))
+    times: list[float] = []
+    for number, arrived in enumerate(chunk_times(port, {**chat(), "max_tokens": 400})):
+        times.append(arrived)
+        if number == 10:
+            long.start()
+        if number > 10 and not long.is_alive():
+            break
+    long.join()
+    return max(after - before for before, after in pairwise(times[10:]))
+
+
+def first_behind_known_functions(port: int) -> tuple[float, float]:
+    """ms to the first token of a call whose functions are remembered, and ms of each token of a chat."""
+    firsts = [ask(port, MODEL, call())[0] for _ in range(9)][1:]
+    times = list(chunk_times(port, {**chat(), "max_tokens": 64}))
+    steps = [after - before for before, after in pairwise(times[4:])]
+    return 1000 * median(firsts), 1000 * median(steps)
+
+
+def by_context(port: int) -> dict[int, Json]:
+    """ms of each of 16 tokens, and tokens/s of the prompt, by its number of words."""
+    measured: dict[int, Json] = {}
+    for size in CONTEXTS:
+        first, seconds, usage = ask(port, MODEL, {**cold(size), "max_tokens": 17})
+        token_ms = 1000 * (seconds - first) / 16
+        measured[size] = {
+            "tokens": usage["prompt_tokens"],
+            "token_ms": token_ms,
+            "read": usage["prompt_tokens"] / first,
+        }
+    return measured
+
+
+def by_slots(port: int) -> dict[int, float]:
+    """Resident MB at the end of chats of 1,000 words, so many at once, smallest crowd first."""
+    measured: dict[int, float] = {}
+    for num in SLOTS:
+        with ThreadPoolExecutor(num) as pool:
+            list(pool.map(lambda _: ask(port, MODEL, {**cold(1000), "max_tokens": 8}), range(num)))
+        measured[num] = resident_mb(port)
+    return measured
+
+
+def over_many(port: int, num_requests: int) -> list[float]:
+    """Resident MB after each tenth of the requests, short ones of 16 clients."""
+    measured = []
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(10):
+            list(pool.map(lambda _: ask(port, MODEL, {**cold(20), "max_tokens": 4}), range(num_requests // 10)))
+            measured.append(resident_mb(port))
+    return measured
+
+
+def measure(num_requests: int) -> Json:
+    begun = time.perf_counter()
+    with server() as port:
+        ask(port, MODEL, {"messages": [{"role": "user", "content": "Hello, who are you?"}]})
+        found: Json = {"start_s": time.perf_counter() - begun, "mb_at_start": resident_mb(port)}
+        found["first_ms"], found["step_ms"] = first_behind_known_functions(port)
+        found["contexts"] = by_context(port)
+        found["slots_mb"] = by_slots(port)
+        found["gap_s"] = gap_beside_a_long_prompt(port)
+        found["many_mb"] = over_many(port, num_requests)
+    return found
+
+
+def table(found: Json, num_requests: int) -> Iterator[str]:
+    yield "| | |"
+    yield "|---|---:|"
+    yield f"| start to the first answer | {found['start_s']:.1f} s |"
+    yield f"| first token of a call, functions remembered | {found['first_ms']:.0f} ms |"
+    yield f"| a step of one stream | {found['step_ms']:.0f} ms |"
+    yield f"| longest gap of a stream beside a prompt of 6,200 words | {found['gap_s']:.2f} s |"
+    yield f"| resident after the first answer | {found['mb_at_start']:.0f} MB |"
+    for num, size in found["slots_mb"].items():
+        yield f"| resident after {num} chats of 1,000 words at once | {size:.0f} MB |"
+    yield f"| resident after {num_requests // 10:,} more requests | {found['many_mb'][0]:.0f} MB |"
+    yield f"| resident after {num_requests:,} | {found['many_mb'][-1]:.0f} MB |"
+    for figures in found["contexts"].values():
+        about = f"{figures['token_ms']:.0f} ms a token, read at {figures['read']:.0f} tokens/s"
+        yield f"| behind {figures['tokens']:,} tokens | {about} |"
+
+
+def plot(found: Json, path: str) -> None:
+    figure, (tokens, memory) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    contexts = found["contexts"].values()
+    tokens.plot([one["tokens"] for one in contexts], [one["token_ms"] for one in contexts], marker="o")
+    tokens.set_xlabel("tokens before it")
+    tokens.set_title("ms of a token, one stream")
+    memory.plot([*found["slots_mb"]], [*found["slots_mb"].values()], marker="o")
+    memory.set_xlabel("chats of 1,000 words at once")
+    memory.set_title("resident MB")
+    for axes in (tokens, memory):
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m bench.limits", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--requests", type=int, default=2000, help="to see whether memory grows (default: %(default)s)")
+    num_requests = parser.parse_args().requests
+    found = measure(num_requests)
+    folder = ROOT / "bench" / "results"
+    folder.mkdir(exist_ok=True)
+    text = "\n".join((f"{machine()}, one run", "", *table(found, num_requests), ""))
+    (folder / "limits.json").write_text(json.dumps(found) + "\n")
+    (folder / "limits.md").write_text(text)
+    plot(found, str(folder / "limits.png"))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
