@@ -21,6 +21,7 @@ Workload = Callable[[], Json]
 CLIENTS = (1, 8, 16, 32)
 COLD = (500, 2000, 6000)
 CITIES = ("Istanbul", "Lyon", "Turin", "Oslo", "Porto", "Ghent", "Graz", "Split")
+WORDS = ("time", "people", "water", "house", "road", "river", "stone", "light")
 FIELDS = ("location", "format"), ("origin", "destination"), ("amount", "currency")
 NAMES = ("get_current_weather", "find_trains", "convert_money")
 NUMBERS = count(int(time.time()) % 10_000 * 100)  # others than in the last run: a server may remember that one
@@ -50,9 +51,9 @@ def call_as_text(num_tokens: int) -> Json:
 
 
 def cold(num_words: int) -> Json:
-    """A prompt of about 1.25 tokens a word that no server has seen."""
+    """A prompt of about a token a word that no server has seen."""
     number = next(NUMBERS)
-    words = " ".join(CITIES[(number * 7 + i * i) % 8].lower() for i in range(num_words))
+    words = " ".join(WORDS[(number * 7 + i * i) % 8] for i in range(num_words))
     return {"messages": [_user(f"{number} {words}")], "max_tokens": 1, "ignore_eos": True}
 
 
