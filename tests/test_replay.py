@@ -74,3 +74,41 @@ def test_bad_prompts_are_named(prompts: Path, tmp_path: Path, text: str, expecte
     prompts.write_text(text)
     with pytest.raises(SystemExit, match=rf"^replay: .*prompts\.jsonl{expected}"):
         main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl")])
+
+
+def test_an_interrupted_run_goes_on(
+    prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of seven minutes left nothing behind."""
+    play(monkeypatch, chatml, "Hello there.<|im_end|>")
+    asked: list[str] = []
+    is_left = [False, False, True]
+    answer = train.replay.EngineEndpoint.answer
+
+    async def until_left(self: Any, body: dict[str, Any]) -> Any:
+        if is_left.pop(0):
+            raise KeyboardInterrupt
+        asked.append(body["messages"][0]["content"])
+        return await answer(self, body)
+
+    monkeypatch.setattr(train.replay.EngineEndpoint, "answer", until_left)
+    monkeypatch.setattr(train.replay, "IN_FLIGHT", 1)
+    command = ["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl"), "--rows", "3"]
+    with pytest.raises(SystemExit, match="interrupted; the answers so far are kept"):
+        main(command)
+    assert len(asked) == 2
+    assert not (tmp_path / "rows.jsonl").exists()
+    is_left.append(False)
+    main(command)
+    assert sorted(asked) == ["Say a", "Say b", "Say c"], "each was asked once"
+    assert len(list(read_rows(tmp_path / "rows.jsonl"))) == 3
+    assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+
+
+def test_answers_of_other_options_are_not_gone_on_with(
+    prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(monkeypatch, chatml, "Hello there.<|im_end|>")
+    (tmp_path / ".rows.jsonl.part.jsonl").write_text('{"about": {"model": "scripted", "max_tokens": 5}}\n')
+    with pytest.raises(SystemExit, match="holds answers of another run \\(max_tokens differ\\)"):
+        main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl")])

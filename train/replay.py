@@ -2,7 +2,8 @@
 
 Rows of its own answers keep chat alive while it learns to call functions: without them it takes every prompt for one
 that needs a function. PROMPTS are lines {"messages": [one user turn]}. Answers cut off at --max-tokens end with their
-last whole sentence, and are left out if they have none.
+last whole sentence, and are left out if they have none. Answers are kept as they come, in a file beside ROWS until that
+is there: after an interruption the same command goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from conversation import Message
 from errors import ModelError
+from evaluate.answers import Answers, KeptError
 from evaluate.endpoints import NoAnswer
 from evaluate.local import EngineEndpoint, load
 from train.rows import Row, RowError, lines, write_rows
@@ -38,16 +40,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-tokens", type=int, default=120, metavar="N", help="of an answer (default: 120)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice")
     options = parser.parse_args(argv)
+    part = options.out.with_name(f".{options.out.name}.part.jsonl")
     try:
         prompts = read_prompts(options.prompts)
-        rows = asyncio.run(answered(prompts, options))
+        rows = asyncio.run(answered(prompts, options, part))
         if not rows:
             sys.exit(f"replay: none of {len(prompts)} prompts got an answer within {options.max_tokens} tokens")
         print(f"{options.out}: {write_rows(options.out, rows)} rows")
-    except (RowError, ModelError) as error:
+        part.unlink()
+    except (RowError, ModelError, KeptError) as error:
         sys.exit(f"replay: {error}")
+    except OSError as error:
+        sys.exit(f"replay: {error.filename or part}: {error.strerror or error}")
     except KeyboardInterrupt:
-        sys.exit("replay: interrupted; no rows were written")
+        sys.exit("replay: interrupted; the answers so far are kept, and the same command goes on")
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -64,24 +70,27 @@ def read_prompts(path: Path) -> list[str]:
     return prompts
 
 
-async def answered(prompts: Sequence[str], options: Namespace) -> list[Row]:
-    """Greedy answers of the bare base, in the order of the chosen prompts."""
+async def answered(prompts: Sequence[str], options: Namespace, part: Path) -> list[Row]:
+    """Greedy answers of the bare base, in the order of the chosen prompts; those in `part` are not made anew."""
     chosen = Random(options.seed).sample(prompts, min(options.rows, len(prompts)))
     model, name = load(None, "none")
     endpoint = EngineEndpoint(model, name, timeout_s=3600)
     room = asyncio.Semaphore(IN_FLIGHT)
-    with tqdm(total=len(chosen), desc="replay") as bar:
+    about = {"model": name, "max_tokens": options.max_tokens}
+    with Answers(part, about) as kept, tqdm(total=len(chosen), desc="replay") as bar:
 
         async def one(prompt: str) -> Row | None:
             async with room:
                 try:
                     messages = [{"role": "user", "content": prompt}]
                     body = {"messages": messages, "temperature": 0, "max_tokens": options.max_tokens}
-                    answer = await endpoint.answer(body)
+                    if prompt not in kept.by_key:
+                        kept.add(prompt, await endpoint.answer(body))
                 except NoAnswer:
                     return None
                 finally:
                     bar.update()
+            answer = kept.by_key[prompt]
             text = answer.text if answer.finish_reason == "stop" else whole_sentences(answer.text)
             if not text:
                 return None
