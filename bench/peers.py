@@ -65,7 +65,7 @@ def measure(port: int, name: str, peer: Peer, num_call_tokens: int) -> Json:
             else [crowd(port, peer.model, asked, num, max(4, 2 * num))[unit] for num in CLIENTS]
         )
     figures["cold prompts, tokens/s"] = [_prefill(port, peer.model, only_openai(partial(cold, size))) for size in COLD]
-    turns = [only_openai(lambda body=body: body) for body in conversation()]
+    turns = [only_openai(partial(dict, body)) for body in conversation()]
     figures["conversation of 6 turns, s"] = [sum(ask(port, peer.model, body)[1] for body in turns)]
     return figures
 

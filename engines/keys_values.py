@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 
 import numpy
 import torch
@@ -78,7 +79,7 @@ class KeyValues:
         self.place = 0
         self._shelves = shelves
         self._room = room
-        self._leave = weakref.finalize(self, lambda: None)
+        self._leave: Callable[[], object] = lambda: None
 
     @property
     def num_layers(self) -> int:

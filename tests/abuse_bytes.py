@@ -16,7 +16,6 @@ UNKNOWN_PATHS = (
         "/v1/nope",
         "/v1/chat",
         "/v1/embeddings",
-        "/metrics",
         "/favicon.ico",
         "/.env",
         "/.git/config",

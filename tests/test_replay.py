@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import train.replay
+from evaluate.local import EngineEndpoint
 from inference import Model
 from scripted_engine import scripted
 from train.replay import main
@@ -83,7 +84,7 @@ def test_an_interrupted_run_goes_on(
     play(monkeypatch, chatml, "Hello there.<|im_end|>")
     asked: list[str] = []
     is_left = [False, False, True]
-    answer = train.replay.EngineEndpoint.answer
+    answer = EngineEndpoint.answer
 
     async def until_left(self: Any, body: dict[str, Any]) -> Any:
         if is_left.pop(0):
@@ -91,7 +92,7 @@ def test_an_interrupted_run_goes_on(
         asked.append(body["messages"][0]["content"])
         return await answer(self, body)
 
-    monkeypatch.setattr(train.replay.EngineEndpoint, "answer", until_left)
+    monkeypatch.setattr(EngineEndpoint, "answer", until_left)
     monkeypatch.setattr(train.replay, "IN_FLIGHT", 1)
     command = ["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl"), "--rows", "3"]
     with pytest.raises(SystemExit, match="interrupted; the answers so far are kept"):
