@@ -153,7 +153,7 @@ def _few(query: Tensor, kept: Tensor, scale: float, window: int | None) -> Tenso
         mask = _visible(num_new, kept.shape[2], window, query.device).repeat(heads // groups, 1)
     rows = query.reshape(1, groups, -1, width).to(kept.dtype)
     seen = scaled_dot_product_attention(rows, kept[:1], kept[1:], attn_mask=mask, scale=scale)
-    return seen.view(heads, num_new, width).transpose(0, 1).to(query.dtype)
+    return seen.reshape(heads, num_new, width).transpose(0, 1).to(query.dtype)
 
 
 def _many(query: Tensor, kept: Tensor, scale: float, window: int | None) -> Tensor:

@@ -68,7 +68,7 @@ class Batch:
         rows = rows.permute(2, 0, 1, 3, 4).reshape(self._num_places, groups, -1, width).to(kept.dtype)
         mask = self._mask(window, heads // groups, kept.dtype)
         answers = scaled_dot_product_attention(rows, kept[:, 0], kept[:, 1], attn_mask=mask, scale=scale)
-        answers = answers.view(self._num_places, heads, self._num_new, width).transpose(1, 2).flatten(0, 1)
+        answers = answers.reshape(self._num_places, heads, self._num_new, width).transpose(1, 2).flatten(0, 1)
         seen[self._tokens] = answers[self._answers].to(seen.dtype)
 
     def _mask(self, window: int | None, repeats: int, dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,6 @@ without dropout only.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,11 +16,22 @@ from torch import Tensor, nn
 ADAPTER = "default"  # peft's name for the only adapter
 
 
+class MergedLinear(Linear):
+    """A class and no function of each layer's own, so that `torch.compile` makes the code of all layers once."""
+
+    def forward(self, x: Tensor, *others: Any, **more: Any) -> Tensor:
+        down, up = self.lora_A[ADAPTER].weight, self.lora_B[ADAPTER].weight
+        merged: Tensor = _Merged.apply(  # type: ignore[no-untyped-call]
+            x, self.base_layer.weight, down, up, self.scaling[ADAPTER]
+        )
+        return merged
+
+
 def merge_in_forward(model: nn.Module) -> int:
     """Let all LoRA layers of a peft model compute with merged weights; gives their number."""
-    layers = [layer for layer in model.modules() if isinstance(layer, Linear) and _is_plain(layer)]
+    layers = [layer for layer in model.modules() if type(layer) is Linear and _is_plain(layer)]
     for layer in layers:
-        layer.forward = partial(_forward, layer)  # type: ignore[method-assign]
+        layer.__class__ = MergedLinear
     return len(layers)
 
 
@@ -30,32 +40,28 @@ def _is_plain(layer: Linear) -> bool:
     return isinstance(dropout, nn.Identity) and layer.base_layer.bias is None and not layer.use_dora[ADAPTER]
 
 
-def _forward(layer: Linear, hidden: Tensor) -> Tensor:
-    down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-    merged: Tensor = _Merged.apply(  # type: ignore[no-untyped-call]
-        hidden, layer.base_layer.weight, down, up, layer.scaling[ADAPTER]
-    )
-    return merged
-
-
 class _Merged(torch.autograd.Function):
     """(..., in) -> (..., out). `weight` (out, in) is frozen; `down` (r, in) and `up` (out, r) are learned.
 
-    Computed in the weight's number format; the learned matrices and their gradients keep their own.
+    Computed in the weight's number format; the learned matrices and their gradients keep their own. Merged weights are
+    made anew on the way back: kept, they would be a second model in memory.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
-        merged = torch.addmm(weight, up.to(weight.dtype), down.to(weight.dtype), alpha=scale)
-        ctx.save_for_backward(hidden, merged, down, up)
+        ctx.save_for_backward(hidden, weight, down, up)
         ctx.scale = scale
-        return nn.functional.linear(hidden, merged)
+        return nn.functional.linear(hidden, _sum(weight, down, up, scale))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, merged, down, up = ctx.saved_tensors
+        hidden, weight, down, up = ctx.saved_tensors
         grad, rows = grads[0].flatten(0, -2), hidden.flatten(0, -2)
-        to_hidden = (grad @ merged).view_as(hidden) if ctx.needs_input_grad[0] else None
+        to_hidden = (grad @ _sum(weight, down, up, ctx.scale)).view_as(hidden) if ctx.needs_input_grad[0] else None
         to_down = (grad @ up.to(grad.dtype)).t() @ rows
         to_up = grad.t() @ (rows @ down.to(grad.dtype).t())
         return to_hidden, None, ctx.scale * to_down.to(down.dtype), ctx.scale * to_up.to(up.dtype), None
+
+
+def _sum(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+    return torch.addmm(weight, up.to(weight.dtype), down.to(weight.dtype), alpha=scale)

@@ -7,9 +7,10 @@ import os
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +27,16 @@ from train.curves import draw
 from train.faults import RunError
 from train.learner import Learner, Saving
 from train.lora import merge_in_forward
-from train.packing import Example, collate
+from train.packing import collate
 from train.presets import Preset
+from train.sequences import Sequences
 
+_WORKERS = 6  # processes that make batches for a GPU, which is faster than one of them
 _FULL = ("No space left", "File too large", "PytorchStreamWriter", "file write failed", "I/O error")
 
 
-class _Listed(torch.utils.data.Dataset[Example]):
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self._examples = examples
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, index: int) -> Example:
-        return self._examples[index]
-
-
 def train(
-    base: Base, examples: Sequence[Example], preset: Preset, options: Namespace, about: dict[str, Any], told: str
+    base: Base, examples: Sequences, preset: Preset, options: Namespace, about: dict[str, Any], told: str
 ) -> None:
     """Train and save: checkpoints and curves in --out, at the end the weights in --out/adapter or --out/model.
 
@@ -60,8 +52,8 @@ def train(
     learner = Learner(
         model=model,
         args=arguments(preset, out, options.seed),
-        train_dataset=_Listed(examples),
-        data_collator=lambda batch: collate(batch, base.pad_id),
+        train_dataset=examples,
+        data_collator=partial(collate, pad_id=base.pad_id),
         processing_class=base.backend,
         callbacks=[saving],
     )
@@ -81,18 +73,23 @@ def train(
 
 
 def _prepared(model: Any, preset: Preset, adapter: Path | None) -> Any:
-    """With LoRA if the preset wants it; on a CPU with what is fast there."""
-    on_cpu = not torch.cuda.is_available()
-    if on_cpu:
+    """With LoRA if the preset wants it; with attention that is fast on a CPU, or layers compiled for a GPU."""
+    layers = [module for module in model.modules() if type(module).__name__ in (model._no_split_modules or ())]
+    if not torch.cuda.is_available():
         model.set_attn_implementation(attention.NAME)
-    if not preset.lora_rank:
-        return model
-    if on_cpu and cpu_has_bfloat16():
-        model = model.to(torch.bfloat16)  # frozen; the adapter stays float32
-    model = with_lora(model, preset, adapter)
-    if on_cpu:
+    if preset.lora_rank:
+        if _has_bfloat16():
+            model = model.to(torch.bfloat16)  # frozen; the adapter stays float32
+        model = with_lora(model, preset, adapter)
         merge_in_forward(model)
+    if torch.cuda.is_available():
+        for layer in layers:  # each a call of the same code; as a whole the model would take minutes to compile
+            layer.compile()
     return model
+
+
+def _has_bfloat16() -> bool:
+    return torch.cuda.is_available() or cpu_has_bfloat16()
 
 
 @contextmanager
@@ -127,13 +124,14 @@ def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
         warmup_steps=preset.warmup,
         adam_beta2=preset.adam_beta2,
         max_grad_norm=1.0,
-        bf16=torch.cuda.is_available() or (cpu_has_bfloat16() and not preset.lora_rank),  # see _prepared
+        bf16=_has_bfloat16() and not preset.lora_rank,  # see _prepared
         use_cpu=not torch.cuda.is_available(),
         save_strategy="no",  # train/learner.py says when
         save_total_limit=2,
         logging_steps=5,
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_num_workers=_WORKERS if torch.cuda.is_available() else 0,
         seed=seed,
         report_to="none",
         **schedule,

@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from errors import ModelError
 from train.augment import NONE, Rates
@@ -21,15 +23,23 @@ from train.faults import RunError
 from train.presets import PRESETS, Preset
 from train.rows import RowError
 
+if TYPE_CHECKING:
+    from train.base import Base
+    from train.sequences import Sequences
+
 TEXTS = {"model": str, "template": str}
 
 
 def read_options(argv: Sequence[str] | None = None) -> tuple[Namespace, Preset]:
     parser = argparse.ArgumentParser("python -m train.sft", description=__doc__.split("\n\n")[0] if __doc__ else None)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="smollm2-135m", help="default: %(default)s")
-    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.xz rows")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", nargs="+", type=Path, metavar="FILE", help=".jsonl or .jsonl.xz rows")
+    source.add_argument("--prepared", nargs="+", type=Path, metavar="FILE", help="sequences that --prepare made")
     parser.add_argument("--distractors", type=Path, metavar="FILE", help="lines of {'function': ...} to list beside")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints, curves, the result")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, metavar="DIR", help="checkpoints, curves, the result")
+    target.add_argument("--prepare", type=Path, metavar="FILE", help="make the sequences of the run, and end")
     parser.add_argument("--adapter", type=Path, metavar="DIR", help="go on from a LoRA adapter of an earlier run")
     parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="go on from this one; default: the newest")
     parser.add_argument("--tokens", type=int, metavar="N", help="end after about N tokens")
@@ -53,18 +63,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (RowError, RunError, ModelError) as error:
         sys.exit(f"sft: {error}")
     except OSError as error:
-        sys.exit(f"sft: {error.filename or options.out}: {error.strerror or error}; finished checkpoints are kept")
+        where = error.filename or options.out or options.prepare
+        sys.exit(f"sft: {where}: {error.strerror or error}; finished checkpoints are kept")
 
 
 def run(options: Namespace, preset: Preset) -> None:
     """Raises RowError, RunError, ModelError and OSError."""
     from train.base import open_base
-    from train.examples import examples, read_all, read_pool
+    from train.sequences import read_sequences
 
     base = open_base(preset.model, preset.template)
-    rows = read_all(options.data)
+    made_for = {"model": base.name, "template": base.template.name, "max_length": preset.max_length}
+    if options.prepared:
+        chosen = read_sequences(options.prepared, made_for).first(options.tokens)
+    else:
+        chosen = _made(options, preset, base)
+    if not len(chosen):
+        raise RunError("no row is short enough to learn from; raise --max-length")
+    told = chosen.told(preset.batch_size)
+    print(told, file=sys.stderr)
+    if options.dry_run:
+        _show([chosen[number] for number in range(min(3, len(chosen)))], base.tokenizer)
+    elif options.prepare:
+        chosen.write(options.prepare, made_for)
+    else:
+        from train.run import train
+
+        files = [[path.name, path.stat().st_size] for path in options.data or options.prepared]
+        train(base, chosen, preset, options, {"data": files, "as_is": options.as_is, "seed": options.seed}, told)
+
+
+def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
+    from train.examples import examples, read_all, read_pool
+    from train.sequences import Sequences
+
     made = examples(
-        rows,
+        read_all(options.data),
         base.template,
         base.tokenizer,
         epochs=preset.epochs,
@@ -74,38 +108,7 @@ def run(options: Namespace, preset: Preset) -> None:
         seed=options.seed,
         pool=read_pool(options.distractors) if options.distractors else (),
     )
-    chosen = list(_within(made, options.tokens))
-    if not chosen:
-        raise RunError("no row is short enough to learn from; raise --max-length")
-    told = _size(chosen, preset)
-    print(told, file=sys.stderr)
-    if options.dry_run:
-        _show(chosen[:3], base.tokenizer)
-        return
-    from train.run import train
-
-    about = {"data": [[path.name, path.stat().st_size] for path in options.data], "as_is": options.as_is}
-    train(base, chosen, preset, options, {**about, "seed": options.seed}, told)
-
-
-def _within(made: Iterator[Any], num_tokens: int | None) -> Iterator[Any]:
-    total = 0
-    for example in made:
-        yield example
-        total += len(example)
-        if num_tokens is not None and total >= num_tokens:
-            return
-
-
-def _size(chosen: Sequence[Any], preset: Preset) -> str:
-    num_tokens, num_learned = sum(map(len, chosen)), sum(example.num_learned for example in chosen)
-    num_talks = sum(example.num_conversations for example in chosen)
-    num_alone = sum(example.num_tokens_alone for example in chosen)
-    steps = -(-len(chosen) // preset.batch_size)
-    return (
-        f"{num_talks} conversations in {len(chosen)} sequences, {num_tokens} tokens ({num_alone} if each stood alone), "
-        f"{num_learned} learned ({num_learned / num_tokens:.0%}), {steps} steps"
-    )
+    return Sequences.of(tqdm(made, "Making sequences", unit=""), options.tokens)
 
 
 def _show(chosen: Sequence[Any], tokenizer: Any) -> None:

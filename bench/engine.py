@@ -1,0 +1,75 @@
+"""The engine without HTTP: tokens a second by the number of streams, on the device at hand, generate beside it.
+
+`python -m bench.engine` reads prompts of 120 random tokens and draws 48 for each, greedily, with the embedded model.
+Prefill and decode count together; medians of the rounds. On a GPU it also says what memory was used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from random import Random
+from statistics import median
+from typing import Any
+
+import torch
+
+from engines import Sampling, embedded
+from engines.devices import pick_device, pick_dtype
+from engines.files import find_checkpoint
+from inference import load_model
+
+PROMPT, ANSWER = 120, 48
+DRAW = Random(0)
+
+
+def prompt() -> list[int]:
+    return [DRAW.randrange(1000, 40_000) for _ in range(PROMPT)]
+
+
+async def _drawn(engine: Any, ids: Sequence[int]) -> int:
+    sampling = Sampling(max_tokens=ANSWER, temperature=0.0)
+    async with aclosing(engine.generate(ids, sampling)) as steps:
+        return sum([len(step.token_ids) async for step in steps])
+
+
+async def _together(engine: Any, num_streams: int) -> float:
+    begun = time.perf_counter()
+    drawn = await asyncio.gather(*(_drawn(engine, prompt()) for _ in range(num_streams)))
+    return sum(drawn) / (time.perf_counter() - begun)
+
+
+def _generate(plain: Any) -> float:
+    ids = torch.tensor([prompt()], device=plain.device)
+    begun = time.perf_counter()
+    plain.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=ANSWER, do_sample=False)
+    return ANSWER / (time.perf_counter() - begun)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 16, 32])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    most = max(options.streams)
+    model = load_model(device=options.device, max_running=most, max_context=1024)
+    print(model.engine.description())
+    for num_streams in options.streams:
+        speeds = [asyncio.run(_together(model.engine, num_streams)) for _ in range(options.rounds + 1)][1:]
+        print(f"{num_streams} streams: {median(speeds):.1f} tokens/s", flush=True)
+    device = pick_device(options.device)
+    reader = embedded.open_file(str(find_checkpoint(None)))
+    plain: Any = embedded.load_model(reader, pick_dtype("auto", device), device)
+    plain.generation_config.eos_token_id = None
+    speeds = [_generate(plain) for _ in range(options.rounds + 1)][1:]
+    print(f"generate: {median(speeds):.1f} tokens/s")
+    if device.type == "cuda":
+        print(f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB at most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The same engine on a GPU: run where there is one. `python3 -m pytest tests/test_cuda.py`"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+
+from engines import Sampling
+from engines.hf import HFEngine
+from inference import Model, generate, load_model
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+
+GREEDY = Sampling(max_tokens=24, temperature=0.0)
+DRAW = Random(7)
+PROMPTS = [[DRAW.randrange(256) for _ in range(length)] for length in (1, 7, 40, 130, 300, 700, 33, 64)]
+LIGHT = {
+    "name": "switch_light",
+    "parameters": {
+        "type": "object",
+        "properties": {"room": {"enum": ["kitchen", "hall"]}, "on": {"type": "boolean"}},
+        "required": ["room", "on"],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def model(chatml_folder: Path) -> Iterator[Model]:
+    made = load_model(str(chatml_folder), dtype="float32", device="cuda:0")
+    yield made
+    asyncio.run(made.engine.close())
+
+
+async def ids(engine: HFEngine, prompt: Sequence[int], sampling: Sampling = GREEDY) -> list[int]:
+    async with aclosing(engine.generate(prompt, sampling)) as stream:
+        return [token_id async for step in stream for token_id in step.token_ids]
+
+
+async def crowd(engine: HFEngine, sampling: Sampling = GREEDY) -> list[list[int]]:
+    return await asyncio.gather(*(ids(engine, prompt, sampling) for prompt in PROMPTS))
+
+
+def plain(model: Model) -> Any:
+    assert isinstance(model.engine, HFEngine)
+    return model.engine
+
+
+def test_a_crowd_gets_what_transformers_gives_each(model: Model, chatml_folder: Path) -> None:
+    """Prompts in chunks, short sequences side by side, single tokens: token by token those of the CPU's generate."""
+    from transformers import AutoModelForCausalLM
+
+    together = asyncio.run(crowd(plain(model)))
+    reference: Any = AutoModelForCausalLM.from_pretrained(chatml_folder, dtype=torch.float32)
+    for prompt, got in zip(PROMPTS, together, strict=True):
+        asked = torch.tensor([prompt])
+        mask = torch.ones_like(asked)
+        whole = reference.generate(asked, attention_mask=mask, max_new_tokens=24, do_sample=False, eos_token_id=None)
+        assert got == whole[0, len(prompt) :].tolist()
+
+
+def test_it_stays_on_the_gpu(model: Model) -> None:
+    assert plain(model).description() == "cuda:0 (float32)"
+
+
+def test_seeds_repeat(model: Model) -> None:
+    hot = replace(GREEDY, temperature=1.0, seed=5)
+    first, second = (asyncio.run(ids(plain(model), PROMPTS[2], hot)) for _ in range(2))
+    assert first == second != asyncio.run(ids(plain(model), PROMPTS[2], replace(hot, seed=6)))
+
+
+def test_a_guarantee_holds(model: Model) -> None:
+    """A random model says nothing sensible, and still what is allowed."""
+    asked = {"functions": [LIGHT], "function_call": {"name": "switch_light"}, "max_tokens": 100}
+    message = generate(model, [{"role": "user", "content": "Light!"}], **asked)
+    assert message["function_call"]["name"] == "switch_light"
+
+
+def test_a_memory_of_the_prompt_changes_nothing(model: Model) -> None:
+    owner = replace(GREEDY, owner="somebody")
+    first, second = (asyncio.run(ids(plain(model), PROMPTS[4], owner)) for _ in range(2))
+    assert first == second
+
+
+def test_leaving_gives_the_memory_back(model: Model) -> None:
+    async def leave() -> None:
+        async with aclosing(plain(model).generate(PROMPTS[3], replace(GREEDY, max_tokens=300))) as stream:
+            await anext(stream)
+
+    asyncio.run(leave())
+    before = torch.cuda.memory_allocated()
+    for _ in range(20):
+        asyncio.run(leave())
+    assert torch.cuda.memory_allocated() <= before + 2**20
+
+
+def test_sixteen_bits_answer(chatml_folder: Path) -> None:
+    made = load_model(str(chatml_folder), device="cuda:0")
+    assert "bfloat16" in made.engine.description()
+    assert all(len(answer) == 24 for answer in asyncio.run(crowd(plain(made))))
+    asyncio.run(made.engine.close())
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_fewer_bits_answer(kind: str, chatml_folder: Path) -> None:
+    made = load_model(str(chatml_folder), device="cuda:0", quantize=kind)
+    answers = asyncio.run(crowd(plain(made), replace(GREEDY, max_tokens=8)))
+    assert all(len(answer) == 8 for answer in answers)
+    asyncio.run(made.engine.close())
