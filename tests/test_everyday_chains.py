@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from train.everyday.chains import confirmed, signed_in
+from train.everyday.chains import confirmed, multi_turn, signed_in
 from train.rows import arguments_of, check_row
 
 SEEDS = range(40)
@@ -23,6 +23,15 @@ def test_a_call_comes_only_after_the_yes(seed: int) -> None:
     assert not said[1].calls and len(said[3].calls) == len(row.calls) == 1
     texts = [value for value in arguments_of(row.calls[0]).values() if isinstance(value, str)]
     assert all(text in (said[1].content or "") for text in texts)
+    assert "onfirm" in str(row.messages[0].content) or "wait for a yes" in str(row.messages[0].content)
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_nobody_asks_for_a_yes_that_nobody_wants(seed: int) -> None:
+    """Such rows taught the model to ask "Is that correct?" in answer to one plain request in ten."""
+    row = multi_turn(Random(seed))
+    asks = any(mark in (message.content or "") for message in row.messages for mark in ("go ahead?", "correct?"))
+    assert not asks or row.messages[0].role == "system"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

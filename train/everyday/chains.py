@@ -19,6 +19,13 @@ _QUESTIONS = (
     "So that is {what}, right?",
     "Just to be sure: {what}. May I proceed?",
 )
+_ASKED_FOR = (  # without such words a model would ask back whatever it is told
+    "Before you call a function, repeat what you understood and wait for a yes.",
+    "Always confirm the details with the user before you call a function.",
+    "Ask the user for confirmation before you do anything.",
+    "You are a careful assistant: never call a function before the user has confirmed.",
+    "Confirm first, then act.",
+)
 _YES = ("Yes, please.", "Yes, go ahead.", "That's right.", "Correct, do it.", "Sure", "yes", "Yes, please do that.")
 _CREDENTIALS = (
     "My username is {username} and my password is {password}.",
@@ -30,11 +37,11 @@ _ASKS = ("Please give me your username and password.", "For that I need to sign 
 
 def multi_turn(random: Random) -> Row:
     """All that takes several turns."""
-    return random.choices((told_and_followed, confirmed, signed_in), (6, 3, 2))[0](random)
+    return random.choices((told_and_followed, confirmed, signed_in), (8, 2, 2))[0](random)
 
 
 def confirmed(random: Random) -> Row:
-    """The assistant says what it understood; the call comes after the yes, with what was said before it."""
+    """The system wants it confirmed: the assistant says what it understood, and the call comes after the yes."""
     (task,) = unlike([], random, 1, near=0.0, with_open=True)
     while not task.required:
         (task,) = unlike([], random, 1, near=0.0, with_open=True)
@@ -42,6 +49,7 @@ def confirmed(random: Random) -> Row:
     spoken = say(task, random.choice(task.wordings), random)
     arguments = spoken.calls[0]
     what = ", ".join(f"{key.split('.')[-1].replace('_', ' ')} {shown(value)}" for key, value in flat(arguments).items())
+    dialogue.system(random.choice(_ASKED_FOR))
     dialogue.user(spoken.text)
     dialogue.assistant(random.choice(_QUESTIONS).format(what=what))
     dialogue.user(random.choice(_YES))

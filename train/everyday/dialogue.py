@@ -39,6 +39,10 @@ class Dialogue:
     def listed(self) -> list[Task]:
         return [definition.task for definition in self._definitions.values()]
 
+    def system(self, text: str) -> None:
+        """Instead of what the system said so far."""
+        self.messages = [Message("system", text), *(message for message in self.messages if message.role != "system")]
+
     def user(self, text: str) -> None:
         self.messages.append(Message("user", text))
 
