@@ -17,7 +17,7 @@ from evaluate.run import Run
 
 ADAPTER = Path(__file__).parent.parent / "models" / "functionary-smol" / WEIGHTS
 GOAL = 40
-MIN_RIGHT = 32  # the adapter that ships gets 35; no later one may fall far behind it
+MIN_RIGHT = 37  # the adapter that ships gets 40; no later one may fall far behind it
 MAX_TOKENS = 64  # two calls; a longer answer to such a request is none
 
 

@@ -43,7 +43,7 @@ class Rates:
     parameter_undescribed: float = 0.10
     function_undescribed: float = 0.05
     unused_parameter: float = 0.05
-    removal: float = 0.2
+    removal: float = 0.15
     system: float = 0.12
 
 
