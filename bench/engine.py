@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from bench.servers import native_dtype
 from engines import Sampling, embedded
 from engines.devices import pick_device, pick_dtype
 from engines.files import find_checkpoint
@@ -63,7 +64,8 @@ def main() -> None:
         print(f"{num_streams} streams: {median(speeds):.1f} tokens/s", flush=True)
     device = pick_device(options.device)
     reader = embedded.open_file(str(find_checkpoint(None)))
-    plain: Any = embedded.load_model(reader, pick_dtype("auto", device), device)
+    dtype = native_dtype() if device.type == "cpu" else pick_dtype("auto", device)
+    plain: Any = embedded.load_model(reader, dtype, device)
     plain.generation_config.eos_token_id = None
     speeds = [_generate(plain) for _ in range(options.rounds + 1)][1:]
     print(f"generate: {median(speeds):.1f} tokens/s")

@@ -72,5 +72,7 @@ def test_a_run_of_prepared_sequences_is_the_run_of_the_rows(chatml_folder: Path,
     main([*options, "--prepared", str(tmp_path / "kept.xz"), "--out", str(tmp_path / "kept")])
     first, second = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("rows", "kept"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+    with pytest.raises(SystemExit, match=r"sft: .*File exists|sft: .*Not a directory"):
+        main([*options, "--data", str(rows), "--prepare", str(rows / "kept.xz")])
     with pytest.raises(SystemExit, match=r"sft: .*kept\.xz: made for"):
         main([*options, "--max-length", "512", "--prepared", str(tmp_path / "kept.xz"), "--out", str(tmp_path / "no")])

@@ -93,8 +93,12 @@ class Sequences(torch.utils.data.Dataset[Example]):
         """A compressed file of arrays, whole or not at all; `about` is what must be equal where it is read."""
         kept = {**self.arrays, _ABOUT: np.frombuffer(json.dumps(about, sort_keys=True).encode(), np.uint8)}
         part = path.with_name(f".{path.name}.part")
-        part.write_bytes(lzma.compress(save(kept), preset=3))
-        part.replace(path)
+        try:
+            part.write_bytes(lzma.compress(save(kept), preset=3))
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def read_sequences(paths: Sequence[Path], about: Mapping[str, Any]) -> Sequences:

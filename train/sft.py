@@ -72,6 +72,8 @@ def run(options: Namespace, preset: Preset) -> None:
     from train.base import open_base
     from train.sequences import read_sequences
 
+    if options.prepare:  # found out now, not when all is made
+        options.prepare.parent.mkdir(parents=True, exist_ok=True)
     base = open_base(preset.model, preset.template)
     made_for = {"model": base.name, "template": base.template.name, "max_length": preset.max_length}
     if options.prepared:
