@@ -44,9 +44,13 @@ def server(url: str, model: str, timeout_s: float) -> HttpEndpoint:
 def end(program: str, work: Coroutine[Any, Any, int]) -> NoReturn:
     """Run the program to its exit status; what may go wrong is a sentence on stderr and status 1.
 
-    SIGTERM is taken for Ctrl-C, so that what a time limit ends leaves its report too.
+    SIGTERM is taken for Ctrl-C, so that what a time limit ends leaves its report too. Shells let programs in their
+    background ignore Ctrl-C: ours hears it there too, or nothing but SIGKILL would end it.
     """
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT)),
+    }
     try:
         sys.exit(asyncio.run(work))
     except (SetError, KeptError, ModelError, Unusable, Impossible) as error:
@@ -57,7 +61,8 @@ def end(program: str, work: Coroutine[Any, Any, int]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(f"{program}: interrupted; the same command goes on where it was")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for word, handler in before.items():
+            signal.signal(word, handler)
 
 
 def positive(text: str) -> int:

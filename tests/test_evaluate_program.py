@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -258,9 +259,12 @@ def test_adapters_are_told_apart_by_their_content(
         load(None, str(tmp_path / "nothing"))
 
 
+@pytest.mark.parametrize("in_background", [False, True])
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_program_reports_what_it_has(towns: Path, tmp_path: Path, word: signal.Signals) -> None:
-    """As a user runs it; the second question never gets an answer."""
+def test_an_interrupted_program_reports_what_it_has(
+    towns: Path, tmp_path: Path, word: signal.Signals, in_background: bool
+) -> None:
+    """As a user runs it; the second question never gets an answer. Behind a shell's `&` it could not be ended."""
     out = tmp_path / "out"
 
     def script(_: Json) -> Reply:
@@ -275,6 +279,7 @@ def test_an_interrupted_program_reports_what_it_has(towns: Path, tmp_path: Path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN) if in_background else None,
         )
         while len(server.bodies) < 2 and process.poll() is None:
             time.sleep(0.02)
