@@ -28,7 +28,7 @@ def test_a_call_comes_only_after_the_yes(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(400))
 def test_nobody_asks_for_a_yes_that_nobody_wants(seed: int) -> None:
-    """Such rows taught the model to ask "Is that correct?" in answer to one plain request in ten."""
+    """Such rows taught the model to ask "Is that correct?" in answer to four of fifty plain requests."""
     row = multi_turn(Random(seed))
     asks = any(mark in (message.content or "") for message in row.messages for mark in ("go ahead?", "correct?"))
     assert not asks or row.messages[0].role == "system"

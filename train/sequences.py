@@ -10,6 +10,7 @@ import json
 import lzma
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,9 @@ class Sequences(torch.utils.data.Dataset[Example]):
         positions = shifts + np.arange(end - start, dtype=np.int32)
         return Example(ids.tolist(), labels.tolist(), positions.tolist(), trees.tolist(), branches.tolist())
 
-    @property
+    @cached_property
     def _ends(self) -> NDArray[np.int64]:
-        if "ends" not in self.__dict__:
-            self.__dict__["ends"] = np.cumsum(self.arrays["lengths"], dtype=np.int64)
-        ends: NDArray[np.int64] = self.__dict__["ends"]
-        return ends
+        return np.cumsum(self.arrays["lengths"], dtype=np.int64)
 
     def first(self, num_tokens: int | None) -> Sequences:
         """As `of` would have cut them."""
