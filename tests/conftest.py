@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from hypothesis import HealthCheck, settings
 from openai import OpenAI
 
 from command_line import bind
@@ -21,6 +22,9 @@ from scripted_engine import ScriptedEngine, scripted
 from server import create_app
 from started_server import KEY, README_MODEL, Started, started
 from tiny_llama import make_tiny_chatml, make_tiny_llama
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # a busy one is slow at drawing examples, and that is no failure
 
 
 @pytest.fixture(scope="session")

@@ -150,4 +150,4 @@ def test_a_stream_closed_early_frees_the_model(client: OpenAI) -> None:
             assert next(iter(stream)).choices[0].delta.role == "assistant"
     begun = time.monotonic()
     client.chat.completions.create(**{**SHORT, "max_tokens": 1})
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60

@@ -236,7 +236,7 @@ def test_strict_refuses_what_it_cannot_keep(name: str, bytes_model: RandomModel)
     began = time.monotonic()
     with pytest.raises(RequestError) as refused:
         bytes_model.constraints.matcher(of(an(HARD[name]), bytes_model, strict=True))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # 0.2 when alone; without a bound it would be minutes
     assert refused.value.message.startswith("Invalid schema for function 'f': ") and len(refused.value.message) < 500
     assert (refused.value.param, refused.value.code) == ("tools[0].function.parameters", "invalid_function_parameters")
 
@@ -285,7 +285,7 @@ def test_no_schema_takes_long(name: str, bytes_model: RandomModel) -> None:
     began = time.monotonic()
     stop_ids = [bytes_model.tokenizer.token_id("</s>") or 0]
     ids, _ = bytes_model.walk(of(an(EVIL[name]), bytes_model), stop_ids, 3, patience=100)
-    assert time.monotonic() - began < 5 and ids
+    assert time.monotonic() - began < 20 and ids  # 1.5 when alone
 
 
 def test_what_blows_up_midway_fails_only_where_strict(bytes_model: RandomModel) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import openai
@@ -17,6 +17,7 @@ from conversation import ChatRequest, CompletionRequest, Function, Message, Tool
 from errors import RequestError
 from openai_types import chat_request, completion_request
 from request_examples import FULL, LEGACY, RAW, STRICT_PARAMETERS, USER, answer, asks, chat, refused, tool
+from work import num_lines
 
 
 def test_a_plain_request() -> None:
@@ -178,19 +179,15 @@ def test_any_json_anywhere_in_a_request(data: st.DataObject) -> None:
     check_total(document)
 
 
-def test_speed() -> None:
-    """Ordinary: under 2 ms; 4,096 messages: under 100 ms. Best of some runs, for a busy machine."""
+def test_work_grows_with_the_request_and_no_faster() -> None:
+    def messages(num: int) -> int:
+        turns = [USER, asks("a"), answer("a"), {"role": "assistant", "content": "x"}]
+        return num_lines(partial(chat_request, {"model": "m", "messages": turns * num}))
 
-    def fastest(body: dict[str, Any], runs: int) -> float:
-        durations = []
-        for _ in range(runs):
-            start = time.perf_counter()
-            chat_request(body)
-            durations.append(time.perf_counter() - start)
-        return min(durations)
+    def parts(num: int) -> int:
+        content = [{"type": "text", "text": "x"}] * num
+        return num_lines(partial(chat_request, {"model": "m", "messages": [{"role": "user", "content": content}]}))
 
-    assert fastest(FULL, 20) < 0.002
-    turns = [USER, asks("a"), answer("a"), {"role": "assistant", "content": "x"}]
-    assert fastest({"model": "m", "messages": turns * 1024}, 5) < 0.1
-    parts = [{"role": "user", "content": [{"type": "text", "text": "x"}] * 20_000}]
-    assert fastest({"model": "m", "messages": parts}, 3) < 0.2
+    assert num_lines(partial(chat_request, FULL)) < 4_000  # 2,088; 1 ms
+    assert messages(1024) < 8.5 * messages(128)
+    assert parts(20_000) < 10.5 * parts(2_000)
