@@ -7,9 +7,11 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 from engines import Drafts, Engine, Sampling
 from engines.files import check_checkpoint
+from engines.threads import in_passing
 from output_parser import Grammar
 from prompt_template import PromptTemplate, detect_template, load_template
 from tokenizer import Tokenizer
@@ -56,11 +58,12 @@ def load_model(
         prompt_template = load_template(wanted)
     else:
         prompt_template = detect_template(checkpoint.chat_template, checkpoint.tokenizer.token_id, checkpoint.name)
+    load_engine = partial(checkpoint.load_engine, max_running=max_running, cache_bytes=cache_bytes, quantize=quantize)
     return Model(
         names=tuple(dict.fromkeys((*served_names, checkpoint.name, *(("functionary",) if name is None else ())))),
         template=prompt_template,
         tokenizer=checkpoint.tokenizer,
-        engine=checkpoint.load_engine(max_running=max_running, cache_bytes=cache_bytes, quantize=quantize),
+        engine=in_passing(load_engine),
         temperature=checkpoint.temperature,
         top_p=checkpoint.top_p,
     )

@@ -15,11 +15,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from http.client import HTTPConnection
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -123,38 +125,47 @@ def over_engine(model: Model, prompt_ids: Sequence[int], num_tokens: int) -> Sto
     return watch
 
 
-def over_generate(plain: Any, prompt_ids: Sequence[int], num_tokens: int) -> Stopwatch:
-    """transformers' own loop."""
-    ids = torch.tensor([list(prompt_ids)])
+def over_generate(other: ProcessPoolExecutor, prompt_ids: Sequence[int], num_tokens: int) -> Stopwatch:
+    """transformers' own loop, in another process: threads of the one would hinder those of the other."""
+    return other.submit(_generate, list(prompt_ids), num_tokens).result()
+
+
+@cache
+def _plain_model() -> Any:
+    """The same weights once more, for a generate that does not stop early."""
+    plain: Any = embedded.load_model(
+        embedded.open_file(str(find_checkpoint(None))), native_dtype(), torch.device("cpu")
+    )
+    plain.generation_config.eos_token_id = None
+    return plain
+
+
+def _generate(prompt_ids: list[int], num_tokens: int) -> Stopwatch:
+    plain, ids = _plain_model(), torch.tensor([prompt_ids])
     watch = Stopwatch()
     mask = torch.ones_like(ids)
     plain.generate(ids, attention_mask=mask, max_new_tokens=num_tokens, do_sample=False, streamer=watch)
     return watch
 
 
-def ways(port: int) -> Iterator[tuple[str, dict[str, Ask]]]:
+def ways(port: int, other: ProcessPoolExecutor) -> Iterator[tuple[str, dict[str, Ask]]]:
     """Each prompt and the ways to answer it; "engine" is what the others are compared with."""
     model = load_model(device="cpu")
-    # the same weights once more, out of our engine's reach, for a generate that does not stop early
-    reader = embedded.open_file(str(find_checkpoint(None)))
-    cpu = torch.device("cpu")
-    plain: Any = embedded.load_model(reader, native_dtype(), cpu)
-    plain.generation_config.eos_token_id = None
     for name, request in REQUESTS.items():
         num_tokens = over_http(port, request).num_tokens
         ids = chat_prompt(model, chat_request(request()))
         by_way: dict[str, Ask] = {
             "engine": partial(over_engine, model, ids, num_tokens),
             "HTTP": partial(over_http, port, request),
-            "generate": partial(over_generate, plain, ids, num_tokens),
+            "generate": partial(over_generate, other, ids, num_tokens),
         }
         yield f"{name}, {len(ids)} + {num_tokens} tokens", by_way
 
 
 def measure(num_rounds: int) -> Json:
     """[ms to the first token, ms for each other] by prompt, way and round. A first round warms up and is dropped."""
-    with server() as port:
-        asked = dict(ways(port))
+    with server() as port, ProcessPoolExecutor(1, get_context("spawn")) as other:
+        asked = dict(ways(port, other))
         times: Json = {prompt: {way: [] for way in by_way} for prompt, by_way in asked.items()}
         for _ in range(num_rounds + 1):
             for prompt, by_way in asked.items():

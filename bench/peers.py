@@ -62,7 +62,7 @@ def measure(port: int, name: str, peer: Peer, num_call_tokens: int) -> Json:
         figures[title] = (
             figures["calls, answers/s"]
             if is_known
-            else [crowd(port, peer.model, asked, num, max(4, 2 * num))[unit] for num in CLIENTS]
+            else [crowd(port, peer.model, asked, num, max(4, num))[unit] for num in CLIENTS]
         )
     figures["cold prompts, tokens/s"] = [_prefill(port, peer.model, only_openai(partial(cold, size))) for size in COLD]
     turns = [only_openai(partial(dict, body)) for body in conversation()]

@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 import time
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 from conversation import Finish
 from engines.files import find_checkpoint
+from engines.threads import in_passing
 from errors import EngineBusy, EngineError, ModelError, RequestError
 from evaluate.calls import Answer, AnsweredCall
 from evaluate.endpoints import NoAnswer, read_answer
@@ -86,7 +88,7 @@ def load(name: str | None, adapter: str) -> tuple[Model, str]:
             raise ModelError("--adapter belongs to the embedded model: leave out --model, or merge the adapter first.")
         return load_model(name), name
     folder = _adapter(adapter)
-    model = embedded_model(folder)
+    model = in_passing(partial(embedded_model, folder))
     told = "no adapter"
     if folder is not None and (folder / WEIGHTS).exists():
         told = f"adapter {hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:8]}"

@@ -1,0 +1,62 @@
+"""Only the engine's thread keeps a team of OpenMP's: with two teams a token took 55 ms on two cores instead of 34."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from engines.hf import HFEngine
+from engines.threads import in_passing
+from evaluate.local import embedded_model, load
+from inference import load_model
+
+
+def test_computing_in_passing_leaves_no_threads_behind() -> None:
+    process = psutil.Process()
+    matrix = torch.ones(1000, 1000)
+    before = process.num_threads()
+    total, during = in_passing(lambda: (float((matrix * 2).sum()), process.num_threads()))
+    assert total == 2_000_000.0
+    assert during > before
+    deadline = time.monotonic() + 10  # the system's thread ends a little after Python's
+    while process.num_threads() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_it_raises_is_raised() -> None:
+    with pytest.raises(SystemExit, match="enough"):
+        in_passing(lambda: (_ for _ in ()).throw(SystemExit("enough")))
+
+
+@pytest.fixture
+def makers(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads in which engines were made, weights loaded and packed."""
+    found: list[threading.Thread] = []
+    made = HFEngine.__init__
+
+    def spied(self: HFEngine, *args: Any, **options: Any) -> None:
+        found.append(threading.current_thread())
+        made(self, *args, **options)
+
+    monkeypatch.setattr(HFEngine, "__init__", spied)
+    return found
+
+
+def test_a_model_is_loaded_in_passing(llama_folder: Path, makers: list[threading.Thread]) -> None:
+    load_model(str(llama_folder))
+    (maker,) = makers
+    assert not maker.is_alive()
+
+
+def test_so_is_one_to_evaluate(makers: list[threading.Thread], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluate.local.embedded_model", lambda adapter: embedded_model(None))
+    load(None, "none")
+    (maker,) = makers
+    assert not maker.is_alive()
