@@ -14,6 +14,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -50,7 +51,7 @@ CROWDS = {
 
 
 def measure(port: int, name: str, peer: Peer, num_call_tokens: int) -> Json:
-    """One round of one server, which is warmed up with eight chats."""
+    """One round of one server, which is warmed up with eight chats; each client asks once, a single one four times."""
     as_text = partial(call_as_text, num_call_tokens)
     workloads: list[Workload] = [chat, call, forced_call] if name == OURS else [chat, as_text, as_text]
     only_openai = partial(_without_extensions, is_openai=peer.is_openai)
@@ -131,17 +132,23 @@ def main() -> None:
         rounds: Rounds = {name: [] for name in chosen}
         with found[OURS].start() as port:
             num_call_tokens = ask(port, OURS, call())[2]["completion_tokens"]
-        for _ in range(options.rounds):
+        for number in range(options.rounds):
             for name, peer in chosen.items():
                 with peer.start() as port:
                     rounds[name].append(measure(port, name, peer, num_call_tokens))
                 print(name, json.dumps(rounds[name][-1]), flush=True)
-    about = f"{machine()}. Medians of {options.rounds} round(s); a call has {num_call_tokens} tokens."
+            write(
+                rounds, f"{machine()}. Medians of {number + 1} round(s); a call has {num_call_tokens} tokens.", folder
+            )
+
+
+def write(rounds: Rounds, about: str, folder: Path) -> None:
+    """What is known so far, after each round."""
     text = "\n".join((about, "", *tables(rounds)))
     (folder / "peers.json").write_text(json.dumps({"about": about, "rounds": rounds}) + "\n")
     (folder / "peers.md").write_text(text)
     plot(rounds, str(folder / "peers.png"))
-    print(text)
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

