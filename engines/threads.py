@@ -20,7 +20,10 @@ T = TypeVar("T")
 
 
 def in_passing(work: Callable[[], T]) -> T:
-    """The work's result, or what it raises; it is done in a thread that has ended when this returns."""
+    """The work's result, or what it raises; it is done in a thread that has ended when this returns.
+
+    Ctrl-C ends the work, as it would here: a thread left running would abort the process on its way out.
+    """
     result: Future[T] = Future()
 
     def run() -> None:
@@ -30,13 +33,17 @@ def in_passing(work: Callable[[], T]) -> T:
             result.set_exception(error)
 
     thread = threading.Thread(target=run, name="in passing", daemon=True)
-    thread.start()
     try:
+        thread.start()
         return result.result()
+    except KeyboardInterrupt:
+        thread_id = ctypes.c_ulong(thread.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread_id, ctypes.py_object(KeyboardInterrupt))
+        raise
     finally:
-        if result.done():  # not so when a signal has ended the wait
+        if thread.is_alive():
             thread.join()
-            _give_back_memory()
+        _give_back_memory()
 
 
 def _give_back_memory() -> None:

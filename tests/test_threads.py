@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import signal
 import threading
 import time
 from pathlib import Path
@@ -48,6 +49,35 @@ def test_nor_memory() -> None:
 def test_what_it_raises_is_raised() -> None:
     with pytest.raises(SystemExit, match="enough"):
         in_passing(lambda: (_ for _ in ()).throw(SystemExit("enough")))
+
+
+def test_ctrl_c_ends_it() -> None:
+    """`inference.py` aborted with SIGABRT when it was interrupted while it loaded its model."""
+    begun = threading.Event()
+    seen: list[str] = []
+
+    def endless() -> None:
+        try:
+            begun.set()
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            seen.append(threading.current_thread().name)
+            raise
+
+    def interrupt() -> None:
+        begun.wait(10)
+        time.sleep(0.1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            in_passing(endless)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == ["in passing"]
 
 
 @pytest.fixture
