@@ -63,19 +63,15 @@ def main() -> None:
         speeds = [asyncio.run(_together(model.engine, num_streams)) for _ in range(options.rounds + 1)][1:]
         print(f"{num_streams} streams: {median(speeds):.1f} tokens/s", flush=True)
     asyncio.run(model.engine.close())  # its threads would hinder those of generate
-    print(f"generate: {_generate_speed(options.device, options.rounds):.1f} tokens/s")
-    if torch.cuda.is_available():
-        print(f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB at most")
-
-
-def _generate_speed(wanted: str, num_rounds: int) -> float:
-    """transformers' own loop over the same weights, median tokens/s."""
-    device = pick_device(wanted)
+    device = pick_device(options.device)
     reader = embedded.open_file(str(find_checkpoint(None)))
     dtype = native_dtype() if device.type == "cpu" else pick_dtype("auto", device)
     plain: Any = embedded.load_model(reader, dtype, device)
     plain.generation_config.eos_token_id = None
-    return median([_generate(plain) for _ in range(num_rounds + 1)][1:])
+    speeds = [_generate(plain) for _ in range(options.rounds + 1)][1:]
+    print(f"generate: {median(speeds):.1f} tokens/s")
+    if device.type == "cuda":
+        print(f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB at most")
 
 
 if __name__ == "__main__":

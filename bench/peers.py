@@ -118,6 +118,15 @@ def plot(rounds: Rounds, path: str) -> None:
     figure.savefig(path, dpi=110)
 
 
+def write(rounds: Rounds, about: str, folder: Path) -> None:
+    """What is known so far, after each round."""
+    text = "\n".join((about, "", *tables(rounds)))
+    (folder / "peers.json").write_text(json.dumps({"about": about, "rounds": rounds}) + "\n")
+    (folder / "peers.md").write_text(text)
+    plot(rounds, str(folder / "peers.png"))
+    print(text, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.peers", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
@@ -132,23 +141,13 @@ def main() -> None:
         rounds: Rounds = {name: [] for name in chosen}
         with found[OURS].start() as port:
             num_call_tokens = ask(port, OURS, call())[2]["completion_tokens"]
-        for number in range(options.rounds):
+        for number in range(1, options.rounds + 1):
             for name, peer in chosen.items():
                 with peer.start() as port:
                     rounds[name].append(measure(port, name, peer, num_call_tokens))
                 print(name, json.dumps(rounds[name][-1]), flush=True)
-            write(
-                rounds, f"{machine()}. Medians of {number + 1} round(s); a call has {num_call_tokens} tokens.", folder
-            )
-
-
-def write(rounds: Rounds, about: str, folder: Path) -> None:
-    """What is known so far, after each round."""
-    text = "\n".join((about, "", *tables(rounds)))
-    (folder / "peers.json").write_text(json.dumps({"about": about, "rounds": rounds}) + "\n")
-    (folder / "peers.md").write_text(text)
-    plot(rounds, str(folder / "peers.png"))
-    print(text, flush=True)
+            about = f"{machine()}. Medians of {number} round(s); a call has {num_call_tokens} tokens."
+            write(rounds, about, folder)
 
 
 if __name__ == "__main__":

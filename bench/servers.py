@@ -121,15 +121,9 @@ def peers() -> Iterator[dict[str, Peer]]:
             found["llama.cpp"] = Peer(partial(running, [*command, *slots], "/health", log), "embedded")
         if vllm := shutil.which("vllm"):
             command = [vllm, "serve", shared, "--port", "PORT", "--host", "127.0.0.1", "--max-model-len", "8192"]
-            room = [
-                "--max-num-seqs",
-                "32",
-                "--gpu-memory-utilization",
-                "0.4",
-                "--dtype",
-                str(native_dtype()).removeprefix("torch."),
-            ]
-            found["vLLM"] = Peer(partial(running, [*command, *room], "/health", log), shared)
+            dtype = str(native_dtype()).removeprefix("torch.")
+            command += ["--max-num-seqs", "32", "--gpu-memory-utilization", "0.4", "--dtype", dtype]
+            found["vLLM"] = Peer(partial(running, command, "/health", log), shared)
         yield found
 
 
