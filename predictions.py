@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from conversation import ChatRequest, Function
 from engines import DraftedCall, Drafts
 from prompt_template import PromptTemplate
+
+_NEAR = 2000  # characters that are looked at
 
 
 def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
@@ -15,11 +20,28 @@ def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
         for tool in request.tools
         if isinstance(tool, Function) and request.choice.mode != "none" and (names is None or tool.name in names)
     ]
-    spoken = [message.content or "" for message in request.messages if message.role == "user"]
+    said = [message.content or "" for message in request.messages if message.role == "user"]
+    spoken = said[-1] if said else ""
     return Drafts(
         reader=template.grammar(request.tools),
         begun=template.prefill(request.choice),
         calls=tuple(DraftedCall(tool.name, template.call_head(tool.name), tool.parameters or {}) for tool in functions),
-        spoken=spoken[-1] if spoken else "",
+        spoken=spoken,
+        likely=_likely(functions, spoken),
         prediction=request.prediction,
     )
+
+
+def _likely(functions: Sequence[Function], spoken: str) -> str:
+    """The name of the function that shares most words with what was said; "" where none does, or two share as many."""
+    asked = _words(spoken[-_NEAR:])
+    shares = {tool.name: len(asked & _words(f"{tool.name} {tool.description[:_NEAR]}")) for tool in functions}
+    best = max(shares.values(), default=0)
+    likeliest = [name for name, share in shares.items() if share == best]
+    return likeliest[0] if best and len(likeliest) == 1 else ""
+
+
+def _words(text: str) -> set[str]:
+    """By how they begin, so that "raining" is "rain"; without the shortest, which stand everywhere."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    return {word[:5] for word in re.findall(r"[^\W_]{4,}", apart.casefold())}

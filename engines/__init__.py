@@ -65,14 +65,15 @@ class DraftedCall:
 class Drafts:
     """What an answer will probably say, as data; the engine guesses from it (`engines/drafting.py`).
 
-    `reader` reads the turn, of which the prompt holds `begun` already. `spoken` is what was said last, `prediction` a
-    text that the answer may repeat.
+    `reader` reads the turn, of which the prompt holds `begun` already. `spoken` is what was said last, `likely` the
+    function that it seems to be about, `prediction` a text that the answer may repeat.
     """
 
     reader: Grammar
     begun: str
     calls: tuple[DraftedCall, ...]
     spoken: str = ""
+    likely: str = ""
     prediction: str = ""
 
 

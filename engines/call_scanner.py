@@ -6,18 +6,21 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from engines.spoken import Spoken
+
 Json = Mapping[str, Any]
 
 
 class CallScanner:
     """Reads the JSON text of one call's arguments as it comes; looks at the outer object's keys and values."""
 
-    def __init__(self, schema: Json, spoken: str) -> None:
+    def __init__(self, schema: Json, spoken: Spoken) -> None:
         properties = schema.get("properties")
         self._properties: Json = properties if isinstance(properties, Mapping) else {}
         required = schema.get("required")
         self._required = [name for name in required if name in self._properties] if isinstance(required, list) else []
-        self._spoken = spoken.casefold()
+        self._spoken = spoken
+        self._written = ""
         self._keys: list[str] = []  # whose values have begun
         self._depth = 0
         self._in_string = self._is_escaped = False
@@ -26,6 +29,7 @@ class CallScanner:
         self._state = "start"  # start, key, colon, value, after, end
 
     def read(self, text: str) -> None:
+        self._written += text
         for char in text:
             self._read_one(char)
 
@@ -42,7 +46,7 @@ class CallScanner:
             case "value":
                 return space + self._value(begun=self._part)
             case "after":
-                return ", " + self._key(begun="", is_due=True) if self._next_key("", is_due=False) else "}"
+                return self._behind()
         return ""
 
     @property
@@ -91,10 +95,18 @@ class CallScanner:
         elif self._depth == 1 and self._state == "value":
             self._state = "after"
 
-    def _next_key(self, begun: str, *, is_due: bool) -> str | None:
-        """The next required one in schema order; what is optional is seldom said, but for where a key is due."""
-        left = [name for name in self._properties if name not in self._keys and name.startswith(begun)]
-        return next((name for name in left if name in self._required), left[0] if left and is_due else None)
+    def _next_key(self, begun: str, *, is_due: bool, after: str | None = None) -> str | None:
+        """The next required one in schema order, or one that was spoken of; of others the first, where a key is due."""
+        known = (*self._keys, after)
+        left = [name for name in self._properties if name not in known and name.startswith(begun)]
+        expected = (name for name in left if name in self._required or self._is_spoken_of(name))
+        return next(expected, left[0] if left and is_due else None)
+
+    def _is_spoken_of(self, name: str) -> bool:
+        """By its own name, or a member of its enum."""
+        members = _members(self._properties[name])
+        spellings = (name.replace("_", " "), *(member for member in members if isinstance(member, str)))
+        return any(len(spelling) > 2 and self._spoken.mentions(spelling) for spelling in spellings)
 
     def _key(self, begun: str, *, is_due: bool) -> str:
         name = self._next_key(begun[1:], is_due=is_due)
@@ -102,19 +114,53 @@ class CallScanner:
             return ""
         return f'"{name}"'[len(begun) :] + ": " + self._value(begun="", name=name)
 
+    def _behind(self, name: str | None = None) -> str:
+        """What follows a value, of `name` or of the key that was read last: the next key, or the end."""
+        following = self._next_key("", is_due=False, after=name)
+        if following is None:
+            return "}"
+        return f', "{following}": {_opening(self._properties[following])}'
+
     def _value(self, begun: str, name: str | None = None) -> str:
-        """Of an enum the member that was spoken of, else the first; of others how they open."""
+        """Of an enum the member that was spoken of, else the first; of others what was said, or how they open."""
         schema = self._properties.get(name or (self._keys[-1] if self._keys else ""))
         if not isinstance(schema, Mapping):
             return ""
-        members = schema.get("enum") if isinstance(schema.get("enum"), list) else []
-        members = [schema["const"]] if "const" in schema else members
-        fitting = [text for member in members or () if (text := json.dumps(member)).startswith(begun)]
+        fitting = [text for member in _members(schema) if (text := json.dumps(member)).startswith(begun)]
         if fitting:
-            spoken = [text for text in fitting if text.strip('"').casefold() in self._spoken]
-            return (spoken or fitting)[0][len(begun) :]
-        opening = {"string": '"', "array": "[", "object": "{"}.get(str(schema.get("type")), "")
-        items = schema.get("items")
-        if opening == "[" and isinstance(items, Mapping) and items.get("type") == "string":
-            opening = '["'
-        return opening if not begun else ""
+            mentioned = [text for text in fitting if self._spoken.mentions(text.strip('"'))]
+            return (mentioned or fitting)[0][len(begun) :] + self._behind(name)
+        kind = _kind(schema)
+        if kind == "string" and (said := self._said(begun)) is not None:
+            return f'{said}"' + self._behind(name)
+        if kind in ("integer", "number"):
+            said = self._spoken.rest(begun) if begun else self._spoken.number(self._written)
+            return "" if said is None else said + self._behind(name)
+        return _opening(schema) if not begun else ""
+
+    def _said(self, begun: str) -> str | None:
+        """A string's text behind `begun`, which includes the quotation mark."""
+        if begun[1:]:
+            return self._spoken.rest(begun[1:])
+        name = self._spoken.name(self._written)
+        return None if name is None else ('"' if not begun else "") + name
+
+
+def _members(schema: Any) -> list[Any]:
+    """The values that are allowed, where they are listed."""
+    if not isinstance(schema, Mapping):
+        return []
+    listed = [schema["const"]] if "const" in schema else schema.get("enum")
+    return listed if isinstance(listed, list) else []
+
+
+def _kind(schema: Any) -> str:
+    """The type of a value, the first one of several."""
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
+    return str(kind[0] if isinstance(kind, list) and kind else kind)
+
+
+def _opening(schema: Any) -> str:
+    """How a value begins."""
+    opening = {"string": '"', "array": "[", "object": "{"}.get(_kind(schema), "")
+    return '["' if opening == "[" and _kind(schema.get("items")) == "string" else opening

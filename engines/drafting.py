@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from engines import Drafts
 from engines.call_scanner import CallScanner
+from engines.spoken import Spoken
 from engines.vocabulary import Vocabulary
 from output_parser import ArgsDelta, CallStart, Event, OutputParser
 
@@ -90,6 +91,7 @@ class _Structure:
 
     def __init__(self, drafts: Drafts, vocabulary: Vocabulary, stop_id: int | None) -> None:
         self._drafts = drafts
+        self._spoken = Spoken(drafts.spoken)
         self._stop = [] if stop_id is None else [stop_id]
         self._vocabulary = vocabulary
         self._calls = {call.name: call for call in drafts.calls}
@@ -116,7 +118,7 @@ class _Structure:
         text = self._next_text()
         if not text:
             return self._stop if self._parser.region == "args" and self._scanner and self._scanner.is_at_end else []
-        return self._vocabulary.tokenize(text.encode()) + (self._stop if text == "}" else [])
+        return self._vocabulary.tokenize(text.encode()) + (self._stop if text.endswith("}") else [])
 
     def _feed(self, text: str) -> None:
         for char in text:
@@ -128,7 +130,7 @@ class _Structure:
         for event in events:
             if isinstance(event, CallStart):
                 call = self._calls.get(event.name)
-                self._scanner = None if call is None else CallScanner(call.parameters, self._drafts.spoken)
+                self._scanner = None if call is None else CallScanner(call.parameters, self._spoken)
             elif isinstance(event, ArgsDelta) and self._scanner:
                 self._scanner.read(event.text)
 
@@ -139,8 +141,9 @@ class _Structure:
             return ""
         begun = self._since.lstrip()
         fitting = [call for call in self._calls.values() if call.name.startswith(begun)]
-        if not fitting or (len(fitting) > 1 and not begun):
+        fitting.sort(key=lambda call: call.name != self._drafts.likely)
+        if not fitting or not (begun or len(fitting) == 1 or self._drafts.likely):
             return ""
         mark = next((mark.text for mark in self._drafts.reader.marks["name"] if not mark.special), "")
-        opened = CallScanner(fitting[0].parameters, self._drafts.spoken).next_text()
+        opened = CallScanner(fitting[0].parameters, self._spoken).next_text()
         return fitting[0].name[len(begun) :] + mark + opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -22,6 +23,7 @@ from engines.call_scanner import CallScanner
 from engines.drafting import LONGEST, Drafter
 from engines.files import find_checkpoint
 from engines.hf import HFEngine
+from engines.spoken import Spoken
 from engines.vocabulary import Vocabulary
 from evaluate.rows import read_rows
 from inference import Model
@@ -151,13 +153,13 @@ SCHEMA: dict[str, Any] = {
         ('{"ci', 'ty": "'),
         ('{"city"', ': "'),
         ('{"city": "Os', ""),
-        ('{"city": "Oslo"', ', "unit": "fahrenheit"'),
-        ('{"city": "Os\\"lo", "unit": "', 'fahrenheit"'),
-        ('{"city": "a", "unit": "c', 'elsius"'),
+        ('{"city": "Oslo"', ', "unit": '),
+        ('{"city": "Os\\"lo", "unit": "', 'fahrenheit", "tags": ["'),
+        ('{"city": "a", "unit": "c', 'elsius", "tags": ["'),
         ('{"city": "a", "unit": "celsius", "days": 3', ""),
         ('{"city": "a", "unit": "celsius", "days": 3, ', '"tags": ["'),
         ('{"city": "a", "unit": "celsius",', ' "tags": ["'),
-        ('{"city": "a", "unit":', ' "fahrenheit"'),
+        ('{"city": "a", "unit":', ' "fahrenheit", "tags": ["'),
         ('{"city": "a", "unit": "celsius", "tags": ["x"],', ' "days": '),
         ('{"city": "a", "unit": "celsius", "tags": ["x", "y"]', "}"),
         ('{"city": "a", "unit": "celsius", "tags": ["x"]}', ""),
@@ -166,15 +168,81 @@ SCHEMA: dict[str, Any] = {
 )
 def test_what_a_schema_lets_expect(written: str, expected: str) -> None:
     """Keys in their order, the member of an enum that was spoken of, the end when nothing required is left."""
-    scanner = CallScanner(SCHEMA, "Is it warm in Fahrenheit?")
+    scanner = CallScanner(SCHEMA, Spoken("is it warm in fahrenheit?"))
     scanner.read(written)
     assert scanner.next_text() == expected
+
+
+ASKED = 'How warm is it in New York for 3 days, in celsius? Tag it "best of May" please. Oslo too, mail a.b@c.org.'
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{", '"city": "best of May", "unit": '),
+        ('{"city": "N', 'ew York", "unit": '),
+        ('{"city": "n', 'ew", "unit": '),
+        ('{"city": "New York', '", "unit": '),
+        ('{"city": "best', ' of May", "unit": '),
+        ('{"city": "is it', ' in New York for 3 days", "unit": '),
+        ('{"city": "os', 'lo", "unit": '),
+        ('{"city": "a.b', '@c.org", "unit": '),
+        ('{"city": "Paris', ""),
+        ('{"city": "a", "unit": "celsius"', ', "days": '),
+        ('{"city": "a", "days": ', '3, "unit": '),
+        ('{"city": "a", "days": 3', ', "unit": '),
+        ('{"city": "a", "days": 4', ""),
+        ('{"city": "best of May", "unit": "celsius", "days": 3, "tags": ["a"]}', ""),
+    ],
+)
+def test_values_are_words_of_the_question(written: str, expected: str) -> None:
+    """Quoted ones first, then names; from where they were said last, to the end of the word, name or quotation."""
+    scanner = CallScanner(SCHEMA, Spoken(ASKED))
+    scanner.read(written)
+    assert scanner.next_text() == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(max_size=60), begun=st.text(max_size=8), written=st.text(max_size=20))
+def test_what_goes_on_was_said(text: str, begun: str, written: str) -> None:
+    spoken = Spoken(text)
+    rest = spoken.rest(begun)
+    assert rest is None or spoken.mentions(begun + rest)
+    for value in (spoken.name(written), spoken.number(written)):
+        assert value is None or value in text
+
+
+def test_looking_for_a_value_takes_time_in_step_with_the_text() -> None:
+    """The end of a long text is looked at; words without an end are no trap for a pattern."""
+    for text in ("a" * 10**6, "A" + " A" * 10**6, '"' * 10**6, "a." * 10**6, "1" * 10**6):
+        spoken, begun = Spoken(text), time.process_time()
+        for word in ("a", "A", "1", "a.a", "A A"):
+            spoken.rest(word)
+        spoken.name("")
+        spoken.number("")
+        assert time.process_time() - begun < 10  # 0.01 s on an idle core
+
+
+def test_the_function_that_shares_most_words_with_the_question_is_likely() -> None:
+    tools = [
+        {"type": "function", "function": {"name": name, "description": about}}
+        for name, about in (("get_weather", "Rain and sun"), ("bookFlight", ""), ("find_flights", "Find a flight"))
+    ]
+    for question, expected in (
+        ("Is it raining in Oslo?", ""),
+        ("What is the weather like?", "get_weather"),
+        ("Please book a flight.", "bookFlight"),
+        ("Flights?", ""),
+        ("Hello!", ""),
+    ):
+        asked = chat_request({"model": "m", "messages": [{"role": "user", "content": question}], "tools": tools})
+        assert drafts(asked, load_template("functionary_v3")).likely == expected
 
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text('{}[]",:\\ abcity1', max_size=40), cut=st.integers(0, 40))
 def test_any_text_is_read_without_fault_and_in_any_pieces(text: str, cut: int) -> None:
-    one, other = CallScanner(SCHEMA, ""), CallScanner(SCHEMA, "")
+    one, other = CallScanner(SCHEMA, Spoken("city a1")), CallScanner(SCHEMA, Spoken("city a1"))
     one.read(text)
     other.read(text[:cut])
     other.read(text[cut:])
@@ -204,7 +272,7 @@ def simulated(drafter: Drafter, answer: Sequence[int]) -> int:
     return num_steps
 
 
-def test_a_call_takes_two_steps_for_five_tokens(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+def test_a_call_takes_a_step_for_four_tokens(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
     """The expected calls of all everyday requests, with their prompts; how many tokens a step gives on average."""
     template, tokenizer, vocabulary = smol
     num_steps = num_tokens = 0
@@ -223,7 +291,7 @@ def test_a_call_takes_two_steps_for_five_tokens(smol: tuple[PromptTemplate, Toke
         num_steps += simulated(drafter, answer)
         num_tokens += len(answer)
     assert num_tokens > 500
-    assert num_steps / num_tokens < 0.4
+    assert num_steps / num_tokens < 0.25
 
 
 def test_a_prediction_is_copied(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
