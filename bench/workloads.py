@@ -28,9 +28,9 @@ NUMBERS = count(int(time.time()) % 10_000 * 100)  # others than in the last run:
 
 
 def chat() -> Json:
-    """About 180 tokens, none of which stand in two prompts at the same place."""
+    """About 120 tokens, none of which stand in two prompts at the same place."""
     number = next(NUMBERS)
-    words = " ".join(f"{CITIES[(number + i) % 8]} has {number + i} bridges." for i in range(14))
+    words = " ".join(f"{CITIES[(number + i) % 8]} has {number + i} bridges." for i in range(6))
     return {"messages": [_user(f"{number}. {words} Describe the prettiest.")], "ignore_eos": True}
 
 

@@ -24,7 +24,7 @@ from transformers import (
 
 from engines import embedded
 from engines.devices import pick_device, pick_dtype
-from engines.files import advised_sampling, find_checkpoint
+from engines.files import advised_sampling, find_checkpoint, weights_bytes
 from engines.hf import HFEngine
 from errors import ModelError
 from tokenizer import Tokenizer
@@ -58,8 +58,8 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Find and check a checkpoint; None is the embedded one. Raises ModelError with one line for the operator."""
     where = pick_device(device)
-    number_format = pick_dtype(dtype, where)
     path = find_checkpoint(name, revision)
+    number_format = pick_dtype(dtype, where, weights_bytes(path))
     if name is None:
         return _open_embedded(path, where, number_format, max_context)
     return _open_folder(name, path, where, number_format, max_context)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engines.devices import cpu_has_float16_weights, cpu_packs_bfloat16
+from engines.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu_packs_bfloat16
 from engines.fused import Pack, fuse
 from engines.packed import HalfLinear, Int8Linear, PackedLinear
 
@@ -19,8 +19,10 @@ def speed_up(model: Any, quantize: str | None = None) -> str:
     """Pack the weights in place, and fuse the layers of known architectures; gives what was done, in a few words.
 
     quantize: "int8" or None. A model in float16, or in bfloat16 where oneDNN does not multiply it, has float16 weights
-    in its linear layers and computes in float32.
+    in its linear layers and computes few rows in float32, many in bfloat16 where the CPU multiplies it.
     """
+    if quantize == "int8" and model.dtype == torch.float16 and cpu_has_bfloat16():
+        model.bfloat16()  # for which there is a product with 8 bits
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     is_native = model.dtype == torch.float32 or (model.dtype == torch.bfloat16 and cpu_packs_bfloat16())
     is_half = not is_native and cpu_has_float16_weights()

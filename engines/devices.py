@@ -7,6 +7,7 @@ import torch
 
 from errors import ModelError
 
+_LITTLE = 16  # a part of memory, as one of so many
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -31,18 +32,21 @@ def pick_device(device: str) -> torch.device:
     return picked
 
 
-def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
+def pick_dtype(dtype: str, device: torch.device, num_bytes: int = 0) -> torch.dtype:
     """The number format by name; "auto" is bfloat16 where it is in hardware.
 
-    float16 on a CPU is that of the weights (engines/cpu.py).
+    float16 on a CPU is that of the weights (engines/cpu.py). Where the CPU has bfloat16 too they are laid out twice:
+    "auto" does so if they take, with `num_bytes` on disk, little of the memory at hand.
     """
     if dtype != "auto":
         if dtype not in DTYPES:
             raise ModelError(f"--dtype {dtype}: unknown; use auto, {', '.join(DTYPES)}.")
         return DTYPES[dtype]
     if device.type == "cpu":
-        without = torch.float16 if cpu_has_float16_weights() else torch.float32
-        return torch.bfloat16 if cpu_has_bfloat16() else without
+        is_small = num_bytes * _LITTLE < memory_at_hand(device)
+        if cpu_has_float16_weights() and (is_small or not cpu_has_bfloat16()):
+            return torch.float16
+        return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
     return torch.bfloat16 if _has_bfloat16(device) else torch.float16
 
 

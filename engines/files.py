@@ -42,6 +42,12 @@ def find_checkpoint(name: str | None, revision: str | None = None) -> Path:
     return folder
 
 
+def weights_bytes(path: Path) -> int:
+    """What the weights of a checkpoint take on disk."""
+    files = path.glob(_WEIGHTS) if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if not file.match(_TWICE))
+
+
 def advised_sampling(name: str, folder: Path) -> dict[str, float]:
     """The temperature and top_p of generation_config.json; nothing where it does not ask for sampling."""
     file = folder / "generation_config.json"

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import rms_norm
+from torch.linalg import vector_norm
+from torch.nn.functional import embedding
 
-from engines.packed import Packed
+from engines.packed import FEW, HalfLinear, Packed
 from engines.ragged import attention
 
 KNOWN = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
@@ -30,6 +31,8 @@ def fuse(model: Any, pack: Pack) -> bool:
     for number, layer in enumerate(inner.layers):
         inner.layers[number] = FusedLayer(layer, pack)
     inner.norm = _Norm(inner.norm)
+    if inner.layers[0].computes_in_two_ways:
+        inner.embed_tokens = _Embedding(inner.embed_tokens)
     return True
 
 
@@ -46,52 +49,67 @@ class FusedLayer(nn.Module):
         self._num_heads = inner.q_proj.out_features // self._width
         self._num_groups = inner.k_proj.out_features // self._width
         self._activation = mlp.act_fn
-        self._norms = [_Norm(getattr(inner, name, None)) for name in ("q_norm", "k_norm")]
-        self._before, self._between = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
-        self._to_heads = pack([inner.q_proj, inner.k_proj, inner.v_proj])
-        self._from_heads = pack([inner.o_proj])
-        self._gate_and_up = pack([mlp.gate_proj, mlp.up_proj])
-        self._down = pack([mlp.down_proj])
+        heads_norms = [getattr(inner, name, None) for name in ("q_norm", "k_norm")]
+        self._heads_norms = [_Norm(norm) for norm in heads_norms if norm]
+        self._norms = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
+        down = pack([mlp.down_proj])
+        self._linears = (  # in a tuple: to find a module of a module takes a microsecond
+            pack([inner.q_proj, inner.k_proj, inner.v_proj]),
+            pack([inner.o_proj]),
+            pack([mlp.gate_proj, mlp.up_proj]),
+            down,
+        )
+        self.computes_in_two_ways = isinstance(down, HalfLinear) and down.for_many is not None
 
     def forward(
         self, hidden: Tensor, *, position_embeddings: tuple[Tensor, Tensor], plan: Any, **others: Any
     ) -> Tensor:
         """hidden: (1, N, C)."""
-        heads = self._to_heads(self._before(hidden)).view(1, hidden.shape[1], -1, self._width).transpose(1, 2)
+        (before, between), (to_heads, from_heads, gate_and_up, down) = self._norms, self._linears
+        heads = to_heads.forward(before.forward(hidden)).view(1, hidden.shape[1], -1, self._width).transpose(1, 2)
         num_rotated = self._num_heads + self._num_groups
-        if self._norms[0].weight is None:
+        value = heads[:, num_rotated:]
+        if self._heads_norms:
+            parts = heads[:, : self._num_heads], heads[:, self._num_heads : num_rotated]
+            normed = [norm.forward(part) for norm, part in zip(self._heads_norms, parts, strict=True)]
+            query, key = (_rotated(part, *position_embeddings) for part in normed)
+        else:
             rotated = _rotated(heads[:, :num_rotated], *position_embeddings)
             query, key = rotated[:, : self._num_heads], rotated[:, self._num_heads :]
-        else:
-            query, key = heads[:, : self._num_heads], heads[:, self._num_heads : num_rotated]
-            query, key = (
-                _rotated(norm(part), *position_embeddings) for norm, part in zip(self._norms, (query, key), strict=True)
-            )
-        seen, _ = attention(
-            self,
-            query,
-            key,
-            heads[:, num_rotated:],
-            None,
-            plan=plan,
-            scaling=self._scaling,
-            sliding_window=self._window,
-        )
-        hidden = self._from_heads.add(seen.flatten(2), hidden)
-        gate, up = self._gate_and_up(self._between(hidden)).chunk(2, dim=-1)
-        return self._down.add(self._activation(gate) * up, hidden)
+        if self.computes_in_two_ways:  # and remembers in one
+            key, value = key.bfloat16(), value.bfloat16()
+        how = {"plan": plan, "scaling": self._scaling, "sliding_window": self._window}
+        seen, _ = attention(self, query, key, value, None, **how)
+        hidden = from_heads.add(seen.flatten(2), hidden)
+        gate, up = gate_and_up.forward(between.forward(hidden)).chunk(2, dim=-1)
+        return down.add(self._activation(gate) * up, hidden)
+
+
+class _Embedding(nn.Module):
+    """Few rows are computed in float32, many in bfloat16 (engines/packed.py)."""
+
+    def __init__(self, inner: nn.Embedding) -> None:
+        super().__init__()
+        self.weight = inner.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows = embedding(ids, self.weight)
+        return rows if ids.numel() <= FEW else rows.bfloat16()
 
 
 class _Norm(nn.Module):
-    """Root mean square norm over the last dimension; without weight where there is none."""
+    """Root mean square norm over the last dimension, in float32."""
 
     def __init__(self, norm: Any) -> None:
         super().__init__()
-        self.weight: Tensor | None = None if norm is None else norm.weight.detach()
-        self._epsilon: float = 0.0 if norm is None else norm.variance_epsilon
+        self.weight = norm.weight.detach().float()
+        self._epsilon = torch.tensor(norm.variance_epsilon)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return rms_norm(hidden, hidden.shape[-1:], self.weight, self._epsilon)
+        """PyTorch's own takes eight operators, as of 2.13."""
+        size = vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
+        scale = torch.addcmul(self._epsilon, size, size, value=1 / hidden.shape[-1]).rsqrt_()
+        return (hidden * scale).mul_(self.weight).to(hidden.dtype)
 
 
 class _Rotation(nn.Module):

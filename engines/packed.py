@@ -10,44 +10,61 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from engines.devices import cpu_has_bfloat16
+
+FEW = 8  # rows, up to which reading the weights takes longer than arithmetic
 _FEW_ROWS = 16  # up to which 8-bit weights are multiplied as they are
+
+
+_packed_product = torch.ops.mkldnn._linear_pointwise.default  # overloads by name: to find them takes 5 us a call
+_packed_sum = torch.ops.mkldnn._linear_pointwise.binary
+_half_product = torch.ops.quantized.linear_dynamic_fp16.default
 
 
 class PackedLinear(nn.Module):
     """oneDNN's layout of one weight, or of several under each other: (..., in) -> (..., out), as nn.Linear."""
 
-    def __init__(self, linears: Sequence[nn.Linear]) -> None:
+    def __init__(self, linears: Sequence[nn.Linear], dtype: torch.dtype | None = None) -> None:
         super().__init__()
-        weight, self.bias = _joined(linears)
+        weight, bias = _joined(linears)
+        weight, self.bias = weight.to(dtype), bias if bias is None else bias.to(dtype)
         self.out_features, self.in_features = weight.shape
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self.packed, self.bias, "none", [], "")
+        product: Tensor = _packed_product(hidden, self.packed, self.bias, "none", [], "")
         return product
 
     def add(self, hidden: Tensor, other: Tensor) -> Tensor:
         """The product plus `other`, in one pass."""
-        total: Tensor = torch.ops.mkldnn._linear_pointwise(hidden, other, self.packed, self.bias, "add")
+        total: Tensor = _packed_sum(hidden, other, self.packed, self.bias, "add")
         return total
 
 
 class HalfLinear(nn.Module):
-    """Weights in float16, sums in float32 (FBGEMM): half the time for few rows, where reading the weights takes it."""
+    """Weights in float16, sums in float32 (FBGEMM): half the time for few rows, where reading the weights takes it.
+
+    For many rows arithmetic takes it: where the CPU multiplies bfloat16 the weights are there a second time, for that.
+    """
 
     def __init__(self, linears: Sequence[nn.Linear]) -> None:
         super().__init__()
         weight, bias = _joined(linears)
         self.out_features, self.in_features = weight.shape
         self.packed = torch.ops.quantized.linear_prepack_fp16(weight.float(), None if bias is None else bias.float())
+        self.for_many = PackedLinear(linears, torch.bfloat16) if cpu_has_bfloat16() else None
 
     def forward(self, hidden: Tensor) -> Tensor:
-        product: Tensor = torch.ops.quantized.linear_dynamic_fp16(hidden, self.packed)
+        """Of few rows in float32, whatever they are given in."""
+        if self.for_many and hidden.numel() > FEW * self.in_features:
+            return self.for_many.forward(hidden.bfloat16()).to(hidden.dtype)
+        product: Tensor = _half_product(hidden.float(), self.packed)
         return product
 
     def add(self, hidden: Tensor, other: Tensor) -> Tensor:
-        total: Tensor = self(hidden).add_(other)
-        return total
+        if self.for_many and hidden.numel() > FEW * self.in_features:
+            return self.for_many.add(hidden.bfloat16(), other.bfloat16()).to(hidden.dtype)
+        return self.forward(hidden).add_(other)
 
 
 class Int8Linear(nn.Module):

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -25,7 +26,7 @@ from errors import ModelError
 NAME = "functionary_ragged"
 FEW = 16
 _LONG = 2048  # tokens looked at, from which threads are worth their while
-STRETCH = 128  # queries of one product; what lies behind the last of them is not computed
+STRETCH = 64  # queries of one product; what lies behind the last of them is not computed
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class Plan:
     alone: list[tuple[Span, int, int]] = field(default_factory=list)
     together: list[Batch] = field(default_factory=list)
 
-    @property
+    @cached_property
     def is_small(self) -> bool:
         return sum(batch.num_scores for batch in self.together) < _LONG and all(
             len(span.ids) <= FEW and span.keys_values.length < _LONG for span, _, _ in self.alone
@@ -99,16 +100,26 @@ def _attention(
 ) -> tuple[Tensor, None]:
     layer: Any = module.layer_idx
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if len(plan.alone) == 1 and not plan.together:
+        return _alone(layer, query, key, value, plan.alone[0][0], scale, sliding_window)[None], None
     seen = torch.empty_like(query.transpose(0, 1))
     for span, start, end in plan.alone:
-        kept = span.keys_values.write(layer, key[:, start:end], value[:, start:end])
-        if sliding_window is not None:
-            kept = kept[:, :, max(0, kept.shape[2] - sliding_window - len(span.ids) + 1) :]
-        attend = _few if len(span.ids) <= FEW else _many
-        seen[start:end] = attend(query[:, start:end], kept, scale, sliding_window)
+        own = slice(start, end)
+        seen[own] = _alone(layer, query[:, own], key[:, own], value[:, own], span, scale, sliding_window)
     for batch in plan.together:
         batch.attend(layer, query, key, value, scale, sliding_window, seen)
     return seen[None], None
+
+
+def _alone(
+    layer: int, query: Tensor, key: Tensor, value: Tensor, span: Span, scale: float, window: int | None
+) -> Tensor:
+    """One sequence's new tokens, query (H, n, D), key and value (G, n, D) -> (n, H, D)."""
+    kept = span.keys_values.write(layer, key, value)
+    if window is not None:
+        kept = kept[:, :, max(0, kept.shape[2] - window - len(span.ids) + 1) :]
+    attend = _few if len(span.ids) <= FEW else _many
+    return attend(query, kept, scale, window)
 
 
 def _planned(spans: Sequence[Span], device: torch.device) -> Plan:
@@ -170,7 +181,9 @@ def _many(query: Tensor, kept: Tensor, scale: float, window: int | None) -> Tens
         end = min(start + STRETCH, num_new)
         rows = (query[:, start:end] * scale).reshape(kept.shape[1], -1, width)
         scores = (rows @ kept[0, :, : past + end].transpose(1, 2)).view(heads, end - start, past + end)
-        scores.masked_fill_(~_visible(end - start, past + end, window, query.device), -torch.inf)
+        first = past + start if window is None else 0  # what lies before it is seen by all
+        hidden = ~_visible(end - start, past + end - first, window, query.device)
+        scores[:, :, first:].masked_fill_(hidden, -torch.inf)
         shares = scores.softmax(-1).view(kept.shape[1], -1, past + end)
         stretches.append((shares @ kept[1, :, : past + end]).view(heads, end - start, width).transpose(0, 1))
     return torch.cat(stretches)

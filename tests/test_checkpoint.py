@@ -18,6 +18,7 @@ from transformers import BloomConfig, MambaConfig, MistralConfig, PretrainedConf
 from engines import Sampling
 from engines.checkpoint import longest_context, open_checkpoint
 from engines.devices import pick_dtype
+from engines.files import weights_bytes
 from engines.hf import HFEngine
 from errors import ModelError
 from inference import load_model
@@ -118,6 +119,33 @@ def test_emulated_bfloat16_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> Non
     for major, expected in ((7, torch.float16), (8, torch.bfloat16)):
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, major=major: SimpleNamespace(major=major))
         assert pick_dtype("auto", torch.device("cuda")) == expected
+
+
+@pytest.mark.parametrize(
+    ("has_bfloat16", "has_fbgemm", "num_bytes", "expected"),
+    [
+        (True, True, 10**8, torch.float16),
+        (True, True, 10**11, torch.bfloat16),
+        (False, True, 10**11, torch.float16),
+        (True, False, 10**8, torch.bfloat16),
+        (False, False, 10**8, torch.float32),
+    ],
+)
+def test_weights_are_laid_out_twice_where_there_is_room(
+    has_bfloat16: bool, has_fbgemm: bool, num_bytes: int, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.devices.cpu_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr("engines.devices.cpu_has_float16_weights", lambda: has_fbgemm)
+    monkeypatch.setattr("engines.devices.memory_at_hand", lambda device: 8 * 10**9)
+    assert pick_dtype("auto", torch.device("cpu"), num_bytes) == expected
+
+
+def test_the_bytes_of_a_checkpoint_are_those_of_its_weights(tmp_path: Path) -> None:
+    for name, size in (("model-1.safetensors", 7), ("model-2.safetensors", 5), ("config.json", 9)):
+        (tmp_path / name).write_bytes(bytes(size))
+    (tmp_path / "consolidated.safetensors").write_bytes(bytes(12))  # the same once more
+    assert weights_bytes(tmp_path) == 12
+    assert weights_bytes(tmp_path / "config.json") == 9
 
 
 def test_what_cannot_be_quantized_is_said(folder: Path) -> None:
