@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 256  # tokens; room is made for that many at a time
-_SHELF = 4096  # tokens of all places of a shelf
+_SHELF = 8192  # tokens of all places of a shelf
 _LONGEST = 2048  # tokens of a sequence that shares one
 
 

@@ -58,6 +58,21 @@ class Plan:
 @torch.inference_mode()
 def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
     """Logits, (num_logits, vocab_size) for each span. Lengths do not move: the caller says how many tokens count."""
+    for span in spans:
+        span.keys_values.reserve(len(span.ids))
+    order = sorted(range(len(spans)), key=lambda number: _place(spans[number]))
+    logits = iter(torch.split(_logits(model, [spans[i] for i in order]), [spans[i].num_logits for i in order]))
+    by_number = dict(zip(order, logits, strict=True))
+    return [by_number[number] for number in range(len(spans))]
+
+
+def _place(span: Span) -> tuple[bool, int, int]:
+    """Those that can attend together are neighbours."""
+    kept = span.keys_values
+    return len(span.ids) > FEW, id(kept.shelf), kept.place
+
+
+def _logits(model: PreTrainedModel, spans: Sequence[Span]) -> Tensor:
     ends = list(accumulate(len(span.ids) for span in spans))
     wanted = [row for span, end in zip(spans, ends, strict=True) for row in range(end - span.num_logits, end)]
     places = [span.keys_values.length + i for span in spans for i in range(len(span.ids))]
@@ -69,7 +84,7 @@ def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
         logits_to_keep=torch.tensor(wanted, dtype=torch.long, device=device),
         plan=_planned(spans, device),
     ).logits[0]
-    return list(torch.split(logits, [span.num_logits for span in spans]))
+    return logits
 
 
 def attention(
@@ -100,14 +115,17 @@ def _attention(
 ) -> tuple[Tensor, None]:
     layer: Any = module.layer_idx
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if len(plan.alone) == 1 and not plan.together:
+    if len(plan.alone) + len(plan.together) == 1:
+        if plan.together:
+            return plan.together[0].attend(layer, query, key, value, scale, sliding_window)[None], None
         return _alone(layer, query, key, value, plan.alone[0][0], scale, sliding_window)[None], None
     seen = torch.empty_like(query.transpose(0, 1))
     for span, start, end in plan.alone:
         own = slice(start, end)
         seen[own] = _alone(layer, query[:, own], key[:, own], value[:, own], span, scale, sliding_window)
     for batch in plan.together:
-        batch.attend(layer, query, key, value, scale, sliding_window, seen)
+        own = batch.own
+        seen[own] = batch.attend(layer, query[:, own], key[:, own], value[:, own], scale, sliding_window)
     return seen[None], None
 
 
@@ -124,8 +142,6 @@ def _alone(
 
 def _planned(spans: Sequence[Span], device: torch.device) -> Plan:
     """Short sequences that add few tokens attend together with those on their shelf."""
-    for span in spans:
-        span.keys_values.reserve(len(span.ids))
     plan, rows, end = Plan(), defaultdict[Shelf, list[tuple[Span, Row]]](list), 0
     for span in spans:
         start, end = end, end + len(span.ids)
