@@ -66,10 +66,10 @@ def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
     return [by_number[number] for number in range(len(spans))]
 
 
-def _place(span: Span) -> tuple[bool, int, int]:
-    """Those that can attend together are neighbours."""
+def _place(span: Span) -> tuple[bool, int, bool, int]:
+    """Those that attend together are neighbours."""
     kept = span.keys_values
-    return len(span.ids) > FEW, id(kept.shelf), kept.place
+    return len(span.ids) > FEW, id(kept.shelf), len(span.ids) > 1, kept.place
 
 
 def _logits(model: PreTrainedModel, spans: Sequence[Span]) -> Tensor:
@@ -141,16 +141,16 @@ def _alone(
 
 
 def _planned(spans: Sequence[Span], device: torch.device) -> Plan:
-    """Short sequences that add few tokens attend together with those on their shelf."""
-    plan, rows, end = Plan(), defaultdict[Shelf, list[tuple[Span, Row]]](list), 0
+    """Short sequences on one shelf attend together, those that add one token and those that add a few."""
+    plan, rows, end = Plan(), defaultdict[tuple[Shelf, bool], list[tuple[Span, Row]]](list), 0
     for span in spans:
         start, end = end, end + len(span.ids)
         kept = span.keys_values
         if kept.shelf.num_places > 1 and len(span.ids) <= FEW:
-            rows[kept.shelf].append((span, Row(start, end, kept.place, kept.length)))
+            rows[kept.shelf, len(span.ids) > 1].append((span, Row(start, end, kept.place, kept.length)))
         else:
             plan.alone.append((span, start, end))
-    for shelf, members in rows.items():
+    for (shelf, _), members in rows.items():
         if len(members) > 1:
             plan.together.append(Batch(shelf, [row for _, row in members], device))
         else:

@@ -16,7 +16,7 @@ from engines.scheduler import Request
 from errors import EngineError
 
 _FREE_ROWS = 24  # up to which a step takes little longer: weights are read once for all
-_FEWEST_GUESSED = 3
+_FEWEST_GUESSED = 8
 
 log = logging.getLogger(__name__)
 
