@@ -16,7 +16,6 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.one_stream $(ARGS)
-	$(BIN)/python -m bench.clients
 	$(BIN)/python -m bench.peers
 	$(BIN)/python -m bench.limits
 

@@ -17,10 +17,9 @@ from typing import Any
 
 import torch
 
-from bench.servers import native_dtype
-from engines import Sampling, embedded
+from bench.servers import native_dtype, plain_model
+from engines import Sampling
 from engines.devices import pick_device, pick_dtype
-from engines.files import find_checkpoint
 from inference import load_model
 
 PROMPT, ANSWER = 120, 48
@@ -64,10 +63,7 @@ def main() -> None:
         print(f"{num_streams} streams: {median(speeds):.1f} tokens/s", flush=True)
     asyncio.run(model.engine.close())  # its threads would hinder those of generate
     device = pick_device(options.device)
-    reader = embedded.open_file(str(find_checkpoint(None)))
-    dtype = native_dtype() if device.type == "cpu" else pick_dtype("auto", device)
-    plain: Any = embedded.load_model(reader, dtype, device)
-    plain.generation_config.eos_token_id = None
+    plain = plain_model(native_dtype() if device.type == "cpu" else pick_dtype("auto", device), str(device))
     speeds = [_generate(plain) for _ in range(options.rounds + 1)][1:]
     print(f"generate: {median(speeds):.1f} tokens/s")
     if device.type == "cuda":

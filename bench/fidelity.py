@@ -20,9 +20,8 @@ import torch
 from tqdm import tqdm
 
 from bench.one_stream import machine
-from bench.servers import ROOT
-from engines import Sampling, embedded
-from engines.files import find_checkpoint
+from bench.servers import ROOT, plain_model
+from engines import Sampling
 from inference import Model, chat_prompt, load_model
 from openai_types import chat_request
 
@@ -61,12 +60,6 @@ def drawn(model: Model, asked: Sequence[Sequence[int]], num_tokens: int = NUM_TO
     return asyncio.run(together())
 
 
-def plain_model() -> Any:
-    """transformers' model of the embedded weights, in float32, with nothing of ours."""
-    cpu = torch.device("cpu")
-    return embedded.load_model(embedded.open_file(str(find_checkpoint(None))), torch.float32, cpu)
-
-
 @torch.inference_mode()
 def differences(plain: Any, asked: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> list[Place]:
     """All places where the answers are not the best of `plain`, given what came before."""
@@ -82,10 +75,10 @@ def differences(plain: Any, asked: Sequence[Sequence[int]], answers: Sequence[Se
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.fidelity", description=(__doc__ or "").split("\n\n")[0])
     parser.parse_args()
-    plain = plain_model()
+    plain = plain_model(torch.float32)
     lines = [f"{machine()}. 50 answers of {NUM_TOKENS} tokens against transformers in float32.", ""]
     lines += ["| engine | tokens | same | equal answers | most below the best |", "|---|---:|---:|---:|---:|"]
-    for name, quantize in (("float32", None), ("float16", None), ("bfloat16", None), ("auto, int8", "int8")):
+    for name, quantize in (("float32", None), ("auto", None), ("bfloat16", None), ("auto, int8", "int8")):
         model = load_model(device="cpu", dtype=name.split(",")[0], quantize=quantize)
         asked = prompts(model)
         answers = drawn(model, asked)

@@ -28,9 +28,8 @@ from typing import Any
 
 import torch
 
-from bench.servers import ROOT, native_dtype, server
-from engines import Sampling, embedded
-from engines.files import find_checkpoint
+from bench.servers import ROOT, native_dtype, plain_model, server
+from engines import Sampling
 from inference import Model, chat_prompt, load_model
 from openai_types import chat_request
 
@@ -88,6 +87,7 @@ class Stopwatch:
 
 
 Ask = Callable[[], Stopwatch]
+_plain_model = cache(plain_model)
 
 
 def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
@@ -130,18 +130,8 @@ def over_generate(other: ProcessPoolExecutor, prompt_ids: Sequence[int], num_tok
     return other.submit(_generate, list(prompt_ids), num_tokens).result()
 
 
-@cache
-def _plain_model() -> Any:
-    """The same weights once more, for a generate that does not stop early."""
-    plain: Any = embedded.load_model(
-        embedded.open_file(str(find_checkpoint(None))), native_dtype(), torch.device("cpu")
-    )
-    plain.generation_config.eos_token_id = None
-    return plain
-
-
 def _generate(prompt_ids: list[int], num_tokens: int) -> Stopwatch:
-    plain, ids = _plain_model(), torch.tensor([prompt_ids])
+    plain, ids = _plain_model(native_dtype()), torch.tensor([prompt_ids])
     watch = Stopwatch()
     mask = torch.ones_like(ids)
     plain.generate(ids, attention_mask=mask, max_new_tokens=num_tokens, do_sample=False, streamer=watch)

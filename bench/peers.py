@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -134,6 +136,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = ROOT / "bench" / "results"
     folder.mkdir(exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and with it the server that is measured
     with peers() as found:
         if unknown := set(options.servers or ()) - found.keys():
             parser.error(f"{', '.join(sorted(unknown))}: not found; here are {', '.join(found)}")

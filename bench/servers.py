@@ -129,14 +129,20 @@ def peers() -> Iterator[dict[str, Peer]]:
 
 def write_checkpoint(folder: Path) -> None:
     """The embedded model as transformers' own files. It names no stop token, so that all answers are as long."""
-    cpu = torch.device("cpu")
-    reader = embedded.open_file(str(find_checkpoint(None)))
-    model: Any = embedded.load_model(reader, native_dtype(), cpu)
-    tokenizer = embedded.load_tokenizer(reader)
+    model = plain_model(native_dtype())
+    tokenizer = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
     tokenizer.chat_template = CHATML
-    model.generation_config.eos_token_id = model.config.eos_token_id = None
+    model.config.eos_token_id = None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def plain_model(dtype: torch.dtype, device: str = "cpu") -> Any:
+    """The embedded weights in transformers' own model, with nothing of ours; its generate stops at no token."""
+    reader = embedded.open_file(str(find_checkpoint(None)))
+    model: Any = embedded.load_model(reader, dtype, torch.device(device))
+    model.generation_config.eos_token_id = None
+    return model
 
 
 def native_dtype() -> torch.dtype:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bench.fidelity import differences, drawn, plain_model, prompts
+import torch
+
+from bench.fidelity import differences, drawn, prompts
+from bench.servers import plain_model
 from inference import load_model
 
 
@@ -12,7 +15,7 @@ def test_fifty_answers_in_float32_are_those_of_plain_transformers() -> None:
     asked = prompts(model)
     answers = drawn(model, asked)
     assert [len(answer) for answer in answers] == [64] * 50
-    assert differences(plain_model(), asked, answers) == []
+    assert differences(plain_model(torch.float32), asked, answers) == []
 
 
 def test_a_wrong_token_is_found() -> None:
@@ -20,4 +23,4 @@ def test_a_wrong_token_is_found() -> None:
     asked = prompts(model, 1)
     (answer,) = drawn(model, asked, 8)
     answer[5] += 1
-    assert differences(plain_model(), asked, [answer])[0].token == 5
+    assert differences(plain_model(torch.float32), asked, [answer])[0].token == 5

@@ -167,7 +167,7 @@ def test_fields_of_every_request_take_the_place_of_the_steps(tmp_path: Path, out
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_wherever_a_file_is_cut_off_its_whole_lines_are_kept(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "cut.jsonl"
     path.unlink(missing_ok=True)

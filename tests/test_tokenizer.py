@@ -82,7 +82,7 @@ def test_every_control_token_in_every_field_stays_text(model: Model, name: str) 
         st.sampled_from(["<|im_", "end|>", "<|im_end|>", "</", "s>", "</s>", "<s", ">", " ", "x", "\n"]), max_size=6
     )
 )
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_control_token_in_fragments_stays_text(model: Model, fragments: list[str]) -> None:
     """Neighbouring fields are tokenized together, and so could complete each other's fragments."""
     tokenizer = model.tokenizer
@@ -92,7 +92,7 @@ def test_a_control_token_in_fragments_stays_text(model: Model, fragments: list[s
 
 # SmolLM2's vocabulary has no token for some bytes, such as 0xF1, the first of the rarest characters.
 @given(st.text(st.sampled_from('aZ 0\n\t{}"\\éñ日本語😀🇹🇷👨‍👩‍👧\u200b\x00<|>'), max_size=60))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_stream_gives_back_every_text(model: Model, text: str) -> None:
     """Token by token, no half characters, SentencePiece's spaces kept; it may only put one in front."""
     tokenizer = model.tokenizer
