@@ -9,7 +9,8 @@ from conversation import ChatRequest, Function
 from engines import DraftedCall, Drafts
 from prompt_template import PromptTemplate
 
-_NEAR = 2000  # characters that are looked at
+_NEAR = 2000  # characters of the question that are looked at, its last
+_ABOUT = 300  # of a description, its first
 
 
 def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
@@ -35,7 +36,7 @@ def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
 def _likely(functions: Sequence[Function], spoken: str) -> str:
     """The name of the function that shares most words with what was said; "" where none does, or two share as many."""
     asked = _words(spoken[-_NEAR:])
-    shares = {tool.name: len(asked & _words(f"{tool.name} {tool.description[:_NEAR]}")) for tool in functions}
+    shares = {tool.name: len(asked & _words(f"{tool.name} {tool.description[:_ABOUT]}")) for tool in functions}
     best = max(shares.values(), default=0)
     likeliest = [name for name, share in shares.items() if share == best]
     return likeliest[0] if best and len(likeliest) == 1 else ""

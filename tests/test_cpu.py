@@ -100,6 +100,20 @@ def test_another_architecture_has_its_weights_packed() -> None:
     torch.testing.assert_close(logits_of(fast, (20, 1, 2)), logits_of(model, (20, 1, 2)), atol=1e-4, rtol=1e-4)
 
 
+@NEEDS_FBGEMM
+def test_another_architecture_has_them_in_half_precision(has_bfloat16: bool) -> None:
+    """Its layers know nothing of bfloat16: they get float32 back."""
+    torch.manual_seed(0)
+    sizes = {key: value for key, value in SIZES.items() if key != "num_key_value_heads"}
+    model: Any = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes)).half()  # type: ignore[no-untyped-call]
+    full = copy.deepcopy(model).float()
+    assert speed_up(model) == "16-bit weights"
+    found = logits_of(model, (20, 1, 2))
+    assert found.dtype == torch.float32
+    bound = 0.05 if has_bfloat16 else 1e-4
+    torch.testing.assert_close(found, logits_of(full, (20, 1, 2)), atol=bound, rtol=bound)
+
+
 def test_the_weights_are_there_once() -> None:
     model = MODELS["llama"]()
     held = [weakref.ref(value) for name, value in model.named_parameters() if name.endswith("proj.weight")]
