@@ -10,6 +10,8 @@ from engines.spoken import Spoken
 
 Json = Mapping[str, Any]
 
+_FIRST = 16  # members of an enum that are looked for in the question
+
 
 class CallScanner:
     """Reads the JSON text of one call's arguments as it comes; looks at the outer object's keys and values."""
@@ -21,6 +23,7 @@ class CallScanner:
         self._required = [name for name in required if name in self._properties] if isinstance(required, list) else []
         self._spoken = spoken
         self._written = ""
+        self._spoken_of: dict[str, bool] = {}
         self._keys: list[str] = []  # whose values have begun
         self._depth = 0
         self._in_string = self._is_escaped = False
@@ -104,9 +107,11 @@ class CallScanner:
 
     def _is_spoken_of(self, name: str) -> bool:
         """By its own name, or a member of its enum."""
-        members = _members(self._properties[name])
-        spellings = (name.replace("_", " "), *(member for member in members if isinstance(member, str)))
-        return any(len(spelling) > 2 and self._spoken.mentions(spelling) for spelling in spellings)
+        if name not in self._spoken_of:
+            members = [member for member in _members(self._properties[name])[:_FIRST] if isinstance(member, str)]
+            spellings = (name.replace("_", " "), *members)
+            self._spoken_of[name] = any(len(one) > 2 and self._spoken.mentions(one) for one in spellings)
+        return self._spoken_of[name]
 
     def _key(self, begun: str, *, is_due: bool) -> str:
         name = self._next_key(begun[1:], is_due=is_due)

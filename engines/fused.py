@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 from torch.nn.functional import embedding
 
-from engines.packed import FEW, HalfLinear, Packed
+from engines.packed import FEW_ROWS, HalfLinear, Packed
 from engines.ragged import attention
 
 KNOWN = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
@@ -94,7 +94,7 @@ class _Embedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         rows = embedding(ids, self.weight)
-        return rows if ids.numel() <= FEW else rows.bfloat16()
+        return rows if ids.numel() <= FEW_ROWS else rows.bfloat16()
 
 
 class _Norm(nn.Module):

@@ -12,10 +12,8 @@ from torch import Tensor, nn
 
 from engines.devices import cpu_has_bfloat16
 
-FEW = 8  # rows, up to which reading the weights takes longer than arithmetic
-_FEW_ROWS = 16  # up to which 8-bit weights are multiplied as they are
-
-
+FEW_ROWS = 8  # up to which reading the weights takes longer than arithmetic
+_MOST_INT8_ROWS = 16  # up to which 8-bit weights are multiplied as they are
 _packed_product = torch.ops.mkldnn._linear_pointwise.default  # overloads by name: to find them takes 5 us a call
 _packed_sum = torch.ops.mkldnn._linear_pointwise.binary
 _half_product = torch.ops.quantized.linear_dynamic_fp16.default
@@ -56,15 +54,18 @@ class HalfLinear(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Of few rows in float32, whatever they are given in."""
-        if self.for_many and hidden.numel() > FEW * self.in_features:
+        if self.for_many and self._is_many(hidden):
             return self.for_many.forward(hidden.bfloat16()).to(hidden.dtype)
         product: Tensor = _half_product(hidden.float(), self.packed)
         return product
 
     def add(self, hidden: Tensor, other: Tensor) -> Tensor:
-        if self.for_many and hidden.numel() > FEW * self.in_features:
+        if self.for_many and self._is_many(hidden):
             return self.for_many.add(hidden.bfloat16(), other.bfloat16()).to(hidden.dtype)
         return self.forward(hidden).add_(other)
+
+    def _is_many(self, hidden: Tensor) -> bool:
+        return hidden.numel() > FEW_ROWS * self.in_features
 
 
 class Int8Linear(nn.Module):
@@ -83,7 +84,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         rows = hidden.reshape(-1, self.in_features)
-        if len(rows) <= _FEW_ROWS and rows.dtype == torch.bfloat16:
+        if len(rows) <= _MOST_INT8_ROWS and rows.dtype == torch.bfloat16:
             product = torch.ops.aten._weight_int8pack_mm(rows, self.rounded, self.scales)
         else:
             product = nn.functional.linear(rows, self.rounded.to(rows.dtype)) * self.scales

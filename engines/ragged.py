@@ -61,7 +61,8 @@ def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
     for span in spans:
         span.keys_values.reserve(len(span.ids))
     order = sorted(range(len(spans)), key=lambda number: _place(spans[number]))
-    logits = iter(torch.split(_logits(model, [spans[i] for i in order]), [spans[i].num_logits for i in order]))
+    placed = [spans[number] for number in order]
+    logits = torch.split(_logits(model, placed), [span.num_logits for span in placed])
     by_number = dict(zip(order, logits, strict=True))
     return [by_number[number] for number in range(len(spans))]
 

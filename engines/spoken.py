@@ -18,7 +18,7 @@ class Spoken:
 
     def __init__(self, text: str) -> None:
         self._text = text[-_NEAR:]
-        self._folded = text.casefold()
+        self._folded = self._text.casefold()
 
     def mentions(self, value: str) -> bool:
         return value.casefold() in self._folded

@@ -17,7 +17,7 @@ from engines.cpu import speed_up
 from engines.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu_packs_bfloat16
 from engines.files import find_checkpoint
 from engines.keys_values import KeyValues
-from engines.packed import FEW, HalfLinear, Int8Linear, PackedLinear
+from engines.packed import FEW_ROWS, HalfLinear, Int8Linear, PackedLinear
 from engines.ragged import NAME, Span, forward
 from test_batching import MODELS, SIZES
 
@@ -91,10 +91,14 @@ def test_a_fused_model_is_the_model(name: str, dtype: torch.dtype, bound: float)
     torch.testing.assert_close(logits_of(fast, sizes), logits_of(model, sizes), atol=bound, rtol=bound)
 
 
-def test_another_architecture_has_its_weights_packed() -> None:
+def another_architecture() -> Any:
     torch.manual_seed(0)
     sizes = {key: value for key, value in SIZES.items() if key != "num_key_value_heads"}
-    model = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes))
+    return GPTNeoXForCausalLM(GPTNeoXConfig(**sizes))
+
+
+def test_another_architecture_has_its_weights_packed() -> None:
+    model = another_architecture()
     fast: Any = copy.deepcopy(model)
     assert speed_up(fast) == "packed weights"
     torch.testing.assert_close(logits_of(fast, (20, 1, 2)), logits_of(model, (20, 1, 2)), atol=1e-4, rtol=1e-4)
@@ -103,9 +107,7 @@ def test_another_architecture_has_its_weights_packed() -> None:
 @NEEDS_FBGEMM
 def test_another_architecture_has_them_in_half_precision(has_bfloat16: bool) -> None:
     """Its layers know nothing of bfloat16: they get float32 back."""
-    torch.manual_seed(0)
-    sizes = {key: value for key, value in SIZES.items() if key != "num_key_value_heads"}
-    model: Any = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes)).half()  # type: ignore[no-untyped-call]
+    model = another_architecture().half()
     full = copy.deepcopy(model).float()
     assert speed_up(model) == "16-bit weights"
     found = logits_of(model, (20, 1, 2))
@@ -181,7 +183,7 @@ def test_sixteen_bits_are_those_of_the_weights(has_bfloat16: bool) -> None:
     for num_rows in NUM_ROWS:
         rows, other = torch.randn(1, num_rows, 576), torch.randn(1, num_rows, 256)
         expected = torch.cat([nn.functional.linear(rows, one.weight.float(), one.bias.float()) for one in linears], -1)
-        bound = 0.03 if has_bfloat16 and num_rows > FEW else 1e-5
+        bound = 0.03 if has_bfloat16 and num_rows > FEW_ROWS else 1e-5
         torch.testing.assert_close(half(rows), expected, atol=bound, rtol=bound)
         torch.testing.assert_close(half.add(rows, other), expected + other, atol=bound, rtol=bound)
 

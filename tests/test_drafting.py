@@ -223,6 +223,18 @@ def test_looking_for_a_value_takes_time_in_step_with_the_text() -> None:
         assert time.process_time() - begun < 10  # 0.01 s on an idle core
 
 
+def test_a_large_schema_is_looked_for_in_the_question_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step of every request waits meanwhile: all members of all enums would be sought in all that was said."""
+    looked_for: list[str] = []
+    monkeypatch.setattr(Spoken, "mentions", lambda self, value: looked_for.append(value))
+    schema = {"properties": {f"key_{i}": {"enum": [f"member_{j}" for j in range(1000)]} for i in range(50)}}
+    scanner = CallScanner(schema, Spoken("Hello"))
+    for _ in range(9):
+        scanner.next_text()
+    assert len(looked_for) == 50 * 17
+    assert not Spoken("Oslo" + " " * 10**6).mentions("Oslo"), "its end is looked at"
+
+
 def test_the_function_that_shares_most_words_with_the_question_is_likely() -> None:
     tools = [
         {"type": "function", "function": {"name": name, "description": about}}
