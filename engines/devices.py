@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psutil
 import torch
 
@@ -81,3 +84,14 @@ def memory_at_hand(device: torch.device) -> int:
 
 def _unknown(device: str) -> ModelError:
     return ModelError(f"--device {device}: unknown; use auto, cpu, cuda, cuda:0 or mps.")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Threads wait for each other at every operator: with many small ones that is most of the time."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)

@@ -119,15 +119,23 @@ class KeyValues:
         """The first `length` tokens, for a sequence that begins alike."""
         other = KeyValues(shelves, room)
         other.reserve(length)
+        return self._copied_to(other, length)
+
+    @torch.inference_mode()
+    def alone(self) -> KeyValues:
+        """The same off the shelf that it shares, to be kept for long: without room for what would follow."""
+        if self.shelf.num_places == 1:
+            return self
+        other = KeyValues()
+        other.shelf = Shelf(self.length, 1)
+        return self._copied_to(other, self.length)
+
+    def _copied_to(self, other: KeyValues, length: int) -> KeyValues:
         for number, layer in self.shelf.layers.items():
             kept = layer[self.place, :, :, :length]
             other.shelf.layer(number, kept[0])[other.place, :, :, :length] = kept
         other.length = length
         return other
-
-    def alone(self) -> KeyValues:
-        """The same off the shelf that it shares, to be kept for long."""
-        return self if self.shelf.num_places == 1 else self.copy(self.length)
 
 
 def rounded(num_tokens: int) -> int:

@@ -80,6 +80,25 @@ def test_a_ragged_forward_is_each_sequence_alone(name: str, shelves: Shelves | N
             torch.testing.assert_close(logits, expected[i][end - span.num_logits : end], atol=1e-4, rtol=1e-4)
 
 
+def test_few_numbers_of_rows_are_computed() -> None:
+    """oneDNN keeps 0.3 MB of kernels for each weight and number of rows: prompts of all lengths took hundreds of MB."""
+    torch.manual_seed(0)
+    model = MODELS["llama"]()
+    model.set_attn_implementation(NAME)
+    seen: list[int] = []
+    for module in (model.model.norm, model.lm_head):
+        module.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))
+    computed: dict[int, tuple[int, ...]] = {}
+    for number in range(1, 513):
+        (logits,) = forward(model, [Span([1] * number, KeyValues(), number)])
+        assert logits.shape == (number, 300)
+        computed[number] = tuple(seen)
+        seen.clear()
+    for number, (through_layers, through_head) in computed.items():
+        assert number <= through_layers == through_head <= max(number, number * 9 / 8)
+    assert len(set(computed.values())) == 16 + 5 * 8
+
+
 def test_what_was_not_accepted_is_written_over() -> None:
     """A draft that the model disagrees with leaves no trace."""
     torch.manual_seed(0)

@@ -102,6 +102,14 @@ def test_what_is_remembered_takes_no_place() -> None:
     assert copied.shelf.capacity == 512
 
 
+def test_what_is_remembered_takes_the_room_of_its_tokens() -> None:
+    """A sequence of ten tokens was kept in room for 256."""
+    cache, kept = PrefixCache(), KeyValues(Shelves(16384))
+    grow(kept, 10)
+    cache.put("a", range(10), kept)
+    assert cache.num_bytes == 10 * 2 * 4
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_an_answer_knows_nothing_of_its_neighbours(dtype: torch.dtype) -> None:
     """A neighbour whose keys are no numbers, and one that has left, change nothing."""
