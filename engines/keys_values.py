@@ -104,7 +104,7 @@ class KeyValues:
         self._leave = weakref.finalize(self, shelf.free.append, place)
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> Tensor:
-        """Put (heads, n, width) twice behind `length`; gives all so far, (2, heads, length + n, width).
+        """Put (heads, n, width) twice behind `length`; gives all of the place, (2, heads, capacity, width).
 
         `length` itself moves only when the step has succeeded in all layers: until then it can be repeated.
         """
@@ -112,7 +112,7 @@ class KeyValues:
         kept = self.shelf.layer(layer, key)[self.place]
         kept[0, :, self.length : end] = key
         kept[1, :, self.length : end] = value
-        return kept[:, :, :end]
+        return kept
 
     @torch.inference_mode()
     def copy(self, length: int, shelves: Shelves | None = None, room: int = 0) -> KeyValues:

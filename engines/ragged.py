@@ -18,18 +18,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
+from engines.alone import FEW, attend
 from engines.devices import one_thread
 from engines.keys_values import BLOCK, KeyValues, Shelf
 from engines.side_by_side import Batch, Row
 from errors import ModelError
 
 NAME = "functionary_ragged"
-FEW = 16
 _LONG = 2048  # tokens looked at, from which threads are worth their while
-STRETCH = 64  # queries of one product; what lies behind the last of them is not computed
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,26 +133,15 @@ def _attention(
     if len(plan.alone) + len(plan.together) == 1 and plan.num_tokens == query.shape[1]:
         if plan.together:
             return plan.together[0].attend(layer, query, key, value, scale, sliding_window)[None], None
-        return _alone(layer, query, key, value, plan.alone[0][0], scale, sliding_window)[None], None
+        return attend(layer, query, key, value, plan.alone[0][0].keys_values, scale, sliding_window)[None], None
     seen = torch.zeros_like(query.transpose(0, 1))
     for span, start, end in plan.alone:
         own = slice(start, end)
-        seen[own] = _alone(layer, query[:, own], key[:, own], value[:, own], span, scale, sliding_window)
+        seen[own] = attend(layer, query[:, own], key[:, own], value[:, own], span.keys_values, scale, sliding_window)
     for batch in plan.together:
         own = batch.own
         seen[own] = batch.attend(layer, query[:, own], key[:, own], value[:, own], scale, sliding_window)
     return seen[None], None
-
-
-def _alone(
-    layer: int, query: Tensor, key: Tensor, value: Tensor, span: Span, scale: float, window: int | None
-) -> Tensor:
-    """One sequence's new tokens, query (H, n, D), key and value (G, n, D) -> (n, H, D)."""
-    kept = span.keys_values.write(layer, key, value)
-    if window is not None:
-        kept = kept[:, :, max(0, kept.shape[2] - window - len(span.ids) + 1) :]
-    attend = _few if len(span.ids) <= FEW else _many
-    return attend(query, kept, scale, window)
 
 
 def _planned(spans: Sequence[Span], device: torch.device) -> Plan:
@@ -174,48 +161,6 @@ def _planned(spans: Sequence[Span], device: torch.device) -> Plan:
         else:
             plan.alone.extend((span, row.start, row.end) for span, row in members)
     return plan
-
-
-def _few(query: Tensor, kept: Tensor, scale: float, window: int | None) -> Tensor:
-    """(H, n, D) and (2, G, L, D) -> (n, H, D). On a CPU in float32: few rows take three times as long in bfloat16."""
-    heads, num_new, width = query.shape
-    if query.device.type == "cpu" and kept.dtype != torch.float32:
-        kept = kept.float()
-    groups = kept.shape[1]
-    mask = None
-    if num_new > 1:
-        mask = _visible(num_new, kept.shape[2], window, query.device).repeat(heads // groups, 1)
-    rows = query.reshape(1, groups, -1, width).to(kept.dtype)
-    seen = scaled_dot_product_attention(rows, kept[:1], kept[1:], attn_mask=mask, scale=scale)
-    return seen.reshape(heads, num_new, width).transpose(0, 1).to(query.dtype)
-
-
-def _many(query: Tensor, kept: Tensor, scale: float, window: int | None) -> Tensor:
-    """The same for part of a prompt. On a CPU PyTorch's fused attention is the faster way in float32 only."""
-    heads, num_new, width = query.shape
-    if query.device.type != "cpu" or kept.dtype == torch.float32:
-        mask = _visible(num_new, kept.shape[2], window, query.device)
-        keys, values = kept[:1], kept[1:]
-        seen = scaled_dot_product_attention(query[None], keys, values, attn_mask=mask, scale=scale, enable_gqa=True)
-        return seen[0].transpose(0, 1)
-    past = kept.shape[2] - num_new
-    stretches = []
-    for start in range(0, num_new, STRETCH):
-        end = min(start + STRETCH, num_new)
-        rows = (query[:, start:end] * scale).reshape(kept.shape[1], -1, width)
-        scores = (rows @ kept[0, :, : past + end].transpose(1, 2)).view(heads, end - start, past + end)
-        first = past + start if window is None else 0  # what lies before it is seen by all
-        hidden = ~_visible(end - start, past + end - first, window, query.device)
-        scores[:, :, first:].masked_fill_(hidden, -torch.inf)
-        shares = scores.softmax(-1).view(kept.shape[1], -1, past + end)
-        stretches.append((shares @ kept[1, :, : past + end]).view(heads, end - start, width).transpose(0, 1))
-    return torch.cat(stretches)
-
-
-def _visible(num_new: int, length: int, window: int | None, device: torch.device) -> Tensor:
-    """Which of `length` tokens the last `num_new` see, (num_new, length) bool."""
-    visible = torch.ones(num_new, length, dtype=torch.bool, device=device).tril(length - num_new)
-    return visible if window is None else visible.triu(length - num_new - window + 1)
 
 
 AttentionInterface.register(NAME, attention)

@@ -61,7 +61,7 @@ def test_the_longest_of_the_owner_is_found_and_is_right(
         copy, nine = found.copy(num), torch.full((1, 1, 1), 9.0)
         copy.reserve(1)
         with torch.inference_mode():
-            assert copy.write(0, nine, nine)[0].flatten().tolist() == [*wanted[:num], 9]
+            assert copy.write(0, nine, nine)[0, 0, : num + 1, 0].tolist() == [*wanted[:num], 9]
 
 
 def test_the_least_recently_used_goes_first() -> None:

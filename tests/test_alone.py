@@ -1,0 +1,78 @@
+"""Attention of one sequence to what it remembers: that of the formula, in products of few shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from engines.alone import attend
+from engines.keys_values import KeyValues
+
+HEADS, GROUPS, WIDTH = 4, 2, 8
+
+
+def known(length: int, dtype: torch.dtype) -> KeyValues:
+    """So many tokens, and behind them what a refused guess has left."""
+    kept = KeyValues()
+    kept.reserve(length + 1)
+    rows = torch.randn(GROUPS, length + 1, WIDTH).to(dtype)
+    kept.write(0, rows, rows.flip(1))
+    kept.length = length
+    return kept
+
+
+def new(num_tokens: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    query, key, value = (torch.randn(heads, num_tokens, WIDTH).to(dtype) for heads in (HEADS, GROUPS, GROUPS))
+    return query, key, value
+
+
+@pytest.mark.parametrize("window", [None, 1, 20, 300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_each_token_sees_itself_and_those_before_it(dtype: torch.dtype, window: int | None) -> None:
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        for before in (0, 1, 63, 250, 1030):
+            for num_new in (1, 2, 16, 17, 40, 64, 65, 130, 256):
+                kept, (query, key, value) = known(before, dtype), new(num_new, dtype)
+                kept.reserve(num_new)
+                seen = attend(0, query, key, value, kept, 0.5, window)
+                keys, values = kept.shelf.layers[0][kept.place, :, :, : before + num_new].float()
+                age = torch.arange(before, before + num_new)[:, None] - torch.arange(before + num_new)
+                visible = (age >= 0) & (age < (window or 10_000))
+                expected = scaled_dot_product_attention(
+                    query.float()[None], keys[None], values[None], attn_mask=visible, scale=0.5, enable_gqa=True
+                )[0].transpose(0, 1)
+                torch.testing.assert_close(
+                    seen.float(), expected, atol=0.02 if dtype == torch.bfloat16 else 1e-5, rtol=0.02
+                )
+
+
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the shapes of all products."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.shapes: set[tuple[torch.Size, ...]] = set()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (torch.ops.aten.bmm.default, torch.ops.aten.matmul.default):
+            self.shapes.add(tuple(tensor.shape for tensor in args))
+        return func(*args, **(kwargs or {}))
+
+
+def test_products_are_of_few_shapes() -> None:
+    """oneDNN keeps something of each for good: a server whose prompts all differed in length grew without end."""
+    kept = known(2048, torch.bfloat16)
+    with Products() as products, torch.inference_mode():
+        for before in range(0, 2000, 37):
+            for num_new in (17, 20, 33, 47, 48):
+                kept.length = before
+                attend(0, *new(num_new, torch.bfloat16), kept, 0.5, None)
+    assert 2 < len(products.shapes) <= 2 * 2 * (1024 // 64 + 1280 // 256)
