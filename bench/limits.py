@@ -109,11 +109,12 @@ def by_slots(port: int) -> dict[int, float]:
 
 
 def over_many(port: int, num_requests: int) -> list[float]:
-    """Resident MB after each tenth of the requests, short ones of 16 clients."""
+    """Resident MB after each tenth of the requests of 16 clients, prompts of all lengths up to 100 words."""
     measured = []
     with ThreadPoolExecutor(16) as pool:
         for _ in range(10):
-            list(pool.map(lambda _: ask(port, MODEL, {**cold(20), "max_tokens": 4}), range(num_requests // 10)))
+            bodies = [{**cold(1 + number % 100), "max_tokens": 4} for number in range(num_requests // 10)]
+            list(pool.map(lambda body: ask(port, MODEL, body), bodies))
             measured.append(resident_mb(port))
     return measured
 
