@@ -17,10 +17,10 @@ HEADS, GROUPS, WIDTH = 4, 2, 8
 
 
 def known(length: int, dtype: torch.dtype) -> KeyValues:
-    """So many tokens, and behind them what a refused guess has left."""
-    kept = KeyValues()
-    kept.reserve(length + 1)
-    rows = torch.randn(GROUPS, length + 1, WIDTH).to(dtype)
+    """So many tokens, and far behind them what refused guesses have left."""
+    kept, num_written = KeyValues(), length + 400
+    kept.reserve(num_written)
+    rows = torch.randn(GROUPS, num_written, WIDTH).to(dtype)
     kept.write(0, rows, rows.flip(1))
     kept.length = length
     return kept
