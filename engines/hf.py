@@ -7,6 +7,7 @@ side (engines/ragged.py), in the order and amounts that engines/scheduler.py say
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -68,6 +69,7 @@ class HFEngine:
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
+        atexit.register(self._end)
 
     @property
     def max_context(self) -> int:
@@ -123,10 +125,15 @@ class HFEngine:
                 self._changed.notify()
 
     async def close(self) -> None:
+        await asyncio.to_thread(self._end)
+        atexit.unregister(self._end)
+
+    def _end(self) -> None:
+        """Let the thread end after its step: torn off while it computes it would abort the interpreter at its exit."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        await asyncio.to_thread(self._thread.join, 30)
+        self._thread.join(30)
 
     def _watched(self) -> EngineMetrics:
         metrics, requests = EngineMetrics(), self._scheduler

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,6 +20,7 @@ from engines.hf import HFEngine
 from engines.threads import in_passing
 from evaluate.local import embedded_model, load
 from inference import load_model
+from started_server import ROOT
 
 
 def test_computing_in_passing_leaves_no_threads_behind() -> None:
@@ -105,3 +109,25 @@ def test_so_is_one_to_evaluate(makers: list[threading.Thread], monkeypatch: pyte
     load(None, "none")
     (maker,) = makers
     assert not maker.is_alive()
+
+
+EXITS = """
+import asyncio, sys, time, torch
+from pathlib import Path
+from test_batching import GREEDY, small_engine, steps
+engine = small_engine(Path(sys.argv[1]), max_running=1, num_blocks=4)
+def took(*args):
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        torch.zeros(100_000).add_(1)
+engine._pace.took = took
+asyncio.run(steps(engine, [5, 6, 7]))
+"""
+
+
+def test_a_program_ends_while_its_engine_still_computes(llama_folder: Path) -> None:
+    """`python inference.py` printed its answer, and one time in six was aborted on its way out."""
+    search = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+    command = [sys.executable, "-c", EXITS, str(llama_folder)]
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr[-500:]
