@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from conversation import ChatRequest, CompletionRequest, Finish
+from core.conversation import ChatRequest, CompletionRequest, Finish
 from inference import Model, chat_prompt, complete, raw_prompt, stream
 from openai_answer import Choice, TextChoice, usage
 

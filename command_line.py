@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from typing import NoReturn
 
-from errors import ModelError
+from core.errors import ModelError
 from http_edge import LOOPBACK
 from inference import Model
 from prompt_template import template_names

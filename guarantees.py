@@ -9,9 +9,9 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from conversation import ChatRequest, CodeInterpreter, Function, Tool
-from engines import Constraint, JsonRule, Lark
-from errors import RequestError
+from core.conversation import ChatRequest, CodeInterpreter, Function, Tool
+from core.errors import RequestError
+from core.generation import Constraint, JsonRule, Lark
 from output_parser import CallStart, OutputParser
 from prompt_template import PromptTemplate
 

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from errors import EngineBusy, EngineError, RequestError, UnknownModel
+from core.errors import EngineBusy, EngineError, RequestError, UnknownModel
 
 Json = dict[str, Any]
 MAX_MESSAGE = 500

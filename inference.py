@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from conversation import (
+from core.conversation import (
     ChatRequest,
     CompletionRequest,
     Finish,
@@ -22,8 +22,8 @@ from conversation import (
     SpelledLogprob,
     TokenReport,
 )
-from engines import Sampling, TokenLogprob
-from errors import PromptTooLong
+from core.errors import PromptTooLong
+from core.generation import Sampling, TokenLogprob
 from guarantees import constraint
 from model import Model, load_model
 from openai_answer import Choice, fold

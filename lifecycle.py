@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from command_line import bind, introduction
-from errors import ModelError
+from core.errors import ModelError
 from model import Model, check_model, load_model, warm_up
 
 log = logging.getLogger("functionary")

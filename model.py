@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
-from engines import Drafts, Engine, Sampling
+from core.generation import Drafts, Engine, Sampling
 from engines.files import check_checkpoint
 from engines.threads import in_passing
 from output_parser import Grammar

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from conversation import ChatRequest, CompletionRequest, Finish, SpelledLogprob, TokenReport
+from core.conversation import ChatRequest, CompletionRequest, Finish, SpelledLogprob, TokenReport
 from output_parser import ArgsDelta, CallStart, Event, TextDelta
 
 Json = dict[str, Any]

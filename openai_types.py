@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from conversation import ChatRequest, CompletionRequest, Message, ResponseFormat
-from errors import RequestError
+from core.conversation import ChatRequest, CompletionRequest, Message, ResponseFormat
+from core.errors import RequestError
 from rules.fields import (
     Fields,
     a_boolean,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from conversation import ChatRequest, Function
-from engines import DraftedCall, Drafts
+from core.conversation import ChatRequest, Function
+from core.generation import DraftedCall, Drafts
 from prompt_template import PromptTemplate
 
 _NEAR = 2000  # characters of the question that are looked at, its last

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import templates
-from conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
-from errors import ModelError, RequestError
+from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
+from core.errors import ModelError, RequestError
 from output_parser import Grammar
 
 DEFAULT_SYSTEM = (

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from conversation import Function, JsonSchema
-from errors import RequestError
+from core.conversation import Function, JsonSchema
+from core.errors import RequestError
 
 MAX_EXPANDED = 20_000  # schemas reached through `$ref`s: forty definitions that double each other would be 2**40
 MAX_DEPTH = 64  # `$ref`s or objects inside each other

@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse, Response
 
 from choices import as_chunks, chat_choices, text_choices
 from command_line import read_options
-from conversation import ChatRequest, CompletionRequest, Finish
-from errors import ModelError, RequestError, UnknownModel
+from core.conversation import ChatRequest, CompletionRequest, Finish
+from core.errors import ModelError, RequestError, UnknownModel
 from event_stream import event_stream, until_disconnect
 from http_edge import Edge, read_body
 from http_errors import HttpError, unknown_route

@@ -14,7 +14,7 @@ from typing import Literal
 
 from tokenizers import Tokenizer as Backend
 
-from errors import ModelError
+from core.errors import ModelError
 from prompt_template import Piece
 
 Before = Literal["nothing", "control", "text"]

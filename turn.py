@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from conversation import ChatRequest, FinishReason, TokenReport
+from core.conversation import ChatRequest, FinishReason, TokenReport
 from output_parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
 from prompt_template import Piece, PromptTemplate
 from stop_strings import StopStrings

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from bench.servers import native_dtype, plain_model
-from engines import Sampling
+from core.generation import Sampling
 from engines.devices import pick_device, pick_dtype
 from inference import load_model
 

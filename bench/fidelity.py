@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from bench.one_stream import machine
 from bench.servers import ROOT, plain_model
-from engines import Sampling
+from core.generation import Sampling
 from inference import Model, chat_prompt, load_model
 from openai_types import chat_request
 

@@ -29,7 +29,7 @@ from typing import Any
 import torch
 
 from bench.servers import ROOT, native_dtype, plain_model, server
-from engines import Sampling
+from core.generation import Sampling
 from inference import Model, chat_prompt, load_model
 from openai_types import chat_request
 

@@ -12,7 +12,7 @@ from itertools import count
 from statistics import median
 from typing import Any
 
-from conversation import Function
+from core.conversation import Function
 from schema import typescript
 
 Json = dict[str, Any]

@@ -22,11 +22,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from core.errors import ModelError
 from engines import embedded
 from engines.devices import pick_device, pick_dtype
 from engines.files import advised_sampling, find_checkpoint, weights_bytes
 from engines.hf import HFEngine
-from errors import ModelError
 from tokenizer import Tokenizer
 
 _CONTEXT = 4096  # of models that name no limit

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from conversation import JsonSchema
-from engines import Constraint, Lark
+from core.conversation import JsonSchema
+from core.errors import EngineError
+from core.generation import Constraint, Lark
 from engines.grammars import Compiled, Run, compiled
 from engines.json_rules import bounded
 from engines.vocabulary import Vocabulary
 from engines.watch import Watch
-from errors import EngineError
 
 _MAX_CACHED = 64
 _MAX_CACHED_BYTES = 32 << 20

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psutil
 import torch
 
-from errors import ModelError
+from core.errors import ModelError
 
 _LITTLE = 16  # a part of memory, as one of so many
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
-from engines import Drafts
+from core.generation import Drafts
 from engines.call_scanner import CallScanner
 from engines.spoken import Spoken
 from engines.vocabulary import Vocabulary

@@ -18,7 +18,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from errors import ModelError
+from core.errors import ModelError
 
 NAME = "SmolLM2-135M-Instruct"
 TEMPLATE = "functionary_v3_chatml"

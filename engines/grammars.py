@@ -10,10 +10,10 @@ import numpy as np
 from llguidance import LLMatcher, LLParserLimits
 from numpy.typing import NDArray
 
-from engines import JsonRule, Lark
+from core.errors import EngineError, RequestError
+from core.generation import JsonRule, Lark
 from engines.json_rules import body, loosened, refusal, settled
 from engines.vocabulary import Vocabulary
-from errors import EngineError, RequestError
 
 _COMPILE_S = 3.0  # for one grammar, all attempts together
 _MAX_CHARACTERS = 500_000  # of a grammar; takes a second and 50 MB

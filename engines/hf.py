@@ -15,7 +15,9 @@ from collections.abc import AsyncGenerator, Sequence
 from prometheus_client import CollectorRegistry
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engines import Sampling, Step, scheduler
+from core.errors import EngineError, PromptTooLong, RequestError
+from core.generation import Sampling, Step
+from engines import scheduler
 from engines.constraints import Constraints
 from engines.cpu import speed_up
 from engines.devices import memory_at_hand
@@ -28,7 +30,6 @@ from engines.ragged import has_changing_positions, prepare
 from engines.sampling import Sampler
 from engines.scheduler import Request, Scheduler
 from engines.stepping import Stepper
-from errors import EngineError, PromptTooLong, RequestError
 
 MAX_RUNNING = 16
 

@@ -15,10 +15,10 @@ from decimal import Decimal
 from math import lcm
 from typing import Any
 
-from conversation import JsonSchema
-from engines import JsonRule
+from core.conversation import JsonSchema
+from core.errors import RequestError
+from core.generation import JsonRule
 from engines.schema_tree import bare, closed, nodes, without_unknown_formats
-from errors import RequestError
 
 FaultOf = Callable[[str], str]  # the body of a rule -> why it does not compile, empty if it does
 

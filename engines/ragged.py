@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
+from core.errors import ModelError
 from engines.alone import FEW, attend
 from engines.devices import one_thread
 from engines.keys_values import BLOCK, KeyValues, Shelf
 from engines.side_by_side import Batch, Row
-from errors import ModelError
 
 NAME = "functionary_ragged"
 _LONG = 2048  # tokens looked at, from which threads are worth their while

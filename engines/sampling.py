@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from engines import Sampling, TokenLogprob
-from errors import EngineError
+from core.errors import EngineError
+from core.generation import Sampling, TokenLogprob
 
 _LOWEST = -9999.0  # stands for minus infinity in reports, as in OpenAI's answers
 _GREEDY = 1e-5  # temperatures below draw the likeliest token

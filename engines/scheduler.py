@@ -8,13 +8,13 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from conversation import FinishReason
-from engines import Sampling, Step
+from core.conversation import FinishReason
+from core.errors import EngineBusy
+from core.generation import Sampling, Step
 from engines.constraints import Matcher
 from engines.drafting import Drafter
 from engines.keys_values import KeyValues
 from engines.sampling import Sampler
-from errors import EngineBusy
 
 MAX_WAITING = 128
 MAX_UNREAD = 256  # steps that nobody has taken yet; then the request pauses until its reader is back

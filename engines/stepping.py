@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from engines import Step, TokenLogprob
+from core.errors import EngineError
+from core.generation import Step, TokenLogprob
 from engines.metrics import EngineMetrics
 from engines.ragged import Span, forward
 from engines.scheduler import Request
-from errors import EngineError
 
 _FREE_ROWS = 24  # up to which a step takes little longer: weights are read once for all
 _FEWEST_GUESSED = 8

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import EngineError
 from engines.vocabulary import Vocabulary
-from errors import EngineError
 from output_parser import CallStart, Grammar, OutputParser, Region
 
 Mask = NDArray[np.bool_]

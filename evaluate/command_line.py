@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from math import isfinite
 from typing import Any, NoReturn
 
-from errors import ModelError
+from core.errors import ModelError
 from evaluate.answers import KeptError
 from evaluate.endpoints import HttpEndpoint, Unusable
 from evaluate.rows import Json, SetError

@@ -9,10 +9,10 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
-from conversation import Finish
+from core.conversation import Finish
+from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from engines.files import find_checkpoint
 from engines.threads import in_passing
-from errors import EngineBusy, EngineError, ModelError, RequestError
 from evaluate.calls import Answer, AnsweredCall
 from evaluate.endpoints import NoAnswer, read_answer
 from evaluate.rows import Json

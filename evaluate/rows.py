@@ -14,7 +14,7 @@ import jsonschema
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from errors import RequestError
+from core.errors import RequestError
 from openai_types import chat_request
 from rules.json_text import parse_json
 

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from engines import Sampling
-from errors import EngineError, RequestError
+from core.errors import EngineError, RequestError
+from core.generation import Sampling
 from evaluate.answers import Answers
 from evaluate.call_set import CallSet
 from evaluate.calls import Answer

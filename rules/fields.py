@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from errors import RequestError
+from core.errors import RequestError
 
 P = ParamSpec("P")
 T = TypeVar("T")

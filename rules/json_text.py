@@ -7,7 +7,7 @@ import re
 from itertools import accumulate
 from typing import Any
 
-from errors import RequestError
+from core.errors import RequestError
 
 MAX_DEPTH = 128  # json.loads recurses; no sane request comes near this
 MAX_INTEGER_BITS = 1023  # what a float can still hold

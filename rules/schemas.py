@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from conversation import JsonSchema
-from errors import RequestError
+from core.conversation import JsonSchema
+from core.errors import RequestError
 from schema_types import lookup
 
 MAX_DEPTH = 64  # schemas inside each other

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from conversation import CodeInterpreter, Function, Tool, ToolChoice
+from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
 from rules.fields import (
     Fields,
     a_boolean,

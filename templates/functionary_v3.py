@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from conversation import CodeInterpreter, Message, Tool
+from core.conversation import CodeInterpreter, Message, Tool
 from output_parser import Grammar, Mark
 from prompt_template import CODE_INTERPRETER_SYSTEM, Piece, PromptTemplate, complete, functions_of
 from schema import typescript

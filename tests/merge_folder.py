@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conversation import Call, Function, Message
+from core.conversation import Call, Function, Message
 from train.merge import main
 from train.rows import Row, read_rows, write_rows
 

@@ -13,8 +13,8 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 from transformers import PreTrainedTokenizerFast
 
-from conversation import Tool
-from engines import Constraint
+from core.conversation import Tool
+from core.generation import Constraint
 from engines.constraints import Constraints, Matcher
 from output_parser import ArgsDelta, CallStart, OutputParser, TextDelta
 from prompt_template import PromptTemplate

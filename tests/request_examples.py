@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from conversation import ChatRequest
-from errors import RequestError
+from core.conversation import ChatRequest
+from core.errors import RequestError
 from openai_types import chat_request
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from engines import Sampling, Step
-from errors import EngineError, PromptTooLong
+from core.errors import EngineError, PromptTooLong
+from core.generation import Sampling, Step
 from inference import Model
 from prompt_template import Piece
 

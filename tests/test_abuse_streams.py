@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from abuse_bytes import post
 from abuse_client import BODY, CHAT, RAW, USER, Client, as_json, check_error, connect
 from conftest import serving
-from engines import Sampling, Step
+from core.generation import Sampling, Step
 from engines.hf import HFEngine
 from inference import Model, load_model
 from prompt_template import Piece

@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation import Function
+from core.conversation import Function
 from train.augment import NONE, Rates, augmented, masked, renamed, with_distractors, without_right_function
 from train.bundles import Bundle, alone, bundled, calls_of
 from train.rows import Row, check_row

@@ -26,11 +26,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from engines import Sampling, Step
+from core.errors import PromptTooLong
+from core.generation import Sampling, Step
 from engines.hf import HFEngine
 from engines.keys_values import BLOCK, KeyValues, Shelves
 from engines.ragged import NAME, Span, forward
-from errors import PromptTooLong
 
 GREEDY = Sampling(max_tokens=20, temperature=0.0)
 SIZES: Any = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation import Function
+from core.conversation import Function
 from train.bundles import MAX_FUNCTIONS, Bundle, alone, bundled, calls_of, serves, topics
 from train.rows import Row
 from training_rows import TEN, TIMER, WEATHER, calls, row, says, user

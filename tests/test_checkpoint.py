@@ -15,12 +15,12 @@ import torch
 from transformers import AutoModelForCausalLM as AutoModel
 from transformers import BloomConfig, MambaConfig, MistralConfig, PretrainedConfig
 
-from engines import Sampling
+from core.errors import ModelError
+from core.generation import Sampling
 from engines.checkpoint import longest_context, open_checkpoint
 from engines.devices import pick_dtype
 from engines.files import weights_bytes
 from engines.hf import HFEngine
-from errors import ModelError
 from inference import load_model
 
 PROMPT = [5 + i % 90 for i in range(150)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from errors import RequestError
+from core.errors import RequestError
 from openai_types import completion_request
 
 

@@ -11,10 +11,10 @@ import jsonschema
 import pytest
 import torch
 
-from conversation import JsonSchema
-from engines import Constraint, JsonRule, Lark
+from core.conversation import JsonSchema
+from core.errors import EngineError, RequestError
+from core.generation import Constraint, JsonRule, Lark
 from engines.schema_tree import closed
-from errors import EngineError, RequestError
 from random_model import RandomModel, byte_level, sentencepiece
 
 NODE = {

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from engines import Sampling
+from core.generation import Sampling
 from engines.hf import HFEngine
 from inference import Model, generate, load_model
 

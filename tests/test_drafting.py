@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conversation import Call, Message
-from engines import DraftedCall, Drafts, Sampling, Step, embedded
+from core.conversation import Call, Message
+from core.generation import DraftedCall, Drafts, Sampling, Step
+from engines import embedded
 from engines.call_scanner import CallScanner
 from engines.drafting import LONGEST, Drafter
 from engines.files import find_checkpoint

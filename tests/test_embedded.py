@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from engines import Sampling
+from core.errors import ModelError
+from core.generation import Sampling
 from engines.embedded import merge_adapter
 from engines.files import find_checkpoint
-from errors import ModelError
 from inference import Model
 from prompt_template import Piece
 

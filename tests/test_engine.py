@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from engines import Engine, Sampling, Step
+from core.errors import EngineBusy, EngineError, PromptTooLong, RequestError
+from core.generation import Engine, Sampling, Step
 from engines.hf import HFEngine
 from engines.ragged import Span, forward
 from engines.sampling import Sampler
 from engines.scheduler import MAX_WAITING
-from errors import EngineBusy, EngineError, PromptTooLong, RequestError
 from inference import Model
 from scripted_engine import ScriptedEngine
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from errors import EngineBusy
+from core.errors import EngineBusy
 from evaluate.calls import Answer, AnsweredCall
 from evaluate.endpoints import HttpEndpoint, NoAnswer, Unusable, read_answer
 from evaluate.local import EngineEndpoint, FirstFunction

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from errors import ModelError
+from core.errors import ModelError
 from evaluate.__main__ import main
 from evaluate.command_line import KEY_VARIABLE
 from evaluate.local import WEIGHTS, load

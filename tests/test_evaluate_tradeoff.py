@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engines import Sampling
+from core.generation import Sampling
 from evaluate.command_line import Impossible
 from evaluate.plots import draw_tradeoff
 from evaluate.rows import Json

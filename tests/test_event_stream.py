@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import event_stream
 import http_edge
 from abuse_client import check_error
+from core.errors import EngineBusy, EngineError
 from edge import a_scope, ask
-from errors import EngineBusy, EngineError
 from event_stream import EventStream, until_disconnect
 from event_stream import event_stream as start_stream
 from http_edge import Edge

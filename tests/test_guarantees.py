@@ -7,8 +7,8 @@ import json
 import jsonschema
 import pytest
 
-from conversation import ChatRequest, CodeInterpreter, Function, ResponseFormat, ToolChoice
-from errors import EngineError, RequestError
+from core.conversation import ChatRequest, CodeInterpreter, Function, ResponseFormat, ToolChoice
+from core.errors import EngineError, RequestError
 from guarantees import constraint
 from prompt_template import PromptTemplate
 from random_model import RandomModel, Turn, byte_level, sentencepiece

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import http_edge
 from abuse_client import check_error
+from core.errors import EngineBusy, EngineError, PromptTooLong, RequestError, UnknownModel
 from edge import ask, ok
-from errors import EngineBusy, EngineError, PromptTooLong, RequestError, UnknownModel
 from http_edge import read_body
 from http_errors import HttpError
 

@@ -20,7 +20,7 @@ COMMIT = "c0ffee" * 6 + "beef"
 FIND = """
 import sys
 from engines.files import find_checkpoint
-from errors import ModelError
+from core.errors import ModelError
 from model import check_model
 act = {"check": check_model, "find": find_checkpoint}[sys.argv[1]]
 try:

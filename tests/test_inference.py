@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from conversation import Finish, TokenReport
-from engines import Step, TokenLogprob
-from errors import EngineError, PromptTooLong, RequestError
+from core.conversation import Finish, TokenReport
+from core.errors import EngineError, PromptTooLong, RequestError
+from core.generation import Step, TokenLogprob
 from inference import WEATHER, Model, chat_prompt, complete, generate, stream
 from openai_answer import Choice, fold
 from openai_types import chat_request, completion_request

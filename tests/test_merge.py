@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conversation import Call, Message
+from core.conversation import Call, Message
 from merge_folder import MIX, PLANETS, dev_set, make_folder, merge, names, row, sky
 from train.merge import main
 from train.merging.candidates import is_drawn, normal_name

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conversation import Call, Message
+from core.conversation import Call, Message
 from request_examples import USER, answer, asks, chat, refused
 
 

@@ -11,7 +11,7 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import serving
-from engines import Sampling
+from core.generation import Sampling
 from inference import Model, load_model
 from scripted_engine import scripted
 from server import create_app

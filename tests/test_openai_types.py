@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conversation import ChatRequest, CompletionRequest, Function, Message, ToolChoice
-from errors import RequestError
+from core.conversation import ChatRequest, CompletionRequest, Function, Message, ToolChoice
+from core.errors import RequestError
 from openai_types import chat_request, completion_request
 from request_examples import FULL, LEGACY, RAW, STRICT_PARAMETERS, USER, answer, asks, chat, refused, tool
 from work import num_lines

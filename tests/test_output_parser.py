@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from conversation import CodeInterpreter, Function
+from core.conversation import CodeInterpreter, Function
 from output_parser import ArgsDelta, CallStart, Event, Grammar, Mark, OutputParser, TextDelta
 from prompt_template import load_template
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation import Call, CodeInterpreter, Function, Message, Tool
+from core.conversation import Call, CodeInterpreter, Function, Message, Tool
 from output_parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
 from prompt_template import Piece, PromptTemplate, load_template, template_names
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conversation import Function
+from core.conversation import Function
 from output_parser import OutputParser
 from prompt_template import load_template, template_names
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from conversation import ChatRequest, ToolChoice
+from core.conversation import ChatRequest, ToolChoice
 from inference import Model, chat_prompt
 from train.bundles import Bundle, alone, bundled
 from train.packing import IGNORED, Example, collate, encode, packed

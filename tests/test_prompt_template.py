@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from conversation import Call, CodeInterpreter, Function, Message, ToolChoice
-from errors import ModelError
+from core.conversation import Call, CodeInterpreter, Function, Message, ToolChoice
+from core.errors import ModelError
 from prompt_template import complete, detect_template, load_template, one_call_a_turn, template_names
 
 SEARCH, CLOCK = Function("search"), Function("clock")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from errors import RequestError
+from core.errors import RequestError
 from openai_types import chat_request
 from request_examples import PARAMETERS, USER, answer, asks, refused, tool
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import RequestError
+from core.errors import RequestError
 from rules.json_text import parse_json
 
 UNPARSED = "We could not parse the JSON body of your request."

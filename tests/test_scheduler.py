@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines import Sampling
+from core.generation import Sampling
 from engines.hf import HFEngine
 from engines.keys_values import KeyValues
 from engines.pace import ALONE_S, FEWEST, MOST, WAITED_FOR_S, Pace

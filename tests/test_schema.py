@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from conversation import Function, JsonSchema
-from errors import RequestError
+from core.conversation import Function, JsonSchema
+from core.errors import RequestError
 from schema import flat_typescript, typescript
 from work import num_lines
 

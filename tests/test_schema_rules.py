@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conversation import Function, JsonSchema
-from errors import RequestError
+from core.conversation import Function, JsonSchema
+from core.errors import RequestError
 from rules.schemas import check_parameters
 from schema import typescript
 from work import num_lines

@@ -10,8 +10,8 @@ from openai import pydantic_function_tool
 from openai.lib._pydantic import to_strict_json_schema
 from pydantic import BaseModel, Field
 
-from conversation import JsonSchema
-from errors import RequestError
+from core.conversation import JsonSchema
+from core.errors import RequestError
 from rules.strict_schemas import check_strict
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conversation import Function, JsonSchema
+from core.conversation import Function, JsonSchema
 from schema import flat_typescript, typescript
 from test_schema import printed, property_lines
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from conversation import Function
+from core.conversation import Function
 from train.bundles import bundled
 from train.rows import Row, arguments_of
 from train.spellings import one_spelling

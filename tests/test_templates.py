@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
-from errors import RequestError
+from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
+from core.errors import RequestError
 from prompt_template import Piece, load_template, template_names
 
 GOLDEN = Path(__file__).parent / "golden"

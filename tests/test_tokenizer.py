@@ -12,8 +12,8 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 from transformers import AutoTokenizer
 
-from conversation import Call, Function, Message, Tool
-from errors import ModelError
+from core.conversation import Call, Function, Message, Tool
+from core.errors import ModelError
 from inference import Model
 from prompt_template import Piece, load_template, template_names
 from tiny_llama import make_tiny_llama

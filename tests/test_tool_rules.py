@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conversation import Call, CodeInterpreter, Function, Message, ToolChoice
+from core.conversation import Call, CodeInterpreter, Function, Message, ToolChoice
 from request_examples import PARAMETERS, USER, chat, refused, tool
 
 

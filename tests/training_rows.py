@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from conversation import Call, Function, Message
+from core.conversation import Call, Function, Message
 from train.rows import Row
 
 WEATHER = Function(

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from conversation import JsonSchema
+from core.conversation import JsonSchema
 from train.candidates import Unfit, object_schema
 from train.docstrings import read_docstring
 

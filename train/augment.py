@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from conversation import Call, Function, JsonSchema, Message
+from core.conversation import Call, Function, JsonSchema, Message
 from train.bundles import Bundle, calls_of, topics
 from train.refusals import refusal
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from conversation import Call, Function, JsonSchema, Message
+from core.conversation import Call, Function, JsonSchema, Message
 from schema import typescript
 from train.rows import Row, arguments_of
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from conversation import Call, Function, JsonSchema, Message
-from errors import RequestError
+from core.conversation import Call, Function, JsonSchema, Message
+from core.errors import RequestError
 from evaluate.calls import Answer
 from evaluate.rows import Json, call_fault
 from rules.json_text import parse_json

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from conversation import Function
-from errors import RequestError
+from core.conversation import Function
+from core.errors import RequestError
 from schema import typescript
 from train.candidates import Candidate, Json, SourceError, Unfit
 from train.references import Inliner

@@ -8,8 +8,8 @@ from random import Random
 
 from tqdm import tqdm
 
-from conversation import Function
-from errors import RequestError
+from core.conversation import Function
+from core.errors import RequestError
 from prompt_template import PromptTemplate
 from rules.json_text import parse_json
 from tokenizer import Tokenizer

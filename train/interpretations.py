@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conversation import Message
+from core.conversation import Message
 from evaluate.calls import Answer
 from evaluate.rows import Json
 from train import teacher

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from conversation import JsonSchema
+from core.conversation import JsonSchema
 from train.candidates import Candidate, Json, Unfit, object_schema
 from train.references import Inliner
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from errors import RequestError
+from core.errors import RequestError
 from prompt_template import PromptTemplate
 from tokenizer import Encoded, Tokenizer
 from train.bundles import Bundle

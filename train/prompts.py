@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from conversation import Message
-from errors import RequestError
+from core.conversation import Message
+from core.errors import RequestError
 from evaluate.calls import Answer
 from evaluate.rows import Json
 from rules.json_text import parse_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conversation import JsonSchema
+from core.conversation import JsonSchema
 from schema_types import lookup
 from train.candidates import Unfit
 

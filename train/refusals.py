@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from conversation import Function
+from core.conversation import Function
 from train.bundles import VERBS
 
 _PLAIN = (

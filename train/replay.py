@@ -20,8 +20,8 @@ from random import Random
 
 from tqdm import tqdm
 
-from conversation import Message
-from errors import ModelError
+from core.conversation import Message
+from core.errors import ModelError
 from evaluate.answers import Answers, KeptError
 from evaluate.endpoints import NoAnswer
 from evaluate.local import EngineEndpoint, load

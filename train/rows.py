@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from conversation import Call, Function, Message
-from errors import RequestError
+from core.conversation import Call, Function, Message
+from core.errors import RequestError
 from rules.fields import Fields, a_string, a_word, an_array, an_object
 from rules.json_text import parse_json
 from rules.schemas import check_parameters

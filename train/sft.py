@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from errors import ModelError
+from core.errors import ModelError
 from train.augment import NONE, Rates
 from train.faults import RunError
 from train.presets import PRESETS, Preset

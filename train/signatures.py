@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from conversation import JsonSchema
+from core.conversation import JsonSchema
 from train.annotations import Annotations, constant
 from train.candidates import Candidate, Json, SourceError, Unfit, object_schema
 from train.docstrings import Docstring, read_docstring

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
-from conversation import Call, Function, JsonSchema
+from core.conversation import Call, Function, JsonSchema
 from train.rows import Row, arguments_of
 
 _UPPER = string.ascii_uppercase

@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from errors import RequestError
+from core.errors import RequestError
 from evaluate.endpoints import HttpEndpoint, Unusable
 from evaluate.rows import Json
 from rules.json_text import parse_json

@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from conversation import Function, Message
-from errors import RequestError
+from core.conversation import Function, Message
+from core.errors import RequestError
 from evaluate.rows import Json
 from rules.json_text import parse_json
 from schema import typescript

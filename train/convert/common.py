@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import jsonschema
 from tqdm import tqdm
 
-from conversation import Call, Function, JsonSchema, Message
-from errors import RequestError
+from core.conversation import Call, Function, JsonSchema, Message
+from core.errors import RequestError
 from rules.schemas import check_parameters
 from train.rows import Row, RowError, arguments_of, check_row
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
-from conversation import Function, JsonSchema, Message
+from core.conversation import Function, JsonSchema, Message
 from train.convert.common import Item, Json, Reject, checked, function_call, listed, number, object_schema
 from train.rows import Row
 

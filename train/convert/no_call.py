@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from conversation import Function, Message
+from core.conversation import Function, Message
 from train.convert import hwu64, snips
 from train.convert.common import Item, Reject, checked, listed, tokens
 from train.convert.intents import read_table

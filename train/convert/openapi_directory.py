@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from conversation import Function
-from errors import RequestError
+from core.conversation import Function
+from core.errors import RequestError
 from rules.schemas import check_parameters
 from schema import typescript
 from train.candidates import Candidate

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from conversation import Function, JsonSchema, Message
-from errors import RequestError
+from core.conversation import Function, JsonSchema, Message
+from core.errors import RequestError
 from rules.json_text import parse_json
 from train.convert.common import (
     Item,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from conversation import Call, Message
+from core.conversation import Call, Message
 from train.convert.common import (
     Item,
     Json,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conversation import Function, JsonSchema
+from core.conversation import Function, JsonSchema
 from train.convert.common import Json, SourceError, existing, format_of, member, number, object_schema, read_json
 
 

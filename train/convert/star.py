@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from conversation import Call, Function, JsonSchema, Message
+from core.conversation import Call, Function, JsonSchema, Message
 from train.convert.common import (
     Item,
     Json,

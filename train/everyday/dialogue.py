@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from conversation import Call, Function, Message
+from core.conversation import Call, Function, Message
 from train.everyday.catalogue import FIELD_OF, OPEN, TASKS, are_rivals
 from train.everyday.naming import Definition, define
 from train.everyday.tasks import Arguments, Task, flat

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
 
-from conversation import Function
+from core.conversation import Function
 from train.everyday.synonyms import ANY_CALL, DESCRIBED, FUNCTION_WORDS, NOUNS, PARAMETERS, PARTICLES, VERBS
 from train.everyday.tasks import Arguments, Parameter, Task
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from conversation import Function, JsonSchema
+from core.conversation import Function, JsonSchema
 
 Arguments = dict[str, Any]
 Wording = str | tuple[str, Arguments]

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
-from errors import RequestError
+from core.errors import RequestError
 from schema import typescript
 from train.merging.mixture import Mixture
 from train.merging.overlap import Overlap

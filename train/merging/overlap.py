@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from errors import RequestError
+from core.errors import RequestError
 from rules.json_text import parse_json
 from train.rows import Row, RowError
 
