@@ -11,6 +11,8 @@ from typing import Any
 
 from core.conversation import ChatRequest, CompletionRequest, Message, ResponseFormat
 from core.errors import RequestError
+from json_schema.check import check_parameters
+from json_schema.strict import check_strict
 from rules.fields import (
     Fields,
     a_boolean,
@@ -26,8 +28,6 @@ from rules.fields import (
 )
 from rules.messages import MAX_MESSAGES, read_messages, text_parts
 from rules.sampling import MAX_INT32, read_chat_logprobs, read_max_tokens, read_sampling
-from rules.schemas import check_parameters
-from rules.strict_schemas import check_strict
 from rules.tools import read_calling
 
 MAX_CHOICES = 8

@@ -14,7 +14,19 @@ from functools import partial
 from typing import assert_never
 
 from core.conversation import Function, JsonSchema
-from schema_types import ROOT, Array, Budget, Enum, Property, Reader, Record, Word, known_word, refusal, required_names
+from json_schema.types import (
+    ROOT,
+    Array,
+    Budget,
+    Enum,
+    Property,
+    Reader,
+    Record,
+    Word,
+    known_word,
+    refusal,
+    required_names,
+)
 
 MAX_TEXT = 500_000  # characters, beyond what a context of 128k tokens holds; many `$ref`s can lead to one long text
 

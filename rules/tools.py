@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
+from json_schema.check import check_parameters
+from json_schema.strict import check_strict
 from rules.fields import (
     Fields,
     a_boolean,
@@ -19,8 +21,6 @@ from rules.fields import (
     unsupported_word,
     wrong_type,
 )
-from rules.schemas import check_parameters
-from rules.strict_schemas import check_strict
 
 MAX_TOOLS = 128
 MAX_DESCRIPTION = 20_000

@@ -14,7 +14,7 @@ import torch
 from core.conversation import JsonSchema
 from core.errors import EngineError, RequestError
 from core.generation import Constraint, JsonRule, Lark
-from engines.schema_tree import closed
+from json_schema.walk import closed
 from random_model import RandomModel, byte_level, sentencepiece
 
 NODE = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.conversation import Function, JsonSchema
 from core.errors import RequestError
-from rules.schemas import check_parameters
+from json_schema.check import check_parameters
 from schema import typescript
 from work import num_lines
 

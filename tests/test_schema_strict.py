@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from core.conversation import JsonSchema
 from core.errors import RequestError
-from rules.strict_schemas import check_strict
+from json_schema.strict import check_strict
 
 
 def refusal(schema: object) -> str:

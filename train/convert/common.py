@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from core.conversation import Call, Function, JsonSchema, Message
 from core.errors import RequestError
-from rules.schemas import check_parameters
+from json_schema.check import check_parameters
 from train.rows import Row, RowError, arguments_of, check_row
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.conversation import Function
 from core.errors import RequestError
-from rules.schemas import check_parameters
+from json_schema.check import check_parameters
 from schema import typescript
 from train.candidates import Candidate
 from train.convert.common import Definition, Item, Reject, SourceError, bar, existing, guarded, read_json

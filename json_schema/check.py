@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core.conversation import JsonSchema
 from core.errors import RequestError
-from schema_types import lookup
+from json_schema.types import lookup
 
 MAX_DEPTH = 64  # schemas inside each other
 MAX_NODES = 20_000  # schemas

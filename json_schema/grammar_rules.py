@@ -18,7 +18,7 @@ from typing import Any
 from core.conversation import JsonSchema
 from core.errors import RequestError
 from core.generation import JsonRule
-from engines.schema_tree import bare, closed, nodes, without_unknown_formats
+from json_schema.walk import bare, closed, nodes, without_unknown_formats
 
 FaultOf = Callable[[str], str]  # the body of a rule -> why it does not compile, empty if it does
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from core.conversation import JsonSchema
-from schema_types import lookup
+from json_schema.types import lookup
 
 _FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"])
 _ANNOTATIONS = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from core.conversation import JsonSchema
-from rules.schemas import Subject, check_parameters, not_an_object, shortened, target_of, walk
+from json_schema.check import Subject, check_parameters, not_an_object, shortened, target_of, walk
 
 _NOT_STRICT = ("oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties")
 
