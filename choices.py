@@ -8,9 +8,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from apis.openai_answer import Choice, TextChoice, usage
 from core.conversation import ChatRequest, CompletionRequest, Finish
 from inference import Model, chat_prompt, complete, raw_prompt, stream
-from openai_answer import Choice, TextChoice, usage
 
 Json = dict[str, Any]
 T = TypeVar("T")

@@ -13,6 +13,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from apis.openai_answer import Choice, fold
+from apis.openai_types import chat_request
 from core.conversation import (
     ChatRequest,
     CompletionRequest,
@@ -26,8 +28,6 @@ from core.errors import PromptTooLong
 from core.generation import Sampling, TokenLogprob
 from guarantees import constraint
 from model import Model, load_model
-from openai_answer import Choice, fold
-from openai_types import chat_request
 from output_parser import Event, TextDelta
 from predictions import drafts
 from prompt_template import Piece

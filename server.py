@@ -16,6 +16,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from apis.openai_answer import fold, fold_text, usage
+from apis.openai_types import chat_request, completion_request
+from apis.rules.json_text import parse_json
 from choices import as_chunks, chat_choices, text_choices
 from command_line import read_options
 from core.conversation import ChatRequest, CompletionRequest, Finish
@@ -25,9 +28,6 @@ from http_edge import Edge, read_body
 from http_errors import HttpError, unknown_route
 from lifecycle import serve
 from model import Model
-from openai_answer import fold, fold_text, usage
-from openai_types import chat_request, completion_request
-from rules.json_text import parse_json
 
 Json = dict[str, Any]
 Asked = TypeVar("Asked", ChatRequest, CompletionRequest)

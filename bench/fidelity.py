@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from apis.openai_types import chat_request
 from bench.one_stream import machine
 from bench.servers import ROOT, plain_model
 from core.generation import Sampling
 from inference import Model, chat_prompt, load_model
-from openai_types import chat_request
 
 NUM_TOKENS = 64
 

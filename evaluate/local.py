@@ -9,6 +9,8 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
+from apis.openai_answer import Choice, fold
+from apis.openai_types import chat_request
 from core.conversation import Finish
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from engines.files import find_checkpoint
@@ -17,8 +19,6 @@ from evaluate.calls import Answer, AnsweredCall
 from evaluate.endpoints import NoAnswer, read_answer
 from evaluate.rows import Json
 from inference import Model, load_model, stream
-from openai_answer import Choice, fold
-from openai_types import chat_request
 from prompt_template import load_template
 from tokenizer import Tokenizer
 

@@ -14,9 +14,9 @@ import jsonschema
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from apis.openai_types import chat_request
+from apis.rules.json_text import parse_json
 from core.errors import RequestError
-from openai_types import chat_request
-from rules.json_text import parse_json
 
 Json = dict[str, Any]
 

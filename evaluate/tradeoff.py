@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from apis.openai_types import chat_request
 from core.errors import EngineError, RequestError
 from core.generation import Sampling
 from evaluate.answers import Answers
@@ -36,7 +37,6 @@ from evaluate.rows import Json
 from evaluate.run import Run
 from evaluate.table import aligned
 from inference import Model, chat_prompt
-from openai_types import chat_request
 from prompt_template import Piece
 
 SEED = 0

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from apis.openai_types import chat_request
 from core.conversation import ChatRequest
 from core.errors import RequestError
-from openai_types import chat_request
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 STRICT_PARAMETERS = {**PARAMETERS, "additionalProperties": False}

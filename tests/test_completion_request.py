@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from apis.openai_types import completion_request
 from core.errors import RequestError
-from openai_types import completion_request
 
 
 @pytest.mark.parametrize(

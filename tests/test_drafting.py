@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apis.openai_types import chat_request
 from core.conversation import Call, Message
 from core.generation import DraftedCall, Drafts, Sampling, Step
 from engines import embedded
@@ -28,7 +29,6 @@ from engines.spoken import Spoken
 from engines.vocabulary import Vocabulary
 from evaluate.rows import read_rows
 from inference import Model
-from openai_types import chat_request
 from output_parser import Grammar
 from predictions import drafts
 from prompt_template import PromptTemplate, load_template

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from apis.openai_types import chat_request
 from core.generation import Sampling
 from evaluate.command_line import Impossible
 from evaluate.plots import draw_tradeoff
@@ -16,7 +17,6 @@ from evaluate.rows import Json
 from evaluate.tradeoff import FirstTokenEndpoint, main, report
 from evaluate_doubles import CITY, a_line, a_set
 from inference import Model, chat_prompt
-from openai_types import chat_request
 from prompt_template import Piece, load_template
 
 PING = {"name": "ping", "parameters": {"type": "object", "properties": {}}}

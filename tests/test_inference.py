@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from apis.openai_answer import Choice, fold
+from apis.openai_types import chat_request, completion_request
 from core.conversation import Finish, TokenReport
 from core.errors import EngineError, PromptTooLong, RequestError
 from core.generation import Step, TokenLogprob
 from inference import WEATHER, Model, chat_prompt, complete, generate, stream
-from openai_answer import Choice, fold
-from openai_types import chat_request, completion_request
 from output_parser import ArgsDelta, CallStart, TextDelta
 from scripted_engine import scripted
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apis.openai_types import chat_request, completion_request
 from core.conversation import ChatRequest, CompletionRequest, Function, Message, ToolChoice
 from core.errors import RequestError
-from openai_types import chat_request, completion_request
 from request_examples import FULL, LEGACY, RAW, STRICT_PARAMETERS, USER, answer, asks, chat, refused, tool
 from work import num_lines
 

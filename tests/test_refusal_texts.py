@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from apis.openai_types import chat_request
 from core.errors import RequestError
-from openai_types import chat_request
 from request_examples import PARAMETERS, USER, answer, asks, refused, tool
 
 TOOLS = [tool("f")]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apis.rules.json_text import parse_json
 from core.errors import RequestError
-from rules.json_text import parse_json
 
 UNPARSED = "We could not parse the JSON body of your request."
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from apis.rules.json_text import parse_json
 from core.conversation import Call, Function, JsonSchema, Message
 from core.errors import RequestError
 from evaluate.calls import Answer
 from evaluate.rows import Json, call_fault
-from rules.json_text import parse_json
 from train import teacher
 from train.rows import Row
 from train.teacher_files import read_conversations

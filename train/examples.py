@@ -8,10 +8,10 @@ from random import Random
 
 from tqdm import tqdm
 
+from apis.rules.json_text import parse_json
 from core.conversation import Function
 from core.errors import RequestError
 from prompt_template import PromptTemplate
-from rules.json_text import parse_json
 from tokenizer import Tokenizer
 from train.augment import Rates, augmented
 from train.bundles import bundled

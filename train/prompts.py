@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from apis.rules.json_text import parse_json
 from core.conversation import Message
 from core.errors import RequestError
 from evaluate.calls import Answer
 from evaluate.rows import Json
-from rules.json_text import parse_json
 from train import teacher
 from train.rows import Row, RowError
 from train.teacher_files import key_of, open_row, read_lines

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from apis.rules.fields import Fields, a_string, a_word, an_array, an_object
+from apis.rules.json_text import parse_json
 from core.conversation import Call, Function, Message
 from core.errors import RequestError
 from json_schema.check import check_parameters
-from rules.fields import Fields, a_string, a_word, an_array, an_object
-from rules.json_text import parse_json
 
 # Dots are common in names of real functions; no format has room for blanks, line breaks or `>` in one.
 _NAME = re.compile(r"[\w$.-]{1,128}")

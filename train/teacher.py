@@ -11,10 +11,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from apis.rules.json_text import parse_json
 from core.errors import RequestError
 from evaluate.endpoints import HttpEndpoint, Unusable
 from evaluate.rows import Json
-from rules.json_text import parse_json
 from train.rows import Row, row_text
 from train.teacher_files import FileFault, Kept, key_of
 from train.teacher_run import Run, Step

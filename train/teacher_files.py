@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from apis.rules.json_text import parse_json
 from core.errors import RequestError
-from rules.json_text import parse_json
 from train.rejects import rejects_path
 from train.rows import Row, RowError, parse_row, row_text
 

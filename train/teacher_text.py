@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
+from apis.rules.json_text import parse_json
 from core.conversation import Function, Message
 from core.errors import RequestError
 from evaluate.rows import Json
-from rules.json_text import parse_json
 from schema import typescript
 
 MAX_STARTS = 200  # brackets tried as the beginning of a JSON value

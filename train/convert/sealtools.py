@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from apis.rules.json_text import parse_json
 from core.conversation import Function, JsonSchema, Message
 from core.errors import RequestError
-from rules.json_text import parse_json
 from train.convert.common import (
     Item,
     Json,

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from apis.rules.json_text import parse_json
 from core.errors import RequestError
-from rules.json_text import parse_json
 from train.rows import Row, RowError
 
 # A request this long that stands within a longer one is the same request; shorter ones ("Yes, please.") are anybody's.

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
-from json_schema.check import check_parameters
-from json_schema.strict import check_strict
-from rules.fields import (
+from apis.rules.fields import (
     Fields,
     a_boolean,
     a_name,
@@ -21,6 +18,9 @@ from rules.fields import (
     unsupported_word,
     wrong_type,
 )
+from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
+from json_schema.check import check_parameters
+from json_schema.strict import check_strict
 
 MAX_TOOLS = 128
 MAX_DESCRIPTION = 20_000

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from apis.rules.fields import (
+    Fields,
+    a_boolean,
+    a_number,
+    a_string,
+    an_array,
+    an_integer,
+    an_object,
+    refusal,
+    wrong_type,
+)
 from core.conversation import SamplingParams
-from rules.fields import Fields, a_boolean, a_number, a_string, an_array, an_integer, an_object, refusal, wrong_type
 
 MAX_INT32 = 2**31 - 1
 MAX_STOPS = 4

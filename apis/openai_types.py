@@ -9,11 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from core.conversation import ChatRequest, CompletionRequest, Message, ResponseFormat
-from core.errors import RequestError
-from json_schema.check import check_parameters
-from json_schema.strict import check_strict
-from rules.fields import (
+from apis.rules.fields import (
     Fields,
     a_boolean,
     a_name,
@@ -26,9 +22,13 @@ from rules.fields import (
     unsupported_word,
     wrong_type,
 )
-from rules.messages import MAX_MESSAGES, read_messages, text_parts
-from rules.sampling import MAX_INT32, read_chat_logprobs, read_max_tokens, read_sampling
-from rules.tools import read_calling
+from apis.rules.messages import MAX_MESSAGES, read_messages, text_parts
+from apis.rules.sampling import MAX_INT32, read_chat_logprobs, read_max_tokens, read_sampling
+from apis.rules.tools import read_calling
+from core.conversation import ChatRequest, CompletionRequest, Message, ResponseFormat
+from core.errors import RequestError
+from json_schema.check import check_parameters
+from json_schema.strict import check_strict
 
 MAX_CHOICES = 8
 MAX_SEQUENCES = 128  # prompts times n of one raw completion

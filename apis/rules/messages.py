@@ -9,9 +9,9 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+from apis.rules.fields import Fields, a_string, a_word, an_array, refusal, wrong_type
 from core.conversation import Call, Message
 from core.errors import RequestError
-from rules.fields import Fields, a_string, a_word, an_array, refusal, wrong_type
 
 MAX_MESSAGES = 4096
 
