@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from core.conversation import ChatRequest, CodeInterpreter, Function, Tool
 from core.errors import RequestError
 from core.generation import Constraint, JsonRule, Lark
-from output_parser import CallStart, OutputParser
 from prompt_template import PromptTemplate
+from text.parser import CallStart, OutputParser
 
 TokenId = Callable[[str], int | None]
 

@@ -28,12 +28,12 @@ from core.errors import PromptTooLong
 from core.generation import Sampling, TokenLogprob
 from guarantees import constraint
 from model import Model, load_model
-from output_parser import Event, TextDelta
 from predictions import drafts
 from prompt_template import Piece
-from stop_strings import StopStrings
-from tokenizer import Tokenizer
-from turn import Token, Turn
+from text.parser import Event, TextDelta
+from text.stop_strings import StopStrings
+from text.tokenizer import Tokenizer
+from text.turn import Token, Turn
 
 __all__ = ["Model", "chat_prompt", "complete", "generate", "load_model", "stream"]
 

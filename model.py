@@ -12,9 +12,9 @@ from functools import partial
 from core.generation import Drafts, Engine, Sampling
 from engines.files import check_checkpoint
 from engines.threads import in_passing
-from output_parser import Grammar
 from prompt_template import PromptTemplate, detect_template, load_template
-from tokenizer import Tokenizer
+from text.parser import Grammar
+from text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from prometheus_client import CollectorRegistry
 
 from core.conversation import JsonSchema
-from output_parser import Grammar
+from text.parser import Grammar
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from engines import embedded
 from engines.devices import pick_device, pick_dtype
 from engines.files import advised_sampling, find_checkpoint, weights_bytes
 from engines.hf import HFEngine
-from tokenizer import Tokenizer
+from text.tokenizer import Tokenizer
 
 _CONTEXT = 4096  # of models that name no limit
 

@@ -15,9 +15,9 @@ from core.conversation import JsonSchema
 from core.errors import EngineError
 from core.generation import Constraint, Lark
 from engines.grammars import Compiled, Run, compiled
-from engines.vocabulary import Vocabulary
 from engines.watch import Watch
 from json_schema.grammar_rules import bounded
+from text.vocabulary import Vocabulary
 
 _MAX_CACHED = 64
 _MAX_CACHED_BYTES = 32 << 20

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from core.generation import Drafts
 from engines.call_scanner import CallScanner
 from engines.spoken import Spoken
-from engines.vocabulary import Vocabulary
-from output_parser import ArgsDelta, CallStart, Event, OutputParser
+from text.parser import ArgsDelta, CallStart, Event, OutputParser
+from text.vocabulary import Vocabulary
 
 LONGEST = 24  # tokens of a guess
 _COPIED = 16  # of them, when they are copied

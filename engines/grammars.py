@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from core.errors import EngineError, RequestError
 from core.generation import JsonRule, Lark
-from engines.vocabulary import Vocabulary
 from json_schema.grammar_rules import body, loosened, refusal, settled
+from text.vocabulary import Vocabulary
 
 _COMPILE_S = 3.0  # for one grammar, all attempts together
 _MAX_CHARACTERS = 500_000  # of a grammar; takes a second and 50 MB

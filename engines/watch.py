@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import EngineError
-from engines.vocabulary import Vocabulary
-from output_parser import CallStart, Grammar, OutputParser, Region
+from text.parser import CallStart, Grammar, OutputParser, Region
+from text.vocabulary import Vocabulary
 
 Mask = NDArray[np.bool_]
 

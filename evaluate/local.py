@@ -20,7 +20,7 @@ from evaluate.endpoints import NoAnswer, read_answer
 from evaluate.rows import Json
 from inference import Model, load_model, stream
 from prompt_template import load_template
-from tokenizer import Tokenizer
+from text.tokenizer import Tokenizer
 
 BASELINES = ("first-function",)
 BUSY_WAIT_S = 0.2

@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerFast
 from core.conversation import Tool
 from core.generation import Constraint
 from engines.constraints import Constraints, Matcher
-from output_parser import ArgsDelta, CallStart, OutputParser, TextDelta
 from prompt_template import PromptTemplate
-from tokenizer import Tokenizer
+from text.parser import ArgsDelta, CallStart, OutputParser, TextDelta
+from text.tokenizer import Tokenizer
 
 CONTROL = [
     *("<s>", "</s>", "<|eot_id|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>"),

@@ -26,13 +26,13 @@ from engines.drafting import LONGEST, Drafter
 from engines.files import find_checkpoint
 from engines.hf import HFEngine
 from engines.spoken import Spoken
-from engines.vocabulary import Vocabulary
 from evaluate.rows import read_rows
 from inference import Model
-from output_parser import Grammar
 from predictions import drafts
 from prompt_template import PromptTemplate, load_template
-from tokenizer import Tokenizer
+from text.parser import Grammar
+from text.tokenizer import Tokenizer
+from text.vocabulary import Vocabulary
 
 EVERYDAY = Path(__file__).parent.parent / "examples" / "everyday.jsonl"
 NOTHING = Drafts(reader=Grammar(start="text", marks={}), begun="", calls=())

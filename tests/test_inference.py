@@ -15,8 +15,8 @@ from core.conversation import Finish, TokenReport
 from core.errors import EngineError, PromptTooLong, RequestError
 from core.generation import Step, TokenLogprob
 from inference import WEATHER, Model, chat_prompt, complete, generate, stream
-from output_parser import ArgsDelta, CallStart, TextDelta
 from scripted_engine import scripted
+from text.parser import ArgsDelta, CallStart, TextDelta
 
 FUNCTIONS = [
     {"name": name, "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}} for name in ("f", "g")

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import pytest
 
 from core.conversation import CodeInterpreter, Function
-from output_parser import ArgsDelta, CallStart, Event, Grammar, Mark, OutputParser, TextDelta
 from prompt_template import load_template
+from text.parser import ArgsDelta, CallStart, Event, Grammar, Mark, OutputParser, TextDelta
 
 TOOLS = [Function("get_x"), Function("get_x_now"), Function("all_stations"), Function("ping")]
 CONTROL = re.compile(r"(<\|[A-Za-z_]+\|>|</s>)")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.conversation import Call, CodeInterpreter, Function, Message, Tool
-from output_parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
 from prompt_template import Piece, PromptTemplate, load_template, template_names
+from text.parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
 
 TEMPLATES = [load_template(name) for name in template_names()]
 TOOLS: list[Tool] = [Function("get_x"), Function("get_x_now"), Function("all_stations")]

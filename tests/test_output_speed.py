@@ -7,8 +7,8 @@ import time
 import pytest
 
 from core.conversation import Function
-from output_parser import OutputParser
 from prompt_template import load_template, template_names
+from text.parser import OutputParser
 
 TOOLS = [Function(f"get_{number}") for number in range(128)] + [Function("get_x")]
 

@@ -16,8 +16,8 @@ from core.conversation import Call, Function, Message, Tool
 from core.errors import ModelError
 from inference import Model
 from prompt_template import Piece, load_template, template_names
+from text.tokenizer import Tokenizer
 from tiny_llama import make_tiny_llama
-from tokenizer import Tokenizer
 
 
 @pytest.fixture(params=["llama", "chatml", "embedded"])

@@ -17,7 +17,7 @@ from core.errors import ModelError
 from engines import embedded
 from engines.files import find_checkpoint
 from prompt_template import PromptTemplate, detect_template, load_template
-from tokenizer import Tokenizer
+from text.tokenizer import Tokenizer
 from train.presets import Preset
 
 _CONTROL = re.compile(r"<\|\w+\|>")

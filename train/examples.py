@@ -12,7 +12,7 @@ from apis.rules.json_text import parse_json
 from core.conversation import Function
 from core.errors import RequestError
 from prompt_template import PromptTemplate
-from tokenizer import Tokenizer
+from text.tokenizer import Tokenizer
 from train.augment import Rates, augmented
 from train.bundles import bundled
 from train.packing import Example, encode, packed

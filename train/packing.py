@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.errors import RequestError
 from prompt_template import PromptTemplate
-from tokenizer import Encoded, Tokenizer
+from text.tokenizer import Encoded, Tokenizer
 from train.bundles import Bundle
 
 _MULTIPLE = 64

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.conversation import ChatRequest, FinishReason, TokenReport
-from output_parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
 from prompt_template import Piece, PromptTemplate
-from stop_strings import StopStrings
-from tokenizer import Decoded, Tokenizer
+from text.parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
+from text.stop_strings import StopStrings
+from text.tokenizer import Decoded, Tokenizer
 
 
 @dataclass(frozen=True)

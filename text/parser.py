@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mark_finder import STRING_REST, MarkFinder
-from trim import Trim
+from text.marks import STRING_REST, MarkFinder
+from text.trim import Trim
 
 Region = Literal["skip", "name", "text", "args", "code", "end"]
 
