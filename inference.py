@@ -26,7 +26,7 @@ from core.conversation import (
 )
 from core.errors import PromptTooLong
 from core.generation import Sampling, TokenLogprob
-from guarantees import constraint
+from guarantees.constraint import constraint
 from model import Model, load_model
 from predictions import drafts
 from prompt_template import Piece

@@ -37,7 +37,7 @@ class Lark:
 
 @dataclass(frozen=True)
 class Constraint:
-    """Which outputs are allowed, as data; the engine builds the working matcher (`engines/constraints.py`).
+    """Which outputs are allowed, as data; the engine builds the working matcher (`guarantees/matcher.py`).
 
     Either `turn` binds all that follows; or `reader`, which reads the turn from its start, tells what is bound, and the
     logits stay untouched elsewhere:

@@ -18,7 +18,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from core.errors import EngineError, PromptTooLong, RequestError
 from core.generation import Sampling, Step
 from engines import scheduler
-from engines.constraints import Constraints
 from engines.cpu import speed_up
 from engines.devices import memory_at_hand
 from engines.drafting import Drafter
@@ -30,6 +29,7 @@ from engines.ragged import has_changing_positions, prepare
 from engines.sampling import Sampler
 from engines.scheduler import Request, Scheduler
 from engines.stepping import Stepper
+from guarantees.matcher import Constraints
 
 MAX_RUNNING = 16
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from core.conversation import FinishReason
 from core.errors import EngineBusy
 from core.generation import Sampling, Step
-from engines.constraints import Matcher
 from engines.drafting import Drafter
 from engines.keys_values import KeyValues
 from engines.sampling import Sampler
+from guarantees.matcher import Matcher
 
 MAX_WAITING = 128
 MAX_UNREAD = 256  # steps that nobody has taken yet; then the request pauses until its reader is back

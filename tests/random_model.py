@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from core.conversation import Tool
 from core.generation import Constraint
-from engines.constraints import Constraints, Matcher
+from guarantees.matcher import Constraints, Matcher
 from prompt_template import PromptTemplate
 from text.parser import ArgsDelta, CallStart, OutputParser, TextDelta
 from text.tokenizer import Tokenizer

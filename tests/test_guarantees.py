@@ -9,7 +9,7 @@ import pytest
 
 from core.conversation import ChatRequest, CodeInterpreter, Function, ResponseFormat, ToolChoice
 from core.errors import EngineError, RequestError
-from guarantees import constraint
+from guarantees.constraint import constraint
 from prompt_template import PromptTemplate
 from random_model import RandomModel, Turn, byte_level, sentencepiece
 from templates import functionary_v1, functionary_v1_plain, functionary_v3, functionary_v3_chatml

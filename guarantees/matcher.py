@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from core.conversation import JsonSchema
 from core.errors import EngineError
 from core.generation import Constraint, Lark
-from engines.grammars import Compiled, Run, compiled
-from engines.watch import Watch
+from guarantees.call_watcher import Watch
+from guarantees.grammars import Compiled, Run, compiled
 from json_schema.grammar_rules import bounded
 from text.vocabulary import Vocabulary
 
