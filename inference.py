@@ -26,9 +26,9 @@ from core.conversation import (
 )
 from core.errors import PromptTooLong
 from core.generation import Sampling, TokenLogprob
+from drafting.predictions import drafts
 from guarantees.constraint import constraint
 from model import Model, load_model
-from predictions import drafts
 from prompt_template import Piece
 from text.parser import Event, TextDelta
 from text.stop_strings import StopStrings

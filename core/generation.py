@@ -63,7 +63,7 @@ class DraftedCall:
 
 @dataclass(frozen=True)
 class Drafts:
-    """What an answer will probably say, as data; the engine guesses from it (`engines/drafting.py`).
+    """What an answer will probably say, as data; the engine guesses from it (`drafting/drafter.py`).
 
     `reader` reads the turn, of which the prompt holds `begun` already. `spoken` is what was said last, `likely` the
     function that it seems to be about, `prediction` a text that the answer may repeat.

@@ -17,10 +17,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.errors import EngineError, PromptTooLong, RequestError
 from core.generation import Sampling, Step
+from drafting.drafter import Drafter
 from engines import scheduler
 from engines.cpu import speed_up
 from engines.devices import memory_at_hand
-from engines.drafting import Drafter
 from engines.keys_values import BLOCK
 from engines.memory import Memory
 from engines.metrics import EngineMetrics

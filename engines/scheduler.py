@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from core.conversation import FinishReason
 from core.errors import EngineBusy
 from core.generation import Sampling, Step
-from engines.drafting import Drafter
+from drafting.drafter import Drafter
 from engines.keys_values import KeyValues
 from engines.sampling import Sampler
 from guarantees.matcher import Matcher

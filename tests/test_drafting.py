@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from apis.openai_types import chat_request
 from core.conversation import Call, Message
 from core.generation import DraftedCall, Drafts, Sampling, Step
+from drafting.call_scanner import CallScanner
+from drafting.drafter import LONGEST, Drafter
+from drafting.predictions import drafts
+from drafting.user_message import Spoken
 from engines import embedded
-from engines.call_scanner import CallScanner
-from engines.drafting import LONGEST, Drafter
 from engines.files import find_checkpoint
 from engines.hf import HFEngine
-from engines.spoken import Spoken
 from evaluate.rows import read_rows
 from inference import Model
-from predictions import drafts
 from prompt_template import PromptTemplate, load_template
 from text.parser import Grammar
 from text.tokenizer import Tokenizer

@@ -10,8 +10,8 @@ import codecs
 from collections.abc import Sequence
 
 from core.generation import Drafts
-from engines.call_scanner import CallScanner
-from engines.spoken import Spoken
+from drafting.call_scanner import CallScanner
+from drafting.user_message import Spoken
 from text.parser import ArgsDelta, CallStart, Event, OutputParser
 from text.vocabulary import Vocabulary
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from engines.spoken import Spoken
+from drafting.user_message import Spoken
 
 Json = Mapping[str, Any]
 
