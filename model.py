@@ -11,7 +11,7 @@ from functools import partial
 
 from core.generation import Drafts, Engine, Sampling
 from engines.files import check_checkpoint
-from engines.threads import in_passing
+from engines.local.threads import in_passing
 from prompt_template import PromptTemplate, detect_template, load_template
 from text.parser import Grammar
 from text.tokenizer import Tokenizer
@@ -73,7 +73,7 @@ def check_model(name: str | None, *, device: str = "auto", dtype: str = "auto", 
     """What can be said of load_model's arguments before anything is loaded. Raises ModelError."""
     check_checkpoint(name, revision)
     if (device, dtype) not in (("auto", "auto"), ("cpu", "auto")):
-        from engines.devices import pick_device, pick_dtype  # torch alone, 2 s
+        from engines.local.devices import pick_device, pick_dtype  # torch alone, 2 s
 
         pick_dtype(dtype, pick_device(device))
 

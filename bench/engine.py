@@ -19,7 +19,7 @@ import torch
 
 from bench.servers import native_dtype, plain_model
 from core.generation import Sampling
-from engines.devices import pick_device, pick_dtype
+from engines.local.devices import pick_device, pick_dtype
 from inference import load_model
 
 PROMPT, ANSWER = 120, 48

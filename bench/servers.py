@@ -26,8 +26,8 @@ from typing import Any
 import torch
 
 from engines import embedded
-from engines.devices import cpu_has_bfloat16
 from engines.files import find_checkpoint
+from engines.local.devices import cpu_has_bfloat16
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 900  # vLLM compiles for minutes when it starts for the first time

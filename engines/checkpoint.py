@@ -24,9 +24,9 @@ from transformers import (
 
 from core.errors import ModelError
 from engines import embedded
-from engines.devices import pick_device, pick_dtype
 from engines.files import advised_sampling, find_checkpoint, weights_bytes
-from engines.hf import HFEngine
+from engines.local.devices import pick_device, pick_dtype
+from engines.local.engine import HFEngine
 from text.tokenizer import Tokenizer
 
 _CONTEXT = 4096  # of models that name no limit

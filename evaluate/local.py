@@ -14,7 +14,7 @@ from apis.openai_types import chat_request
 from core.conversation import Finish
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from engines.files import find_checkpoint
-from engines.threads import in_passing
+from engines.local.threads import in_passing
 from evaluate.calls import Answer, AnsweredCall
 from evaluate.endpoints import NoAnswer, read_answer
 from evaluate.rows import Json
@@ -97,8 +97,9 @@ def load(name: str | None, adapter: str) -> tuple[Model, str]:
 
 def embedded_model(adapter: Path | None) -> Model:
     """The embedded model as the server loads it, with any adapter or none."""
-    from engines import devices, embedded  # torch is loaded here and not before
-    from engines.hf import HFEngine
+    from engines import embedded  # torch is loaded here and not before
+    from engines.local import devices
+    from engines.local.engine import HFEngine
 
     reader = embedded.open_file(str(find_checkpoint(None, None)))
     backend = embedded.load_tokenizer(reader)

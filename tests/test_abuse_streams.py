@@ -19,7 +19,7 @@ from abuse_bytes import post
 from abuse_client import BODY, CHAT, RAW, USER, Client, as_json, check_error, connect
 from conftest import serving
 from core.generation import Sampling, Step
-from engines.hf import HFEngine
+from engines.local.engine import HFEngine
 from inference import Model, load_model
 from prompt_template import Piece
 from scripted_engine import ScriptedEngine

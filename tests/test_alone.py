@@ -10,8 +10,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from engines.alone import attend
-from engines.keys_values import KeyValues
+from engines.local.attention_single import attend
+from engines.local.kv_cache import KeyValues
 
 HEADS, GROUPS, WIDTH = 4, 2, 8
 

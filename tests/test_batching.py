@@ -28,9 +28,9 @@ from transformers import (
 
 from core.errors import PromptTooLong
 from core.generation import Sampling, Step
-from engines.hf import HFEngine
-from engines.keys_values import BLOCK, KeyValues, Shelves
-from engines.ragged import NAME, Span, forward
+from engines.local.engine import HFEngine
+from engines.local.forward import NAME, Span, forward
+from engines.local.kv_cache import BLOCK, KeyValues, Shelves
 
 GREEDY = Sampling(max_tokens=20, temperature=0.0)
 SIZES: Any = {

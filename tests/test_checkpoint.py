@@ -18,9 +18,9 @@ from transformers import BloomConfig, MambaConfig, MistralConfig, PretrainedConf
 from core.errors import ModelError
 from core.generation import Sampling
 from engines.checkpoint import longest_context, open_checkpoint
-from engines.devices import pick_dtype
 from engines.files import weights_bytes
-from engines.hf import HFEngine
+from engines.local.devices import pick_dtype
+from engines.local.engine import HFEngine
 from inference import load_model
 
 PROMPT = [5 + i % 90 for i in range(150)]
@@ -134,9 +134,9 @@ def test_emulated_bfloat16_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_weights_are_laid_out_twice_where_there_is_room(
     has_bfloat16: bool, has_fbgemm: bool, num_bytes: int, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engines.devices.cpu_has_bfloat16", lambda: has_bfloat16)
-    monkeypatch.setattr("engines.devices.cpu_has_float16_weights", lambda: has_fbgemm)
-    monkeypatch.setattr("engines.devices.memory_at_hand", lambda device: 8 * 10**9)
+    monkeypatch.setattr("engines.local.devices.cpu_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr("engines.local.devices.cpu_has_float16_weights", lambda: has_fbgemm)
+    monkeypatch.setattr("engines.local.devices.memory_at_hand", lambda device: 8 * 10**9)
     assert pick_dtype("auto", torch.device("cpu"), num_bytes) == expected
 
 

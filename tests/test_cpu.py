@@ -13,12 +13,12 @@ from torch import nn
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaForCausalLM
 
 from engines import embedded
-from engines.cpu import speed_up
-from engines.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu_packs_bfloat16
 from engines.files import find_checkpoint
-from engines.keys_values import KeyValues
-from engines.packed import FEW_ROWS, HalfLinear, Int8Linear, PackedLinear
-from engines.ragged import NAME, Span, forward
+from engines.local.cpu import speed_up
+from engines.local.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu_packs_bfloat16
+from engines.local.forward import NAME, Span, forward
+from engines.local.kv_cache import KeyValues
+from engines.local.packed_linear import FEW_ROWS, HalfLinear, Int8Linear, PackedLinear
 from test_batching import MODELS, SIZES
 
 NEEDS_BFLOAT16 = pytest.mark.skipif(not cpu_packs_bfloat16(), reason="oneDNN does not multiply bfloat16 here")
@@ -30,7 +30,7 @@ NUM_ROWS = (1, 2, 7, 16, 100, 513)
 def has_bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """On a CPU that multiplies it many rows are computed in bfloat16; as on one that does not, too."""
     has_it: bool = request.param
-    monkeypatch.setattr("engines.packed.cpu_has_bfloat16", lambda: has_it)
+    monkeypatch.setattr("engines.local.packed_linear.cpu_has_bfloat16", lambda: has_it)
     return has_it
 
 
@@ -189,7 +189,7 @@ def test_sixteen_bits_are_those_of_the_weights(has_bfloat16: bool) -> None:
 
 
 def test_half_precision_is_left_alone_where_nothing_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engines.cpu.cpu_has_float16_weights", lambda: False)
+    monkeypatch.setattr("engines.local.cpu.cpu_has_float16_weights", lambda: False)
     model = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
     assert speed_up(model) == ""
     assert isinstance(model, LlamaForCausalLM)

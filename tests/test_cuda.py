@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from core.generation import Sampling
-from engines.hf import HFEngine
+from engines.local.engine import HFEngine
 from inference import Model, generate, load_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")

@@ -26,7 +26,7 @@ from drafting.predictions import drafts
 from drafting.user_message import Spoken
 from engines import embedded
 from engines.files import find_checkpoint
-from engines.hf import HFEngine
+from engines.local.engine import HFEngine
 from evaluate.rows import read_rows
 from inference import Model
 from prompt_template import PromptTemplate, load_template
@@ -113,7 +113,7 @@ def test_what_is_drawn_has_the_same_distribution(hf: HFEngine, monkeypatch: pyte
 
         return Counter(ids(got)[1] for _ in range(4) for got in asyncio.run(many()))
 
-    monkeypatch.setattr("engines.scheduler.MAX_WAITING", 200)
+    monkeypatch.setattr("engines.local.scheduler.MAX_WAITING", 200)
     plain = counts(0)
     likeliest = plain.most_common(1)[0][0]
     monkeypatch.setattr(hf, "_drafter", lambda prompt_ids, asked: Guesses([likeliest, likeliest], 0.0, seed=1))

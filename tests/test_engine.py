@@ -21,10 +21,10 @@ from transformers import AutoModelForCausalLM
 
 from core.errors import EngineBusy, EngineError, PromptTooLong, RequestError
 from core.generation import Engine, Sampling, Step
-from engines.hf import HFEngine
-from engines.ragged import Span, forward
-from engines.sampling import Sampler
-from engines.scheduler import MAX_WAITING
+from engines.local.engine import HFEngine
+from engines.local.forward import Span, forward
+from engines.local.sampling import Sampler
+from engines.local.scheduler import MAX_WAITING
 from inference import Model
 from scripted_engine import ScriptedEngine
 
@@ -239,7 +239,7 @@ def test_only_the_guilty_request_fails(hf: HFEngine, monkeypatch: pytest.MonkeyP
         raise BaseException("a Rust panic, which is no Exception and once ended the thread for all")
 
     for fault in (no_numbers, out_of_memory, panic):
-        monkeypatch.setattr("engines.stepping.forward", failing(fault, guilty=99))
+        monkeypatch.setattr("engines.local.stepping.forward", failing(fault, guilty=99))
 
         async def three() -> list[Any]:
             requests = [steps(hf, GREEDY), steps(hf, GREEDY, [99, 1]), steps(hf, GREEDY)]
@@ -272,7 +272,7 @@ def test_an_error_does_not_hold_its_request(hf: HFEngine, monkeypatch: pytest.Mo
         caches.append(weakref.ref(spans[0].keys_values))
         return [torch.full_like(rows, torch.nan) for rows in forward(model, spans)]
 
-    monkeypatch.setattr("engines.stepping.forward", fails)
+    monkeypatch.setattr("engines.local.stepping.forward", fails)
     gc.disable()
     try:
         with pytest.raises(EngineError):
@@ -284,7 +284,7 @@ def test_an_error_does_not_hold_its_request(hf: HFEngine, monkeypatch: pytest.Mo
 
 def test_a_reader_that_does_not_read_pauses_its_request(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else its answer would pile up in memory; when it reads again it gets everything."""
-    monkeypatch.setattr("engines.scheduler.MAX_UNREAD", 5)
+    monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD", 5)
 
     async def read_late() -> int:
         async with aclosing(hf.generate(PROMPT, replace(GREEDY, max_tokens=60))) as stream:

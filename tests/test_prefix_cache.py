@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import serving
-from engines.hf import HFEngine
-from engines.keys_values import KeyValues
-from engines.prefix_cache import MAX_ENTRIES, PrefixCache, num_common
+from engines.local.engine import HFEngine
+from engines.local.kv_cache import KeyValues
+from engines.local.prefix_cache import MAX_ENTRIES, PrefixCache, num_common
 from inference import Model
 from server import create_app
 from test_batching import GREEDY, ids, prompts_of, small_engine, steps, together

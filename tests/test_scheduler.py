@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.generation import Sampling
-from engines.hf import HFEngine
-from engines.keys_values import KeyValues
-from engines.pace import ALONE_S, FEWEST, MOST, WAITED_FOR_S, Pace
-from engines.scheduler import Request, Scheduler
+from engines.local.engine import HFEngine
+from engines.local.kv_cache import KeyValues
+from engines.local.prefill_budget import ALONE_S, FEWEST, MOST, WAITED_FOR_S, Pace
+from engines.local.scheduler import Request, Scheduler
 from test_batching import GREEDY, ids, prompts_of, small_engine, steps
 
 LEFT = st.lists(st.integers(1, 3000), max_size=12)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from engines.keys_values import KeyValues, Shelves, capacity_for
-from engines.prefix_cache import PrefixCache
-from engines.ragged import NAME, Span, forward
+from engines.local.forward import NAME, Span, forward
+from engines.local.kv_cache import KeyValues, Shelves, capacity_for
+from engines.local.prefix_cache import PrefixCache
 from test_batching import MODELS
 
 
@@ -121,7 +121,9 @@ def test_an_answer_knows_nothing_of_its_neighbours(dtype: torch.dtype) -> None:
     for one in kept:
         forward(model, [Span([1, 2, 3], one, 1)])
         one.length = 3
-    with patch("engines.side_by_side.scaled_dot_product_attention", wraps=scaled_dot_product_attention) as counted:
+    with patch(
+        "engines.local.attention_batched.scaled_dot_product_attention", wraps=scaled_dot_product_attention
+    ) as counted:
         expected = forward(model, [Span([4, 5], one, 2) for one in kept])
         assert counted.call_count == model.config.num_hidden_layers
     del one, kept[1]

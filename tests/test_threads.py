@@ -16,8 +16,8 @@ import psutil
 import pytest
 import torch
 
-from engines.hf import HFEngine
-from engines.threads import in_passing
+from engines.local.engine import HFEngine
+from engines.local.threads import in_passing
 from evaluate.local import embedded_model, load
 from inference import load_model
 from started_server import ROOT

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, set_seed
 
-from engines.devices import cpu_has_bfloat16
+from engines.local.devices import cpu_has_bfloat16
 from train import attention
 from train.base import Base, with_lora
 from train.curves import draw

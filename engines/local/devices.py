@@ -38,8 +38,8 @@ def pick_device(device: str) -> torch.device:
 def pick_dtype(dtype: str, device: torch.device, num_bytes: int = 0) -> torch.dtype:
     """The number format by name; "auto" is bfloat16 where it is in hardware.
 
-    float16 on a CPU is that of the weights (engines/cpu.py). Where the CPU has bfloat16 too they are laid out twice:
-    "auto" does so if they take, with `num_bytes` on disk, little of the memory at hand.
+    float16 on a CPU is that of the weights (engines/local/cpu.py). Where the CPU has bfloat16 too they are laid out
+    twice: "auto" does so if they take, with `num_bytes` on disk, little of the memory at hand.
     """
     if dtype != "auto":
         if dtype not in DTYPES:

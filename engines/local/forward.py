@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from core.errors import ModelError
-from engines.alone import FEW, attend
-from engines.devices import one_thread
-from engines.keys_values import BLOCK, KeyValues, Shelf
-from engines.side_by_side import Batch, Row
+from engines.local.attention_batched import Batch, Row
+from engines.local.attention_single import FEW, attend
+from engines.local.devices import one_thread
+from engines.local.kv_cache import BLOCK, KeyValues, Shelf
 
 NAME = "functionary_ragged"
 _LONG = 2048  # tokens looked at, from which threads are worth their while

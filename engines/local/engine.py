@@ -1,7 +1,7 @@
 """transformers in this process: owns the model, the step loop and its thread.
 
 Requests join and leave between steps. A step is one forward for all of them: parts of prompts and single tokens side by
-side (engines/ragged.py), in the order and amounts that engines/scheduler.py says.
+side (engines/local/forward.py), in the order and amounts that engines/local/scheduler.py says.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from core.errors import EngineError, PromptTooLong, RequestError
 from core.generation import Sampling, Step
 from drafting.drafter import Drafter
-from engines import scheduler
-from engines.cpu import speed_up
-from engines.devices import memory_at_hand
-from engines.keys_values import BLOCK
-from engines.memory import Memory
-from engines.metrics import EngineMetrics
-from engines.pace import Pace
-from engines.ragged import has_changing_positions, prepare
-from engines.sampling import Sampler
-from engines.scheduler import Request, Scheduler
-from engines.stepping import Stepper
+from engines.local import scheduler
+from engines.local.cpu import speed_up
+from engines.local.devices import memory_at_hand
+from engines.local.forward import has_changing_positions, prepare
+from engines.local.kv_cache import BLOCK
+from engines.local.kv_memory import Memory
+from engines.local.metrics import EngineMetrics
+from engines.local.prefill_budget import Pace
+from engines.local.sampling import Sampler
+from engines.local.scheduler import Request, Scheduler
+from engines.local.stepping import Stepper
 from guarantees.matcher import Constraints
 
 MAX_RUNNING = 16

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engines.keys_values import KeyValues, Shelves, capacity_for
-from engines.prefix_cache import PrefixCache, num_common
-from engines.scheduler import Request
+from engines.local.kv_cache import KeyValues, Shelves, capacity_for
+from engines.local.prefix_cache import PrefixCache, num_common
+from engines.local.scheduler import Request
 
 _WORTH_WAITING = 32  # tokens that another request is about to compute for both
 

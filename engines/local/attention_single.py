@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from engines.keys_values import BLOCK, KeyValues
+from engines.local.kv_cache import BLOCK, KeyValues
 
 FEW = 16
 STRETCH = 64  # queries of one product; what lies behind the last of them is not computed

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from engines.keys_values import Shelf
+from engines.local.kv_cache import Shelf
 
 
 class Row:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engines.keys_values import KeyValues
+from engines.local.kv_cache import KeyValues
 
 MAX_ENTRIES = 128
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 from torch.nn.functional import embedding
 
-from engines.packed import FEW_ROWS, HalfLinear, Packed
-from engines.ragged import attention
+from engines.local.forward import attention
+from engines.local.packed_linear import FEW_ROWS, HalfLinear, Packed
 
 KNOWN = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
@@ -37,7 +37,7 @@ def fuse(model: Any, pack: Pack) -> bool:
 
 
 class FusedLayer(nn.Module):
-    """Takes what the model's loop gives to its layers, and needs `plan` (engines/ragged.py) among it."""
+    """Takes what the model's loop gives to its layers, and needs `plan` (engines/local/forward.py) among it."""
 
     def __init__(self, layer: Any, pack: Pack) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class FusedLayer(nn.Module):
 
 
 class _Embedding(nn.Module):
-    """Few rows are computed in float32, many in bfloat16 (engines/packed.py)."""
+    """Few rows are computed in float32, many in bfloat16 (engines/local/packed_linear.py)."""
 
     def __init__(self, inner: nn.Embedding) -> None:
         super().__init__()

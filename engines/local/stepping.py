@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 
 from core.errors import EngineError
 from core.generation import Step, TokenLogprob
-from engines.metrics import EngineMetrics
-from engines.ragged import Span, forward
-from engines.scheduler import Request
+from engines.local.forward import Span, forward
+from engines.local.metrics import EngineMetrics
+from engines.local.scheduler import Request
 
 _FREE_ROWS = 24  # up to which a step takes little longer: weights are read once for all
 _FEWEST_GUESSED = 8

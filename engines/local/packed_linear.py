@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from engines.devices import cpu_has_bfloat16
+from engines.local.devices import cpu_has_bfloat16
 
 FEW_ROWS = 8  # up to which reading the weights takes longer than arithmetic
 _MOST_INT8_ROWS = 16  # up to which 8-bit weights are multiplied as they are

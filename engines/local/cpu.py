@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from engines.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu_packs_bfloat16
-from engines.fused import Pack, fuse
-from engines.packed import HalfLinear, Int8Linear, PackedLinear
+from engines.local.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu_packs_bfloat16
+from engines.local.fused_layers import Pack, fuse
+from engines.local.packed_linear import HalfLinear, Int8Linear, PackedLinear
 
 QUANTIZED = ("int8",)
 

@@ -12,8 +12,8 @@ from core.conversation import FinishReason
 from core.errors import EngineBusy
 from core.generation import Sampling, Step
 from drafting.drafter import Drafter
-from engines.keys_values import KeyValues
-from engines.sampling import Sampler
+from engines.local.kv_cache import KeyValues
+from engines.local.sampling import Sampler
 from guarantees.matcher import Matcher
 
 MAX_WAITING = 128
