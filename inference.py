@@ -15,6 +15,7 @@ from typing import Any
 
 from apis.openai_answer import Choice, fold
 from apis.openai_types import chat_request
+from checkpoints.model import Model, load_model
 from core.conversation import (
     ChatRequest,
     CompletionRequest,
@@ -28,7 +29,6 @@ from core.errors import PromptTooLong
 from core.generation import Sampling, TokenLogprob
 from drafting.predictions import drafts
 from guarantees.constraint import constraint
-from model import Model, load_model
 from prompt_template import Piece
 from text.parser import Event, TextDelta
 from text.stop_strings import StopStrings

@@ -14,9 +14,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from checkpoints.model import Model, check_model, load_model, warm_up
 from command_line import bind, introduction
 from core.errors import ModelError
-from model import Model, check_model, load_model, warm_up
 
 log = logging.getLogger("functionary")
 

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from apis.openai_answer import fold, fold_text, usage
 from apis.openai_types import chat_request, completion_request
 from apis.rules.json_text import parse_json
+from checkpoints.model import Model
 from choices import as_chunks, chat_choices, text_choices
 from command_line import read_options
 from core.conversation import ChatRequest, CompletionRequest, Finish
@@ -27,7 +28,6 @@ from event_stream import event_stream, until_disconnect
 from http_edge import Edge, read_body
 from http_errors import HttpError, unknown_route
 from lifecycle import serve
-from model import Model
 
 Json = dict[str, Any]
 Asked = TypeVar("Asked", ChatRequest, CompletionRequest)

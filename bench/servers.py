@@ -25,8 +25,8 @@ from typing import Any
 
 import torch
 
-from engines import embedded
-from engines.files import find_checkpoint
+from checkpoints import embedded
+from checkpoints.files import find_checkpoint
 from engines.local.devices import cpu_has_bfloat16
 
 ROOT = Path(__file__).parent.parent

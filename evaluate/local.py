@@ -11,9 +11,9 @@ from pathlib import Path
 
 from apis.openai_answer import Choice, fold
 from apis.openai_types import chat_request
+from checkpoints.files import find_checkpoint
 from core.conversation import Finish
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
-from engines.files import find_checkpoint
 from engines.local.threads import in_passing
 from evaluate.calls import Answer, AnsweredCall
 from evaluate.endpoints import NoAnswer, read_answer
@@ -97,7 +97,7 @@ def load(name: str | None, adapter: str) -> tuple[Model, str]:
 
 def embedded_model(adapter: Path | None) -> Model:
     """The embedded model as the server loads it, with any adapter or none."""
-    from engines import embedded  # torch is loaded here and not before
+    from checkpoints import embedded  # torch is loaded here and not before
     from engines.local import devices
     from engines.local.engine import HFEngine
 
@@ -114,7 +114,7 @@ def embedded_model(adapter: Path | None) -> Model:
 
 
 def _adapter(wanted: str) -> Path | None:
-    from engines import embedded
+    from checkpoints import embedded
 
     if wanted and wanted != "none" and not (Path(wanted) / WEIGHTS).is_file():
         raise ModelError(f"--adapter {wanted}: no {WEIGHTS} in it; give the folder that training wrote, or `none`.")

@@ -15,10 +15,10 @@ import torch
 from transformers import AutoModelForCausalLM as AutoModel
 from transformers import BloomConfig, MambaConfig, MistralConfig, PretrainedConfig
 
+from checkpoints.checkpoint import longest_context, open_checkpoint
+from checkpoints.files import weights_bytes
 from core.errors import ModelError
 from core.generation import Sampling
-from engines.checkpoint import longest_context, open_checkpoint
-from engines.files import weights_bytes
 from engines.local.devices import pick_dtype
 from engines.local.engine import HFEngine
 from inference import load_model

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaForCausalLM
 
-from engines import embedded
-from engines.files import find_checkpoint
+from checkpoints import embedded
+from checkpoints.files import find_checkpoint
 from engines.local.cpu import speed_up
 from engines.local.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu_packs_bfloat16
 from engines.local.forward import NAME, Span, forward

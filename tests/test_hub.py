@@ -19,9 +19,9 @@ NAME = "someone/tiny"
 COMMIT = "c0ffee" * 6 + "beef"
 FIND = """
 import sys
-from engines.files import find_checkpoint
+from checkpoints.files import find_checkpoint
 from core.errors import ModelError
-from model import check_model
+from checkpoints.model import check_model
 act = {"check": check_model, "find": find_checkpoint}[sys.argv[1]]
 try:
     print(act(sys.argv[2], revision=sys.argv[3] if sys.argv[3:] else None))

@@ -12,10 +12,10 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from checkpoints import embedded
+from checkpoints.files import find_checkpoint
 from core.conversation import Call, Function, Message
 from core.errors import ModelError
-from engines import embedded
-from engines.files import find_checkpoint
 from prompt_template import PromptTemplate, detect_template, load_template
 from text.tokenizer import Tokenizer
 from train.presets import Preset

@@ -9,8 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
+from checkpoints.files import check_checkpoint
 from core.generation import Drafts, Engine, Sampling
-from engines.files import check_checkpoint
 from engines.local.threads import in_passing
 from prompt_template import PromptTemplate, detect_template, load_template
 from text.parser import Grammar
@@ -50,7 +50,7 @@ def load_model(
     given. cache_bytes: for keys and values; by default what all of them can fill, or a quarter of the memory at hand.
     quantize: "int8", or "int4" on a GPU. Raises ModelError with one line that says what to do.
     """
-    from engines.checkpoint import open_checkpoint  # torch is loaded here and not before
+    from checkpoints.checkpoint import open_checkpoint  # torch is loaded here and not before
 
     checkpoint = open_checkpoint(name, device=device, dtype=dtype, revision=revision, max_context=max_context)
     wanted = template or checkpoint.template

@@ -22,9 +22,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from checkpoints import embedded
+from checkpoints.files import advised_sampling, find_checkpoint, weights_bytes
 from core.errors import ModelError
-from engines import embedded
-from engines.files import advised_sampling, find_checkpoint, weights_bytes
 from engines.local.devices import pick_device, pick_dtype
 from engines.local.engine import HFEngine
 from text.tokenizer import Tokenizer
