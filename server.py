@@ -20,14 +20,14 @@ from apis.openai_answer import fold, fold_text, usage
 from apis.openai_types import chat_request, completion_request
 from apis.rules.json_text import parse_json
 from checkpoints.model import Model
-from choices import as_chunks, chat_choices, text_choices
-from command_line import read_options
 from core.conversation import ChatRequest, CompletionRequest, Finish
 from core.errors import ModelError, RequestError, UnknownModel
-from event_stream import event_stream, until_disconnect
-from http_edge import Edge, read_body
-from http_errors import HttpError, unknown_route
-from lifecycle import serve
+from web.choices import as_chunks, chat_choices, text_choices
+from web.command_line import read_options
+from web.edge import Edge, read_body
+from web.errors import HttpError, unknown_route
+from web.event_stream import event_stream, until_disconnect
+from web.lifecycle import serve
 
 Json = dict[str, Any]
 Asked = TypeVar("Asked", ChatRequest, CompletionRequest)

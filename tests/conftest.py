@@ -14,14 +14,14 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 from openai import OpenAI
 
-from command_line import bind
 from inference import Model, load_model
-from lifecycle import UVICORN
 from prompt_template import Piece
 from scripted_engine import ScriptedEngine, scripted
 from server import create_app
 from started_server import KEY, README_MODEL, Started, started
 from tiny_llama import make_tiny_chatml, make_tiny_llama
+from web.command_line import bind
+from web.lifecycle import UVICORN
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # a busy one is slow at drawing examples, and that is no failure

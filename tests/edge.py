@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from abuse_client import Answer
-from http_edge import Edge
+from web.edge import Edge
 
 
 def a_scope(method: str, path: str, headers: Mapping[str, str]) -> Scope:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import pytest
 from fastapi import FastAPI
 
-import http_edge
 from abuse_bytes import AMBIGUOUS, GOOD, MALFORMED, METHODS, ODD_BUT_LEGAL, UNKNOWN_PATHS, post
 from abuse_client import (
     BODY,
@@ -29,11 +28,12 @@ from abuse_client import (
     raw,
     statuses,
 )
-from command_line import bind
 from conftest import serving
 from inference import Model
 from scripted_engine import scripted
 from server import create_app
+from web import edge as http_edge
+from web.command_line import bind
 
 
 @pytest.fixture(scope="module")

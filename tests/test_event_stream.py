@@ -12,14 +12,14 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import event_stream
-import http_edge
 from abuse_client import check_error
 from core.errors import EngineBusy, EngineError
 from edge import a_scope, ask
-from event_stream import EventStream, until_disconnect
-from event_stream import event_stream as start_stream
-from http_edge import Edge
+from web import edge as http_edge
+from web import event_stream
+from web.edge import Edge
+from web.event_stream import EventStream, until_disconnect
+from web.event_stream import event_stream as start_stream
 
 
 def streaming(*items: Any, wait_s: float = 0.0, closing_s: float = 0.0) -> tuple[ASGIApp, list[str]]:

@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import http_edge
 from abuse_client import check_error
 from core.errors import EngineBusy, EngineError, PromptTooLong, RequestError, UnknownModel
 from edge import ask, ok
-from http_edge import read_body
-from http_errors import HttpError
+from web import edge as http_edge
+from web.edge import read_body
+from web.errors import HttpError
 
 KEY = "sk-0123456789abcdef-right"
 

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from http_errors import ClientStalled, HttpError, is_unforeseen, render
+from web.errors import ClientStalled, HttpError, is_unforeseen, render
 
 PUBLIC_PATHS = frozenset({"/live", "/ready", "/health"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -15,8 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from checkpoints.model import Model, check_model, load_model, warm_up
-from command_line import bind, introduction
 from core.errors import ModelError
+from web.command_line import bind, introduction
 
 log = logging.getLogger("functionary")
 

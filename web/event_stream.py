@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from http_errors import ClientStalled, describe, is_unforeseen
+from web.errors import ClientStalled, describe, is_unforeseen
 
 T = TypeVar("T")
 PING_AFTER_S = 15.0

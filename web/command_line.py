@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from core.errors import ModelError
-from http_edge import LOOPBACK
 from inference import Model
 from prompt_template import template_names
+from web.edge import LOOPBACK
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"
 
