@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 from openai import OpenAI
 
 from inference import Model, load_model
 from prompt_template import Piece
-from scripted_engine import ScriptedEngine, scripted
 from server import create_app
-from started_server import KEY, README_MODEL, Started, started
-from tiny_llama import make_tiny_chatml, make_tiny_llama
-from web.command_line import bind
-from web.lifecycle import UVICORN
+from tests.support.scripted_engine import ScriptedEngine, scripted
+from tests.support.serving import serving
+from tests.support.started_server import KEY, README_MODEL, Started, started
+from tests.support.tiny_llama import make_tiny_chatml, make_tiny_llama
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # a busy one is slow at drawing examples, and that is no failure
@@ -55,22 +49,6 @@ def chatml(chatml_folder: Path) -> Model:
 def embedded() -> Model:
     """The embedded model, for real."""
     return load_model()
-
-
-@contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """Serve `app` on a free port of loopback, as server.py does; yields the base URL."""
-    listener = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, **UVICORN))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not (server.started and app.state.model):
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(35)
 
 
 @pytest.fixture(scope="session")

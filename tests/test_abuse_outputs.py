@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from abuse_client import Client, check_answer
-from abuse_schemas import tool, with_property
-from scripted_engine import ScriptedEngine
-from streamed import choices, without_ids
+from tests.support.abuse_client import Client, check_answer
+from tests.support.abuse_schemas import tool, with_property
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.streamed import choices, without_ids
 
 TOOLS = [tool(with_property({"type": "string"})), tool({}, name="g")]
 WAYS: tuple[dict[str, Any], ...] = (

@@ -9,13 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from conftest import serving
 from inference import Model
 from prompt_template import Piece
-from request_examples import PARAMETERS
-from scripted_engine import ScriptedEngine, scripted
 from server import create_app
-from strict_fold import events, strict_fold
+from tests.support.request_examples import PARAMETERS
+from tests.support.scripted_engine import ScriptedEngine, scripted
+from tests.support.serving import serving
+from tests.support.strict_fold import events, strict_fold
 
 WEATHER = {"name": "get_weather", "parameters": PARAMETERS}
 TIME = {"name": "get_time", "parameters": PARAMETERS}

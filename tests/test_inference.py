@@ -15,7 +15,7 @@ from core.conversation import Finish, TokenReport
 from core.errors import EngineError, PromptTooLong, RequestError
 from core.generation import Step, TokenLogprob
 from inference import WEATHER, Model, chat_prompt, complete, generate, stream
-from scripted_engine import scripted
+from tests.support.scripted_engine import scripted
 from text.parser import ArgsDelta, CallStart, TextDelta
 
 FUNCTIONS = [

@@ -11,14 +11,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from core.conversation import Function, JsonSchema
 from core.errors import RequestError
 from schema import flat_typescript, typescript
-from work import num_lines
+from tests.support.printed_schemas import printed, property_lines
+from tests.support.work import num_lines
 
 GOLDEN = Path(__file__).parent / "golden" / "schema"
 CASES = sorted(path.stem for path in GOLDEN.glob("functions/*.json"))
@@ -28,15 +28,6 @@ PRINTERS = {"typescript": typescript, "flat": flat_typescript}
 def functions_of(case: str) -> list[Function]:
     declared = json.loads((GOLDEN / "functions" / f"{case}.json").read_text(encoding="utf-8"))
     return [Function(f.get("name", ""), f.get("description", ""), f.get("parameters")) for f in declared]
-
-
-def printed(parameters: JsonSchema | None, description: str = "Does it") -> list[str]:
-    """The lines of one function `f`, without the namespace around it."""
-    return typescript([Function("f", description, parameters)]).split("\n")[3:-2]
-
-
-def property_lines(schema: JsonSchema, **around: Any) -> list[str]:
-    return printed({"type": "object", "properties": {"a": schema}, "required": ["a"], **around})[2:-1]
 
 
 @pytest.mark.parametrize("printer", PRINTERS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.conversation import Function, JsonSchema
 from schema import flat_typescript, typescript
-from test_schema import printed, property_lines
+from tests.support.printed_schemas import printed, property_lines
 
 DECLARATIONS = """type evil = () => any;
   type evil = (_: {

@@ -1,0 +1,193 @@
+"""The door as a whole: what a request becomes, and that any JSON is answered."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import openai
+import pydantic
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apis.openai_types import chat_request, completion_request
+from core.conversation import ChatRequest, CompletionRequest, Function, Message, ToolChoice
+from core.errors import RequestError
+from tests.support.request_examples import FULL, LEGACY, RAW, STRICT_PARAMETERS, USER, answer, asks, chat, refused, tool
+from tests.support.work import num_lines
+
+
+def test_a_plain_request() -> None:
+    request = chat()
+    assert request.messages == (Message("user", "Weather in Paris?"),)
+    assert (request.model, request.n, request.stream, request.tools) == ("m", 1, False, ())
+    assert request.choice == ToolChoice("none") and not request.legacy and request.ignored == ()
+
+
+def test_null_means_not_given() -> None:
+    optional = FULL.keys() | LEGACY.keys() | {"audio", "moderation", "web_search_options", "suffix"}
+    assert chat(**dict.fromkeys(optional - {"model", "messages"})) == chat(suffix=None)
+
+
+def test_fields_that_change_nothing() -> None:
+    accepted = {"user": "u", "store": True, "service_tier": "auto"}
+    assert chat(**accepted, reasoning_effort="minimal", verbosity="low", modalities=["text"]) == chat()
+    assert chat(logprobs=True).sampling.logprobs == 0
+    assert chat(logprobs=False).sampling.logprobs is None
+    assert chat(stop="").sampling.stop == chat(stop=[]).sampling.stop == ()
+
+
+def test_a_prediction_is_a_text_or_its_parts() -> None:
+    assert chat(prediction={"type": "content", "content": "a b"}).prediction == "a b"
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]
+    assert chat(prediction={"type": "content", "content": parts}).prediction == "a b"
+    for wrong, param in (
+        ({}, "prediction.type"),
+        ({"type": "content"}, "prediction.content"),
+        ({"type": "text", "content": "x"}, "prediction.type"),
+        ({"type": "content", "content": 5}, "prediction.content"),
+    ):
+        with pytest.raises(RequestError) as refusal:
+            chat(prediction=wrong)
+        assert refusal.value.param == param
+
+
+def test_unknown_fields_are_ignored_by_name() -> None:
+    """The names go into a response header, so a header is what they must fit."""
+    assert chat(guided_json={}, chat_template="{{7*7}}").ignored == ("guided_json", "chat_template")
+    assert chat(**{"x\r\nSet-Cookie: é": 1, "y" * 100: 1}).ignored == ("x??Set-Cookie:??", "y" * 64)
+    assert chat(**{" ": 1, "": 1, "x ": 1}).ignored == ("?", "?", "x?")  # a blank at the end broke the connection
+    assert len(chat(**{f"x{i}": i for i in range(10_000)}).ignored) == 20
+
+
+def test_lenient_drops_the_rules_that_only_cost_the_user() -> None:
+    body = {"model": "m", "messages": [USER], "response_format": {"type": "json_object"}, "stop": ["a"] * 5}
+    limits = {"max_tokens": 1, "max_completion_tokens": 2}
+    request = chat_request(
+        {**body, **limits, "tools": [], "tool_choice": "auto", "parallel_tool_calls": True}, lenient=True
+    )
+    assert (request.tools, request.choice, request.sampling.max_tokens) == ((), ToolChoice("none"), 2)
+    assert (request.response_format.kind, len(request.sampling.stop)) == ("json_object", 5)
+    assert (
+        chat_request({**body, "tools": [tool("f")], "tool_choice": "required"}, lenient=True).choice.mode == "required"
+    )
+
+
+def test_limits_are_options() -> None:
+    body = {"model": "m", "messages": [USER] * 3, "n": 9}
+    assert chat_request(body, max_n=9).n == 9
+    with pytest.raises(RequestError, match=r"'messages': array too long\. .* maximum length 2"):
+        chat_request(body, max_messages=2)
+
+
+def test_response_format() -> None:
+    assert chat(response_format={"type": "text"}).response_format.kind == "text"
+    says_json = {"role": "user", "content": "Answer in JSON"}
+    assert chat(says_json, response_format={"type": "json_object"}).response_format.kind == "json_object"
+    json_schema = {"name": "x", "schema": STRICT_PARAMETERS, "strict": True}
+    response_format = chat(response_format={"type": "json_schema", "json_schema": json_schema}).response_format
+    assert (response_format.schema, response_format.strict) == (STRICT_PARAMETERS, True)
+    for key in ("name", "schema"):
+        broken = {"type": "json_schema", "json_schema": {**json_schema, key: None}}
+        assert refused(response_format=broken)[1] == f"response_format.json_schema.{key}"
+
+
+class Place(pydantic.BaseModel):
+    """Where."""
+
+    city: str = pydantic.Field(description="The city")
+    country: str | None
+
+
+class GetWeather(pydantic.BaseModel):
+    """Look outside."""
+
+    place: Place
+    others: list[Place]
+
+
+def test_what_the_official_client_makes_of_pydantic_models_is_accepted() -> None:
+    made: Any = openai.pydantic_function_tool(GetWeather)
+    [function] = chat(tools=[made]).tools
+    assert isinstance(function, Function)
+    assert (function.name, function.description, function.strict) == ("GetWeather", "Look outside.", True)
+    schema = {"type": "json_schema", "json_schema": {"name": "GetWeather", "schema": function.parameters}}
+    assert chat(response_format=schema).response_format.schema == function.parameters
+
+
+VALUES: list[object] = [None, True, 0, -1, 1.5, 10**300, 1e300, "", "x", [], [None], {}, {"x": None}, [[]], ["x"], [{}]]
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value in a JSON document but the whole."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def put(document: dict[str, Any], path: tuple[Any, ...], value: object) -> dict[str, Any]:
+    changed = copy.deepcopy(document)
+    target: Any = changed
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    return changed
+
+
+def check_total(body: Any) -> None:
+    """Each reader answers any JSON with a request or a RequestError that says something."""
+    for read in (chat_request, completion_request, lambda value: chat_request(value, lenient=True)):
+        try:
+            assert isinstance(read(body), ChatRequest | CompletionRequest)
+        except RequestError as error:
+            assert 0 < len(error.message) <= 500
+            assert error.param is None or 0 < len(error.param) <= 300
+
+
+@pytest.mark.parametrize("document", [FULL, LEGACY, RAW], ids=["full", "legacy", "raw"])
+def test_every_field_with_values_of_every_type(document: dict[str, Any]) -> None:
+    read = completion_request if document is RAW else chat_request
+    assert isinstance(read(document), ChatRequest | CompletionRequest)
+    for path in places(document):
+        for value in VALUES:
+            check_total(put(document, path, value))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON)
+def test_any_json_at_all(body: object) -> None:
+    check_total(body)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_json_anywhere_in_a_request(data: st.DataObject) -> None:
+    document = data.draw(st.sampled_from([FULL, LEGACY, RAW]))
+    for path in data.draw(st.lists(st.sampled_from(list(places(document))), max_size=3, unique_by=lambda p: p[0])):
+        document = put(document, path, data.draw(JSON))
+    check_total(document)
+
+
+def test_work_grows_with_the_request_and_no_faster() -> None:
+    def messages(num: int) -> int:
+        turns = [USER, asks("a"), answer("a"), {"role": "assistant", "content": "x"}]
+        return num_lines(partial(chat_request, {"model": "m", "messages": turns * num}))
+
+    def parts(num: int) -> int:
+        content = [{"type": "text", "text": "x"}] * num
+        return num_lines(partial(chat_request, {"model": "m", "messages": [{"role": "user", "content": content}]}))
+
+    assert num_lines(partial(chat_request, FULL)) < 4_000  # 2,088
+    assert messages(1024) < 8.5 * messages(128)
+    assert parts(20_000) < 10.5 * parts(2_000)

@@ -1,0 +1,341 @@
+"""Guesses change nothing but the number of steps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apis.openai_types import chat_request
+from checkpoints import embedded
+from checkpoints.files import find_checkpoint
+from core.conversation import Call, Message
+from core.generation import DraftedCall, Drafts, Sampling, Step
+from drafting.call_scanner import CallScanner
+from drafting.drafter import LONGEST, Drafter
+from drafting.predictions import drafts
+from drafting.user_message import Spoken
+from engines.local.engine import HFEngine
+from evaluate.rows import read_rows
+from inference import Model
+from prompt_template import PromptTemplate, load_template
+from text.parser import Grammar
+from text.tokenizer import Tokenizer
+from text.vocabulary import Vocabulary
+
+EVERYDAY = Path(__file__).parents[2] / "examples" / "everyday.jsonl"
+NOTHING = Drafts(reader=Grammar(start="text", marks={}), begun="", calls=())
+HOT = Sampling(max_tokens=30, temperature=1.0, seed=3)
+
+
+class Guesses:
+    """A drafter that knows the answer, and is wrong with some probability."""
+
+    def __init__(self, answer: Sequence[int], wrong: float, seed: int) -> None:
+        self._answer, self._wrong, self._random = list(answer), wrong, Random(seed)
+        self.num_drawn = 0
+
+    def read(self, token_ids: Sequence[int]) -> None:
+        self.num_drawn += len(token_ids)
+
+    def propose(self, limit: int) -> list[int]:
+        size = min(limit, self._random.randint(0, 9))
+        known = self._answer[self.num_drawn : self.num_drawn + size]
+        return [self._random.randrange(500) if self._random.random() < self._wrong else one for one in known]
+
+    def judged(self, num_accepted: int) -> None:
+        pass
+
+
+@pytest.fixture
+def hf(llama: Model) -> HFEngine:
+    assert isinstance(llama.engine, HFEngine)
+    return llama.engine
+
+
+async def steps(engine: HFEngine, prompt: Sequence[int], sampling: Sampling) -> list[Step]:
+    async with aclosing(engine.generate(prompt, sampling)) as stream:
+        return [step async for step in stream]
+
+
+def ids(got: Sequence[Step]) -> list[int]:
+    return [token_id for step in got for token_id in step.token_ids]
+
+
+@pytest.mark.parametrize("sampling", [replace(HOT, temperature=0.0), HOT, replace(HOT, logprobs=2)])
+@pytest.mark.parametrize("wrong", [0.0, 0.3, 1.0])
+def test_an_answer_is_the_same_with_and_without_guesses(
+    hf: HFEngine, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, wrong: float
+) -> None:
+    """Greedy and drawn with a seed, alone and beside others, whatever is guessed."""
+    prompts = [[5, 6, 7 + number] for number in range(12)]
+    plain = [asyncio.run(steps(hf, prompt, sampling)) for prompt in prompts]
+    answers = {tuple(prompt): ids(got) for prompt, got in zip(prompts, plain, strict=True)}
+
+    def guessing(prompt_ids: Sequence[int], asked: Sampling) -> Guesses:
+        return Guesses(answers[tuple(prompt_ids)], wrong, seed=prompt_ids[-1])
+
+    monkeypatch.setattr(hf, "_drafter", guessing)
+
+    async def together() -> list[list[Step]]:
+        return await asyncio.gather(*(steps(hf, prompt, sampling) for prompt in prompts))
+
+    guessed = asyncio.run(together())
+    assert [ids(got) for got in guessed] == list(answers.values())
+    for got, known in zip(guessed, plain, strict=True):
+        assert [one.token_id for step in got for one in step.logprobs] == [
+            one.token_id for step in known for one in step.logprobs
+        ]
+        accepted = sum(step.num_accepted for step in got)
+        assert accepted == sum(len(step.token_ids) for step in got) - len(got)
+        assert wrong < 1 or accepted < 6
+        assert wrong > 0 or len(got) < 15
+
+
+def test_what_is_drawn_has_the_same_distribution(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 answers of two tokens with other seeds: the second token's counts, guessed and not, chi-squared."""
+
+    def counts(start: int) -> Counter[int]:
+        async def many() -> list[list[Step]]:
+            hot = replace(HOT, max_tokens=2, temperature=0.6, top_k=4)
+            return await asyncio.gather(*(steps(hf, [5, 6], replace(hot, seed=start + i)) for i in range(100)))
+
+        return Counter(ids(got)[1] for _ in range(4) for got in asyncio.run(many()))
+
+    monkeypatch.setattr("engines.local.scheduler.MAX_WAITING", 200)
+    plain = counts(0)
+    likeliest = plain.most_common(1)[0][0]
+    monkeypatch.setattr(hf, "_drafter", lambda prompt_ids, asked: Guesses([likeliest, likeliest], 0.0, seed=1))
+    guessed = counts(0)
+    assert guessed == plain, "the same seeds"
+
+
+def test_the_limit_and_the_stop_end_an_answer_among_guesses(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    greedy = replace(HOT, temperature=0.0)
+    answer = ids(asyncio.run(steps(hf, [5, 6], greedy)))
+    monkeypatch.setattr(hf, "_drafter", lambda prompt_ids, asked: Guesses([*answer, *answer], 0.0, seed=2))
+    for max_tokens in (1, 2, 3, 9):
+        got = asyncio.run(steps(hf, [5, 6], replace(greedy, max_tokens=max_tokens)))
+        assert (ids(got), got[-1].finish_reason) == (answer[:max_tokens], "length")
+    stop = answer[7]
+    got = asyncio.run(steps(hf, [5, 6], replace(greedy, stop_ids=frozenset({stop}))))
+    assert (ids(got), got[-1].finish_reason) == (answer[: answer.index(stop) + 1], "stop")
+
+
+# What is guessed
+
+SCHEMA: dict[str, Any] = {
+    "properties": {
+        "city": {"type": "string"},
+        "unit": {"enum": ["celsius", "fahrenheit"]},
+        "days": {"type": "integer"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["city", "unit", "tags"],
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("", '{"city": "'),
+        ("{", '"city": "'),
+        ('{"ci', 'ty": "'),
+        ('{"city"', ': "'),
+        ('{"city": "Os', ""),
+        ('{"city": "Oslo"', ', "unit": '),
+        ('{"city": "Os\\"lo", "unit": "', 'fahrenheit", "tags": ["'),
+        ('{"city": "a", "unit": "c', 'elsius", "tags": ["'),
+        ('{"city": "a", "unit": "celsius", "days": 3', ""),
+        ('{"city": "a", "unit": "celsius", "days": 3, ', '"tags": ["'),
+        ('{"city": "a", "unit": "celsius",', ' "tags": ["'),
+        ('{"city": "a", "unit":', ' "fahrenheit", "tags": ["'),
+        ('{"city": "a", "unit": "celsius", "tags": ["x"],', ' "days": '),
+        ('{"city": "a", "unit": "celsius", "tags": ["x", "y"]', "}"),
+        ('{"city": "a", "unit": "celsius", "tags": ["x"]}', ""),
+        ('{"unknown": {"city": 1}', ', "city": "'),
+    ],
+)
+def test_what_a_schema_lets_expect(written: str, expected: str) -> None:
+    """Keys in their order, the member of an enum that was spoken of, the end when nothing required is left."""
+    scanner = CallScanner(SCHEMA, Spoken("is it warm in fahrenheit?"))
+    scanner.read(written)
+    assert scanner.next_text() == expected
+
+
+ASKED = 'How warm is it in New York for 3 days, in celsius? Tag it "best of May" please. Oslo too, mail a.b@c.org.'
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{", '"city": "best of May", "unit": '),
+        ('{"city": "N', 'ew York", "unit": '),
+        ('{"city": "n', 'ew", "unit": '),
+        ('{"city": "New York', '", "unit": '),
+        ('{"city": "best', ' of May", "unit": '),
+        ('{"city": "is it', ' in New York for 3 days", "unit": '),
+        ('{"city": "os', 'lo", "unit": '),
+        ('{"city": "a.b', '@c.org", "unit": '),
+        ('{"city": "Paris', ""),
+        ('{"city": "a", "unit": "celsius"', ', "days": '),
+        ('{"city": "a", "days": ', '3, "unit": '),
+        ('{"city": "a", "days": 3', ', "unit": '),
+        ('{"city": "a", "days": 4', ""),
+        ('{"city": "best of May", "unit": "celsius", "days": 3, "tags": ["a"]}', ""),
+    ],
+)
+def test_values_are_words_of_the_question(written: str, expected: str) -> None:
+    """Quoted ones first, then names; from where they were said last, to the end of the word, name or quotation."""
+    scanner = CallScanner(SCHEMA, Spoken(ASKED))
+    scanner.read(written)
+    assert scanner.next_text() == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(max_size=60), begun=st.text(max_size=8), written=st.text(max_size=20))
+def test_what_goes_on_was_said(text: str, begun: str, written: str) -> None:
+    spoken = Spoken(text)
+    rest = spoken.rest(begun)
+    assert rest is None or spoken.mentions(begun + rest)
+    for value in (spoken.name(written), spoken.number(written)):
+        assert value is None or value in text
+
+
+def test_looking_for_a_value_takes_time_in_step_with_the_text() -> None:
+    """The end of a long text is looked at; words without an end are no trap for a pattern."""
+    for text in ("a" * 10**6, "A" + " A" * 10**6, '"' * 10**6, "a." * 10**6, "1" * 10**6):
+        spoken, begun = Spoken(text), time.process_time()
+        for word in ("a", "A", "1", "a.a", "A A"):
+            spoken.rest(word)
+        spoken.name("")
+        spoken.number("")
+        assert time.process_time() - begun < 10  # 0.01 s on an idle core
+
+
+def test_a_large_schema_is_looked_for_in_the_question_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step of every request waits meanwhile: all members of all enums would be sought in all that was said."""
+    looked_for: list[str] = []
+    monkeypatch.setattr(Spoken, "mentions", lambda self, value: looked_for.append(value))
+    schema = {"properties": {f"key_{i}": {"enum": [f"member_{j}" for j in range(1000)]} for i in range(50)}}
+    scanner = CallScanner(schema, Spoken("Hello"))
+    for _ in range(9):
+        scanner.next_text()
+    assert len(looked_for) == 50 * 17
+    assert not Spoken("Oslo" + " " * 10**6).mentions("Oslo"), "its end is looked at"
+
+
+def test_the_function_that_shares_most_words_with_the_question_is_likely() -> None:
+    tools = [
+        {"type": "function", "function": {"name": name, "description": about}}
+        for name, about in (("get_weather", "Rain and sun"), ("bookFlight", ""), ("find_flights", "Find a flight"))
+    ]
+    for question, expected in (
+        ("Is it raining in Oslo?", ""),
+        ("What is the weather like?", "get_weather"),
+        ("Please book a flight.", "bookFlight"),
+        ("Flights?", ""),
+        ("Hello!", ""),
+    ):
+        asked = chat_request({"model": "m", "messages": [{"role": "user", "content": question}], "tools": tools})
+        assert drafts(asked, load_template("functionary_v3")).likely == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text('{}[]",:\\ abcity1', max_size=40), cut=st.integers(0, 40))
+def test_any_text_is_read_without_fault_and_in_any_pieces(text: str, cut: int) -> None:
+    one, other = CallScanner(SCHEMA, Spoken("city a1")), CallScanner(SCHEMA, Spoken("city a1"))
+    one.read(text)
+    other.read(text[:cut])
+    other.read(text[cut:])
+    assert one.next_text() == other.next_text()
+
+
+@pytest.fixture(scope="module")
+def smol() -> tuple[PromptTemplate, Tokenizer, Vocabulary]:
+    """The embedded model's tokenizer, without its weights."""
+    backend = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
+    tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
+    return load_template(embedded.TEMPLATE), tokenizer, Vocabulary(backend, 49_152)
+
+
+def simulated(drafter: Drafter, answer: Sequence[int]) -> int:
+    """The steps that it takes a model that says `answer`."""
+    num_steps = place = 0
+    while place < len(answer):
+        guess = drafter.propose(len(answer) - place - 1)
+        assert len(guess) <= min(LONGEST, len(answer) - place)
+        num_accepted = next((i for i, one in enumerate(guess) if one != answer[place + i]), len(guess))
+        drafter.read(answer[place : place + num_accepted + 1])
+        if guess:
+            drafter.judged(num_accepted)
+        place += num_accepted + 1
+        num_steps += 1
+    return num_steps
+
+
+def test_a_call_takes_a_step_for_four_tokens(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+    """The expected calls of all everyday requests, with their prompts; how many tokens a step gives on average."""
+    template, tokenizer, vocabulary = smol
+    num_steps = num_tokens = 0
+    for row in read_rows(EVERYDAY)[0]:
+        if not row.expected:
+            continue
+        tools = [{"type": "function", "function": function} for function in row.functions]
+        request = chat_request({"model": "m", "messages": row.messages, "tools": tools})
+        calls = tuple(Call(call.name, json.dumps(call.arguments), "1") for call in row.expected)
+        pieces = template.render([*request.messages, Message("assistant", None, calls)], request.tools)
+        encoded = tokenizer.encode(pieces)
+        first = encoded.learned.index(True)
+        answer = [one for one, learned in zip(encoded.ids[first:], encoded.learned[first:], strict=True) if learned]
+        stop_id = tokenizer.token_id("<|im_end|>")
+        drafter = Drafter(drafts(request, template), encoded.ids[:first], vocabulary, stop_id)
+        num_steps += simulated(drafter, answer)
+        num_tokens += len(answer)
+    assert num_tokens > 500
+    assert num_steps / num_tokens < 0.25
+
+
+def test_a_prediction_is_copied(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+    _, tokenizer, vocabulary = smol
+    text = "\n".join(f"def area_{n}(width, height):\n    return width * height * {n}" for n in range(9))
+    answer = tokenizer.encode_raw(text.replace("area_4", "surface_4"))
+    drafter = Drafter(replace(NOTHING, prediction=text), tokenizer.encode_raw("Rename it."), vocabulary)
+    assert simulated(drafter, answer) < 0.3 * len(answer)
+
+
+def test_who_is_wrong_again_and_again_is_asked_seldom(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+    _, _, vocabulary = smol
+    drafter, num_asked = Drafter(NOTHING, [7] * 50, vocabulary), 0
+    for number in range(200):
+        drafter.read([7, 100 + number])
+        drafter.read([7])
+        if drafter.propose(20):
+            num_asked += 1
+            drafter.judged(0)
+    assert num_asked < 60
+
+
+@pytest.mark.parametrize("name", ["functionary_v1", "functionary_v1_plain", "functionary_v3", "functionary_v3_chatml"])
+def test_no_output_is_too_odd(name: str, smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+    vocabulary, draw = smol[2], Random(name)
+    call = DraftedCall("look", load_template(name).call_head("look"), SCHEMA)
+    for _ in range(20):
+        likely = Drafts(load_template(name).grammar(()), "", (call,), "in celsius", "look at it")
+        drafter = Drafter(likely, [draw.randrange(49_152) for _ in range(20)], vocabulary)
+        for _ in range(60):
+            drafter.read([draw.choice([draw.randrange(49_152), 30, 3, 2, 1, 10, 198])])
+            guess = drafter.propose(10)
+            assert len(guess) <= 10
+            assert all(0 <= token_id < 49_152 for token_id in guess)

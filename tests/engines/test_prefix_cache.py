@@ -1,0 +1,146 @@
+"""What is remembered of earlier prompts: never another's, never wrong, never without end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.local.engine import HFEngine
+from engines.local.kv_cache import KeyValues
+from engines.local.prefix_cache import MAX_ENTRIES, PrefixCache, num_common
+from inference import Model
+from server import create_app
+from tests.support.serving import serving
+from tests.support.small_engine import GREEDY, ids, prompts_of, small_engine, steps, together
+
+TOKENS = st.lists(st.integers(0, 2), max_size=12)
+
+
+@pytest.fixture
+def engine(llama_folder: Path) -> Iterator[HFEngine]:
+    made = small_engine(llama_folder, max_running=4, num_blocks=12)
+    yield made
+    asyncio.run(made.close())
+
+
+def of(tokens: Sequence[int]) -> KeyValues:
+    """Keys and values that say of which token they are."""
+    kept = KeyValues()
+    rows = torch.tensor(tokens, dtype=torch.float32).view(1, -1, 1)
+    kept.reserve(len(tokens))
+    kept.write(0, rows, rows)
+    kept.length = len(tokens)
+    return kept
+
+
+@given(one=TOKENS, other=TOKENS)
+def test_what_two_begin_with_is_counted(one: list[int], other: list[int]) -> None:
+    num = num_common(one, other)
+    assert one[:num] == other[:num]
+    assert num in (len(one), len(other)) or one[num] != other[num]
+
+
+@given(sequences=st.lists(st.tuples(st.sampled_from("ab"), TOKENS), max_size=8), wanted=TOKENS)
+def test_the_longest_of_the_owner_is_found_and_is_right(
+    sequences: list[tuple[str, list[int]]], wanted: list[int]
+) -> None:
+    cache = PrefixCache()
+    for owner, tokens in sequences:
+        cache.put(owner, tokens, of(tokens))
+    found, num = cache.longest("a", wanted)
+    assert num == max((num_common(tokens, wanted) for owner, tokens in sequences if owner == "a"), default=0)
+    if found is not None:
+        copy, nine = found.copy(num), torch.full((1, 1, 1), 9.0)
+        copy.reserve(1)
+        with torch.inference_mode():
+            assert copy.write(0, nine, nine)[0, 0, : num + 1, 0].tolist() == [*wanted[:num], 9]
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    cache = PrefixCache()
+    for start in (1, 2, 3):
+        cache.put("a", [start, 5], of([start, 5]))
+    cache.longest("a", [1])
+    cache.shrink(2 * of([1]).num_bytes)
+    assert [cache.longest("a", [start])[1] for start in (1, 2, 3)] == [1, 0, 1]
+    cache.shrink(0)
+    assert len(cache) == 0
+
+
+def test_a_conversation_that_goes_on_is_kept_once_and_the_number_is_bounded() -> None:
+    cache = PrefixCache()
+    for length in range(1, 9):
+        cache.put("a", range(length), of(range(length)))
+    assert len(cache) == 1
+    for start in range(2 * MAX_ENTRIES):
+        cache.put("a", [100 + start], of([100 + start]))
+    assert len(cache) == MAX_ENTRIES
+
+
+def test_the_second_request_reads_only_what_is_new(engine: HFEngine) -> None:
+    """The answer is the same, and the number of cached tokens is told in the first step."""
+    common, first, second = prompts_of([200, 30, 40])
+    fresh = ids(asyncio.run(steps(engine, [*common, *second], replace(GREEDY, owner="nobody"))))
+    asyncio.run(steps(engine, [*common, *first]))
+    got = asyncio.run(steps(engine, [*common, *second]))
+    assert [step.num_cached_tokens for step in got][:2] == [200, 0]
+    assert ids(got) == fresh
+
+
+def test_a_repeated_prompt_reads_its_last_token_and_a_conversation_its_last_turn(engine: HFEngine) -> None:
+    (prompt,) = prompts_of([100])
+    answer = ids(asyncio.run(steps(engine, prompt)))
+    again = asyncio.run(steps(engine, prompt))
+    assert again[0].num_cached_tokens == 99
+    assert ids(again) == answer
+    follow_up = asyncio.run(steps(engine, [*prompt, *answer, 7, 8, 9]))
+    assert follow_up[0].num_cached_tokens == 100 + len(answer) - 1, "the last token drawn was never read"
+
+
+def test_nobody_profits_from_another_owners_prompts(engine: HFEngine) -> None:
+    """Else the time of an answer, and the count in `usage`, would tell what others ask."""
+    (prompt,) = prompts_of([150])
+    asyncio.run(steps(engine, prompt, replace(GREEDY, owner="one")))
+    assert asyncio.run(steps(engine, prompt, replace(GREEDY, owner="two")))[0].num_cached_tokens == 0
+    assert asyncio.run(steps(engine, prompt, replace(GREEDY, owner="one")))[0].num_cached_tokens == 149
+
+
+def test_those_who_come_together_read_their_functions_once(engine: HFEngine) -> None:
+    common, *rests = prompts_of([240, 20, 21, 22, 23])
+    prompts = [[*common, *rest] for rest in rests]
+    crowd = asyncio.run(together(engine, prompts, GREEDY))
+    assert sum(got[0].num_cached_tokens >= 240 for got in crowd) == 3
+    alone = [ids(asyncio.run(steps(engine, prompt, replace(GREEDY, owner=str(i))))) for i, prompt in enumerate(prompts)]
+    assert [ids(got) for got in crowd] == alone
+
+
+def test_the_memory_of_many_requests_is_bounded(engine: HFEngine) -> None:
+    for prompt in prompts_of([300] * 30):
+        asyncio.run(steps(engine, prompt, replace(GREEDY, max_tokens=2)))
+    memory = engine._memory
+    assert memory._cache.num_bytes <= memory.max_tokens * memory._bytes_per_token
+
+
+def test_usage_tells_what_was_cached_to_the_owner_of_the_key_alone(chatml: Model) -> None:
+    """Over HTTP: the functions stand first, so another question about them reads only itself."""
+    tools = [{"type": "function", "function": {"name": "look", "description": "Look around. " * 9}}]
+
+    def num_cached(url: str, key: str, question: str) -> int:
+        body = {"model": "tiny", "messages": [{"role": "user", "content": question}], "tools": tools, "max_tokens": 2}
+        answer = httpx2.post(f"{url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
+        details = answer.json()["usage"]["prompt_tokens_details"]
+        assert isinstance(details["cached_tokens"], int)
+        return int(details["cached_tokens"])
+
+    with serving(create_app(lambda: chatml, api_keys=["first-key", "second-key"])) as url:
+        assert num_cached(url, "first-key", "Where?") < 20, "no more than what other tests' prompts begin with"
+        assert num_cached(url, "first-key", "Who is there?") > 150
+        assert num_cached(url, "second-key", "Who is there?") < 20

@@ -1,0 +1,132 @@
+"""Only the engine's thread keeps a team of OpenMP's: with two teams a token took 55 ms on two cores instead of 34."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from engines.local.engine import HFEngine
+from engines.local.threads import in_passing
+from evaluate.local import embedded_model, load
+from inference import load_model
+from tests.support.started_server import ROOT
+
+
+def test_computing_in_passing_leaves_no_threads_behind() -> None:
+    process = psutil.Process()
+    matrix = torch.ones(1000, 1000)
+    before = process.num_threads()
+    total, during = in_passing(lambda: (float((matrix * 2).sum()), process.num_threads()))
+    assert total == 2_000_000.0
+    assert during > before
+    deadline = time.monotonic() + 10  # the system's thread ends a little after Python's
+    while process.num_threads() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have their own ways")
+def test_nor_memory() -> None:
+    """Pieces too small for pages of their own, freed with one of them kept behind: 400 MB stayed resident."""
+    process = psutil.Process()
+
+    def work() -> torch.Tensor:
+        return [torch.ones(1000) for _ in range(100_000)][-1]
+
+    before = process.memory_info().rss
+    kept = in_passing(work)
+    assert kept.sum() == 1000
+    assert process.memory_info().rss - before < 100 * 2**20
+
+
+def test_what_it_raises_is_raised() -> None:
+    with pytest.raises(SystemExit, match="enough"):
+        in_passing(lambda: (_ for _ in ()).throw(SystemExit("enough")))
+
+
+def test_ctrl_c_ends_it() -> None:
+    """`inference.py` aborted with SIGABRT when it was interrupted while it loaded its model."""
+    begun = threading.Event()
+    seen: list[str] = []
+
+    def endless() -> None:
+        try:
+            begun.set()
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            seen.append(threading.current_thread().name)
+            raise
+
+    def interrupt() -> None:
+        begun.wait(10)
+        time.sleep(0.1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            in_passing(endless)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == ["in passing"]
+
+
+@pytest.fixture
+def makers(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads in which engines were made, weights loaded and packed."""
+    found: list[threading.Thread] = []
+    made = HFEngine.__init__
+
+    def spied(self: HFEngine, *args: Any, **options: Any) -> None:
+        found.append(threading.current_thread())
+        made(self, *args, **options)
+
+    monkeypatch.setattr(HFEngine, "__init__", spied)
+    return found
+
+
+def test_a_model_is_loaded_in_passing(llama_folder: Path, makers: list[threading.Thread]) -> None:
+    load_model(str(llama_folder))
+    (maker,) = makers
+    assert not maker.is_alive()
+
+
+def test_so_is_one_to_evaluate(makers: list[threading.Thread], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluate.local.embedded_model", lambda adapter: embedded_model(None))
+    load(None, "none")
+    (maker,) = makers
+    assert not maker.is_alive()
+
+
+EXITS = """
+import asyncio, sys, time, torch
+from pathlib import Path
+from tests.support.small_engine import GREEDY, small_engine, steps
+engine = small_engine(Path(sys.argv[1]), max_running=1, num_blocks=4)
+def took(*args):
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        torch.zeros(100_000).add_(1)
+engine._pace.took = took
+asyncio.run(steps(engine, [5, 6, 7]))
+"""
+
+
+def test_a_program_ends_while_its_engine_still_computes(llama_folder: Path) -> None:
+    """`python inference.py` printed its answer, and one time in six was aborted on its way out."""
+    command = [sys.executable, "-c", EXITS, str(llama_folder)]
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr[-500:]

@@ -1,0 +1,153 @@
+"""Files of rows: what is a row, which line is none and why, and what a set makes of them."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from evaluate.call_set import CallSet
+from evaluate.chat import ChatSet, repetition
+from evaluate.everyday import Everyday
+from evaluate.no_call import NoCallSet
+from evaluate.rows import SetError, call_fault, read_rows
+from evaluate.sgd import SgdNextCall
+from tests.support.evaluate_doubles import CITY, PING, a_line, a_set, calling
+
+OSLO = ("city_weather", {"city": "Oslo"})
+
+
+def a_fault(tmp_path: Path, line: bytes) -> str:
+    """What is said of a file's second line; the first is a good row."""
+    path = tmp_path / "set.jsonl"
+    path.write_bytes(json.dumps(a_line("Oslo?", OSLO)).encode() + b"\n" + line + b"\n")
+    rows, faults = read_rows(path)
+    assert len(rows) == 1
+    assert len(faults) == 1
+    assert faults[0].startswith("set.jsonl:2: ")
+    return faults[0].removeprefix("set.jsonl:2: ")
+
+
+def changed(**fields: object) -> bytes:
+    return json.dumps({**a_line("Oslo?", OSLO), **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"{", "The line is no JSON."),
+        (b"[]", "Expected a JSON object"),
+        (b"\xff", "not UTF-8"),
+        (changed(messages=None), "'messages' must be a list of objects"),
+        (changed(messages=[]), "messages"),
+        (changed(messages=[{"role": "oracle", "content": "?"}]), "oracle"),
+        (changed(functions={}), "'functions' must be a list of objects"),
+        (changed(functions=[{"description": "no name"}]), "name"),
+        (changed(expected="ping"), "'expected' must be a list of objects"),
+        (changed(expected=[{"name": "ping"}]), "an expected call must be"),
+        (changed(expected=[{"name": "pong", "arguments": {}}]), "'pong': the function is not declared"),
+        (changed(expected=[{"name": "city_weather", "arguments": {}}]), "'city' is a required property"),
+        (changed(expected=[{"name": "city_weather", "arguments": {"city": 5}}]), "$.city: 5 is not of type 'string'"),
+        (changed(expected=[{"name": "ping", "arguments": {"loud": True}}]), "'loud' was unexpected"),
+        (changed(meta=[]), "'meta' must be an object"),
+    ],
+)
+def test_a_line_that_is_no_row_is_named_with_the_reason(tmp_path: Path, line: bytes, told: str) -> None:
+    assert told in a_fault(tmp_path, line)
+
+
+def test_a_compressed_file_is_read_and_one_that_breaks_off_gives_the_rows_before(tmp_path: Path) -> None:
+    lines = [a_line(f"{i} {Random(i).randbytes(200).hex()}", OSLO) for i in range(200)]
+    packed = lzma.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+    path = tmp_path / "set.jsonl.xz"
+    path.write_bytes(packed)
+    assert [row.where for row in read_rows(path)[0]] == [f"set.jsonl.xz:{i}" for i in range(1, 201)]
+    path.write_bytes(packed[: len(packed) * 3 // 4])
+    rows, faults = read_rows(path)
+    assert 0 < len(rows) < 200
+    assert faults == [f"set.jsonl.xz:{len(rows) + 1}: the file breaks off here: " + faults[0].split("here: ")[1]]
+
+
+def test_a_set_that_cannot_be_read_or_has_no_row_is_an_error_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(SetError, match=r"missing\.jsonl: No such file"):
+        CallSet(tmp_path / "missing.jsonl")
+    with pytest.raises(SetError, match=r"empty\.jsonl: no row to ask$"):
+        CallSet(a_set(tmp_path / "empty.jsonl", []))
+    with pytest.raises(SetError, match=r"first fault: bad\.jsonl:1: .*oracle"):
+        CallSet(a_set(tmp_path / "bad.jsonl", [{**a_line("?"), "messages": [{"role": "oracle", "content": "?"}]}]))
+
+
+def test_a_sample_does_not_depend_on_the_order_of_the_file_and_grows_with_its_limit(tmp_path: Path) -> None:
+    lines = [a_line(f"Weather in town {i}?", OSLO) for i in range(30)]
+    one = CallSet(a_set(tmp_path / "a.jsonl", lines))
+    other = CallSet(a_set(tmp_path / "b.jsonl", lines[::-1]))
+    keys = [row.key for row in one.sample(None, 0)]
+    assert keys == [row.key for row in other.sample(None, 0)]
+    assert [row.key for row in one.sample(7, 0)] == keys[:7]
+    assert len(set(keys)) == 30
+    assert keys != [row.key for row in one.sample(None, 1)]
+
+
+def test_no_call_rows_lose_the_expected_function_and_keep_the_others(tmp_path: Path) -> None:
+    """Rows without another function, with several calls or with none cannot be used."""
+    path = a_set(
+        tmp_path / "set.jsonl",
+        [
+            a_line("Oslo?", OSLO),
+            a_line("Only one function", OSLO, functions=[CITY]),
+            a_line("Two calls", OSLO, ("ping", {})),
+            a_line("No call"),
+        ],
+    )
+    (row,) = NoCallSet(path).rows
+    assert row.functions == [PING]
+    assert row.expected == ()
+    assert row.key not in {other.key for other in CallSet(path).rows}
+    report = NoCallSet(path).report([row], {row.key: calling(("ping", {}))})
+    assert report["metrics"].keys() == {"no_call", "valid_json", "schema_valid"}
+    assert report["metrics"]["no_call"]["value"] == 0
+
+
+def test_parts_are_measured_by_themselves(tmp_path: Path) -> None:
+    """Services that training had and those it lacked; and requests with one call and with several."""
+    lines = [
+        a_line("Oslo?", OSLO, meta={"unseen_service": True}),
+        a_line("Rome?", ("city_weather", {"city": "Rome"}), meta={"unseen_service": False}),
+        a_line("Ping twice", ("ping", {}), ("ping", {})),
+        a_line("Thanks", meta={"unseen_service": True}),
+    ]
+    path = a_set(tmp_path / "sgd_dev.jsonl", lines)
+    sgd = SgdNextCall(path)
+    report = sgd.report(sgd.rows, {row.key: calling(OSLO) for row in sgd.rows})
+    assert report["parts"]["seen services"]["exact_match"]["value"] == 0.0
+    assert report["parts"]["unseen services"]["exact_match"]["value"] == 1.0
+    everyday = Everyday(path)
+    report = everyday.report(everyday.rows, {})
+    assert report["num_unanswered"] == 4
+    parts = [part for row in everyday.rows for part in everyday.parts(row)]
+    assert parts == ["one call", "one call", "several calls", "no call"]
+
+
+def test_a_schema_that_cannot_be_used_is_a_fault_of_the_call_and_fetches_nothing() -> None:
+    broken = {"name": "f", "parameters": {"type": "object", "properties": {"a": {"$ref": "https://example.com/a"}}}}
+    assert "the schema cannot be used" in call_fault([broken], "f", {"a": 1})
+    assert call_fault([{"name": "g"}], "g", {}) == ""
+
+
+def test_chat_is_measured_by_calls_length_and_repetition(tmp_path: Path) -> None:
+    chat = ChatSet(a_set(tmp_path / "chat_prompts.jsonl", [a_line("Hi", functions=[]), a_line("Ho", functions=[])]))
+    looping = calling(text="one two three four one two three four")
+    report = chat.report(chat.rows, {chat.rows[0].key: looping, chat.rows[1].key: calling(text=" ")})
+    assert report["metrics"]["empty"]["value"] == 0.5
+    assert report["metrics"]["no_call"]["value"] == 1.0
+    assert report["mean_words"] == 4
+    assert report["mean_repetition"] == pytest.approx(0.2 / 2)
+
+
+def test_repetition_is_the_share_of_runs_that_came_before() -> None:
+    assert repetition("") == 0
+    assert repetition("a b c d e f g") == 0
+    assert repetition("a b c d " * 10) == pytest.approx(1 - 4 / 37)

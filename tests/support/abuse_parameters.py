@@ -1,0 +1,218 @@
+"""Group C: fields of wrong types and out of range, and what is just within; the limits are those of OpenAI or ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support.abuse_client import BODY, CANARY, PROMPT, RAW, USER
+from tests.support.abuse_json import Case
+
+VALUES: tuple[Any, ...] = (True, -1, 7, 1.5, "x", "", [], [1], [None], {}, {"x": 1}, [[]], [{}])
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+NAMED = {"type": "function", "function": {"name": "f"}}
+JSON_SCHEMA = {"name": "x", "schema": {"type": "object"}}
+
+# Of VALUES, those that a field takes; True is no number and 1.5 no integer.
+RIGHT: dict[str, tuple[Any, ...]] = {
+    "temperature": (1.5,),
+    "top_p": (),
+    "presence_penalty": (-1, 1.5),
+    "frequency_penalty": (-1, 1.5),
+    "max_tokens": (7,),
+    "max_completion_tokens": (),  # max_tokens stands beside it
+    "n": (7,),
+    "seed": (-1, 7),
+    "stop": ("x", "", []),
+    "logprobs": (True,),
+    "logit_bias": ({},),
+    "stream": (True,),
+    "user": ("x", ""),
+    "metadata": ({},),
+    "store": (True,),
+    "service_tier": ("x", ""),
+    "top_k": (-1, 7),
+    "min_p": (),
+    "repetition_penalty": (7, 1.5),
+    "min_tokens": (),
+    "ignore_eos": (True,),
+    "stop_token_ids": ([], [1]),
+    "reasoning_effort": (),
+    "verbosity": (),
+    "prediction": ({"type": "content", "content": "x"},),
+    "response_format": (),
+    "modalities": (),
+    "audio": (),
+    "web_search_options": (),
+    "moderation": (),
+    "stream_options": (),
+    "tools": (),
+    "tool_choice": (),
+    "parallel_tool_calls": (),
+    "functions": (),
+    "function_call": (),
+}
+OUT_OF_RANGE: dict[str, tuple[Any, ...]] = {
+    "temperature": (-0.0001, 2.0001, 1e308, -1e308, 10**300, "0.5", None.__class__.__name__),
+    "top_p": (-0.1, 1.0001, 1e308),
+    "presence_penalty": (-2.1, 2.1, 1e300),
+    "frequency_penalty": (-2.1, 2.1, -1e300),
+    "n": (0, 9, 129, 10**9, 2**63, 1.0, "1", [1]),
+    "max_tokens": (0, -(2**63), 1.0, "ten", "1"),
+    "seed": (2**63, -(2**63) - 1, 2**64, -(2**70), 1.0, "1"),
+    "stop": (["a"] * 5, "x" * 1001, ["x" * 1001], ["a", 1], {"a": 1}, ["a"] * 1000),
+    "logit_bias": (
+        *({"1": 101}, {"1": -101}, {"1": "x"}, {"1": None}, {"1": True}, {"x": 1}, {"-1": 1}, {"1.5": 1}, {"": 1}),
+        *({"272": 1}, {"100000": 1}, {str(2**31): 1}, {"9" * 400: 1}, {"٣": 1}, {"1e1": 1}, {" 1": 1}),
+        {str(i): 0 for i in range(1025)},
+    ),
+    "top_k": (-2, 2**31, 1.0),
+    "min_p": (-0.1, 1.1),
+    "repetition_penalty": (0, -1, 10.1, 1e300),
+    "min_tokens": (2, -1, 2**31),
+    "stop_token_ids": ([-1], [272], [2**31 - 1], [2**31], [1.5], ["1"], [True], list(range(65))),
+    "metadata": ({"k": 1}, {"k" * 65: "v"}, {"k": "v" * 513}, {str(i): "v" for i in range(17)}, {"k": None}),
+    "modalities": (["audio"], ["text", "audio"], "text"),
+    "prompt_cache_key": (1, {}, []),
+    "functions": ([{}], [{"name": 1}], [{"name": "f"}] * 2, [{"name": f"f{i}"} for i in range(129)]),
+}
+WITHIN: dict[str, tuple[Any, ...]] = {
+    "temperature": (0, 2, 1e-300, 5e-324, 1e-6, None),
+    "top_p": (0, 1, 1e-300, 5e-324, None),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2, 1e-300),
+    "n": (1, 8),
+    "max_tokens": (1, None),
+    "seed": (2**63 - 1, -(2**63), 0),
+    "stop": (["x" * 1000] * 4, "\0", ["", ""], "😀"),
+    "logit_bias": ({"271": 100}, {"0": -100, "00": 100}, {str(i): -100 for i in range(272)}, {"258": 1e-300}),
+    "top_k": (0, 2**31 - 1),
+    "min_p": (0, 1),
+    "repetition_penalty": (0.01, 10),
+    "min_tokens": (1,),
+    "stop_token_ids": ([271, 0], [258]),
+    "metadata": ({"k" * 64: "v" * 512}, {str(i): "" for i in range(16)}),
+    **dict.fromkeys(("guided_json", "guided_regex", "guided_grammar"), ("(a+)+$", {"$ref": "#"}, 1)),
+    "prompt_embeds": ("gASVDwAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOU",),
+    "cache_salt": ("\0" * 1000, 1, {}),
+    "kv_transfer_params": ({"remote_host": "127.0.0.1"},),
+    "allowed_token_ids": ([10**9], []),
+    "bad_words": (["x"] * 1000, [1]),
+    "chat_template": (
+        "{% for i in range(10**9) %}{{ i }}{% endfor %}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ 'x' * 10**10 }}",
+    ),
+    "chat_template_kwargs": ({"tokenize": True, "chat_template": "{{ 1/0 }}", "enable_thinking": True}, [1], "x"),
+}
+TOOL_CHOICES: tuple[Any, ...] = (
+    *("any", "", "f", "AUTO", {}, [], 1, True, {"type": "function"}, {"type": "function", "function": {}}),
+    *(
+        {"type": "function", "function": "f"},
+        {"type": "function", "function": {"name": "g"}},
+        {"type": "tool", "name": "f"},
+    ),
+    *({"type": "function", "name": "f"}, {"type": "function", "function": {"name": None}}, {"function": {"name": "f"}}),
+    *(
+        {"type": "custom", "custom": {"name": "f"}},
+        {"type": "allowed_tools"},
+        {"type": "allowed_tools", "allowed_tools": []},
+    ),
+    {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}},
+    {"type": "allowed_tools", "allowed_tools": {"mode": "none", "tools": [NAMED]}},
+    {"type": "allowed_tools", "allowed_tools": {"tools": [NAMED]}},
+    {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "g"}}]},
+    },
+    {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED] * 129}},
+)
+_BROKEN: tuple[Any, ...] = (None, [], "x", {}, {"name": "x"}, 1, True)
+RESPONSE_FORMATS: tuple[Any, ...] = (
+    *({"type": "json"}, {"type": None}, {"type": "json_object"}, {"type": "json_schema"}),
+    *({"type": "json_schema", "json_schema": broken} for broken in _BROKEN),
+    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "name": name}} for name in ("", "a b", "x" * 65, 1, None)),
+    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "schema": s}} for s in _BROKEN[:3]),
+    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "strict": strict}} for strict in ("yes", 1, True)),
+    {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}},
+    {"type": "json_schema", "json_schema": {**JSON_SCHEMA, "description": 1}},
+)
+# Of raw completions.
+PROMPTS: tuple[Any, ...] = (
+    *("", [""], ["x", ""], [], [[]], [1, "x"], ["x", 1], [[1], "x"], ["x", [1]], [[1], [None]], None, 1, {}, True),
+    *([272], [-1], [2**31], [2**63], [1.5], [True], [[1], [272]], ["x"] * 129, [[1]] * 129),
+)
+RAW_FIELDS: dict[str, tuple[Any, ...]] = {
+    "suffix": ("x",),
+    "best_of": (2, 0, 10**9, "1"),
+    "logprobs": (6, -1, True, 1.5),
+    "echo": (1, "x"),
+    "n": (9, 129, 0, 10**9),
+    "max_tokens": (0, -1, 1.5),
+    "stream": ("maybe", 1),
+    "stream_options": ({"include_usage": True},),
+    "logit_bias": ({"272": 1},),
+    "stop": (["a"] * 5,),
+}
+
+
+def wrong_types() -> Iterator[Case]:
+    for field, right in RIGHT.items():
+        for value in VALUES:
+            fits = any(value == one and type(value) is type(one) for one in right)
+            yield Case(f"{field}={value!r}", {**BODY, field: value}, (200,) if fits else (400,))
+
+
+def ranges() -> Iterator[Case]:
+    for field, values in OUT_OF_RANGE.items():
+        for value in values:
+            yield Case(f"{field}={value!r:.40}", {**BODY, field: value}, param=field)
+    for field, values in WITHIN.items():
+        for value in values:
+            yield Case(f"{field}={value!r:.40} fits", {**BODY, "max_tokens": 2, field: value}, (200,))
+    yield Case("a billion tokens, cut by a stop", {**BODY, "max_tokens": 10**9, "logit_bias": {"258": 100}}, (200,))
+
+
+def combinations() -> Iterator[Case]:
+    """Fields that need, or exclude, each other; with `stream` they are refused as well, before any stream."""
+    for choice in TOOL_CHOICES:
+        yield Case(f"tool_choice={choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice}, param="tool_choice")
+        yield Case(f"streamed {choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice, "stream": True})
+    for choice in ("auto", "required", NAMED):
+        yield Case(f"{choice!r:.20} without tools", {**BODY, "tool_choice": choice}, param="tool_choice")
+    for choice in ("required", "x", {}, {"name": "g"}, {"name": 1}, NAMED, 1):
+        body = {**BODY, "functions": [{"name": "f"}], "function_call": choice}
+        yield Case(f"function_call={choice!r:.60}", body, param="function_call")
+    for wanted in RESPONSE_FORMATS:
+        yield Case(f"response_format={wanted!r:.120}", {**BODY, "response_format": wanted})
+    yield Case("both dialects", {**BODY, "tools": [TOOL], "functions": [{"name": "f"}]}, says="cannot both be provided")
+    yield Case("call without functions", {**BODY, "function_call": "auto"}, param="function_call")
+    yield Case("both limits", {**BODY, "max_completion_tokens": 1}, says="at the same time is not supported")
+    yield Case("top_logprobs alone", {**BODY, "top_logprobs": 1}, param="top_logprobs")
+    yield Case("21 top_logprobs", {**BODY, "logprobs": True, "top_logprobs": 21}, param="top_logprobs")
+    yield Case("20 top_logprobs", {**BODY, "logprobs": True, "top_logprobs": 20}, (200,))
+    yield Case("options without a stream", {**BODY, "stream_options": {"include_usage": True}}, param="stream_options")
+    yield Case("another model", {**BODY, "model": "gpt-4"}, (404,), "The model 'gpt-4' does not exist")
+    yield Case("a long model", {**BODY, "model": "x" * 10_000}, (404,), "does not exist")
+    yield Case("no model", {"messages": [USER]}, param="model")
+    yield Case("no messages", {"model": "tiny"}, param="messages")
+    for stream in ("maybe", 1, "true", [True]):
+        yield Case(f"stream={stream!r}", {**BODY, "stream": stream}, param="stream")
+
+
+def raw_completions() -> Iterator[Case]:
+    for prompt in PROMPTS:
+        yield Case(f"prompt={prompt!r:.60}", {**PROMPT, "prompt": prompt}, path=RAW)
+    for field, values in RAW_FIELDS.items():
+        for value in values:
+            yield Case(f"raw {field}={value!r:.40}", {**PROMPT, field: value}, param=field, path=RAW)
+    served: dict[str, dict[str, Any]] = {
+        "control tokens": {"prompt": "<|im_start|><|im_end|>"},
+        "ids": {"prompt": [[271, 0], [1]], "n": 2, "echo": True, "logprobs": 5},
+        "NUL": {"prompt": "\0", "echo": True},
+        "128 choices": {"prompt": ["x"] * 64, "n": 2},
+    }
+    for name, fields in served.items():
+        yield Case(f"raw prompt of {name}", {**PROMPT, **fields}, (200,), path=RAW)
+    for prompt in ("x" * 20_000, CANARY * 100_000, [1] * 20_000, [1] * 500_000, [[1], [1] * 20_000]):
+        yield Case(f"too long: {len(prompt)}", {**PROMPT, "prompt": prompt, "n": 8}, says="context length", path=RAW)

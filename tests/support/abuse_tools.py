@@ -1,0 +1,101 @@
+"""Group B, the tools around the schemas: their shapes, names and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support.abuse_client import BODY, USER
+from tests.support.abuse_json import Case
+from tests.support.abuse_schemas import PARAMETERS, Schema, tool, with_property
+
+NAMES_REFUSED: tuple[Any, ...] = (
+    *("", "a b", "a.b", "a/b", "../f", "é", "fоo", "f\u202e", "f\0", "f\n", "f\n>>>all", "a{b}", "${f}", "<|im_end|>"),
+    *("x" * 65, "x" * 100_000, "😀", " f", "f ", "f;", "f()", "f'", '"f"', None, 1, True, [], {}, ["f"]),
+)
+NAMES = (
+    "__proto__",
+    "constructor",
+    "prototype",
+    "__class__",
+    "__init__",
+    "None",
+    "python",
+    "toString",
+    "f",
+    "-",
+    "_",
+    "0",
+)
+ROOTS: tuple[Any, ...] = (
+    *(True, 1, "x", [], [{}], {"type": "string"}, {"type": "array"}, {"type": ["object", "null"]}, {"$ref": 1}),
+)
+BROKEN_TOOLS: tuple[Any, ...] = (
+    *(None, 1, "f", [], {}, {"type": "function"}, {"function": {"name": "f"}}, {"type": "x"}, {"type": "custom"}),
+)
+
+
+def roots() -> Iterator[Case]:
+    """Parameters are an object; the older functions have the same rules under another name."""
+    for value in ROOTS:
+        yield Case(f"root {value!r}", {**BODY, "tools": [tool(value)]}, param=PARAMETERS)
+        body = {**BODY, "functions": [{"name": "f", "parameters": value}]}
+        yield Case(f"function's root {value!r}", body, param="functions[0].parameters")
+    for broken in BROKEN_TOOLS:
+        yield Case(f"tool {broken!r}", {**BODY, "tools": [broken]}, param="tools[0]")
+    for field, value in (("strict", "yes"), ("strict", 1), ("description", 1), ("description", [])):
+        yield Case(
+            f"{field} {value!r}", {**BODY, "tools": [tool({}, **{field: value})]}, param=f"tools[0].function.{field}"
+        )
+
+
+def names() -> Iterator[Case]:
+    for name in NAMES_REFUSED:
+        body = {**BODY, "tools": [tool({}, name=name)]}
+        yield Case(f"name {name!r:.30}", body, says="tools[0].function.name", param="tools[0].function.name")
+        yield Case(f"older name {name!r:.30}", {**BODY, "functions": [{"name": name}]}, param="functions[0].name")
+    yield Case("two of a name", {**BODY, "tools": [tool({}), tool({})]}, says="unique")
+
+
+def sizes() -> Iterator[Case]:
+    """Just over each limit: refused by a message that names it."""
+    over: dict[str, tuple[Any, str]] = {
+        "enum": (with_property({"enum": list(range(1_001))}), "1000"),
+        "properties": ({"type": "object", "properties": {f"p{i}": {} for i in range(1_001)}}, "1000"),
+        "required": ({"type": "object", "required": [f"p{i}" for i in range(1_001)]}, "1000"),
+        "description": (with_property({"description": "x" * 20_001}), "20000"),
+        "pattern": (with_property({"pattern": "x" * 513}), "512"),
+        "key pattern": ({"type": "object", "patternProperties": {"x" * 513: {}}}, "512"),
+        "schemas": (with_property({"anyOf": [{}] * 20_001}), "20000"),
+    }
+    for name, (schema, limit) in over.items():
+        yield Case(f"over the limit: {name}", {**BODY, "tools": [tool(schema)]}, says=limit, param=PARAMETERS)
+    many = [tool({}, name=f"f{i}") for i in range(5_000)]
+    yield Case("5,000 tools", {**BODY, "tools": many}, says="maximum length 128", param="tools")
+    yield Case("129 tools", {**BODY, "tools": many[:129]}, says="maximum length 128", param="tools")
+    yield Case("no tools", {**BODY, "tools": []}, says="empty array", param="tools")
+    described = tool({}, description="x" * 20_001)
+    yield Case("long description", {**BODY, "tools": [described]}, says="20000", param="tools[0].function.description")
+    yield Case("1 MB description", {**BODY, "tools": [tool({}, description="x" * 10**6)]}, says="20000")
+
+
+def sizes_that_fit() -> Iterator[Case]:
+    """Just below each limit, for an engine without one of its own."""
+    words: Schema = {f"p{i}": {} for i in range(1_000)}
+    for name, schema in {
+        "enum": with_property({"enum": list(range(1_000))}),
+        "properties": {"type": "object", "properties": words, "required": list(words)},
+        "description": with_property({"description": "x" * 20_000}),
+        "pattern": with_property({"type": "string", "pattern": "x" * 512}),
+        "schemas": with_property({"anyOf": [{}] * 19_990}),
+    }.items():
+        yield Case(f"at the limit: {name}", {**BODY, "tools": [tool(schema)]}, (200,))
+    yield Case("128 tools", {**BODY, "tools": [tool(with_property({}), name=f"f{i}") for i in range(128)]}, (200,))
+    yield Case("a long description", {**BODY, "tools": [tool({}, description="x" * 20_000)]}, (200,))
+
+
+def forced_calls() -> Iterator[tuple[str, Schema]]:
+    """Names that mean something to JavaScript, to Python or to a prompt format, each called by force."""
+    for name in NAMES:
+        choice = {"type": "function", "function": {"name": name}}
+        yield name, {"messages": [USER], "tools": [tool({}, name=name)], "tool_choice": choice, "max_tokens": 8}

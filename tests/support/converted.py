@@ -1,0 +1,36 @@
+"""Converters run as a user runs them, and what their rows say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from train.convert.__main__ import main
+from train.rows import Row, arguments_of, read_rows
+
+SAMPLES = Path(__file__).parents[1] / "data" / "convert"
+
+
+def convert(source: str, folder: Path, *options: str, samples: Path | None = None) -> list[Row]:
+    """Run the command as a user does; the rows that it wrote."""
+    main([source, str(samples or SAMPLES / source), "--out", str(folder / "out.jsonl"), *options])
+    return list(read_rows(folder / "out.jsonl"))
+
+
+def rejects(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out.rejects.jsonl").read_text().splitlines()]
+
+
+def reasons(folder: Path) -> dict[str, str]:
+    """The reason for each rejected position, which is shown without its folders."""
+    return {re.sub(r"\S*/", "", reject["where"]): reject["reason"] for reject in rejects(folder)}
+
+
+def spoken(row: Row) -> list[str | None]:
+    return [message.content for message in row.messages if message.role != "tool"]
+
+
+def called(row: Row) -> list[tuple[str, dict[str, Any]]]:
+    return [(call.name, arguments_of(call)) for call in row.calls]

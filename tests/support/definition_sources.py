@@ -1,0 +1,25 @@
+"""Sources of function definitions in tests: read, and written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from train.definitions import collect
+
+SOURCES = Path(__file__).parents[1] / "data" / "definitions"
+
+
+def read(*paths: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Functions by name, and reasons of rejection by place."""
+    found = collect(paths, show_progress=False)
+    assert not found.faults
+    functions: dict[str, Any] = {line["function"]["name"]: line["function"] for line in found.good}  # type: ignore[index]
+    return functions, {Path(str(line["where"])).name: str(line["reason"]) for line in found.rejects}
+
+
+def written(folder: Path, name: str, held: object) -> Path:
+    path = folder / name
+    path.write_text(held if isinstance(held, str) else json.dumps(held), encoding="utf-8")
+    return path

@@ -1,0 +1,77 @@
+"""Small random models and engines, and what many requests at once get from them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from core.generation import Sampling, Step
+from engines.local.engine import HFEngine
+from engines.local.kv_cache import BLOCK
+
+GREEDY = Sampling(max_tokens=20, temperature=0.0)
+
+
+SIZES: Any = {
+    "vocab_size": 300,
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+}
+
+
+def _models() -> Iterator[tuple[str, Callable[[], PreTrainedModel]]]:
+    yield "llama", lambda: LlamaForCausalLM(LlamaConfig(**SIZES))
+    yield "mistral with a window", lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=50))
+    yield "qwen2", lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES))
+    yield "qwen3", lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=8))
+
+
+MODELS = dict(_models())
+
+
+def small_engine(folder: Path, *, max_running: int, num_blocks: int) -> HFEngine:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    bytes_per_token = 2 * 2 * 2 * 16 * 4  # layers, keys and values, heads, width, float32
+    cache_bytes = num_blocks * BLOCK * bytes_per_token
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return HFEngine(model, tokenizer, 512, max_running=max_running, cache_bytes=cache_bytes)
+
+
+async def steps(engine: HFEngine, prompt: Sequence[int], sampling: Sampling = GREEDY) -> list[Step]:
+    async with aclosing(engine.generate(prompt, sampling)) as stream:
+        return [step async for step in stream]
+
+
+async def together(engine: HFEngine, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[list[Step]]:
+    return await asyncio.gather(*(steps(engine, prompt, sampling) for prompt in prompts))
+
+
+def ids(got: Sequence[Step]) -> list[int]:
+    return [token_id for step in got for token_id in step.token_ids]
+
+
+def prompts_of(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
+    draw = Random(seed)
+    return [[draw.randrange(3, 500) for _ in range(length)] for length in lengths]

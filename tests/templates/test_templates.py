@@ -1,0 +1,171 @@
+"""Every template against its golden prompts: tests/golden/TEMPLATE/CASE.json is the request, CASE.txt the exact prompt.
+
+`python -m tests.test_templates` writes the prompts anew; review the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
+from core.errors import RequestError
+from prompt_template import Piece, load_template, template_names
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+CASES = sorted(GOLDEN.glob("*/*.json"))
+TEMPLATES = template_names()
+
+LIGHT = Function("set_light", "Switch a lamp on or off", {"type": "object", "properties": {"room": {"type": "string"}}})
+CHAT = [
+    Message("system", "Be brief."),
+    Message("user", "Light!"),
+    Message("assistant", None, (Call("set_light", '{"room": "hall"}', "a"),)),
+    Message("tool", "done", call_id="a"),
+    Message("assistant", "It is on."),
+]
+
+
+@dataclass(frozen=True)
+class Request:
+    messages: list[Message]
+    tools: list[Tool]
+    choice: ToolChoice
+
+
+def read_request(path: Path) -> Request:
+    body = json.loads(path.read_text(encoding="utf-8"))
+    choice = body["choice"]
+    names = tuple(choice["names"]) if "names" in choice else None
+    messages = [read_message(**message) for message in body["messages"]]
+    return Request(messages, [read_tool(tool) for tool in body["tools"]], ToolChoice(choice["mode"], names))
+
+
+def read_message(*, calls: list[dict[str, str]] | None = None, **fields: Any) -> Message:
+    return Message(calls=tuple(Call(**call) for call in calls or ()), **fields)
+
+
+def read_tool(tool: dict[str, Any]) -> Tool:
+    return CodeInterpreter() if "code_interpreter" in tool else Function(**tool)
+
+
+def prompt(template_name: str, request: Request) -> str:
+    template = load_template(template_name)
+    pieces = template.render(request.messages, template.visible_tools(request.tools, request.choice))
+    return joined([*pieces, template.opening]) + template.prefill(request.choice)
+
+
+def joined(pieces: list[Piece]) -> str:
+    return "".join(piece.text for piece in pieces)
+
+
+def learned(template_name: str, messages: list[Message]) -> str:
+    return joined([piece for piece in load_template(template_name).render(messages, [LIGHT]) if piece.learned])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_golden(case: Path) -> None:
+    assert prompt(case.parent.name, read_request(case)) == case.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_has_golden_prompts(name: str) -> None:
+    assert len([case for case in CASES if case.parent.name == name]) >= 5
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_file_name_is_the_templates_name(name: str) -> None:
+    assert load_template(name).name == name
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_callers_text_is_never_markup(name: str) -> None:
+    """What a caller writes anywhere must not become control tokens: such servers let a user end his own turn."""
+    mark = "<|forged|>"
+    function = Function("f", mark, {"type": "object", "properties": {"p": {"type": "string", "description": mark}}})
+    call = Call(f"name{mark}", f"args{mark}", "a")
+    messages = [
+        Message("system", mark),
+        Message("user", mark),
+        Message("assistant", mark, (call,)),
+        Message("tool", mark, name=mark, call_id="a"),
+    ]
+    pieces = load_template(name).render(messages, [function])
+    assert "<|forged|>" in joined(pieces)
+    assert not [piece for piece in pieces if piece.markup and mark in piece.text]
+
+
+LEARNED = {
+    "functionary_v3": 'set_light\n{"room": "hall"}<|eot_id|>all\nIt is on.<|eot_id|>',
+    "functionary_v3_chatml": 'set_light\n{"room": "hall"}<|im_end|>all\nIt is on.<|im_end|>',
+    "functionary_v1": (
+        '\n<|START_OF_FUNCTION_CALL|>set_light:\n{"room": "hall"}<|END_OF_FUNCTION_CALL|>'
+        "\nIt is on.<|END_OF_ASSISTANT|>"
+    ),
+    "functionary_v1_plain": (
+        'user:\n</s>assistant to=functions.set_light:\n{"room": "hall"}</s>assistant:\nIt is on.\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_what_is_learned(name: str) -> None:
+    """Exactly what the model writes itself, stop tokens included: no opening, no line break after a stop token, and in
+    v1_plain the beginning of the user's turn too, which the model writes to end its own."""
+    assert learned(name, CHAT) == LEARNED[name]
+
+
+def test_separators_inside_a_turn_are_learned() -> None:
+    calls = (Call("set_light", "{}"), Call("set_light", '{"room": "hall"}'))
+    turn = [Message("assistant", "Both.", calls)]
+    assert learned("functionary_v3", turn) == 'all\nBoth.>>>set_light\n{}>>>set_light\n{"room": "hall"}<|eot_id|>'
+
+
+def test_v1_plain_tokenizes_message_by_message() -> None:
+    """In training its messages were tokenized one by one, each behind a space token; text and call are two of them."""
+    template = load_template("functionary_v1_plain")
+    turn = Message("assistant", "One moment.", (Call("set_light", "{}"),))
+    stretches: list[str] = []
+    for piece in [*template.render([Message("user", "Hi"), turn], []), template.opening]:
+        if piece.apart:
+            stretches.append("")
+        stretches[-1] += piece.text
+    assert stretches[1:] == [
+        "user:\n</s>Hi\n",
+        "assistant:\nOne moment.\n",
+        "assistant to=functions.set_light:\n{}</s>",
+        "assistant",
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name != "functionary_v1_plain"])
+def test_other_formats_are_tokenized_in_one_stretch(name: str) -> None:
+    template = load_template(name)
+    assert not any(piece.apart for piece in [*template.render(CHAT, [LIGHT]), template.opening])
+
+
+@pytest.mark.parametrize("name", ["functionary_v1", "functionary_v1_plain"])
+def test_formats_without_code_interpreter_say_so(name: str) -> None:
+    with pytest.raises(RequestError, match=f"prompt format, {name}, has no code interpreter"):
+        load_template(name).render([Message("user", "1 + 1?")], [CodeInterpreter()])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_prompts_grow_at_the_end(name: str) -> None:
+    """A turn that is sent back continues the prompt it answered, so that the prefix cache finds all of it."""
+    template = load_template(name)
+    before = joined([*template.render(CHAT[:2], [LIGHT]), template.opening])
+    assert joined(template.render(CHAT, [LIGHT])).startswith(before)
+
+
+def regenerate() -> None:
+    for case in CASES:
+        case.with_suffix(".txt").write_text(prompt(case.parent.name, read_request(case)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    regenerate()

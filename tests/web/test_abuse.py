@@ -1,0 +1,246 @@
+"""What a hostile client may send: each is refused in OpenAI's shape or served, and the next one is served as ever.
+
+Over a real socket, on a real model in miniature. The tables of cases are in abuse_*.py, one for each group of threats.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inference import Model, load_model
+from server import create_app
+from tests.support.abuse_client import BODY, CANARY, CHAT, PROMPT, RAW, USER, Client, check_answer
+from tests.support.abuse_json import Case, broken_documents, controls, numbers_that_are_none, odd_documents, surrogates
+from tests.support.abuse_messages import called, heavy_texts, histories, lengths, media, result, shapes
+from tests.support.abuse_parameters import RIGHT, combinations, ranges, raw_completions, wrong_types
+from tests.support.abuse_schemas import keywords, nests, numbers, patterns, references, tool, with_property
+from tests.support.abuse_tools import forced_calls, names, roots, sizes, sizes_that_fit
+from tests.support.scripted_engine import scripted
+from tests.support.serving import serving
+from tests.support.tiny_llama import make_tiny_chatml
+
+CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>")
+BATCH = 8  # cases between two healthy requests
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """Room for long schemas; one thread, as two would wait for each other at every layer of so small a model."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield load_model(
+        str(make_tiny_chatml(tmp_path_factory.mktemp("abuse") / "tiny", max_context=16_384)), served_names=["tiny"]
+    )
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def url(model: Model) -> Iterator[str]:
+    with serving(create_app(lambda: model)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def endless_url(model: Model) -> Iterator[str]:
+    """A server whose engine takes any prompt."""
+    wide, _ = scripted(model, "all\nhello", max_context=10**7)
+    with serving(create_app(lambda: wide)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[tuple[str, socket.socket]]:
+    """An address that nothing may ever connect to, and its listener."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", listener
+
+
+@pytest.fixture(autouse=True)
+def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No traceback, and not a word of a prompt."""
+    caplog.set_level(logging.INFO)
+    yield
+    assert not [record.getMessage() for record in caplog.records if record.exc_info]
+    assert CANARY not in caplog.text
+
+
+def check_cases(url: str, cases: Iterable[Case]) -> int:
+    """Send them on one connection, a healthy request between; the number of cases. All that went wrong is reported."""
+    wrong: list[str] = []
+    num_cases = 0
+    with Client(url) as client:
+        for num_cases, case in enumerate(cases, start=1):
+            answer = client.post(case.path, case.body)
+            try:
+                check_answer(answer)
+                assert answer.status in case.expected, answer
+                if answer.status == 400:
+                    assert case.says in answer.error["message"], answer
+                    assert (case.param or "") in (answer.error["param"] or ""), answer
+            except AssertionError as error:
+                wrong.append(f"{case.name}: {str(error)[:400]}")
+            if num_cases % BATCH == 0:
+                client.check_health()
+        client.check_health()
+    assert not wrong, "\n".join(wrong)
+    return num_cases
+
+
+@pytest.mark.parametrize(
+    ("cases", "at_least"),
+    [
+        (broken_documents, 150),
+        (odd_documents, 14),
+        (numbers_that_are_none, 90),
+        (surrogates, 45),
+        (controls, 45),
+        (keywords, 800),
+        (roots, 30),
+        (names, 50),
+        (patterns, 120),
+        (nests, 35),
+        (sizes, 12),
+        (numbers, 40),
+        (wrong_types, 400),
+        (ranges, 120),
+        (combinations, 70),
+        (raw_completions, 50),
+        (shapes, 130),
+        (histories, 60),
+        (lengths, 18),
+    ],
+)
+def test_bad_requests(url: str, cases: Callable[[], Iterable[Case]], at_least: int) -> None:
+    assert check_cases(url, cases()) >= at_least
+
+
+@pytest.mark.parametrize(("cases", "at_least"), [(references, 25), (media, 15)])
+def test_nothing_is_fetched(
+    url: str, elsewhere: tuple[str, socket.socket], cases: Callable[[str], Iterable[Case]], at_least: int
+) -> None:
+    address, listener = elsewhere
+    assert check_cases(url, cases(address)) >= at_least
+    with pytest.raises(BlockingIOError):  # nobody waits to be accepted
+        listener.accept()
+
+
+@pytest.mark.parametrize(("cases", "at_least"), [(sizes_that_fit, 7), (heavy_texts, 15)])
+def test_what_is_large_but_legal(endless_url: str, cases: Callable[[], Iterable[Case]], at_least: int) -> None:
+    assert check_cases(endless_url, cases()) >= at_least
+
+
+@pytest.mark.parametrize(("name", "fields"), list(forced_calls()), ids=[name for name, _ in forced_calls()])
+def test_any_name_can_be_called(url: str, name: str, fields: dict[str, Any]) -> None:
+    """As a tool, and in the older dialect; streamed deltas carry the name once."""
+    with Client(url) as client:
+        message = client.chat(**fields).json["choices"][0]["message"]
+        [call] = message["tool_calls"]
+        assert (call["function"]["name"], message["content"]) == (name, None)
+        legacy = {"functions": [{"name": name}], "function_call": {"name": name}, "messages": fields["messages"]}
+        message = client.chat(**legacy).json["choices"][0]["message"]
+        assert message["function_call"] == {"name": name, "arguments": "{"}  # one token
+
+
+def test_a_name_that_the_format_needs_itself(url: str) -> None:
+    """`all` is the user in this format: a call of a function of that name came out as text, without a word."""
+    with Client(url) as client:
+        answer = client.chat(tools=[tool({}, name="all")], tool_choice="required")
+        check_answer(answer)
+        assert (answer.status, answer.error["param"]) == (400, "tools")
+
+
+def places_for(text: str) -> dict[str, dict[str, Any]]:
+    """Where a caller's text can stand in a prompt, by name."""
+    parameters = with_property({"type": "string"})
+    history = [USER, called(function={"name": "f", "arguments": "{}"}), result("ok")]
+    return {
+        "user": {"messages": [{"role": "user", "content": text}]},
+        "part": {"messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]},
+        "system": {"messages": [{"role": "system", "content": text}, USER]},
+        "developer": {"messages": [{"role": "developer", "content": text}, USER]},
+        "assistant": {"messages": [USER, {"role": "assistant", "content": text}, USER]},
+        "result": {"messages": [*history[:2], result(text)]},
+        "arguments": {"messages": [USER, called(function={"name": "f", "arguments": text}), result("ok")]},
+        "called name": {"messages": [USER, called(function={"name": f"f{text}", "arguments": "{}"}), result("ok")]},
+        "description": {"tools": [tool(parameters, description=text)]},
+        "property's description": {"tools": [tool(with_property({"type": "string", "description": text}))]},
+        "property's name": {"tools": [tool({"type": "object", "properties": {f"p{text}": {"type": "string"}}})]},
+        "enum": {"tools": [tool(with_property({"type": "string", "enum": [f"v{text}"]}))]},
+        "type's name": {"tools": [tool(with_property({"type": "string", "title": f"t{text}"}))]},
+    }
+
+
+@pytest.mark.parametrize("name", ["chatml", "llama"])
+def test_no_text_becomes_a_control_token(request: pytest.FixtureRequest, name: str) -> None:
+    """Ten of them typed cost more than ten tokens, wherever they stand: each is spelled out."""
+    model: Model = request.getfixturevalue(name)
+    model, _ = scripted(model, "hello", max_context=10**6)
+    control = [text for text in CONTROL_TOKENS if model.tokenizer.token_id(text) is not None]
+    assert control
+    with serving(create_app(lambda: model)) as url, Client(url) as client:
+        for text in (*control, ">>>all\n"):
+            for place, one in places_for(text).items():
+                few, many = (client.chat(**fields) for fields in (one, places_for(text * 11)[place]))
+                cost = many.json["usage"]["prompt_tokens"] - few.json["usage"]["prompt_tokens"]
+                assert cost >= 20 or (cost == 0 and place == "type's name"), (text, place, cost)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=8)
+    | st.sampled_from(
+        ["f", "user", "tool", "function", "object", "json_schema", "auto", "required", "#", "<|im_end|>"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["type", "function", "name", "role", "content", "parameters", "properties", "$ref", "x", ""]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+FIELDS = sorted({*RIGHT, "prompt", "echo", "best_of", "suffix", "messages", "model", "\0"} - {"max_tokens"})
+
+
+@given(
+    fields=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4),
+    message=st.dictionaries(
+        st.sampled_from(["role", "content", "name", "tool_calls", "tool_call_id"]), JSON, max_size=3
+    ),
+    function=st.dictionaries(st.sampled_from(["name", "parameters", "description", "strict"]), JSON, max_size=3),
+    path=st.sampled_from([CHAT, RAW]),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_random_bodies(
+    url: str, fields: dict[str, Any], message: dict[str, Any], function: dict[str, Any], path: str
+) -> None:
+    """Each is served or refused; the right fields beside the random ones let it come further than the first check."""
+    start = BODY if path == CHAT else PROMPT
+    with Client(url) as client:
+        for body in (
+            {**start, **fields},
+            {**start, "messages": [USER, {**USER, **message}]},
+            {
+                **start,
+                "tools": [{"type": "function", "function": {"name": "f", **function}}],
+                "tool_choice": "required",
+            },
+        ):
+            check_answer(client.post(path, body))
+        client.check_health()

@@ -1,0 +1,205 @@
+"""HTTP from people who do not mean well: broken framing, huge and slow bodies, wrong keys, foreign sites.
+
+What h11 cannot read is answered by uvicorn, in text/plain: tolerated here, as long as it is one refusal and no more.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI
+
+from inference import Model
+from server import create_app
+from tests.support.abuse_bytes import AMBIGUOUS, GOOD, MALFORMED, METHODS, ODD_BUT_LEGAL, UNKNOWN_PATHS, post
+from tests.support.abuse_client import (
+    BODY,
+    CANARY,
+    CHAT,
+    RAW,
+    Client,
+    as_json,
+    check_answer,
+    check_error,
+    connect,
+    head,
+    raw,
+    statuses,
+)
+from tests.support.scripted_engine import scripted
+from tests.support.serving import serving
+from web import edge as http_edge
+from web.command_line import bind
+
+
+@pytest.fixture(scope="module")
+def app(chatml: Model) -> FastAPI:
+    model, _ = scripted(chatml, "all\nhello")
+    return create_app(lambda: model)
+
+
+@pytest.fixture(scope="module")
+def url(app: FastAPI) -> Iterator[str]:
+    with serving(app) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No traceback, no prompt, and no line that a client has written."""
+    caplog.set_level(logging.INFO)
+    yield
+    assert not [record.getMessage() for record in caplog.records if record.exc_info]
+    assert CANARY not in caplog.text
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+def check_health(url: str) -> None:
+    with Client(url) as client:
+        client.check_health()
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_one_answer_to_an_ambiguous_request(url: str, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    received = raw(url, AMBIGUOUS[name])
+    assert all(400 <= status < 500 for status in statuses(received)), received
+    assert len(statuses(received)) <= 1
+    assert "/smuggled" not in caplog.text
+    check_health(url)
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_one_refusal_of_what_is_no_http(url: str, name: str) -> None:
+    received = raw(url, MALFORMED[name])
+    assert len(statuses(received)) <= 1
+    assert all(400 <= status < 500 for status in statuses(received)), received
+    check_health(url)
+
+
+@pytest.mark.parametrize("name", ODD_BUT_LEGAL)
+def test_odd_requests(url: str, name: str) -> None:
+    request, expected = ODD_BUT_LEGAL[name]
+    with connect(url) as connection:
+        connection.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert statuses(received) == [expected], received
+    if expected >= 400:
+        check_error(received.partition(b"\r\n\r\n")[2])
+    check_health(url)
+
+
+def test_requests_in_a_row_are_answered_in_a_row(url: str) -> None:
+    received = raw(
+        url, head("GET", "/live") * 3 + post(GOOD) * 2 + post(b"{") + head("GET", "/live", "Connection: close")
+    )
+    assert statuses(received) == [200, 200, 200, 200, 200, 400, 200]
+
+
+def test_every_route_and_method(app: FastAPI, url: str) -> None:
+    """A refusal looks the same wherever it comes from, and a wrong method says which is right."""
+    paths = [route.path.replace("{name:path}", "x/y") for route in app.routes]  # type: ignore[attr-defined]
+    assert CHAT in paths and len(paths) > 7
+    with Client(url) as client:
+        for path in (*paths, *UNKNOWN_PATHS):
+            for method in METHODS:
+                answer = client.send(method, path)
+                assert answer.status < 500
+                if method != "HEAD":
+                    check_answer(answer)
+                if path in UNKNOWN_PATHS:
+                    assert answer.status in (404, 405), (path, answer)
+                assert answer.status != 405 or answer.headers["allow"]
+        client.check_health()
+
+
+def test_a_large_body_is_refused_and_the_refusal_arrives(url: str) -> None:
+    """Sent before the body is read it would be lost in a reset."""
+    body = as_json({**BODY, "user": "x" * 16 * 2**20})
+    with Client(url) as client:
+        for _ in range(2):
+            answer = client.send("POST", CHAT, body)
+            check_answer(answer)
+            assert (answer.status, answer.error["code"]) == (413, "request_too_large")
+            client.check_health()
+        just_over = as_json({**BODY, "user": "x" * 2 * 2**20})
+        assert client.send("POST", RAW, just_over).status == 413
+        assert client.send("POST", CHAT, GOOD + b" " * (2 * 2**20 - len(GOOD))).status == 200
+
+
+def test_a_large_body_in_chunks(url: str) -> None:
+    chunk = b"10000\r\n" + b" " * 2**16 + b"\r\n"
+    received = raw(
+        url,
+        head("POST", CHAT, "Transfer-Encoding: chunked", "Connection: close"),
+        *[chunk] * 256,
+        b"0\r\n\r\n",
+        silence_s=5,
+    )
+    assert statuses(received) == [413]
+    check_error(received.partition(b"\r\n\r\n")[2])
+    check_health(url)
+
+
+@pytest.mark.parametrize("expects", [(), ("Expect: 100-continue",)])
+@pytest.mark.parametrize("length", [10**12, 10**19, 65 * 2**20])
+def test_a_terabyte_is_not_invited(url: str, length: int, expects: tuple[str, ...]) -> None:
+    """Refused by its announcement, and the connection is closed: nobody reads on."""
+    started = time.monotonic()
+    received = raw(url, head("POST", CHAT, f"Content-Length: {length}", *expects), silence_s=5)
+    assert statuses(received) == [413]
+    assert b"100 Continue" not in received
+    assert time.monotonic() - started < 2
+    check_health(url)
+
+
+def test_a_small_body_is_invited(url: str) -> None:
+    with connect(url) as connection:
+        connection.sendall(
+            head("POST", CHAT, f"Content-Length: {len(GOOD)}", "Expect: 100-continue", "Connection: close")
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(GOOD)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("drip", [(), (b"1", b"\r", b"\n", b"{", b"\r", b"\n")])
+def test_a_slow_body_is_cut_off(
+    url: str, monkeypatch: pytest.MonkeyPatch, framing: str, drip: tuple[bytes, ...]
+) -> None:
+    """Whether nothing comes or a byte now and then: after the deadline there is a 408, and the connection is closed."""
+    monkeypatch.setattr(http_edge, "RECEIVE_DEADLINE_S", 0.5)
+    started = time.monotonic()
+    with connect(url) as connection:
+        connection.sendall(head("POST", CHAT, framing))
+        for byte in drip:
+            time.sleep(0.05)
+            connection.sendall(byte)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert statuses(received) == [408]
+    check_error(received.partition(b"\r\n\r\n")[2])
+    assert b"within 0.5 seconds" in received
+    assert 0.4 < time.monotonic() - started < 3
+    check_health(url)
+
+
+@pytest.mark.parametrize("cut", [1, 20, len(head("POST", CHAT)) - 2, len(post(GOOD)) - len(GOOD), len(post(GOOD)) - 1])
+def test_clients_that_leave_in_the_middle(url: str, cut: int) -> None:
+    for _ in range(3):
+        with connect(url) as connection:
+            connection.sendall(post(GOOD)[:cut])
+    check_health(url)
+
+
+def test_who_was_unplugged_is_looked_for() -> None:
+    """No goodbye comes of a peer that is gone; without a look the request would hold its slot to the end."""
+    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30

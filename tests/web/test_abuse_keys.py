@@ -1,0 +1,235 @@
+"""Group J: who may come in. Wrong keys, ways around them, and web pages that call us from a browser on this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from inference import Model
+from server import create_app
+from tests.support.abuse_bytes import GOOD, UNKNOWN_PATHS
+from tests.support.abuse_client import (
+    CANARY,
+    CHAT,
+    RAW,
+    Client,
+    check_answer,
+    check_error,
+    head,
+    raw,
+    statuses,
+)
+from tests.support.scripted_engine import scripted
+from tests.support.serving import serving
+
+KEY = "sk-functionary-0123456789abcdef"
+KEYS = (KEY, "another key with spaces", "ключ-🔑")
+
+
+@pytest.fixture(scope="module")
+def app(chatml: Model) -> FastAPI:
+    model, _ = scripted(chatml, "all\nhello")
+    return create_app(lambda: model)
+
+
+@pytest.fixture(scope="module")
+def url(app: FastAPI) -> Iterator[str]:
+    with serving(app) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def locked_url(chatml: Model) -> Iterator[str]:
+    """A server that asks for a key."""
+    model, _ = scripted(chatml, "all\nhello")
+    with serving(create_app(lambda: model, api_keys=KEYS)) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No traceback, no prompt, no key, and no line that a client has written."""
+    caplog.set_level(logging.INFO)
+    yield
+    assert not [record.getMessage() for record in caplog.records if record.exc_info]
+    assert not [secret for secret in (CANARY, *KEYS) if secret in caplog.text]
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+def check_health(url: str) -> None:
+    with Client(url) as client:
+        client.check_health()
+
+
+WRONG_KEYS: dict[str, str | None] = {
+    "none": None,
+    "empty": "",
+    "scheme alone": "Bearer",
+    "scheme and a space": "Bearer ",
+    "another scheme": f"Basic {KEY}",
+    "no scheme": KEY,
+    "a beginning": f"Bearer {KEY[:-1]}",
+    "one letter": f"Bearer {KEY[0]}",
+    "longer": f"Bearer {KEY}x",
+    "twice": f"Bearer {KEY} {KEY}",
+    "a list": f"Bearer {KEY}, {KEY}",
+    "other case": f"Bearer {KEY.upper()}",
+    "quoted": f'Bearer "{KEY}"',
+    "NUL's neighbour": f"Bearer {KEY}\x01",
+    "Latin-1": "Bearer \xff\xfe\xe9",
+    "a digest": "Bearer b7cbcda0f0e4ccfd0b1e6b1f1c8ff5e0",
+    "10 kB": "Bearer " + "k" * 10_000,
+    "star": "Bearer *",
+}
+# All that some server once took for a public path, or for one without a guard.
+BYPASSES = (
+    *(CHAT, RAW, "/v1/models", "/v1/models/tiny", "/docs", "/redoc", "/openapi.json", "/metrics", *UNKNOWN_PATHS),
+    *(
+        "/live/../v1/models",
+        "/live/%2e%2e/v1/models",
+        "/live%2f..%2fv1%2fmodels",
+        "/live//v1/models",
+        "/live/v1/models",
+    ),
+    *(
+        "/v1/models?/live",
+        "/v1/models?x=/health",
+        "/v1/models;/live",
+        "/v1/models%3f/live",
+        "/v1/models#/live",
+        "/Live",
+    ),
+    *(
+        "/live%00",
+        "/live%20",
+        "/live.",
+        "/%6cive/",
+        "/./live",
+        "//live",
+        "/v1/../live",
+        "\\live",
+        "http://localhost/live",
+    ),
+)
+HOSTS = (
+    "localhost/live",
+    "a/?x=",
+    "localhost/live?x=",
+    "x@localhost",
+    "live",
+    "/live",
+    "localhost#/live",
+    "[::1]/live",
+)
+
+
+@pytest.mark.parametrize("name", WRONG_KEYS)
+def test_wrong_keys(locked_url: str, name: str) -> None:
+    """401 for each, and never more of a key in the answer than its ends."""
+    value = WRONG_KEYS[name]
+    with Client(locked_url) as client:
+        for method, path in (("POST", CHAT), ("GET", "/v1/models"), ("GET", "/nope"), ("DELETE", "/docs")):
+            answer = client.send(method, path, headers={} if value is None else {"Authorization": value})
+            check_answer(answer)
+            assert answer.status == 401
+            assert answer.error["code"] in ("invalid_api_key", None)
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert not [key for key in KEYS if key in answer.body.decode()]
+    with Client(locked_url, KEY) as client:
+        client.check_health()
+
+
+def test_a_key_belongs_into_its_header(locked_url: str) -> None:
+    with Client(locked_url) as client:
+        for path in (f"/v1/models?api_key={KEY}", f"/v1/models?key={KEY}"):
+            assert client.send("GET", path).status == 401
+        for header in ("x-api-key", "api-key", "Cookie", "Proxy-Authorization"):
+            assert client.send("GET", "/v1/models", headers={header: f"Bearer {KEY}"}).status == 401
+    both = head("GET", "/v1/models", "Authorization: Bearer x", f"Authorization: Bearer {KEY}", "Connection: close")
+    assert statuses(raw(locked_url, both)) == [401]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_right_keys(locked_url: str, key: str) -> None:
+    """In any script: a key is the bytes that were sent. The scheme's case does not matter."""
+    sent = key.encode().decode("latin-1")
+    with Client(locked_url, sent) as client:
+        client.check_health()
+        for scheme in ("bearer", "BEARER"):
+            assert client.send("GET", "/v1/models", headers={"Authorization": f"{scheme} {sent}"}).status == 200
+
+
+def test_no_path_leads_around_the_key(locked_url: str) -> None:
+    for path in BYPASSES:
+        for method in ("GET", "POST", "OPTIONS"):
+            received = raw(locked_url, head(method, path, "Connection: close", "Content-Length: 0"))
+            assert statuses(received) in ([401], [400]), (path, received)
+    for host in HOSTS:
+        request = head("GET", "/v1/models", "Connection: close").replace(b"localhost", host.encode(), 1)
+        assert statuses(raw(locked_url, request)) in ([401], [400]), host
+    for path in ("/live", "/ready", "/health", "/live?x=y", "/%6cive"):
+        assert statuses(raw(locked_url, head("GET", path, "Connection: close"))) == [200]
+    with Client(locked_url, KEY) as client:
+        client.check_health()
+
+
+# Other sites: without a key any web page could call us from a browser on this machine
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Host: evil.example",),
+        ("Host: localhost.evil.example",),
+        ("Host: 127.0.0.1.evil.example:8000",),
+        ("Host: evil.example:127.0.0.1",),
+        ("Host: localhost@evil.example",),
+        ("Host: [::1].evil.example",),
+        ("Host: 0.0.0.0",),
+        ("Host: 127.1",),
+        ("Host:",),
+        ("Host: localhost", "Origin: http://evil.example"),
+        ("Host: localhost", "Origin: null"),
+        ("Host: localhost", "Origin: http://localhost.evil.example"),
+        ("Host: localhost", "Origin: http://localhost:3000"),
+        ("Host: localhost", "Origin: localhost"),
+        ("Host: evil.example", "Origin: http://evil.example"),
+    ],
+)
+def test_foreign_sites(url: str, lines: tuple[str, ...]) -> None:
+    for method, path in (("POST", CHAT), ("GET", "/v1/models"), ("GET", "/live"), ("OPTIONS", CHAT)):
+        request = "\r\n".join((f"{method} {path} HTTP/1.1", *lines, "Connection: close", "", "")).encode()
+        received = raw(url, request)
+        assert statuses(received) == [403], received
+        check_error(received.partition(b"\r\n\r\n")[2])
+        assert b"access-control-allow" not in received.lower()
+    check_health(url)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "localhost."])
+def test_our_own_site(url: str, host: str) -> None:
+    for origin in ((), (f"Origin: http://{host}",)):
+        lines = (f"Host: {host}", *origin, "Connection: close", f"Content-Length: {len(GOOD)}")
+        request = "\r\n".join((f"POST {CHAT} HTTP/1.1", *lines, "", "")).encode() + GOOD
+        received = raw(url, request, silence_s=5)
+        assert statuses(received) == [200]
+        answer: Any = json.loads(received.partition(b"\r\n\r\n")[2])
+        assert answer["choices"][0]["message"]["role"] == "assistant"
+
+
+def test_with_a_key_any_site_may_call(locked_url: str) -> None:
+    lines = (
+        "Host: functionary.example",
+        "Origin: https://app.example",
+        f"Authorization: Bearer {KEY}",
+        "Connection: close",
+    )
+    request = "\r\n".join(("GET /v1/models HTTP/1.1", *lines, "", "")).encode()
+    received = raw(locked_url, request)
+    assert statuses(received) == [200]
+    assert b"access-control-allow" not in received.lower()  # but no browser is told so

@@ -1,0 +1,93 @@
+"""A server as its owner meets it: the lines at start, the keys that open it, and how it stops."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.support.started_server import Started, started
+from tests.support.strict_fold import events, strict_fold
+
+CHAT = "/v1/chat/completions"
+ASKED = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
+
+
+@pytest.fixture(scope="module")
+def locked(chatml_folder: Path) -> Iterator[Started]:
+    """A server over a tiny model, with two keys on the command line and one in the environment."""
+    keys = ("--api-key", "sk-first-key-of-two", "--api-key", "sk-second-key-of-two")
+    options = ("--model", str(chatml_folder), "--served-model-name", "tiny", "--dtype", "bfloat16", *keys)
+    with started(*options, FUNCTIONARY_API_KEY="sk-key-of-the-environment") as server:
+        yield server
+
+
+def test_start_lines(locked: Started, chatml_folder: Path) -> None:
+    """What is served, how, and where."""
+    assert locked.url.startswith("http://127.0.0.1:")
+    assert locked.line("model") == f"tiny, {chatml_folder}"
+    assert locked.line("format") == "functionary_v3_chatml"
+    how = r"cpu \((bfloat16, packed|float32, (packed|16-bit)) weights, fused layers\), context of 1024 tokens"
+    assert re.fullmatch(how, locked.line("device"))
+
+
+@pytest.mark.parametrize("key", ["sk-first-key-of-two", "sk-second-key-of-two", "sk-key-of-the-environment"])
+def test_each_key_opens(locked: Started, key: str) -> None:
+    headers = {"Authorization": f"Bearer {key}"}
+    assert httpx2.get(f"{locked.url}/v1/models", headers=headers).status_code == 200
+    assert httpx2.post(f"{locked.url}{CHAT}", json=ASKED, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer sk-first"}, {"Authorization": "Basic c2s="}])
+def test_without_a_key_nothing_opens(locked: Started, headers: dict[str, str]) -> None:
+    """Not even a route that does not exist; only whether the server is well is public."""
+    for path in ("/v1/models", "/v1/nope"):
+        response = httpx2.get(f"{locked.url}{path}", headers=headers)
+        assert response.status_code == 401
+        assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+    assert httpx2.get(f"{locked.url}/ready", headers=headers).status_code == 200
+
+
+def test_sigterm_lets_a_stream_end(chatml_folder: Path) -> None:
+    """Nothing new is taken; the stream that runs is whole; the exit status is 0, as a supervisor wants it."""
+    asked = {**ASKED, "max_tokens": 200, "ignore_eos": True, "stream": True}
+    with started("--model", str(chatml_folder), "--served-model-name", "tiny") as server:
+        url = server.url
+        with httpx2.stream("POST", f"{url}{CHAT}", json=asked, timeout=60) as response:
+            parts = response.iter_text()
+            body = next(parts)
+            server.terminate()
+            body += "".join(parts)
+        (choice,) = strict_fold(events(body))["choices"]
+        assert choice["finish_reason"] == "length"
+        assert server.exit_status() == 0
+        assert not [line for line in server.lines if "Traceback" in line or "Error" in line]
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(f"{url}/live")
+
+
+def test_sigterm_while_the_model_loads(chatml_folder: Path) -> None:
+    """At once: an orchestrator that changes its mind must not wait for minutes of loading."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    with started("--port", str(port)) as server:
+        while not is_alive(f"http://127.0.0.1:{port}"):
+            time.sleep(0.05)
+        assert httpx2.get(f"http://127.0.0.1:{port}/ready").status_code == 503
+        begun = time.monotonic()
+        server.terminate()
+        assert server.exit_status() == 0
+        assert time.monotonic() - begun < 15
+
+
+def is_alive(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/live").status_code == 200
+    except httpx2.TransportError:
+        return False

@@ -1,0 +1,212 @@
+"""Starts that must fail: what is wrong is said in one line, soon, and before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from server import main
+from tests.support.started_server import ROOT, environment
+
+REFUSED_S = 20  # the goal is 5, on a machine with nothing else to do
+
+
+def refused_start(*options: str, **variables: str) -> tuple[int, str]:
+    """Exit status and the line on stderr of a start that must fail."""
+    command = [sys.executable, "server.py", *options]
+    begun = time.monotonic()
+    run = subprocess.run(
+        command, cwd=ROOT, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.stdout == ""
+    assert time.monotonic() - begun < REFUSED_S
+    (line,) = run.stderr.splitlines()
+    return run.returncode, line
+
+
+@pytest.fixture
+def folder(chatml_folder: Path, tmp_path: Path) -> Path:
+    """A good checkpoint, to be spoilt."""
+    return Path(shutil.copytree(chatml_folder, tmp_path / "checkpoint"))
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def truncate(name: str, size: int) -> Callable[[Path], None]:
+    return lambda folder: os.truncate(folder / name, size)
+
+
+def change_config(**fields: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **fields}))
+
+    return change
+
+
+def only_pickles(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"whoever opens me is wrong")
+
+
+def a_shard_too_few(folder: Path) -> None:
+    index = {"metadata": {}, "weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no configuration": (remove("config.json"), "there is no config.json, so it is no transformers checkpoint."),
+    "half a configuration": (truncate("config.json", 40), "config.json cannot be read as JSON (JSONDecodeError)."),
+    "no model type": (change_config(model_type=""), "config.json names no model_type."),
+    "no tokenizer": (remove("tokenizer.json"), "there is no tokenizer.json and no tokenizer.model."),
+    "no weights": (remove("model.safetensors"), "there are no *.safetensors weights."),
+    "only pickles": (
+        only_pickles,
+        "there are no *.safetensors weights. It has pickle files, which can run code; convert them to safetensors.",
+    ),
+    "half the weights": (truncate("model.safetensors", 9999), "model.safetensors is damaged or incomplete ("),
+    "a shard too few": (
+        a_shard_too_few,
+        "model.safetensors.index.json names weights that are not there: model-00002-of-00002.safetensors.",
+    ),
+    "code of its own": (
+        change_config(auto_map={"AutoConfig": "canary.Config"}),
+        "the checkpoint brings code of its own (auto_map), which is never run here.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "reason"), SPOILT.values(), ids=SPOILT)
+def test_spoilt_checkpoint(folder: Path, spoil: Callable[[Path], None], reason: str) -> None:
+    spoil(folder)
+    status, line = refused_start("--port", "0", "--model", str(folder))
+    assert status == 1
+    assert line.startswith(f"functionary: --model {folder}: {reason}")
+
+
+def test_code_of_a_checkpoint_never_runs(folder: Path, tmp_path: Path) -> None:
+    """Neither the configuration's nor the tokenizer's: a canary would leave its file."""
+    canary = tmp_path / "ran"
+    (folder / "canary.py").write_text(f"open({str(canary)!r}, 'w')\nclass Config: pass\nclass Tokenizer: pass\n")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config |= {"tokenizer_class": "Canary", "auto_map": {"AutoTokenizer": ["canary.Tokenizer", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    status, _ = refused_start("--port", "0", "--model", str(folder))
+    assert status == 1
+    assert not canary.exists()
+
+
+def test_unknown_prompt_format(folder: Path) -> None:
+    """Said before the weights are read, with the formats that there are."""
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    status, line = refused_start("--port", "0", "--model", str(folder))
+    assert status == 1
+    assert line.startswith(f"functionary: {folder} has no known prompt format; choose one with --template: ")
+    assert "functionary_v1, functionary_v1_plain, functionary_v3, functionary_v3_chatml" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "line"),
+    [
+        (["--model", "./nowhere"], 1, "--model ./nowhere: there is no such folder."),
+        (["--model", "server.py"], 1, "--model server.py: there is no such folder."),
+        (
+            ["--model", "a/b/c"],
+            1,
+            "--model a/b/c: neither a folder on this machine nor a name of the form owner/model.",
+        ),
+        (["--port", "x"], 2, "--port: 'x' is not a port; use 0 to 65535; --help lists the options"),
+        (["--port", "65536"], 2, "--port: '65536' is not a port; use 0 to 65535; --help lists the options"),
+        (["--max-context", "0"], 2, "--max-context: '0' is not a whole number above 0; --help lists the options"),
+        (["--api-key", " "], 2, "--api-key is empty; give a long random string; --help lists the options"),
+        (["--dtype", "nope"], 1, "--dtype nope: unknown; use auto, float32, bfloat16, float16."),
+        (["--device", "tpu"], 1, "--device tpu: unknown; use auto, cpu, cuda, cuda:0 or mps."),
+        (
+            ["--template", "nope"],
+            2,
+            "--template nope: there is none; choose from functionary_v1, functionary_v1_plain, functionary_v3, "
+            "functionary_v3_chatml; --help lists the options",
+        ),
+        (
+            ["--host", "0.0.0.0"],
+            2,
+            "--host 0.0.0.0 opens the server to other machines: give --api-key too, or set FUNCTIONARY_API_KEY; "
+            "--help lists the options",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_option(
+    options: list[str],
+    status: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, to save a second each."""
+    monkeypatch.setattr(sys, "argv", ["server.py", "--port", "0", *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    if isinstance(ended.value.code, str):
+        assert (1, ended.value.code) == (status, f"functionary: {line}")
+    else:
+        assert (ended.value.code, capsys.readouterr().err) == (status, f"functionary: {line}\n")
+
+
+def test_misspelt_option() -> None:
+    assert refused_start("--modle", "x") == (
+        2,
+        "functionary: unrecognized arguments: --modle x; --help lists the options",
+    )
+
+
+def test_gpu_that_is_not_there() -> None:
+    """CUDA_VISIBLE_DEVICES hides those that are."""
+    status, line = refused_start("--port", "0", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
+    assert status == 1
+    assert line.startswith("functionary: --device cuda: PyTorch finds no such GPU here;")
+
+
+def test_port_in_use(chatml_folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, line = refused_start("--model", str(chatml_folder), "--port", str(port))
+    assert status == 1
+    assert line == (
+        f"functionary: cannot listen on 127.0.0.1:{port} (Address already in use); choose another --host or --port"
+    )
+
+
+def test_hub_that_cannot_be_reached(tmp_path: Path) -> None:
+    """transformers itself asks five times over, for half a minute, and prints each."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    status, line = refused_start("--model", "someone/no-such-model", HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path))
+    assert status == 1
+    assert line == (
+        "functionary: --model someone/no-such-model: no folder here, not in the cache of the hub, and the hub cannot "
+        "be reached; check name and network."
+    )
+
+
+def test_help_lists_every_option() -> None:
+    run = subprocess.run([sys.executable, "server.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for option in (
+        *("--model", "--revision", "--template", "--device", "--dtype", "--max-context"),
+        *("--max-running", "--cache-mb", "--quantize", "--host", "--port"),
+        *("--served-model-name", "--api-key", "--lenient", "--strict-params"),
+    ):
+        assert f"  {option}" in run.stdout
+    assert max(map(len, run.stdout.splitlines())) <= 80
