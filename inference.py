@@ -16,21 +16,13 @@ from typing import Any
 from apis.openai_answer import Choice, fold
 from apis.openai_types import chat_request
 from checkpoints.model import Model, load_model
-from core.conversation import (
-    ChatRequest,
-    CompletionRequest,
-    Finish,
-    FinishReason,
-    SamplingParams,
-    SpelledLogprob,
-    TokenReport,
-)
+from core.conversation import ChatRequest, CompletionRequest, SamplingParams
 from core.errors import PromptTooLong
 from core.generation import Sampling, TokenLogprob
+from core.turn_format import Event, Finish, FinishReason, SpelledLogprob, TextDelta, TokenReport
 from drafting.predictions import drafts
 from guarantees.constraint import constraint
 from prompt_template import Piece
-from text.parser import Event, TextDelta
 from text.stop_strings import StopStrings
 from text.tokenizer import Tokenizer
 from text.turn import Token, Turn

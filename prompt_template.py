@@ -8,11 +8,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-import templates
 from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
 from core.errors import ModelError, RequestError
-from text.parser import Grammar
+from core.turn_format import Grammar
+
+_TEMPLATES = Path(__file__).with_name("templates")  # not imported here: templates import this module
 
 DEFAULT_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
@@ -155,7 +157,7 @@ def one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
 
 def template_names() -> list[str]:
     """The files in templates/, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(templates.__path__))
+    return sorted(module.name for module in pkgutil.iter_modules([str(_TEMPLATES)]))
 
 
 def load_template(name: str) -> PromptTemplate:

@@ -20,8 +20,9 @@ from apis.openai_answer import fold, fold_text, usage
 from apis.openai_types import chat_request, completion_request
 from apis.rules.json_text import parse_json
 from checkpoints.model import Model
-from core.conversation import ChatRequest, CompletionRequest, Finish
+from core.conversation import ChatRequest, CompletionRequest
 from core.errors import ModelError, RequestError, UnknownModel
+from core.turn_format import Finish
 from web.choices import as_chunks, chat_choices, text_choices
 from web.command_line import read_options
 from web.edge import Edge, read_body

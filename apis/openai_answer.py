@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from core.conversation import ChatRequest, CompletionRequest, Finish, SpelledLogprob, TokenReport
-from text.parser import ArgsDelta, CallStart, Event, TextDelta
+from core.conversation import ChatRequest, CompletionRequest
+from core.turn_format import ArgsDelta, CallStart, Event, Finish, SpelledLogprob, TextDelta, TokenReport
 
 Json = dict[str, Any]
 

@@ -121,34 +121,3 @@ class CompletionRequest:
     include_usage: bool = False
     owner: str = ""
     ignored: tuple[str, ...] = field(default=())
-
-
-FinishReason = Literal["stop", "length"]
-
-
-@dataclass(frozen=True)
-class SpelledLogprob:
-    """A token by its bytes, which may be a part of a character, and its natural log probability."""
-
-    token: bytes
-    logprob: float
-
-
-@dataclass(frozen=True)
-class TokenReport:
-    """A token of the answer's text, and its likeliest alternatives, best first; stands before its text."""
-
-    chosen: SpelledLogprob
-    top: tuple[SpelledLogprob, ...]
-
-
-@dataclass(frozen=True)
-class Finish:
-    """The end of an answer. Token counts are those of the engine."""
-
-    reason: FinishReason
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int = 0
-    accepted_tokens: int = 0  # of guesses that the model agreed with, and of those that it did not
-    rejected_tokens: int = 0

@@ -6,13 +6,13 @@ prompt: a call is mostly known before it is written. Saxena 2023 copies from the
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from core.generation import Drafts
+from core.turn_format import ArgsDelta, CallStart, Event
 from drafting.call_scanner import CallScanner
 from drafting.user_message import Spoken
-from text.parser import ArgsDelta, CallStart, Event, OutputParser
+from text.turn_reader import TurnReader
 from text.vocabulary import Vocabulary
 
 LONGEST = 24  # tokens of a guess
@@ -95,38 +95,14 @@ class _Structure:
         self._stop = [] if stop_id is None else [stop_id]
         self._vocabulary = vocabulary
         self._calls = {call.name: call for call in drafts.calls}
-        self._parser = OutputParser(drafts.reader)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._scanner: CallScanner | None = None
-        self._since = ""  # what was read since the region began
-        self._feed(drafts.begun)
+        self._reader = TurnReader(drafts.reader, vocabulary)
+        self._take(self._reader.read_text(drafts.begun))
 
     def read(self, token_id: int) -> None:
-        control = self._vocabulary.control.get(token_id)
-        if control is not None:
-            self._decoder.reset()
-            self._take(list(self._parser.feed(control, special=True)))
-            self._since = ""
-        else:
-            self._feed(self._decoder.decode(self._vocabulary.token_bytes(token_id)))
+        self._take(self._reader.read(token_id))
 
-    @property
-    def is_in_call(self) -> bool:
-        return self._parser.region == "args"
-
-    def propose(self) -> list[int]:
-        text = self._next_text()
-        if not text:
-            return self._stop if self._parser.region == "args" and self._scanner and self._scanner.is_at_end else []
-        return self._vocabulary.tokenize(text.encode()) + (self._stop if text.endswith("}") else [])
-
-    def _feed(self, text: str) -> None:
-        for char in text:
-            region = self._parser.region
-            self._take(list(self._parser.feed(char)))
-            self._since = self._since + char if self._parser.region == region else ""
-
-    def _take(self, events: list[Event]) -> None:
+    def _take(self, events: Iterator[Event]) -> None:
         for event in events:
             if isinstance(event, CallStart):
                 call = self._calls.get(event.name)
@@ -134,12 +110,22 @@ class _Structure:
             elif isinstance(event, ArgsDelta) and self._scanner:
                 self._scanner.read(event.text)
 
+    @property
+    def is_in_call(self) -> bool:
+        return self._reader.region == "args"
+
+    def propose(self) -> list[int]:
+        text = self._next_text()
+        if not text:
+            return self._stop if self._reader.region == "args" and self._scanner and self._scanner.is_at_end else []
+        return self._vocabulary.tokenize(text.encode()) + (self._stop if text.endswith("}") else [])
+
     def _next_text(self) -> str:
-        if self._parser.region == "args":
+        if self._reader.region == "args":
             return self._scanner.next_text() if self._scanner else ""
-        if self._parser.region != "name":
+        if self._reader.region != "name":
             return ""
-        begun = self._since.lstrip()
+        begun = self._reader.since.lstrip()
         fitting = [call for call in self._calls.values() if call.name.startswith(begun)]
         fitting.sort(key=lambda call: call.name != self._drafts.likely)
         if not fitting or not (begun or len(fitting) == 1 or self._drafts.likely):

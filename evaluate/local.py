@@ -12,8 +12,8 @@ from pathlib import Path
 from apis.openai_answer import Choice, fold
 from apis.openai_types import chat_request
 from checkpoints.files import find_checkpoint
-from core.conversation import Finish
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
+from core.turn_format import Finish
 from engines.local.threads import in_passing
 from evaluate.calls import Answer, AnsweredCall
 from evaluate.endpoints import NoAnswer, read_answer

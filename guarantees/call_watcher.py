@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import EngineError
-from text.parser import CallStart, Grammar, OutputParser, Region
+from core.turn_format import CallStart, Grammar, Region
+from text.turn_reader import TurnReader
 from text.vocabulary import Vocabulary
 
 Mask = NDArray[np.bool_]
-
-_REACH = 80  # characters of a region that are kept; names have at most 64, and heads little more
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,7 @@ class Watch:
         self._marks = reader.marks
         self._vocabulary = vocabulary
         self._bound = bound
-        self._parser = OutputParser(reader)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._since = ""  # what was read since the region began
+        self._reader = TurnReader(reader, vocabulary)
         self._banned: dict[tuple[str, str], list[int]] = {}
         self._idle: dict[Region, Mask | None] = {}  # by region, for as long as nothing looks like a head
         to_user = {reader.text_recipient} if reader.text_recipient is not None else set()
@@ -55,7 +51,7 @@ class Watch:
 
     def mask(self) -> Mask | None:
         """Which tokens may come next, (vocab_size,), not to be written to; None for all."""
-        region = self._parser.region
+        region = self._reader.region
         if region == "name" and self._recipients is not None:
             return self._mask_of_names(self._recipients)
         if self._has_begun_head():
@@ -72,51 +68,39 @@ class Watch:
         return allowed
 
     def read(self, token_id: int) -> Opened | None:
-        """Read on. Raises EngineError when a call opens that is not among the recipients."""
-        control = self._vocabulary.control.get(token_id)
-        if control is not None:
-            self._decoder.reset()
-            name = self._feed(control, special=True)
-            return None if name is None else Opened(name, b"")
+        """Follow one more token; the bound call that it opens. Raises EngineError for a call that is not allowed."""
         opened = None
-        text = self._decoder.decode(self._vocabulary.token_bytes(token_id))
-        for at, char in enumerate(text, start=1):
-            name = self._feed(char, special=False)
-            if name is not None:
-                opened = Opened(name, text[at:].encode() + self._decoder.getstate()[0])
+        for event in self._reader.read(token_id):
+            if not isinstance(event, CallStart):
+                continue
+            if self._is_forbidden(event.name):
+                raise EngineError(f"the model called {event.name[:64]!r}, which the request does not allow")
+            if event.name in self._bound:
+                opened = Opened(event.name, self._reader.unread)
         return opened
-
-    def _feed(self, text: str, *, special: bool) -> str | None:
-        """The bound call that `text` opens."""
-        region = self._parser.region
-        names = [event.name for event in self._parser.feed(text, special=special) if isinstance(event, CallStart)]
-        self._since = (self._since + text)[-_REACH:] if self._parser.region == region else ""
-        for name in filter(self._is_forbidden, names):
-            raise EngineError(f"the model called {name[:64]!r}, which the request does not allow")
-        return next((name for name in names if name in self._bound), None)
 
     def _is_forbidden(self, name: str) -> bool:
         return self._recipients is not None and name not in self._recipients
 
     def _heads(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
         """(name, head) of the calls that may open in this region; where a name stands first, of calls of `names`."""
-        for mark in self._marks.get(self._parser.region, ()):
+        for mark in self._marks.get(self._reader.region, ()):
             if mark.special:
                 continue
-            if self._parser.region == "name":
+            if self._reader.region == "name":
                 yield from ((name, name + mark.text) for name in names)
             elif mark.name is not None:
                 yield mark.name, mark.text
 
     def _left(self, head: str) -> Iterator[str]:
         """What is missing of `head`: once where a name stands, else for each place where it may have begun."""
-        if self._parser.region == "name":
-            begun = self._since.lstrip()
+        if self._reader.region == "name":
+            begun = self._reader.since.lstrip()
             if head.startswith(begun):
                 yield head[len(begun) :]
             return
         yield head
-        tail = self._since[1 - len(head) :]
+        tail = self._reader.since[1 - len(head) :]
         at = tail.find(head[0])
         while at >= 0:
             if head.startswith(tail[at:]):
@@ -124,9 +108,9 @@ class Watch:
             at = tail.find(head[0], at + 1)
 
     def _has_begun_head(self) -> bool:
-        if self._parser.region == "name":
-            return bool(self._since)
-        return any(mark.text[0] in self._since for mark in self._marks.get(self._parser.region, ()) if mark.name)
+        if self._reader.region == "name":
+            return bool(self._reader.since)
+        return any(mark.text[0] in self._reader.since for mark in self._marks.get(self._reader.region, ()) if mark.name)
 
     def _banned_ids(self) -> list[int]:
         """Tokens that open a forbidden call, or a bound one with arguments that cannot begin so."""
@@ -137,7 +121,7 @@ class Watch:
             for left in self._left(head)
             for token_id in self._banned_by(name, left)
         ]
-        for mark in self._marks.get(self._parser.region, ()):
+        for mark in self._marks.get(self._reader.region, ()):
             if mark.special and mark.name is not None and self._is_forbidden(mark.name):
                 banned += self._vocabulary.control_ids(mark.text)
         return banned
@@ -160,7 +144,7 @@ class Watch:
         for name, head in self._heads(recipients):
             for left in self._left(head):
                 allowed[list(self._vocabulary.spelling(left.encode()))] = True
-                if not self._since:  # SentencePiece's space after a control token
+                if not self._reader.since:  # SentencePiece's space after a control token
                     allowed[list(self._vocabulary.spelling(b" " + left.encode()))] = True
                 for rest, token_id in self._vocabulary.starting_with(left.encode()):
                     allowed[token_id] |= self._may_follow(name, rest)

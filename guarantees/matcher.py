@@ -7,9 +7,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from core.conversation import JsonSchema
 from core.errors import EngineError
@@ -27,9 +27,10 @@ _BYTES_PER_CHARACTER = 160  # that a compiled grammar takes; measured with 1,000
 class Constraints:
     """Makes matchers for one model and keeps the grammars used last. Safe to use from several threads."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> None:
-        """`tokenizer` is a fast one; `vocab_size` is the width of the logits."""
+    def __init__(self, tokenizer: Tokenizer, vocab_size: int, *, eos_id: int | None = None) -> None:
+        """`vocab_size` is the width of the logits, which may exceed the tokenizer's."""
         self._tokenizer = tokenizer
+        self._eos_id = eos_id
         self._vocab_size = vocab_size
         self._vocabulary: Vocabulary | None = None
         self._lock = threading.Lock()
@@ -40,7 +41,7 @@ class Constraints:
         """Built when first needed: who is never asked for a guarantee does without."""
         with self._lock:
             if self._vocabulary is None:
-                self._vocabulary = Vocabulary(self._tokenizer, self._vocab_size)
+                self._vocabulary = Vocabulary(self._tokenizer, self._vocab_size, eos_id=self._eos_id)
             return self._vocabulary
 
     def matcher(self, constraint: Constraint) -> Matcher:
@@ -103,8 +104,8 @@ class Matcher:
         """Whether the grammar of the whole turn has come to its end; never, where only calls are bound."""
         return self._watch is None and (self._run is None or self._run.is_complete)
 
-    def mask(self) -> Tensor | None:
-        """Which tokens may come next, (vocab_size,) bool on the CPU; None for all.
+    def mask(self) -> NDArray[np.bool_] | None:
+        """Which tokens may come next, (vocab_size,); None for all.
 
         Raises EngineError if the grammar fails or leaves none: nothing is ever sampled past a guarantee.
         """
@@ -118,7 +119,7 @@ class Matcher:
             allowed = watched
         if not allowed.any():
             raise EngineError("the constraint leaves no token to continue with")
-        return torch.from_numpy(allowed)
+        return allowed
 
     def forced(self) -> list[int]:
         """The tokens that must come next, as far as there is no choice."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from core.conversation import ChatRequest, FinishReason, TokenReport
+from core.conversation import ChatRequest
+from core.turn_format import ArgsDelta, CallStart, Event, FinishReason, TextDelta, TokenReport
 from prompt_template import Piece, PromptTemplate
-from text.parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
+from text.parser import OutputParser
 from text.stop_strings import StopStrings
 from text.tokenizer import Decoded, Tokenizer
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 from llguidance import LLTokenizer
-from transformers import PreTrainedTokenizerBase
+from tokenizers import Tokenizer
 
 
 class Vocabulary:
@@ -17,18 +17,14 @@ class Vocabulary:
     All added tokens count as control tokens: they stand in an output only where a grammar names their ids.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, size: int) -> None:
-        """`tokenizer` is a fast one: it has a `backend_tokenizer`."""
-        backend = tokenizer.backend_tokenizer
-        described = {**json.loads(backend.to_str()), "truncation": None, "padding": None}
+    def __init__(self, tokenizer: Tokenizer, size: int, *, eos_id: int | None = None) -> None:
+        described = {**json.loads(tokenizer.to_str()), "truncation": None, "padding": None}
         for token in described["added_tokens"]:
             token["special"] = True  # else llguidance lets it stand for its characters
-        num_tokens = 1 + max(backend.get_vocab(with_added_tokens=True).values())
+        num_tokens = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
         self.size = size
-        self.control = {token_id: token.content for token_id, token in backend.get_added_tokens_decoder().items()}
-        self.compiler = LLTokenizer(
-            json.dumps(described), n_vocab=max(size, num_tokens), eos_token=tokenizer.eos_token_id or 0
-        )
+        self.control = {token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items()}
+        self.compiler = LLTokenizer(json.dumps(described), n_vocab=max(size, num_tokens), eos_token=eos_id or 0)
         ordinary = (token_id for token_id in range(size) if not self.compiler.is_special_token(token_id))
         self._sorted = sorted((token, token_id) for token_id in ordinary if (token := self.token_bytes(token_id)))
 

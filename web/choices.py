@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from apis.openai_answer import Choice, TextChoice, usage
-from core.conversation import ChatRequest, CompletionRequest, Finish
+from core.conversation import ChatRequest, CompletionRequest
+from core.turn_format import Finish
 from inference import Model, chat_prompt, complete, raw_prompt, stream
 
 Json = dict[str, Any]

@@ -61,7 +61,7 @@ class HFEngine:
         room = cache_bytes or min(memory_at_hand(model.device) // 4, bytes_per_token * max_running * max_context)
         self._memory = Memory(max(BLOCK, room // bytes_per_token), bytes_per_token)
         self._max_context = min(max_context, self._memory.max_tokens)
-        self._constraints = Constraints(tokenizer, self._vocab_size)
+        self._constraints = Constraints(tokenizer.backend_tokenizer, self._vocab_size, eos_id=tokenizer.eos_token_id)
         self._scheduler = Scheduler(max_running, scheduler.MAX_WAITING)
         self._metrics = self._watched()
         self._stepper = Stepper(model, self._max_context, self._deliver, self._metrics)

@@ -8,9 +8,9 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from core.conversation import FinishReason
 from core.errors import EngineBusy
 from core.generation import Sampling, Step
+from core.turn_format import FinishReason
 from drafting.drafter import Drafter
 from engines.local.kv_cache import KeyValues
 from engines.local.sampling import Sampler

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -112,7 +113,9 @@ class Stepper:
     def _draw(self, request: Request, logits: Tensor) -> tuple[int, TokenLogprob | None]:
         """One token; it ends the request when it is the last."""
         sampling, matcher = request.sampling, request.matcher
-        token_id, report = request.sampler.sample(logits, matcher.mask() if matcher else None)
+        mask = matcher.mask() if matcher else None
+        allowed = None if mask is None else torch.from_numpy(mask)
+        token_id, report = request.sampler.sample(logits, allowed)
         request.ids.append(token_id)
         if token_id in sampling.stop_ids:
             request.end("stop")

@@ -8,16 +8,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 from transformers import PreTrainedTokenizerFast
 
 from core.conversation import Tool
 from core.generation import Constraint
+from core.turn_format import ArgsDelta, CallStart, TextDelta
 from guarantees.matcher import Constraints, Matcher
 from prompt_template import PromptTemplate
-from text.parser import ArgsDelta, CallStart, OutputParser, TextDelta
+from text.parser import OutputParser
 from text.tokenizer import Tokenizer
 
 CONTROL = [
@@ -87,7 +87,7 @@ class RandomModel:
     def __init__(self, backend: PreTrainedTokenizerFast, *, padding: int = 7) -> None:
         self.tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
         self.vocab_size = len(backend) + padding  # as in checkpoints whose logits are wider than the tokenizer
-        self.constraints = Constraints(backend, self.vocab_size)
+        self.constraints = Constraints(backend.backend_tokenizer, self.vocab_size, eos_id=backend.eos_token_id)
         self._closing = [self._ids_of(text) for text in ('"', "}", "]", ">>>")]
 
     def stop_ids(self, template: PromptTemplate) -> list[int]:
@@ -160,7 +160,7 @@ class RandomModel:
             for wanted in (stop_ids, *self._closing):
                 if found := [token_id for token_id in wanted if mask[token_id]]:
                     return found[0]
-        allowed: list[int] = torch.nonzero(mask).flatten().tolist()
+        allowed: list[int] = mask.nonzero()[0].tolist()
         return drawing.choice(allowed)
 
     def _ids_of(self, text: str) -> list[int]:
