@@ -15,6 +15,7 @@ from typing import assert_never
 
 from core.conversation import Function, JsonSchema
 from json_schema.types import (
+    IDENTIFIER,
     ROOT,
     Array,
     Budget,
@@ -24,14 +25,13 @@ from json_schema.types import (
     Record,
     Word,
     known_word,
-    refusal,
     required_names,
+    unprintable,
 )
 
 MAX_TEXT = 500_000  # characters, beyond what a context of 128k tokens holds; many `$ref`s can lead to one long text
 
 _LIMITS = {"maximum": "Maximum", "minimum": "Minimum", "maxLength": "Maximum length", "minLength": "Minimum length"}
-_IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)[\w$-]*")
 _LINE_BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all that any reader takes for one
 _ENDS_STRING = re.compile(r'"(?!\w)|\\\Z|' + _LINE_BREAK.pattern)
 _DECLARING_WORD = re.compile(
@@ -56,14 +56,14 @@ def flat_typescript(functions: Sequence[Function]) -> str:
 
 def _namespace(functions: Sequence[Function], declaration: Callable[[Function], Iterator[str]]) -> str:
     lines = ["// Supported function definitions that should be called when necessary.", "namespace functions {", ""]
-    room = MAX_TEXT
+    num_left = MAX_TEXT
     for function in functions:
         if not function.name:
             continue
         for line in declaration(function):
-            room -= len(line)
-            if room < 0:
-                raise refusal(function, f"the functions are longer than {MAX_TEXT} characters once printed.")
+            num_left -= len(line)
+            if num_left < 0:
+                raise unprintable(function, f"the functions are longer than {MAX_TEXT} characters once printed.")
             lines.append(line)
         lines.append("")
     return "\n".join([*lines, "} // namespace functions"])
@@ -173,7 +173,7 @@ def _comment_lines(prop: Property) -> Iterator[str]:
             yield "// " + _LINE_BREAK.sub(r"\\n", shown)
 
 
-# A caller's text, kept in its place
+# Escapes: a caller's text stays within its comment or string
 
 
 def _described(text: str) -> str:
@@ -195,7 +195,7 @@ def _function_name(function: Function) -> str:
 
 
 def _property_name(name: str) -> str:
-    return name if _IDENTIFIER.fullmatch(name) else _quoted(name)
+    return name if IDENTIFIER.fullmatch(name) else _quoted(name)
 
 
 def _union(values: Sequence[object]) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
+from core.conversation import JsonSchema
 from drafting.user_message import Spoken
-
-Json = Mapping[str, Any]
+from json_schema.walk import target_of
 
 _FIRST = 16  # members of an enum that are looked for in the question
 
@@ -16,11 +15,12 @@ _FIRST = 16  # members of an enum that are looked for in the question
 class CallScanner:
     """Reads the JSON text of one call's arguments as it comes; looks at the outer object's keys and values."""
 
-    def __init__(self, schema: Json, spoken: Spoken) -> None:
-        properties = schema.get("properties")
-        self._properties: Json = properties if isinstance(properties, Mapping) else {}
-        required = schema.get("required")
-        self._required = [name for name in required if name in self._properties] if isinstance(required, list) else []
+    def __init__(self, schema: JsonSchema, spoken: Spoken) -> None:
+        """`schema` is the function's parameters, checked."""
+        self._root = schema
+        parameters = target_of(schema, schema)
+        self._properties: JsonSchema = parameters.get("properties", {})
+        self._required = frozenset(parameters.get("required", ()))
         self._spoken = spoken
         self._written = ""
         self._spoken_of: dict[str, bool] = {}
@@ -108,7 +108,7 @@ class CallScanner:
     def _is_spoken_of(self, name: str) -> bool:
         """By its own name, or a member of its enum."""
         if name not in self._spoken_of:
-            members = [member for member in _members(self._properties[name])[:_FIRST] if isinstance(member, str)]
+            members = [member for member in _members(self._schema_of(name))[:_FIRST] if isinstance(member, str)]
             spellings = (name.replace("_", " "), *members)
             self._spoken_of[name] = any(len(one) > 2 and self._spoken.mentions(one) for one in spellings)
         return self._spoken_of[name]
@@ -124,13 +124,11 @@ class CallScanner:
         following = self._next_key("", is_due=False, after=name)
         if following is None:
             return "}"
-        return f', "{following}": {_opening(self._properties[following])}'
+        return f', "{following}": {self._opening(self._schema_of(following))}'
 
     def _value(self, begun: str, name: str | None = None) -> str:
         """Of an enum the member that was spoken of, else the first; of others what was said, or how they open."""
-        schema = self._properties.get(name or (self._keys[-1] if self._keys else ""))
-        if not isinstance(schema, Mapping):
-            return ""
+        schema = self._schema_of(name or (self._keys[-1] if self._keys else ""))
         fitting = [text for member in _members(schema) if (text := json.dumps(member)).startswith(begun)]
         if fitting:
             mentioned = [text for text in fitting if self._spoken.mentions(text.strip('"'))]
@@ -141,7 +139,7 @@ class CallScanner:
         if kind in ("integer", "number"):
             said = self._spoken.rest(begun) if begun else self._spoken.number(self._written)
             return "" if said is None else said + self._behind(name)
-        return _opening(schema) if not begun else ""
+        return self._opening(schema) if not begun else ""
 
     def _said(self, begun: str) -> str | None:
         """A string's text behind `begun`, which includes the quotation mark."""
@@ -150,22 +148,22 @@ class CallScanner:
         name = self._spoken.name(self._written)
         return None if name is None else ('"' if not begun else "") + name
 
+    def _schema_of(self, name: str) -> JsonSchema:
+        return target_of(self._root, self._properties.get(name))
 
-def _members(schema: Any) -> list[Any]:
+    def _opening(self, schema: JsonSchema) -> str:
+        """How a value begins."""
+        opening = {"string": '"', "array": "[", "object": "{"}.get(_kind(schema), "")
+        is_strings = opening == "[" and _kind(target_of(self._root, schema.get("items"))) == "string"
+        return '["' if is_strings else opening
+
+
+def _members(schema: JsonSchema) -> list[Any]:
     """The values that are allowed, where they are listed."""
-    if not isinstance(schema, Mapping):
-        return []
-    listed = [schema["const"]] if "const" in schema else schema.get("enum")
-    return listed if isinstance(listed, list) else []
+    return [schema["const"]] if "const" in schema else schema.get("enum", [])
 
 
-def _kind(schema: Any) -> str:
-    """The type of a value, the first one of several."""
-    kind = schema.get("type") if isinstance(schema, Mapping) else None
-    return str(kind[0] if isinstance(kind, list) and kind else kind)
-
-
-def _opening(schema: Any) -> str:
-    """How a value begins."""
-    opening = {"string": '"', "array": "[", "object": "{"}.get(_kind(schema), "")
-    return '["' if opening == "[" and _kind(schema.get("items")) == "string" else opening
+def _kind(schema: JsonSchema) -> str:
+    """The type of a value, the first one of several; "any" where it is not said."""
+    kind = schema.get("type", "any")
+    return str(kind[0] if isinstance(kind, list) else kind)

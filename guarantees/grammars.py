@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.errors import EngineError, RequestError
 from core.generation import JsonRule, Lark
-from json_schema.grammar_rules import body, loosened, refusal, settled
+from json_schema.grammar_rules import body, loosened, settled, uncompilable
 from text.vocabulary import Vocabulary
 
 _COMPILE_S = 3.0  # for one grammar, all attempts together
@@ -145,4 +145,4 @@ def _too_large(rules: Mapping[str, JsonRule], fault: str) -> RequestError:
     """Each rule compiles alone, so it is all of them together that do not."""
     if not rules:
         raise EngineError(f"a grammar of ours does not compile: {fault[:200]}")
-    return refusal(next(iter(rules.values())), "with the request's other schemas it is too large")
+    return uncompilable(next(iter(rules.values())), "with the request's other schemas it is too large")

@@ -1,6 +1,6 @@
-"""A JSON Schema as the rule of a grammar: how the JSON is written, and what becomes of what the compiler cannot take.
+"""A JSON Schema as the rule of a grammar: how the JSON is spaced, and what happens to keywords that do not compile.
 
-Dicts and text only. Whether a rule compiles is asked of the caller, who has the compiler.
+Dicts and text only: the caller has the compiler, and passes a function that says whether a rule compiles.
 """
 
 from __future__ import annotations
@@ -18,17 +18,23 @@ from typing import Any
 from core.conversation import JsonSchema
 from core.errors import RequestError
 from core.generation import JsonRule
-from json_schema.walk import bare, closed, nodes, without_unknown_formats
+from json_schema.closing import close
+from json_schema.errors import Subject
+from json_schema.walk import KEYWORDS, MAX_DEPTH, nodes
 
 FaultOf = Callable[[str], str]  # the body of a rule -> why it does not compile, empty if it does
 
-_MAX_DEPTH = 64  # native code recurses once per level, and a stack overflow would take the server with it
+_ANNOTATIONS = frozenset(key for key, keyword in KEYWORDS.items() if keyword.is_annotation)
+_FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"])
+
 _MAX_VALUES = 100_000
 _MAX_MULTIPLE = 10_000  # as many automaton states; 10,000,003 took the compiler 110 s and 4 GB
 _MAX_RESTORED = 24  # keywords tried again one by one
-# As trained, and no room for endless whitespace. Only what JSON must escape is escaped.
+_MAX_REASON = 360  # characters of a compiler's report
+# As trained, without optional whitespace, which a model could repeat endlessly.
 _SPACING = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
-# What may go, the most likely culprits first. Keywords that are not implemented at all the compiler skips by itself.
+# Keywords to drop where a schema does not compile, the likeliest causes first. The compiler itself skips those that it
+# does not implement.
 _DROPPABLE = (
     ("pattern",),
     ("format",),
@@ -45,47 +51,59 @@ _DROPPABLE = (
     ("enum", "const"),
     ("prefixItems", "items", "additionalProperties"),
 )
-_HARD_TO_READ = frozenset(key for group in _DROPPABLE[:8] for key in group)
+_COSTLY = frozenset(key for group in _DROPPABLE[:8] for key in group)
 
 
 def bounded(rule: JsonRule) -> JsonRule:
-    """The rule, if it can be walked and written; what is too big for that is refused or, if not strict, dropped."""
+    """Return `rule` with a schema that is small enough to be copied and compiled.
+
+    A schema that is too large loses all but its type; if it is strict, raises RequestError.
+    """
     hazard = _size_hazard(rule.schema)
     if hazard and rule.strict:
-        raise refusal(rule, hazard)
+        raise uncompilable(rule, hazard)
     return replace(rule, schema=_root_type(rule)) if hazard else rule
 
 
 def body(rule: JsonRule) -> str:
-    """What stands behind the name of a bounded rule. Raises RequestError for a strict one unfit for native code."""
-    schema = without_unknown_formats(bare(rule.schema)) if rule.strict else closed(bare(rule.schema))
-    hazards = [(node, key, why) for node in nodes(schema) for key, why in _hazards(node)]
-    multiple = _common_multiple(schema)
-    if multiple > _MAX_MULTIPLE:
+    """Write what follows the rule's name in the grammar. `rule` is bounded.
+
+    Keywords that native code must not see are dropped; if the rule is strict, they raise RequestError.
+    """
+    schema = deepcopy(rule.schema)
+    parts = list(nodes(schema))
+    _drop_annotations(parts)
+    if rule.strict:
+        _drop_unknown_formats(parts)
+    else:
+        close(schema, parts)
+    hazards = [(node, key, why) for node in parts for key, why in _hazards(node)]
+    if _common_multiple(parts) > _MAX_MULTIPLE:
         why = f"'multipleOf' needs numbers up to {_MAX_MULTIPLE}"
-        hazards += [(node, "multipleOf", why) for node in nodes(schema) if "multipleOf" in node]
+        hazards += [(node, "multipleOf", why) for node in parts if "multipleOf" in node]
     if hazards and rule.strict:
-        raise refusal(rule, hazards[0][2])
+        raise uncompilable(rule, hazards[0][2])
     for node, key, _ in hazards:
         node.pop(key, None)
     return _written(schema, lenient=not rule.strict)
 
 
 def settled(rule: JsonRule, fault_of: FaultOf, deadline: float) -> str:
-    """The body of `rule` that compiles. Raises RequestError if it is strict and does not.
+    """Write the body of `rule` so that it compiles. Raises RequestError if it is strict and does not compile.
 
-    Of a rule that is not strict it drops as few keywords as it can find out until `deadline` (time.monotonic).
+    A rule that is not strict loses as few keywords as can be found before `deadline` (time.monotonic).
     """
     text = body(rule)
     fault = fault_of(text) if time.monotonic() < deadline else "it is too large to compile in time"
     if not fault:
         return text
     if rule.strict:
-        raise refusal(rule, fault)
+        raise uncompilable(rule, fault)
     schema = json.loads(text.removeprefix("%json "))
+    parts = list(nodes(schema))
     dropped: list[tuple[int, str]] = []
     for group in _DROPPABLE:
-        dropped += [(at, key) for at, node in enumerate(nodes(schema)) for key in group if key in node]
+        dropped += [(at, key) for at, node in enumerate(parts) for key in group if key in node]
         if time.monotonic() > deadline:
             break
         if not fault_of(_written(_without(schema, dropped))):
@@ -94,23 +112,19 @@ def settled(rule: JsonRule, fault_of: FaultOf, deadline: float) -> str:
 
 
 def loosened(rule: JsonRule) -> str:
-    """The body of a rule that is not strict, without all that can blow up while a value is being written."""
+    """Write the body of a rule that is not strict, without the keywords that can exceed the limits during decoding."""
     schema = json.loads(body(rule).removeprefix("%json "))
-    return _written(
-        _without(schema, [(at, key) for at, node in enumerate(nodes(schema)) for key in _HARD_TO_READ & node.keys()])
-    )
+    dropped = [(at, key) for at, node in enumerate(nodes(schema)) for key in _COSTLY & node.keys()]
+    return _written(_without(schema, dropped))
 
 
-def refusal(rule: JsonRule, reason: str) -> RequestError:
-    """`reason` is our own sentence or the compiler's report, whose first line says enough."""
+def uncompilable(rule: JsonRule, reason: str) -> RequestError:
+    """The error for a strict rule. `reason` is a sentence, or the compiler's report, of which one line is shown."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()] or ["it cannot be compiled"]
     parse_error = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), "")
     sentence = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", lines[0])
-    return RequestError(
-        f"Invalid schema for {rule.owner[:100]}: {parse_error or sentence}"[:400].rstrip(".") + ".",
-        rule.param,
-        rule.code,
-    )
+    shown = (parse_error or sentence)[:_MAX_REASON].rstrip(".")
+    return Subject(rule.owner, rule.param, rule.code).error(f"{shown}.")
 
 
 def _written(schema: object, *, lenient: bool = True) -> str:
@@ -119,9 +133,25 @@ def _written(schema: object, *, lenient: bool = True) -> str:
 
 
 def _root_type(rule: JsonRule) -> JsonSchema:
-    """What is left of a schema when all else fails."""
+    """The schema reduced to its type."""
     kind = rule.schema.get("type")
     return {"type": kind} if isinstance(kind, str) else {}
+
+
+# Keywords that bind nothing
+
+
+def _drop_annotations(parts: Sequence[JsonSchema]) -> None:
+    for node in parts:
+        for key in _ANNOTATIONS & node.keys():
+            del node[key]
+
+
+def _drop_unknown_formats(parts: Sequence[JsonSchema]) -> None:
+    """Formats that the compiler knows bind; others (pydantic's "path") are annotations, as JSON Schema has it."""
+    for node in parts:
+        if node.get("format") not in _FORMATS:
+            node.pop("format", None)
 
 
 # Hazards: what native code must not see
@@ -136,8 +166,8 @@ def _size_hazard(schema: object) -> str:
         num_nodes += 1
         if num_nodes > _MAX_VALUES:
             return f"it has more than {_MAX_VALUES} values"
-        if depth > 2 * _MAX_DEPTH:  # a level of schemas is two of JSON, as in {"properties": {"x": {...}}}
-            return f"it nests deeper than {_MAX_DEPTH} levels"
+        if depth > 2 * MAX_DEPTH:  # a level of schemas is two of JSON, as in {"properties": {"x": {...}}}
+            return f"it nests deeper than {MAX_DEPTH} levels"
         if isinstance(value, dict | list):
             todo += [(child, depth + 1) for child in (value.values() if isinstance(value, dict) else value)]
     return ""
@@ -149,10 +179,10 @@ def _hazards(node: JsonSchema) -> Iterator[tuple[str, str]]:
             yield key, f"'{key}' must point into the same schema ('#/...')"
 
 
-def _common_multiple(schema: object) -> int:
-    """The least common multiple of all `multipleOf`: more than any single number can be asked to obey."""
+def _common_multiple(parts: Sequence[JsonSchema]) -> int:
+    """The least common multiple of all `multipleOf`: no number has to obey more than that."""
     multiple = 1
-    for node in nodes(schema):
+    for node in parts:
         number = node.get("multipleOf")
         if isinstance(number, int | float) and 0 < number < 1e15:
             digits = int("".join(map(str, Decimal(str(number)).normalize().as_tuple().digits)))
@@ -177,7 +207,7 @@ def _without(schema: JsonSchema, dropped: Sequence[tuple[int, str]]) -> JsonSche
 def _fewest(
     schema: JsonSchema, dropped: Sequence[tuple[int, str]], fault_of: FaultOf, deadline: float
 ) -> list[tuple[int, str]]:
-    """`dropped` without those that do no harm."""
+    """`dropped` without the keywords whose removal turns out to be unnecessary."""
     kept = list(dropped)
     for one in dropped[:_MAX_RESTORED]:
         fewer = [other for other in kept if other != one]

@@ -1,13 +1,16 @@
-"""What OpenAI's `strict: true` asks of a schema beyond being one; the texts are OpenAI's, which clients match on."""
+"""OpenAI's further rules for schemas with `strict: true`; the texts are OpenAI's, since clients match on them."""
 
 from __future__ import annotations
 
 import re
 
 from core.conversation import JsonSchema
-from json_schema.check import Subject, check_parameters, not_an_object, shortened, target_of, walk
+from json_schema.check import check_parameters, not_an_object
+from json_schema.errors import Subject, shortened
+from json_schema.walk import KEYWORDS, target_of, walk
 
-_NOT_STRICT = ("oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties")
+# Of several keywords in one schema, the first in this order is reported.
+_NOT_STRICT = tuple(key for key, keyword in KEYWORDS.items() if not keyword.is_strict)
 
 
 def check_strict(schema: object, *, owner: str, param: str, code: str | None = "invalid_function_parameters") -> None:
@@ -18,11 +21,13 @@ def check_strict(schema: object, *, owner: str, param: str, code: str | None = "
     if root.get("type") != "object":
         raise not_an_object(root, subject)
     if "anyOf" in root:
-        raise subject.refusal("'anyOf' is not permitted.", ())
-    for node, context in walk(schema, subject):
+        raise subject.error("'anyOf' is not permitted.", ())
+    for node, context, _ in walk(schema):
+        if not isinstance(node, dict):
+            continue
         fault = _unpermitted(node) or _open_object(node) or _bad_pattern(node.get("pattern", ""))
         if fault:
-            raise subject.refusal(fault, context)
+            raise subject.error(fault, context)
 
 
 def _unpermitted(node: JsonSchema) -> str | None:
@@ -35,7 +40,7 @@ def _unpermitted(node: JsonSchema) -> str | None:
 
 
 def _open_object(node: JsonSchema) -> str | None:
-    """What leaves open which keys an object has; the two texts are OpenAI's."""
+    """Why `node` leaves open which keys an object has; None if it does not."""
     kinds = node.get("type", "object" if "properties" in node else "any")
     if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
         return None

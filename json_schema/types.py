@@ -1,7 +1,7 @@
 """JSON Schema as the few types that a prompt can show.
 
-`$ref`s are followed here, lazily and only within the parameters: nothing is ever fetched, a type inside itself becomes
-its name, and what the others expand to is bounded.
+`$ref`s are expanded where a type is printed: a type inside itself becomes its name, and the number of schemas that the
+others expand to is bounded.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from urllib.parse import unquote
 
 from core.conversation import Function, JsonSchema
 from core.errors import RequestError
+from json_schema.errors import Subject
+from json_schema.walk import MAX_DEPTH, TYPES, lookup
 
 MAX_EXPANDED = 20_000  # schemas reached through `$ref`s: forty definitions that double each other would be 2**40
-MAX_DEPTH = 64  # `$ref`s or objects inside each other
-
-_WORDS = frozenset({"string", "number", "integer", "float", "boolean", "null", "object", "array", "any"})
-_IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)[\w$-]*")
+IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)[\w$-]*")
+_WORDS = frozenset({*TYPES, "float", "any"})
 
 Seen = frozenset[str]  # the `$ref`s that are being expanded
 ROOT: Seen = frozenset({"#"})
@@ -69,31 +69,14 @@ class Property(NamedTuple):
 
 @dataclass
 class Budget:
-    """What the `$ref`s of one request may still expand to."""
+    """How many schemas the `$ref`s of one request may still expand to."""
 
     left: int = MAX_EXPANDED
 
 
-def lookup(root: object, ref: str) -> object | None:
-    """Find what the JSON pointer `ref` (`#`, `#/$defs/X`) points to within `root`; None if nothing is there."""
-    pointer = unquote(ref[1:])
-    if not ref.startswith("#") or (pointer and not pointer.startswith("/")):
-        return None
-    target = root
-    for token in pointer.split("/")[1:]:
-        token = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, dict):
-            target = target.get(token)
-        elif isinstance(target, list) and re.fullmatch(r"[0-9]{1,6}", token) and int(token) < len(target):
-            target = target[int(token)]
-        else:
-            return None
-    return target
-
-
-def refusal(function: Function, sentence: str) -> RequestError:
-    message = f"Invalid schema for function '{function.name[:64]}': {sentence}"
-    return RequestError(message, None, "invalid_function_parameters")
+def unprintable(function: Function, sentence: str) -> RequestError:
+    """The error for a function that cannot be printed; which field declares it is not known here."""
+    return Subject(f"function '{function.name[:64]}'", None, "invalid_function_parameters").error(sentence)
 
 
 # From JSON Schema to types
@@ -109,7 +92,7 @@ class Reader:
 
     def record(self, schema: JsonSchema, seen: Seen, depth: int) -> Record:
         if depth > MAX_DEPTH:
-            raise refusal(self.function, f"with its $refs expanded it nests deeper than {MAX_DEPTH} levels.")
+            raise unprintable(self.function, f"with its $refs expanded it nests deeper than {MAX_DEPTH} levels.")
         properties = schema.get("properties")
         if not isinstance(properties, dict):
             return Record(())
@@ -176,12 +159,12 @@ class Reader:
         return [self.follow(member, seen)[0] for member in one_of]
 
     def follow(self, schema: object, seen: Seen) -> tuple[JsonSchema | Word, Seen]:
-        """Replace a `$ref` by what it points to: nothing if that is no schema, a name where it is inside itself."""
+        """Replace a `$ref` by its target: empty if that is no schema, the type's name where it is inside itself."""
         while isinstance(schema, dict) and isinstance(ref := schema.get("$ref"), str):
             if ref in seen:
                 return Word(_type_name(ref)), seen
             if len(seen) > MAX_DEPTH:
-                raise refusal(self.function, f"it has more than {MAX_DEPTH} $refs inside each other.")
+                raise unprintable(self.function, f"it has more than {MAX_DEPTH} $refs inside each other.")
             if ref not in self.targets:
                 self.targets[ref] = lookup(self.function.parameters, ref)
             schema, seen = self.targets[ref], seen | {ref}
@@ -189,11 +172,11 @@ class Reader:
         return schema if isinstance(schema, dict) else {}, seen
 
     def spend(self, count: int, seen: Seen) -> None:
-        if seen == ROOT:  # written out by the caller, who is bounded by the size of the request
+        if seen == ROOT:  # written out in the request, whose size bounds it
             return
         self.budget.left -= count
         if self.budget.left < 0:
-            raise refusal(self.function, f"its $refs expand to more than {MAX_EXPANDED} schemas.")
+            raise unprintable(self.function, f"its $refs expand to more than {MAX_EXPANDED} schemas.")
 
 
 def required_names(schema: JsonSchema) -> frozenset[str]:
@@ -207,7 +190,7 @@ def required_names(schema: JsonSchema) -> frozenset[str]:
 
 
 def known_word(value: object) -> str:
-    """A type's name as JSON Schema and the training texts use it; all others are `any`, whatever a caller wrote."""
+    """The type's name if JSON Schema or the training texts use it, else `any`: a caller's text is no type."""
     return value if isinstance(value, str) and value in _WORDS else "any"
 
 
@@ -220,4 +203,4 @@ def _type_name(ref: str) -> str:
     name = re.sub(r"\W", "_", unquote(ref[-200:]).rpartition("/")[2])[:64]
     if not name.strip("_"):
         return "object"  # `#`: the parameters as a whole have no name
-    return name if _IDENTIFIER.fullmatch(name) else f"_{name}"
+    return name if IDENTIFIER.fullmatch(name) else f"_{name}"

@@ -1,110 +1,203 @@
-"""JSON Schemas as trees: their nodes, and what they leave unsaid that decoding should know."""
+"""How every part of the server reads a JSON Schema: the table of keywords, the walk over schemas, and local `$ref`s.
+
+Nothing is fetched and nothing recurses, so a schema cannot exhaust the stack, and a walk costs no more than its size.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from copy import deepcopy
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote
 
 from core.conversation import JsonSchema
-from json_schema.types import lookup
 
-_FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"])
-_ANNOTATIONS = frozenset(
-    ["title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly", "$comment"]
-)
-_COMBINERS = ("allOf", "anyOf", "oneOf", "$ref", "if", "then", "else", "not", "dependentSchemas")
-_ONE_SCHEMA = frozenset(
-    [
-        "items",
-        "additionalProperties",
-        "additionalItems",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-        "propertyNames",
-        "contains",
-        "not",
-        "if",
-        "then",
-        "else",
-    ]
-)
-_SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems", "items"})
-_SCHEMA_MAPS = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+MAX_DEPTH = 64  # schemas inside each other; native compilers recurse once per level, and a stack overflow ends them
+TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 
+Context = tuple[str, ...]  # the keys that lead to a schema; OpenAI prints list indices as strings too
 
-def nodes(schema: object) -> Iterator[JsonSchema]:
-    """Every schema object within `schema`, in document order. Data (`enum`, `default`, ...) is not looked into."""
-    todo: list[object] = [schema]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, dict):
-            yield node
-            todo += reversed(list(_children(node)))
+# What a keyword's value is. The first five hold schemas, the others data.
+Value = Literal[
+    "schema",
+    "schemas",
+    "schema or schemas",
+    "named schemas",
+    "named schemas or names",
+    "types",
+    "names",
+    "list",
+    "text",
+    "boolean",
+    "number",
+    "number above 0",
+    "number or boolean",
+    "count",
+    "any",
+]
 
 
-def _children(node: JsonSchema) -> Iterator[object]:
-    for key, value in node.items():
-        if key in _SCHEMA_LISTS and isinstance(value, list):
-            yield from value
-        elif key in _SCHEMA_MAPS and isinstance(value, dict):
-            yield from value.values()
-        elif key in _ONE_SCHEMA:
-            yield value
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """What the rules of this package need to know of a keyword."""
+
+    value: Value = "any"
+    is_annotation: bool = False  # describes, and leaves open which values are valid
+    is_combiner: bool = False  # its schemas apply to the very value that the schema around them applies to
+    is_strict: bool = True  # OpenAI permits it with `strict: true`
 
 
-def bare(schema: JsonSchema) -> JsonSchema:
-    """A copy without what is for readers only."""
-    schema = deepcopy(schema)
-    for node in nodes(schema):
-        for key in _ANNOTATIONS & node.keys():
-            del node[key]
-    return schema
+# JSON Schema 2020-12 and draft 7, and what OpenAPI adds.
+KEYWORDS: dict[str, Keyword] = {
+    "type": Keyword("types"),
+    "required": Keyword("names"),
+    "enum": Keyword("list"),
+    "const": Keyword(),
+    "nullable": Keyword(),  # OpenAPI 3.0
+    "discriminator": Keyword(),  # OpenAPI
+    # Schemas for the same value
+    "$ref": Keyword("text", is_combiner=True),
+    "anyOf": Keyword("schemas", is_combiner=True),
+    "oneOf": Keyword("schemas", is_combiner=True, is_strict=False),
+    "allOf": Keyword("schemas", is_combiner=True),
+    "not": Keyword("schema", is_combiner=True, is_strict=False),
+    "if": Keyword("schema", is_combiner=True, is_strict=False),
+    "then": Keyword("schema", is_combiner=True, is_strict=False),
+    "else": Keyword("schema", is_combiner=True, is_strict=False),
+    "dependentRequired": Keyword(is_strict=False),
+    "dependentSchemas": Keyword("named schemas", is_combiner=True, is_strict=False),
+    "dependencies": Keyword("named schemas or names"),  # draft 7
+    "$dynamicRef": Keyword(),
+    # Objects
+    "patternProperties": Keyword("named schemas", is_strict=False),
+    "properties": Keyword("named schemas"),
+    "additionalProperties": Keyword("schema"),
+    "unevaluatedProperties": Keyword("schema"),
+    "propertyNames": Keyword("schema"),
+    "minProperties": Keyword("count"),
+    "maxProperties": Keyword("count"),
+    # Arrays
+    "prefixItems": Keyword("schemas"),
+    "items": Keyword("schema or schemas"),  # a list in draft 7
+    "additionalItems": Keyword("schema"),  # draft 7
+    "unevaluatedItems": Keyword("schema"),
+    "contains": Keyword("schema"),
+    "minContains": Keyword(),
+    "maxContains": Keyword(),
+    "minItems": Keyword("count"),
+    "maxItems": Keyword("count"),
+    "uniqueItems": Keyword("boolean"),
+    # Strings and numbers
+    "pattern": Keyword("text"),
+    "format": Keyword("text"),
+    "minLength": Keyword("count"),
+    "maxLength": Keyword("count"),
+    "contentEncoding": Keyword(),
+    "contentMediaType": Keyword(),
+    "contentSchema": Keyword("schema"),
+    "multipleOf": Keyword("number above 0"),
+    "minimum": Keyword("number"),
+    "maximum": Keyword("number"),
+    "exclusiveMinimum": Keyword("number or boolean"),  # a boolean in OpenAPI 3.0
+    "exclusiveMaximum": Keyword("number or boolean"),
+    # Annotations
+    "title": Keyword("text", is_annotation=True),
+    "description": Keyword("text", is_annotation=True),
+    "default": Keyword(is_annotation=True),
+    "examples": Keyword(is_annotation=True),
+    "example": Keyword(is_annotation=True),  # OpenAPI 3.0
+    "deprecated": Keyword(is_annotation=True),
+    "readOnly": Keyword(is_annotation=True),
+    "writeOnly": Keyword(is_annotation=True),
+    "$comment": Keyword("text", is_annotation=True),
+    # Names of schemas
+    "$defs": Keyword("named schemas"),
+    "definitions": Keyword("named schemas"),  # draft 7
+    "$schema": Keyword("text"),
+    "$id": Keyword("text"),
+    "$anchor": Keyword(),
+    "$dynamicAnchor": Keyword(),
+    "$vocabulary": Keyword(),
+}
+_HOLDERS: dict[str, Value] = {key: kw.value for key, kw in KEYWORDS.items() if "schema" in kw.value}
 
 
-def without_unknown_formats(schema: JsonSchema) -> JsonSchema:
-    """`format` is an annotation in JSON Schema; those that the compiler knows bind, others (pydantic's "path") pass."""
-    schema = deepcopy(schema)
-    for node in nodes(schema):
-        if node.get("format") not in _FORMATS:
-            node.pop("format", None)
-    return schema
+class Node(NamedTuple):
+    """A schema and where it stands. In a schema that is not checked yet, `schema` can be any JSON value."""
+
+    schema: Any
+    context: Context
+    depth: int  # schemas from the root to here, both included
 
 
-def closed(schema: JsonSchema) -> JsonSchema:
-    """Objects that list their properties get no others: a model should not invent keys.
+def walk(root: object) -> Iterator[Node]:
+    """Yield every schema within `root` once, in document order; then those that only a `$ref` reaches.
 
-    Left open where schemas are merged, since there one part's properties would forbid the other's.
+    A schema is yielded before its keywords are followed, so that a caller can raise at one that is malformed, too deep
+    or one too many, and no more of it is read. Keywords with a value of the wrong shape are not followed.
     """
-    schema = deepcopy(schema)
-    merged = {id(part) for node in nodes(schema) if _merges(node) for part in _parts(schema, node)}
-    for node in nodes(schema):
-        properties, required = node.get("properties"), node.get("required", [])
-        is_open = node.keys() & {"additionalProperties", "patternProperties", "unevaluatedProperties", *_COMBINERS}
-        if not isinstance(properties, dict) or is_open or id(node) in merged or not (properties or node is schema):
+    visited: set[int] = set()
+    todo = [Node(root, (), 1)]
+    referred: list[Node] = []
+    while todo or referred:
+        node = todo.pop() if todo else referred.pop()
+        schema, context, depth = node
+        if id(schema) in visited:
             continue
-        if isinstance(required, list) and all(name in properties for name in required):
-            node["additionalProperties"] = False
-    return schema
-
-
-def _merges(node: JsonSchema) -> bool:
-    num_parts = sum(
-        len(node[key]) if key == "allOf" and isinstance(node[key], list) else 1 for key in _COMBINERS if key in node
-    )
-    return num_parts > 1 or (num_parts == 1 and "properties" in node)
-
-
-def _parts(root: JsonSchema, node: JsonSchema) -> Iterator[JsonSchema]:
-    """The schemas that are merged into `node`, and those merged into them."""
-    seen: set[int] = set()
-    todo: list[Any] = [node]
-    while todo:
-        part = todo.pop()
-        if not isinstance(part, dict) or id(part) in seen:
+        yield node
+        if not isinstance(schema, dict):
             continue
-        seen.add(id(part))
-        yield part
-        for key in _COMBINERS:
-            value = part.get(key)
-            todo += value if isinstance(value, list) else [lookup(root, str(value)) if key == "$ref" else value]
+        visited.add(id(schema))
+        todo += [Node(child, (*context, *keys), depth + 1) for child, keys in reversed(list(children(schema)))]
+        ref = schema.get("$ref")
+        if isinstance(ref, str) and (target := lookup(root, ref)) is not None:
+            tokens = tuple(ref.split("/")[1:])
+            referred.append(Node(target, tokens, len(tokens) // 2 + 1))
+
+
+def nodes(root: object) -> Iterator[JsonSchema]:
+    """The schemas that `walk` yields, without `true` and `false`, and without where they stand."""
+    return (node.schema for node in walk(root) if isinstance(node.schema, dict))
+
+
+def children(schema: JsonSchema) -> Iterator[tuple[Any, Context]]:
+    """The schemas written directly inside `schema`, each with the keys that lead to it from there."""
+    for key, value in schema.items():
+        if key not in _HOLDERS:
+            continue
+        match _HOLDERS[key]:
+            case "schemas" | "schema or schemas" if isinstance(value, list):
+                yield from ((child, (key, str(index))) for index, child in enumerate(value))
+            case "schema" | "schema or schemas":
+                yield value, (key,)
+            case "named schemas" if isinstance(value, dict):
+                yield from ((child, (key, name)) for name, child in value.items())
+            case "named schemas or names" if isinstance(value, dict):
+                yield from ((child, (key, name)) for name, child in value.items() if not isinstance(child, list))
+
+
+def lookup(root: object, ref: str) -> Any:
+    """Find what the JSON pointer `ref` (`#`, `#/$defs/X`) points to within `root`; None if nothing is there."""
+    pointer = unquote(ref[1:])
+    if not ref.startswith("#") or (pointer and not pointer.startswith("/")):
+        return None
+    target = root
+    for token in pointer.split("/")[1:]:
+        token = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, dict):
+            target = target.get(token)
+        elif isinstance(target, list) and re.fullmatch(r"[0-9]{1,6}", token) and int(token) < len(target):
+            target = target[int(token)]
+        else:
+            return None
+    return target
+
+
+def target_of(root: object, schema: object) -> JsonSchema:
+    """`schema`, or what its `$ref`s lead to; empty if that is no object, or if MAX_DEPTH of them follow each other."""
+    for _ in range(MAX_DEPTH):
+        if not isinstance(schema, dict) or not isinstance(ref := schema.get("$ref"), str):
+            return schema if isinstance(schema, dict) else {}
+        schema = lookup(root, ref)
+    return {}

@@ -36,7 +36,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "checkpoints": HTTP | {"apis", "guarantees", "drafting", "schema", "core.conversation"},
     "engines": HTTP | {"core.conversation", "prompt_template", "schema", "json_schema", "apis"},
     "guarantees": TORCH | HTTP | {"apis", "schema"},
-    "drafting": TORCH | TOKENS | HTTP | {"apis", "schema", "json_schema"},
+    "drafting": TORCH | TOKENS | HTTP | {"apis", "schema"},
     "templates": TORCH | TOKENS | HTTP | {"text", "apis", "json_schema", "core.generation"},
     "schema": TORCH | TOKENS | HTTP | {"prompt_template", "core.generation", "core.turn_format"},
     "text": TORCH | HTTP | {"json_schema"},

@@ -89,7 +89,7 @@ def test_the_parameters_as_a_whole_have_no_name() -> None:
     assert property_lines({"type": "array", "items": {"$ref": "#"}}) == ["a: object[],"]
 
 
-def test_refs_that_double_each_other_are_refused_at_once() -> None:
+def test_refs_that_double_each_other_are_an_error_at_once() -> None:
     """A "billion laughs": 2**40 properties written in 2 kB."""
     definitions: JsonSchema = {"d40": {"type": "string"}}
     for level in range(40):
@@ -97,12 +97,12 @@ def test_refs_that_double_each_other_are_refused_at_once() -> None:
         definitions[f"d{level}"] = {"type": "object", "properties": {"a": twice, "b": twice}}
     laughs = Function("f", "", {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": definitions})
 
-    def refused() -> None:
+    def rejected() -> None:
         with pytest.raises(RequestError, match=r"function 'f': its \$refs expand to more than 20000 schemas") as caught:
             typescript([laughs])
         assert caught.value.code == "invalid_function_parameters"
 
-    assert num_lines(refused) < 1_000_000  # 383,640
+    assert num_lines(rejected) < 1_000_000  # 383,640
 
 
 def test_the_refs_of_all_functions_of_a_request_share_one_budget() -> None:
@@ -113,7 +113,7 @@ def test_the_refs_of_all_functions_of_a_request_share_one_budget() -> None:
         typescript([function] * 23)
 
 
-def test_one_long_text_behind_many_refs_is_refused() -> None:
+def test_one_long_text_behind_many_refs_is_an_error() -> None:
     definitions = {"Long": {"type": "string", "description": "x" * 20_000}}
     properties = {f"p{i}": {"$ref": "#/$defs/Long"} for i in range(100)}
     with pytest.raises(RequestError, match="longer than 500000 characters"):
@@ -130,7 +130,7 @@ def test_a_chain_of_refs_is_followed_64_deep() -> None:
 
 @pytest.mark.parametrize("ref", ["#/$defs/None", "#anchor", "http://localhost/x", "file:///x", "#/required/9", "#/a~1"])
 def test_a_ref_to_nowhere_is_any_type(ref: str) -> None:
-    """rules.schemas refuses it; the printer neither fails nor fetches it."""
+    """json_schema/check.py reports it; the printer neither fails nor fetches it."""
     assert property_lines({"$ref": ref}) == ["a: any,"]
 
 

@@ -251,7 +251,7 @@ KEYWORDS = [
 @given(st.dictionaries(st.sampled_from(KEYWORDS), JSON), JSON)
 @settings(max_examples=150, deadline=None)
 def test_no_schema_makes_the_printer_fail(odd: JsonSchema, other: Any) -> None:
-    """The older server answered 500 to a description that was a number. rules.schemas refuses most of these first."""
+    """The older server answered 500 to a description that was a number. The check reports most of these first."""
     for parameters in (
         odd,
         {"properties": {"a": odd, "b": other}},

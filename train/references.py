@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.conversation import JsonSchema
-from json_schema.types import lookup
+from json_schema.walk import lookup
 from train.candidates import Unfit
 
 MAX_DEPTH = 40  # schemas are nested twice as deep in JSON as they look: `properties` is a level of its own

@@ -174,6 +174,14 @@ def test_what_a_schema_lets_expect(written: str, expected: str) -> None:
     assert scanner.next_text() == expected
 
 
+def test_a_reference_is_followed() -> None:
+    """pydantic writes every enum and every nested model as a `$ref`."""
+    unit = {"type": "string", "enum": ["celsius", "fahrenheit"]}
+    schema = {"$ref": "#/$defs/P", "$defs": {"U": unit, "P": {"properties": {"unit": {"$ref": "#/$defs/U"}}}}}
+    scanner = CallScanner(schema, Spoken("is it warm in fahrenheit?"))
+    assert scanner.next_text() == '{"unit": "fahrenheit"}'
+
+
 ASKED = 'How warm is it in New York for 3 days, in celsius? Tag it "best of May" please. Oslo too, mail a.b@c.org.'
 
 

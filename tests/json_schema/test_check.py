@@ -1,4 +1,4 @@
-"""Which JSON Schemas a request may carry: what is refused says where and why, and what OpenAI serves is served."""
+"""Which JSON Schemas a request may carry: an error says where and why, and what OpenAI serves is served."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.support.work import num_lines
 PARAM = "tools[0].function.parameters"
 
 
-def refusal(schema: object) -> str:
-    """What is wrong with `schema`, without the words that all refusals begin with; "" for a legal one."""
+def error_of(schema: object) -> str:
+    """What is wrong with `schema`, without the words that all these errors begin with; "" for a legal one."""
     try:
         check_parameters(schema, owner="function 'f'", param=PARAM)
     except RequestError as error:
@@ -32,9 +32,9 @@ def refusal(schema: object) -> str:
     return ""
 
 
-def property_refusal(schema: object) -> str:
+def property_error(schema: object) -> str:
     """The same for the schema of a property `a`, without its context."""
-    message = refusal({"type": "object", "properties": {"a": schema}})
+    message = error_of({"type": "object", "properties": {"a": schema}})
     return message.removeprefix("In context=('properties', 'a'), ")
 
 
@@ -67,7 +67,7 @@ def nested(levels: int, keyword: str = "items") -> JsonSchema:
     ],
 )
 def test_legal_schemas(schema: JsonSchema) -> None:
-    assert refusal(schema) == ""
+    assert error_of(schema) == ""
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_legal_schemas(schema: JsonSchema) -> None:
         ),
     ],
 )
-def test_a_refusal_says_where_and_why(schema: object, message: str) -> None:
-    assert refusal(schema) == message
+def test_an_error_says_where_and_why(schema: object, message: str) -> None:
+    assert error_of(schema) == message
 
 
 WRONG: dict[str, list[Any]] = {
@@ -116,46 +116,46 @@ WRONG: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("keyword", "value"), [(keyword, value) for keyword, values in WRONG.items() for value in values]
 )
-def test_a_keyword_of_the_wrong_shape_is_refused(keyword: str, value: Any) -> None:
+def test_a_value_of_the_wrong_shape_is_an_error(keyword: str, value: Any) -> None:
     """The older server answered 500 to most of these: `.endswith` of a number, `.items` of a list."""
-    assert keyword in refusal({"properties": {"a": {keyword: value}}})
+    assert keyword in error_of({"properties": {"a": {keyword: value}}})
 
 
 @pytest.mark.parametrize("value", [None, 5, "string", ["string"]])
 def test_a_property_must_be_a_schema(value: Any) -> None:
-    assert property_refusal(value).startswith("a schema must be an object or a boolean, got")
+    assert property_error(value).startswith("a schema must be an object or a boolean, got")
 
 
 # References
 
 
 @pytest.mark.parametrize("ref", ["http://127.0.0.1/x", "file:///etc/passwd", "other.json#/A", "//host/x", ""])
-def test_a_reference_to_elsewhere_is_refused_and_never_fetched(ref: str) -> None:
+def test_a_reference_to_elsewhere_is_an_error_and_never_fetched(ref: str) -> None:
     message = f"'$ref' '{ref}' is not local; only references into the same schema are followed."
-    assert property_refusal({"$ref": ref}) == message
+    assert property_error({"$ref": ref}) == message
 
 
 @pytest.mark.parametrize(
     "ref", ["#/$defs/Nobody", "#nobody", "#/properties/a/anyOf/9", "#/properties/a/type/x", "#/~1"]
 )
-def test_a_reference_to_nothing_is_refused(ref: str) -> None:
-    assert property_refusal({"type": "string", "$ref": ref}) == f"'$ref' '{ref}' points to nothing."
+def test_a_reference_to_nothing_is_an_error(ref: str) -> None:
+    assert property_error({"type": "string", "$ref": ref}) == f"'$ref' '{ref}' points to nothing."
 
 
-def test_references_that_only_lead_to_each_other_are_refused() -> None:
+def test_references_that_only_lead_to_each_other_are_an_error() -> None:
     loop = {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#/$defs/A"}}
     schema = {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": loop}
-    assert refusal(schema) == "In context=('properties', 'a'), '$ref' '#/$defs/A' leads back to itself."
-    assert refusal({"$ref": "#"}) == "In context=(), '$ref' '#' leads back to itself."
+    assert error_of(schema) == "In context=('properties', 'a'), '$ref' '#/$defs/A' leads back to itself."
+    assert error_of({"$ref": "#"}) == "In context=(), '$ref' '#' leads back to itself."
 
 
 def test_what_only_a_reference_reaches_is_checked_too() -> None:
-    """A schema under a key that no keyword knows was never looked at, and broke the printer behind the door."""
+    """A schema under an unknown keyword was never checked, and the printer failed on it."""
     schema = {"properties": {"a": {"$ref": "#/x-shared/A"}}, "x-shared": {"A": {"type": "odd"}}}
-    assert refusal(schema).startswith("In context=('x-shared', 'A'), 'type' must be one of")
+    assert error_of(schema).startswith("In context=('x-shared', 'A'), 'type' must be one of")
 
 
-# Limits: each is named, and what is just below passes
+# Limits: the error names each, and a schema just below passes
 
 LIMITS: dict[str, tuple[Callable[[int], JsonSchema], int, str]] = {
     "enum": (lambda n: {"enum": [f"v{i}" for i in range(n)]}, 1_000, "'enum' has 1001 values, the limit is 1000."),
@@ -185,13 +185,13 @@ LIMITS: dict[str, tuple[Callable[[int], JsonSchema], int, str]] = {
 @pytest.mark.parametrize("name", LIMITS)
 def test_limits(name: str) -> None:
     build, limit, message = LIMITS[name]
-    assert property_refusal(build(limit)) == ""
-    assert property_refusal(build(limit + 1)) == message
+    assert property_error(build(limit)) == ""
+    assert property_error(build(limit + 1)) == message
 
 
 @pytest.mark.parametrize("keyword", ["items", "not", "anyOf"])
-def test_a_nest_deeper_than_pythons_stack_is_refused(keyword: str) -> None:
-    assert property_refusal(nested(30_000, keyword)) == "it nests deeper than 64 levels."
+def test_a_nest_deeper_than_pythons_stack_is_an_error(keyword: str) -> None:
+    assert property_error(nested(30_000, keyword)) == "it nests deeper than 64 levels."
 
 
 def test_the_largest_schemas_are_checked_in_linear_time() -> None:
@@ -200,14 +200,14 @@ def test_the_largest_schemas_are_checked_in_linear_time() -> None:
     def overlapping(num: int) -> None:
         chain: JsonSchema = {f"c{i}": {"$ref": f"#/$defs/c{i + 1}"} for i in range(num)}
         many = [{"$ref": "#/$defs/c0"} for _ in range(num)]
-        assert refusal({"properties": {"a": {"anyOf": many}}, "$defs": {**chain, f"c{num}": {}}}) == ""
+        assert error_of({"properties": {"a": {"anyOf": many}}, "$defs": {**chain, f"c{num}": {}}}) == ""
 
     assert num_lines(partial(overlapping, 9_000)) < 10 * num_lines(partial(overlapping, 1_000))
 
 
 def test_a_huge_input_is_never_echoed() -> None:
     for odd in ({"x" * 10_000: {"type": "y" * 10_000}}, {"a": {"$ref": "z" * 10_000}}):
-        assert 0 < len(refusal({"properties": odd})) < 500
+        assert 0 < len(error_of({"properties": odd})) < 500
     with pytest.raises(RequestError) as caught:
         check_parameters(None, owner="function '" + "f" * 10_000, param=PARAM)
     assert len(caught.value.message) <= 500
@@ -233,7 +233,7 @@ JSON = st.recursive(
 @given(JSON)
 @settings(max_examples=500, deadline=None)
 def test_what_passes_can_be_printed(schema: Any) -> None:
-    """Whatever JSON a request carries, it is refused with a sentence or printed; nothing else happens."""
+    """Any JSON as parameters is either an error with a sentence or printed."""
     for candidate in (schema, {"properties": {"a": schema}}):
-        if refusal(candidate) == "":
+        if error_of(candidate) == "":
             typescript([Function("f", "", candidate)])

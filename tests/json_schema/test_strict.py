@@ -1,4 +1,4 @@
-"""`strict: true`: OpenAI's rules in OpenAI's words, and whatever openai-python makes of pydantic models passes."""
+"""`strict: true`: OpenAI's rules in OpenAI's words; the schemas that openai-python makes of pydantic models pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.errors import RequestError
 from json_schema.strict import check_strict
 
 
-def refusal(schema: object) -> str:
+def error_of(schema: object) -> str:
     """What is wrong with `schema`; "" for a legal one."""
     try:
         check_strict(schema, owner="function 'f'", param="tools[0].function.parameters")
@@ -68,8 +68,8 @@ class Nothing(BaseModel):
 @pytest.mark.parametrize("model", [Person, Address, Nothing])
 def test_pydantic_models_of_openai_python(model: type[BaseModel]) -> None:
     function: Any = pydantic_function_tool(model)["function"]
-    assert refusal(function["parameters"]) == ""
-    assert refusal(to_strict_json_schema(model)) == ""
+    assert error_of(function["parameters"]) == ""
+    assert error_of(to_strict_json_schema(model)) == ""
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_pydantic_models_of_openai_python(model: type[BaseModel]) -> None:
     ],
 )
 def test_legal_schemas(schema: JsonSchema) -> None:
-    assert refusal(schema) == ""
+    assert error_of(schema) == ""
 
 
 NO_EXTRA = "'additionalProperties' is required to be supplied and to be false."
@@ -124,12 +124,12 @@ EVERY = "'required' is required to be supplied and to be an array including ever
         (closed({}, dependentRequired={}), "In context=(), 'dependentRequired' is not permitted."),
     ],
 )
-def test_what_strict_refuses(schema: JsonSchema, message: str) -> None:
-    assert refusal(schema) == message
+def test_what_strict_does_not_permit(schema: JsonSchema, message: str) -> None:
+    assert error_of(schema) == message
 
 
-def test_a_schema_that_is_none_is_refused_first() -> None:
-    assert refusal(closed({"a": {"type": "odd"}})).startswith("In context=('properties', 'a'), 'type' must be one of")
+def test_a_malformed_schema_is_reported_first() -> None:
+    assert error_of(closed({"a": {"type": "odd"}})).startswith("In context=('properties', 'a'), 'type' must be one of")
 
 
 @pytest.mark.parametrize(
@@ -150,17 +150,17 @@ def test_a_schema_that_is_none_is_refused_first() -> None:
     ],
 )
 def test_legal_patterns(pattern: str) -> None:
-    assert refusal(closed({"a": {"type": "string", "pattern": pattern}})) == ""
+    assert error_of(closed({"a": {"type": "string", "pattern": pattern}})) == ""
 
 
 @pytest.mark.parametrize(
     "pattern", ["a(?=b)", "(?!b)a", "(?<=a)b", "(?<!a)b", r"(a)\1", r"(?P<n>a)(?P=n)", r"(?<n>a)\k<n>"]
 )
-def test_lookaround_and_backreferences_are_refused(pattern: str) -> None:
-    """No automaton can follow them; another server died of one in the grammar compiler."""
-    assert "lookaround and backreferences are not permitted" in refusal(closed({"a": {"pattern": pattern}}))
+def test_lookaround_and_backreferences_are_errors(pattern: str) -> None:
+    """No automaton can follow them; one ended another server in its grammar compiler."""
+    assert "lookaround and backreferences are not permitted" in error_of(closed({"a": {"pattern": pattern}}))
 
 
 @pytest.mark.parametrize("pattern", ["(", "a)", "[a", "*a", "(+)", "a|*", "a\\", "(a))(", "x[^", "((a)"])
-def test_a_broken_pattern_is_refused(pattern: str) -> None:
-    assert "'pattern' is not a regular expression" in refusal(closed({"a": {"pattern": pattern}}))
+def test_a_broken_pattern_is_an_error(pattern: str) -> None:
+    assert "'pattern' is not a regular expression" in error_of(closed({"a": {"pattern": pattern}}))

@@ -1,0 +1,33 @@
+"""The error for a schema that is not served: whose schema it is, where the fault stands, and what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.errors import RequestError
+from json_schema.walk import Context
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The schema that an error is about.
+
+    owner: as the message names it: "function 'f'", "response_format 'x'".
+    param: the request's field that holds the schema; None where it is not known.
+    """
+
+    owner: str
+    param: str | None
+    code: str | None
+
+    def error(self, sentence: str, context: Context | None = None) -> RequestError:
+        """ "Invalid schema for function 'f': In context=('properties', 'a'), ...", as OpenAI words it."""
+        where = ""
+        if context is not None:
+            shown = repr(tuple(shortened(key) for key in context))
+            where = f"In context={shown if len(shown) <= 240 else shown[:240] + '...)'}, "
+        return RequestError(f"Invalid schema for {self.owner[:100]}: {where}{sentence}"[:500], self.param, self.code)
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= 64 else f"{text[:64]}..."
