@@ -27,10 +27,10 @@ from core.conversation import (
 )
 from core.errors import PromptTooLong
 from core.generation import Sampling, TokenLogprob
+from core.turn_format import Event, TextDelta
 from drafting.predictions import drafts
 from guarantees.constraint import constraint
 from prompt_template import Piece
-from text.parser import Event, TextDelta
 from text.stop_strings import StopStrings
 from text.tokenizer import Tokenizer
 from text.turn import Token, Turn

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import templates
 from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
 from core.errors import ModelError, RequestError
-from text.parser import Grammar
+from core.turn_format import Grammar
 
 DEFAULT_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from core.conversation import ChatRequest, CompletionRequest, Finish, SpelledLogprob, TokenReport
-from text.parser import ArgsDelta, CallStart, Event, TextDelta
+from core.turn_format import ArgsDelta, CallStart, Event, TextDelta
 
 Json = dict[str, Any]
 

@@ -11,9 +11,9 @@ from functools import partial
 
 from checkpoints.files import check_checkpoint
 from core.generation import Drafts, Engine, Sampling
+from core.turn_format import Grammar
 from engines.local.threads import in_passing
 from prompt_template import PromptTemplate, detect_template, load_template
-from text.parser import Grammar
 from text.tokenizer import Tokenizer
 
 

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from prometheus_client import CollectorRegistry
 
 from core.conversation import JsonSchema
-from text.parser import Grammar
+from core.turn_format import Grammar
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import codecs
 from collections.abc import Sequence
 
 from core.generation import Drafts
+from core.turn_format import ArgsDelta, CallStart, Event
 from drafting.call_scanner import CallScanner
 from drafting.user_message import Spoken
-from text.parser import ArgsDelta, CallStart, Event, OutputParser
+from text.parser import OutputParser
 from text.vocabulary import Vocabulary
 
 LONGEST = 24  # tokens of a guess

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import EngineError
-from text.parser import CallStart, Grammar, OutputParser, Region
+from core.turn_format import CallStart, Grammar, Region
+from text.parser import OutputParser
 from text.vocabulary import Vocabulary
 
 Mask = NDArray[np.bool_]

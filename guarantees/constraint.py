@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from core.conversation import ChatRequest, CodeInterpreter, Function, Tool
 from core.errors import RequestError
 from core.generation import Constraint, JsonRule, Lark
+from core.turn_format import CallStart
 from prompt_template import PromptTemplate
-from text.parser import CallStart, OutputParser
+from text.parser import OutputParser
 
 TokenId = Callable[[str], int | None]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.conversation import Message, Tool
+from core.turn_format import Grammar, Mark
 from prompt_template import DEFAULT_SYSTEM, Piece, PromptTemplate, complete, one_call_a_turn
 from schema import typescript
-from text.parser import Grammar, Mark
 
 _CALL = "<|START_OF_FUNCTION_CALL|>"
 _END_OF_CALL = "<|END_OF_FUNCTION_CALL|>"

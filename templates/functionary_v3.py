@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.conversation import CodeInterpreter, Message, Tool
+from core.turn_format import Grammar, Mark
 from prompt_template import CODE_INTERPRETER_SYSTEM, Piece, PromptTemplate, complete, functions_of
 from schema import typescript
-from text.parser import Grammar, Mark
 
 _HEADER = """\
 You are capable of executing available function(s) if required.

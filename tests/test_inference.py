@@ -14,9 +14,9 @@ from apis.openai_types import chat_request, completion_request
 from core.conversation import Finish, TokenReport
 from core.errors import EngineError, PromptTooLong, RequestError
 from core.generation import Step, TokenLogprob
+from core.turn_format import ArgsDelta, CallStart, TextDelta
 from inference import WEATHER, Model, chat_prompt, complete, generate, stream
 from tests.support.scripted_engine import scripted
-from text.parser import ArgsDelta, CallStart, TextDelta
 
 FUNCTIONS = [
     {"name": name, "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}} for name in ("f", "g")

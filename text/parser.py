@@ -3,70 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
+from core.turn_format import ArgsDelta, CallStart, Event, Grammar, Mark, Region, TextDelta
 from text.marks import STRING_REST, MarkFinder
 from text.trim import Trim
-
-Region = Literal["skip", "name", "text", "args", "code", "end"]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A string that ends a region; never shown.
-
-    name:    the mark itself opens a call of this function (or, with the text recipient's name, text).
-    special: a control token: it counts only as such, and then even inside a JSON string; the same characters in
-             ordinary text are text. Other marks do not count inside the JSON strings of arguments.
-    """
-
-    text: str
-    next: Region
-    name: str | None = None
-    special: bool = False
-
-
-@dataclass(frozen=True)
-class Grammar:
-    """How an assistant's turn splits into text and calls.
-
-    A turn begins in region `start`. "skip" is dropped; "name" is read up to its mark, whose `next` is "args": the name
-    `text_recipient` then means text, a name in `code_names` code (no JSON strings), any other a call with JSON
-    arguments; what cannot be a name was text after all. "end" drops all that follows. Marks of one region are tried
-    longest first at the earliest place.
-    """
-
-    start: Region
-    marks: Mapping[Region, tuple[Mark, ...]]
-    text_recipient: str | None = None
-    code_names: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """More of the answer's text; never empty."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallStart:
-    """A call opens; what follows are its arguments, up to the next CallStart or TextDelta."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ArgsDelta:
-    """More of the arguments of the call opened last; never empty."""
-
-    text: str
-
-
-Event = TextDelta | CallStart | ArgsDelta
-
 
 _NAME = re.compile(r"\s*[A-Za-z0-9_.-]{1,64}\s*")  # no function of a request can have another
 _SPACE = re.compile(r"\s*")

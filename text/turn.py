@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.conversation import ChatRequest, FinishReason, TokenReport
+from core.turn_format import ArgsDelta, CallStart, Event, TextDelta
 from prompt_template import Piece, PromptTemplate
-from text.parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
+from text.parser import OutputParser
 from text.stop_strings import StopStrings
 from text.tokenizer import Decoded, Tokenizer
 

@@ -22,6 +22,7 @@ from checkpoints import embedded
 from checkpoints.files import find_checkpoint
 from core.conversation import Call, Message
 from core.generation import DraftedCall, Drafts, Sampling, Step
+from core.turn_format import Grammar
 from drafting.call_scanner import CallScanner
 from drafting.drafter import LONGEST, Drafter
 from drafting.predictions import drafts
@@ -30,7 +31,6 @@ from engines.local.engine import HFEngine
 from evaluate.rows import read_rows
 from inference import Model
 from prompt_template import PromptTemplate, load_template
-from text.parser import Grammar
 from text.tokenizer import Tokenizer
 from text.vocabulary import Vocabulary
 

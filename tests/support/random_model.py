@@ -15,9 +15,10 @@ from transformers import PreTrainedTokenizerFast
 
 from core.conversation import Tool
 from core.generation import Constraint
+from core.turn_format import ArgsDelta, CallStart, TextDelta
 from guarantees.matcher import Constraints, Matcher
 from prompt_template import PromptTemplate
-from text.parser import ArgsDelta, CallStart, OutputParser, TextDelta
+from text.parser import OutputParser
 from text.tokenizer import Tokenizer
 
 CONTROL = [

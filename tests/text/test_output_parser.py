@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import pytest
 
 from core.conversation import CodeInterpreter, Function
+from core.turn_format import ArgsDelta, CallStart, Event, Grammar, Mark, TextDelta
 from prompt_template import load_template
-from text.parser import ArgsDelta, CallStart, Event, Grammar, Mark, OutputParser, TextDelta
+from text.parser import OutputParser
 
 TOOLS = [Function("get_x"), Function("get_x_now"), Function("all_stations"), Function("ping")]
 CONTROL = re.compile(r"(<\|[A-Za-z_]+\|>|</s>)")

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.conversation import Call, CodeInterpreter, Function, Message, Tool
+from core.turn_format import ArgsDelta, CallStart, Event, TextDelta
 from prompt_template import Piece, PromptTemplate, load_template, template_names
-from text.parser import ArgsDelta, CallStart, Event, OutputParser, TextDelta
+from text.parser import OutputParser
 
 TEMPLATES = [load_template(name) for name in template_names()]
 TOOLS: list[Tool] = [Function("get_x"), Function("get_x_now"), Function("all_stations")]
