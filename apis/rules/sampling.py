@@ -56,6 +56,7 @@ class SamplingFields(Shape):
                 Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)],
             ],
             Size(MAX_BIASES),
+            Field(json_schema_extra={"additionalProperties": False}),
         ]
         | None
     ) = Field(None, description="Added to the logits of these token ids.", examples=[{"50": -100}])
