@@ -13,8 +13,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from apis.openai_answer import Choice, fold
-from apis.openai_types import chat_request
+from apis.chat_completions import Choice, chat_request, fold
 from checkpoints.model import Model, load_model
 from core.conversation import ChatRequest, CompletionRequest, SamplingParams
 from core.errors import PromptTooLong

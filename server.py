@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -16,8 +17,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from apis.openai_answer import fold, fold_text, usage
-from apis.openai_types import chat_request, completion_request
+from apis.chat_completions import EXAMPLES as CHAT_EXAMPLES
+from apis.chat_completions import ChatCompletionRequest, chat_request, fold
+from apis.completions import EXAMPLES as TEXT_EXAMPLES
+from apis.completions import TextCompletion, TextCompletionRequest, completion_request, fold_text
+from apis.models import ModelCard, ModelList, card, card_list
+from apis.rules.answers import Health, usage
+from apis.rules.chat_answer import ChatCompletion, ChatCompletionChunk
 from apis.rules.json_text import parse_json
 from checkpoints.model import Model
 from core.conversation import ChatRequest, CompletionRequest
@@ -29,6 +35,7 @@ from web.edge import Edge, read_body
 from web.errors import HttpError, unknown_route
 from web.event_stream import event_stream, until_disconnect
 from web.lifecycle import serve
+from web.openapi import Operation, document
 
 Json = dict[str, Any]
 Asked = TypeVar("Asked", ChatRequest, CompletionRequest)
@@ -61,7 +68,7 @@ def create_app(
         if app.state.model:
             await app.state.model.engine.close()
 
-    app = FastAPI(title="Functionary", lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="Functionary", version=VERSION, lifespan=lifespan, redirect_slashes=False)
     app.state.model = None
     app.state.lenient = lenient
     app.state.strict_params = strict_params
@@ -69,8 +76,9 @@ def create_app(
     ProcessCollector(registry=app.state.registry)
     app.add_exception_handler(HTTPException, unknown_route)
     app.add_middleware(Edge, api_keys=api_keys, own_hosts=own_hosts, registry=app.state.registry)
-    for path, route, method in ROUTES:
-        app.add_api_route(path, route, methods=[method], response_model=None)
+    for path, route, method, operation in ROUTES:
+        app.add_api_route(path, route, methods=[method], response_model=None, **operation.described())
+    app.openapi = cache(lambda: document(app, [operation for *_, operation in ROUTES]))  # type: ignore[method-assign]
     return app
 
 
@@ -107,14 +115,14 @@ async def metrics(request: Request) -> Response:
 async def models(request: Request) -> Json:
     """The names that requests may use."""
     model = _model(request)
-    return {"object": "list", "data": [_card(model, name) for name in model.names]}
+    return card_list(model.names, model.created)
 
 
 async def model_card(request: Request, name: str) -> Json:
     """One of the names."""
     model = _model(request)
     _check_name(model, name)
-    return _card(model, name)
+    return card(name, model.created)
 
 
 async def chat_completions(request: Request) -> Response:
@@ -149,15 +157,26 @@ async def completions(request: Request) -> Response:
     return JSONResponse({**base, "choices": choices, "usage": usage(finishes, completion.n)}, headers=headers)
 
 
-ROUTES: Sequence[tuple[str, Callable[..., Any], str]] = (
-    ("/v1/chat/completions", chat_completions, "POST"),
-    ("/v1/completions", completions, "POST"),
-    ("/v1/models", models, "GET"),
-    ("/v1/models/{name:path}", model_card, "GET"),
-    ("/live", live, "GET"),
-    ("/ready", ready, "GET"),
-    ("/health", ready, "GET"),
-    ("/metrics", metrics, "GET"),
+_HEALTH = Operation(Health)
+ROUTES: Sequence[tuple[str, Callable[..., Any], str, Operation]] = (
+    (
+        "/v1/chat/completions",
+        chat_completions,
+        "POST",
+        Operation(ChatCompletion, ChatCompletionRequest, ChatCompletionChunk, CHAT_EXAMPLES),
+    ),
+    (
+        "/v1/completions",
+        completions,
+        "POST",
+        Operation(TextCompletion, TextCompletionRequest, TextCompletion, TEXT_EXAMPLES),
+    ),
+    ("/v1/models", models, "GET", Operation(ModelList)),
+    ("/v1/models/{name:path}", model_card, "GET", Operation(ModelCard)),
+    ("/live", live, "GET", _HEALTH),
+    ("/ready", ready, "GET", _HEALTH),
+    ("/health", ready, "GET", _HEALTH),
+    ("/metrics", metrics, "GET", Operation()),
 )
 
 
@@ -172,10 +191,6 @@ def _model(request: Request) -> Model:
 def _check_name(model: Model, name: str) -> None:
     if name not in model.names:
         raise UnknownModel(name)
-
-
-def _card(model: Model, name: str) -> Json:
-    return {"id": name, "object": "model", "created": model.created, "owned_by": "functionary"}
 
 
 async def _read(check: Callable[..., Asked], request: Request) -> Asked:

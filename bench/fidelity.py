@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from apis.openai_types import chat_request
+from apis.chat_completions import chat_request
 from bench.one_stream import machine
 from bench.servers import ROOT, plain_model
 from core.generation import Sampling

@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from apis.openai_types import chat_request
+from apis.chat_completions import chat_request
 from bench.servers import ROOT, native_dtype, plain_model, server
 from core.generation import Sampling
 from inference import Model, chat_prompt, load_model

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+MAX_MESSAGE = 500  # characters
+
 
 class RequestError(Exception):
     """The request cannot be served as it is: says what was wrong, where, and what would be right."""
 
     def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        if len(message) > MAX_MESSAGE:
+            message = message[: MAX_MESSAGE - 1] + "…"
         super().__init__(message)
         self.message = message
         self.param = param

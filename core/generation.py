@@ -17,7 +17,7 @@ class JsonRule:
     """A grammar rule that stands for JSON by a schema.
 
     A schema that the grammar compiler cannot take is refused if `strict`; otherwise it loses the keywords in the way.
-    The last three say how the refusal names it, as in "Invalid schema for function 'f': ...".
+    The last three say how the error names it, as in "Invalid schema for function 'f': ...".
     """
 
     schema: JsonSchema

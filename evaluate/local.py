@@ -9,8 +9,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
-from apis.openai_answer import Choice, fold
-from apis.openai_types import chat_request
+from apis.chat_completions import Choice, chat_request, fold
 from checkpoints.files import find_checkpoint
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from core.turn_format import Finish

@@ -14,7 +14,7 @@ import jsonschema
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from apis.openai_types import chat_request
+from apis.chat_completions import chat_request
 from apis.rules.json_text import parse_json
 from core.errors import RequestError
 

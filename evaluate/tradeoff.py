@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from apis.openai_types import chat_request
+from apis.chat_completions import chat_request
 from core.errors import EngineError, RequestError
 from core.generation import Sampling
 from evaluate.answers import Answers

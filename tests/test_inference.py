@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from apis.openai_answer import Choice, fold
-from apis.openai_types import chat_request, completion_request
+from apis.chat_completions import Choice, chat_request, fold
+from apis.completions import completion_request
 from core.errors import EngineError, PromptTooLong, RequestError
 from core.generation import Step, TokenLogprob
 from core.turn_format import ArgsDelta, CallStart, Finish, TextDelta, TokenReport

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any, Literal
 
-from apis.rules.fields import Fields, a_string, a_word, an_array, an_object
+from pydantic import AfterValidator, Tag
+
+from apis.rules.fields import Shape, Size, by, read, tag, unfit
 from apis.rules.json_text import parse_json
 from core.conversation import Call, Function, Message
 from core.errors import RequestError
@@ -103,12 +105,12 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
 def parse_row(line: bytes, where: str) -> Row:
     """One line. Raises RowError, which begins with `where`."""
     try:
-        fields = Fields(parse_json(line))
+        shape = read(_Row, parse_json(line))
         row = Row(
-            functions=tuple(a_function(item, path) for item, path in _items(fields, "functions")),
-            messages=tuple(_message(item, path) for item, path in _items(fields, "messages")),
-            source=fields.required("source", a_string),
-            meta=fields.optional("meta", an_object) or {},
+            functions=tuple(_checked(item, f"functions[{index}]") for index, item in enumerate(shape.functions)),
+            messages=tuple(map(_message, shape.messages)),
+            source=shape.source,
+            meta=shape.meta or {},
             where=where,
         )
     except RequestError as error:
@@ -190,47 +192,84 @@ def _open(path: Path, mode: str) -> IO[bytes]:
     return lzma.open(path, mode) if path.suffix == ".xz" else path.open(mode)  # type: ignore[return-value]
 
 
-def _items(fields: Fields, key: str) -> Iterator[tuple[object, str]]:
-    return ((item, f"{key}[{index}]") for index, item in enumerate(fields.required(key, an_array)))
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or name == _USER:
+        raise unfit(
+            f"'{{path}}' is {name[:60]!r}; a function's name has letters, digits and _ . - $, and not all", None
+        )
+    return name
+
+
+class _Function(Shape):
+    name: Annotated[str, AfterValidator(_check_name)]
+    parameters: dict[str, Any] | None = None
+    description: str | None = None
+
+
+class _Said(Shape):
+    role: Literal["system", "user"]
+    content: str
+
+
+class _Called(Shape):
+    name: str
+    arguments: str
+
+
+class _Call(Shape):
+    function: _Called
+    id: str
+
+
+class _Answer(Shape):
+    role: Literal["assistant"]
+    content: str | None = None
+    tool_calls: Annotated[list[_Call], Size()] | None = None
+
+
+class _Result(Shape):
+    role: Literal["tool"]
+    name: str | None = None
+    tool_call_id: str
+    content: str
+
+
+_Message = Annotated[
+    Annotated[_Said, Tag(tag("system"))]
+    | Annotated[_Said, Tag(tag("user"))]
+    | Annotated[_Answer, Tag(tag("assistant"))]
+    | Annotated[_Result, Tag(tag("tool"))],
+    by("role", "system", "user", "assistant", "tool"),
+]
+
+
+class _Row(Shape):
+    functions: Annotated[list[_Function], Size()]
+    messages: Annotated[list[_Message], Size()]
+    source: str
+    meta: dict[str, Any] | None = None
 
 
 def a_function(value: object, path: str) -> Function:
     """A function as it stands in a row. Raises RequestError."""
-    fields = Fields(value, path)
-    name = fields.required("name", _name)
-    parameters = fields.optional("parameters", an_object)
-    if parameters is not None:
-        check_parameters(parameters, owner=f"function '{name}'", param=fields.at("parameters"))
-    return Function(name, fields.optional("description", a_string) or "", parameters)
+    return _checked(read(_Function, value, path=path), path)
 
 
-def _name(value: object, path: str) -> str:
-    name = a_string(value, path)
-    if not _NAME.fullmatch(name) or name == _USER:
-        raise RequestError(f"'{path}' is {name[:60]!r}; a function's name has letters, digits and _ . - $, and not all")
-    return name
+def _checked(function: _Function, path: str) -> Function:
+    if function.parameters is not None:
+        check_parameters(function.parameters, owner=f"function '{function.name}'", param=f"{path}.parameters")
+    return Function(function.name, function.description or "", function.parameters)
 
 
-def _message(value: object, path: str) -> Message:
-    fields = Fields(value, path)
-    match fields.required("role", a_word, ("system", "user", "assistant", "tool")):
-        case "assistant":
-            content = fields.optional("content", a_string)
-            items = fields.optional("tool_calls", an_array) or []
-            calls = (_call(item, f"{path}.tool_calls[{index}]") for index, item in enumerate(items))
-            return Message("assistant", content, tuple(calls))
-        case "tool":
-            name, call_id = fields.optional("name", a_string) or "", fields.required("tool_call_id", a_string)
-            return Message("tool", fields.required("content", a_string), name=name, call_id=call_id)
-        case role:
-            return Message("system" if role == "system" else "user", fields.required("content", a_string))
-
-
-def _call(value: object, path: str) -> Call:
-    fields = Fields(value, path)
-    function = Fields(fields.required("function", an_object), fields.at("function"))
-    name, arguments = function.required("name", a_string), function.required("arguments", a_string)
-    return Call(name, arguments, fields.required("id", a_string))
+def _message(message: _Message) -> Message:
+    match message:
+        case _Answer():
+            calls = (Call(call.function.name, call.function.arguments, call.id) for call in message.tool_calls or ())
+            return Message("assistant", message.content, tuple(calls))
+        case _Result():
+            return Message("tool", message.content, name=message.name or "", call_id=message.tool_call_id)
+        case _Said():
+            return Message(message.role, message.content)
 
 
 def _function_json(function: Function) -> dict[str, Any]:

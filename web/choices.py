@@ -8,7 +8,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from apis.openai_answer import Choice, TextChoice, usage
+from apis.chat_completions import Choice
+from apis.completions import TextChoice
+from apis.rules.answers import usage
 from core.conversation import ChatRequest, CompletionRequest
 from core.turn_format import Finish
 from inference import Model, chat_prompt, complete, raw_prompt, stream

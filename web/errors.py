@@ -1,4 +1,4 @@
-"""Every refusal and failure as OpenAI's error object: one renderer for all routes, methods and statuses."""
+"""Every error as OpenAI's error object: one renderer for all routes, methods and statuses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from starlette.responses import JSONResponse
 from core.errors import EngineBusy, EngineError, RequestError, UnknownModel
 
 Json = dict[str, Any]
-MAX_MESSAGE = 500
 
 
 class HttpError(Exception):
-    """A refusal that only HTTP knows: keys, sizes, encodings, a server that is not ready."""
+    """An error that only HTTP knows: keys, sizes, encodings, a server that is not ready."""
 
     def __init__(
         self,
@@ -40,8 +39,6 @@ class ClientStalled(Exception):
 
 def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> Json:
     """The error object; all four keys are always there."""
-    if len(message) > MAX_MESSAGE:
-        message = message[: MAX_MESSAGE - 1] + "…"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -66,7 +63,7 @@ def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
 
 
 def is_unforeseen(error: Exception) -> bool:
-    """Whether it is none of our own refusals and failures, so that the log needs its traceback."""
+    """Whether the error is none of our own, so that the log needs its traceback."""
     return not isinstance(error, RequestError | HttpError | EngineBusy | EngineError)
 
 
@@ -77,7 +74,7 @@ def render(error: Exception) -> JSONResponse:
 
 
 async def unknown_route(request: Request, error: Exception) -> JSONResponse:
-    """What the framework itself refuses: a wrong path or method."""
+    """The framework's own errors: a wrong path or method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     message = f"Invalid URL ({request.method[:20]} {request.scope['path'][:200]})"

@@ -1,20 +1,32 @@
-"""Typed reads of a request's JSON; each refusal names the field and what would be right, in OpenAI's words."""
+"""A request's JSON read by its pydantic model: the first error becomes a RequestError with OpenAI's text and path."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, PydanticKnownError
+from pydantic_core.core_schema import with_info_before_validator_function
 
 from core.errors import RequestError
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 MAX_NAME = 64
-MAX_MESSAGE = 500
-_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+MAX_INT32 = 2**31 - 1
+
+_MEDIA = ("image_url", "input_audio", "file")
+_TAG = "~"  # begins the names that the members of a union have in a location, which are no fields
 _KINDS = {
     type(None): "null",
     bool: "a boolean",
@@ -24,169 +36,206 @@ _KINDS = {
     list: "an array",
     dict: "an object",
 }
+_EXPECTED = {
+    "string_type": "a string",
+    "bool_type": "a boolean",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "list_type": "an array",
+    "dict_type": "an object",
+    "model_type": "an object",
+}
 
 
-def refusal(message: str, param: str | None = None, code: str | None = None) -> RequestError:
-    """A RequestError whose message keeps to the length that an error body may have."""
-    return RequestError(message[:MAX_MESSAGE], param, code)
+class Shape(BaseModel):
+    """An object in a request. Types are strict: 1.0 is no integer, true no number. Unknown fields are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
 
 
-def wrong_type(path: str, expected: str, value: object) -> RequestError:
-    """The refusal of a value of another JSON type."""
+S = TypeVar("S", bound=Shape)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many items a list or map has, checked before the items: each wrong one would be an error of its own.
+
+    The strict bounds hold unless the request is read as lenient; the others are published.
+    """
+
+    high: int | None = None
+    low: int = 0
+    strict_high: int | None = None
+    strict_low: int = 0
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        bounds = {"min_length": self.low, "max_length": self.high}
+        schema: Any = {**handler(source), **{key: bound for key, bound in bounds.items() if bound}}
+        if schema["type"] == "dict":
+            return with_info_before_validator_function(partial(self._check, dict), schema)
+        return with_info_before_validator_function(partial(self._check, list), {**schema, "fail_fast": True})
+
+    def _check(self, kind: type[list[Any] | dict[str, Any]], value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, kind):
+            return value
+        low, high = self.low, self.high
+        if not info.context:
+            low, high = max(low, self.strict_low), self.strict_high or high
+        if len(value) < low:
+            raise PydanticKnownError("too_short", {"field_type": "", "min_length": low, "actual_length": len(value)})
+        if high is not None and len(value) > high:
+            raise PydanticKnownError("too_long", {"field_type": "", "max_length": high, "actual_length": len(value)})
+        return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern="^[a-zA-Z0-9_-]+$")]
+
+
+def read(shape: type[S], body: object, *, path: str = "", lenient: bool = False) -> S:
+    """The body, which stands at `path`, as `shape`.
+
+    Raises RequestError for the first wrong field, in the order in which they are declared.
+    """
+    try:
+        return shape.model_validate(body, context=lenient)
+    except ValidationError as caught:
+        error = caught.errors(include_url=False)[0]
+        location = (path, *error["loc"]) if path else error["loc"]
+        raise _request_error(error, location) from None
+
+
+def tag(name: str) -> str:
+    """What a member of a union is called in its Tag: a JSON type ("string", "array", "object") or a word of `by`."""
+    return _TAG + name
+
+
+def by(key: str, *words: str) -> Discriminator:
+    """Chooses between objects by the word in their field `key`."""
+
+    def choose(value: object) -> str | None:
+        word = value.get(key) if isinstance(value, dict) else None
+        return _TAG + word if word in words else None
+
+    return Discriminator(choose, "no_member", " ".join((key, *words)))
+
+
+def either(expected: str) -> Discriminator:
+    """Chooses between a string, an array and an object; `expected` names those that there are."""
+    tags: dict[type, str] = {str: tag("string"), list: tag("array"), dict: tag("object")}
+    return Discriminator(lambda value: tags.get(type(value)), "no_type", expected)
+
+
+def unfit(message: str, code: str | None = "invalid_value", *, at: str = "") -> PydanticCustomError:
+    """An error for validators to raise: `{path}` in the message, and `param`, become the value's path and `at`."""
+    return PydanticCustomError("unfit", "unfit", {"message": message, "code": code, "at": at})
+
+
+def _missing(path: str) -> RequestError:
+    return RequestError(f"Missing required parameter: '{path}'.", path, "missing_required_parameter")
+
+
+def _wrong_type(path: str, expected: str, value: object) -> RequestError:
     kind = _KINDS.get(type(value), "something else")
-    return refusal(f"Invalid type for '{path}': expected {expected}, but got {kind} instead.", path, "invalid_type")
-
-
-def missing(path: str) -> RequestError:
-    """The refusal of a request without a field that it needs."""
-    return refusal(f"Missing required parameter: '{path}'.", path, "missing_required_parameter")
-
-
-def unsupported_word(value: str, words: Sequence[str], param: str) -> RequestError:
-    """The refusal of a string that is not among the few allowed ones."""
-    supported = f"'{words[0]}'"
-    if len(words) == 2:
-        supported = f"'{words[0]}' and '{words[1]}'"
-    if len(words) > 2:
-        supported = ", ".join(f"'{word}'" for word in words[:-1]) + f", and '{words[-1]}'"
-    message = f"Invalid value: '{value[:MAX_NAME]}'. Supported values are: {supported}."
-    return refusal(message, param, "invalid_value")
-
-
-class Fields:
-    """A JSON object of a request and the path to it. A null in an optional field means that it is not given."""
-
-    def __init__(self, value: object, path: str = "") -> None:
-        if not isinstance(value, dict):
-            raise wrong_type(path, "an object", value) if path else refusal("The request must be a JSON object.")
-        self.values: dict[str, Any] = value
-        self.path = path
-
-    def at(self, key: str) -> str:
-        """The path of the field `key`, as it stands in `param`."""
-        return f"{self.path}.{key}" if self.path else key
-
-    def has(self, key: str) -> bool:
-        """Whether `key` is given and not null."""
-        return self.values.get(key) is not None
-
-    def optional(
-        self, key: str, check: Callable[Concatenate[object, str, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T | None:
-        """The checked value of `key`, or None if it is not given."""
-        value = self.values.get(key)
-        return None if value is None else check(value, self.at(key), *args, **kwargs)
-
-    def required(
-        self, key: str, check: Callable[Concatenate[object, str, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """The checked value of `key`, which must be there; null is a value of the wrong type."""
-        if key not in self.values:
-            raise missing(self.at(key))
-        return check(self.values[key], self.at(key), *args, **kwargs)
-
-
-def a_boolean(value: object, path: str) -> bool:
-    if not isinstance(value, bool):
-        raise wrong_type(path, "a boolean", value)
-    return value
-
-
-def a_string(value: object, path: str, max_length: int | None = None) -> str:
-    if not isinstance(value, str):
-        raise wrong_type(path, "a string", value)
-    if max_length is not None and len(value) > max_length:
-        message = (
-            f"Invalid '{path}': string too long. Expected a string with maximum length {max_length}, "
-            f"but got a string with length {len(value)} instead."
-        )
-        raise refusal(message, path, "string_above_max_length")
-    return value
-
-
-def a_name(value: object, path: str) -> str:
-    """A name as functions and formats have it: 1 to 64 of letters, digits, '_' and '-'."""
-    name = a_string(value, path, MAX_NAME)
-    if not name:
-        message = (
-            f"Invalid '{path}': empty string. Expected a string with minimum length 1, but got an empty string instead."
-        )
-        raise refusal(message, path, "empty_string")
-    if not _NAME.fullmatch(name):
-        message = (
-            f"Invalid '{path}': string does not match pattern. "
-            "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'."
-        )
-        raise refusal(message, path, "invalid_value")
-    return name
-
-
-def a_word(value: object, path: str, words: Sequence[str], param: str | None = None) -> str:
-    """One of `words`; `param` replaces the path in the refusal of another string."""
-    word = a_string(value, path)
-    if word not in words:
-        raise unsupported_word(word, words, param or path)
-    return word
-
-
-def an_integer(value: object, path: str, low: int, high: int | None = None) -> int:
-    """An integer from `low` to `high`, both included. JSON's 1.0 is not one."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise wrong_type(path, "an integer", value)
-    _check_range(value, path, "integer", low, high)
-    return value
-
-
-def a_number(value: object, path: str, low: float, high: float) -> float:
-    """A finite number from `low` to `high`, both included."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise wrong_type(path, "a number", value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise refusal(f"Invalid '{path}': expected a finite number, but got {value} instead.", path, "invalid_value")
-    _check_range(value, path, "decimal", low, high)
-    return float(value)
-
-
-def _check_range(value: float, path: str, kind: str, low: float, high: float | None) -> None:
-    if value < low:
-        side, bound = "below minimum", f">= {low}"
-    elif high is not None and value > high:
-        side, bound = "above maximum", f"<= {high}"
-    else:
-        return
-    is_long = isinstance(value, int) and value.bit_length() > 64  # its digits would fill the message
-    got = "a longer integer" if is_long else value
-    code = f"{kind}_{side.replace('minimum', 'min').replace('maximum', 'max').replace(' ', '_')}_value"
-    raise refusal(
-        f"Invalid '{path}': {kind} {side} value. Expected a value {bound}, but got {got} instead.", path, code
+    return RequestError(
+        f"Invalid type for '{path}': expected {expected}, but got {kind} instead.", path, "invalid_type"
     )
 
 
-def an_array(value: object, path: str, *, min_length: int = 0, max_length: int | None = None) -> list[Any]:
-    if not isinstance(value, list):
-        raise wrong_type(path, "an array", value)
-    if len(value) < min_length:
-        message = (
-            f"Invalid '{path}': empty array. Expected an array with minimum length {min_length}, "
-            "but got an empty array instead."
-        )
-        raise refusal(message, path, "empty_array")
-    if max_length is not None and len(value) > max_length:
-        message = (
-            f"Invalid '{path}': array too long. Expected an array with maximum length {max_length}, "
-            f"but got an array with length {len(value)} instead."
-        )
-        raise refusal(message, path, "array_above_max_length")
-    return value
+def _unsupported_word(value: object, words: Sequence[str], path: str) -> RequestError:
+    """For what is not among the few allowed strings."""
+    if not isinstance(value, str):
+        return _wrong_type(path, "a string", value)
+    if words[0] == "text" and value in _MEDIA:
+        path = path.removesuffix(".type")
+        message = f"Invalid '{path}': this model reads text only. Expected a part of type 'text', but got '{value}'."
+        return RequestError(message, path, "invalid_value")
+    supported = " and ".join(f"'{word}'" for word in words)
+    if len(words) > 2:
+        supported = ", ".join(f"'{word}'" for word in words[:-1]) + f", and '{words[-1]}'"
+    message = f"Invalid value: '{value[:MAX_NAME]}'. Supported values are: {supported}."
+    return RequestError(message, path, "invalid_value")
 
 
-def an_object(value: object, path: str, max_length: int | None = None) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise wrong_type(path, "an object", value)
-    if max_length is not None and len(value) > max_length:
+def out_of_range(path: str, value: float, *, low: float | None = None, high: float | None = None) -> RequestError:
+    """For a number below `low` or else above `high`; a bound that is a float makes the range one of decimals."""
+    side, sign, bound = ("below minimum", ">=", low) if low is not None else ("above maximum", "<=", high)
+    kind, shown = ("decimal", f"{bound:g}") if isinstance(bound, float) else ("integer", bound)
+    is_long = isinstance(value, int) and value.bit_length() > 64  # its digits would fill the message
+    got = "a longer integer" if is_long else value
+    message = f"Invalid '{path}': {kind} {side} value. Expected a value {sign} {shown}, but got {got} instead."
+    return RequestError(message, path, f"{kind}_{side.replace('imum', '').replace(' ', '_')}_value")
+
+
+def _wrong_length(path: str, value: str | list[Any] | dict[str, Any], *, limit: int) -> RequestError:
+    """For a text, list or map that is longer than `limit`, or empty."""
+    kind = "an object" if isinstance(value, dict) else "a string" if isinstance(value, str) else "an array"
+    noun = kind.split()[1]
+    if isinstance(value, dict):
         message = (
-            f"Invalid '{path}': too many properties. Expected an object with at most {max_length} properties, "
+            f"Invalid '{path}': too many properties. Expected an object with at most {limit} properties, "
             f"but got an object with {len(value)} properties instead."
         )
-        raise refusal(message, path, "object_above_max_properties")
-    return value
+        return RequestError(message, path, "object_above_max_properties")
+    if not value:
+        message = (
+            f"Invalid '{path}': empty {noun}. Expected {kind} with minimum length {limit}, "
+            f"but got an empty {noun} instead."
+        )
+        return RequestError(message, path, f"empty_{noun}")
+    message = (
+        f"Invalid '{path}': {noun} too long. Expected {kind} with maximum length {limit}, "
+        f"but got {kind} with length {len(value)} instead."
+    )
+    return RequestError(message, path, f"{noun}_above_max_length")
+
+
+def _request_error(error: ErrorDetails, location: Sequence[str | int]) -> RequestError:
+    """The table from pydantic's error types to OpenAI's texts, codes and paths."""
+    if not location:
+        return RequestError("The request must be a JSON object.")
+    kind, value, path, context = error["type"], error["input"], _path(location), error.get("ctx", {})
+    if kind in _EXPECTED:
+        return _wrong_type(path, _EXPECTED[kind], value)
+    match kind:
+        case "missing":
+            return _missing(path)
+        case "greater_than_equal":
+            return out_of_range(path, value, low=context["ge"])
+        case "less_than_equal":
+            return out_of_range(path, value, high=context["le"])
+        case "finite_number":
+            message = f"Invalid '{path}': expected a finite number, but got {value} instead."
+            return RequestError(message, path, "invalid_value")
+        case "string_too_long" | "too_long":
+            return _wrong_length(path, value, limit=context["max_length"])
+        case "string_too_short" | "too_short":
+            return _wrong_length(path, value, limit=context["min_length"])
+        case "string_pattern_mismatch":
+            message = f"Invalid '{path}': string does not match pattern. Expected a string that matches the pattern "
+            return RequestError(f"{message}'{context['pattern']}'.", path, "invalid_value")
+        case "literal_error":
+            return _unsupported_word(value, re.findall("'(.*?)'", context["expected"]), path)
+        case "no_type":
+            return _wrong_type(path, error["msg"], value)
+        case "no_member":
+            return _no_member(path, value, *error["msg"].split())
+        case "unfit":
+            return RequestError(context["message"].replace("{path}", path), path + context["at"], context["code"])
+    return RequestError(f"Invalid value for '{path}'.", path, "invalid_value")  # no field here can have another error
+
+
+def _no_member(path: str, value: object, key: str, *words: str) -> RequestError:
+    """For what is no object of a union whose members differ in the word of `key`."""
+    if not isinstance(value, dict):
+        return _wrong_type(path, "an object", value)
+    return _unsupported_word(value[key], words, f"{path}.{key}") if key in value else _missing(f"{path}.{key}")
+
+
+def _path(location: Sequence[str | int]) -> str:
+    """As in "messages[0].content"; what is wrong with a key of a map is told of the map."""
+    if location[0] == "logit_bias":  # whose keys are no names
+        location = location[:1]
+    elif location[-1] == "[key]" and len(location) > 2:
+        location = location[:-2]
+    names = [item for item in location if isinstance(item, int) or not item.startswith(_TAG)]
+    return "".join(f"[{item}]" if isinstance(item, int) else f".{item}" for item in names).removeprefix(".")

@@ -36,20 +36,20 @@ def parse_json(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _unparsed("Expected a JSON object at the top.")
     if _SUSPECT.search(body):
-        _refuse_unfit(value)
+        _check_unfit(value)
     return value
 
 
 def _loads(text: str) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise _unparsed(f"{error}.") from None
     except ValueError:  # Python refuses to read integers of more than 4,300 digits
         raise _unparsed("It holds an integer with too many digits.") from None
 
 
-def _refuse_constant(name: str) -> None:
+def _no_constant(name: str) -> None:
     raise _unparsed(f"{name} is not a JSON value.")
 
 
@@ -66,7 +66,7 @@ def _depth(body: bytes) -> int:
     return max(accumulate(steps), default=0)
 
 
-def _refuse_unfit(value: dict[str, Any]) -> None:
+def _check_unfit(value: dict[str, Any]) -> None:
     unfit = _first_unfit(value)
     if unfit is None:
         return

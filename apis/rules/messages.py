@@ -6,18 +6,130 @@ What a model once wrote is never refused, however broken: arguments that are no 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
-from apis.rules.fields import Fields, a_string, a_word, an_array, refusal, wrong_type
+from pydantic import Field, Tag
+
+from apis.rules.fields import Shape, Size, by, either, tag
 from core.conversation import Call, Message
 from core.errors import RequestError
 
 MAX_MESSAGES = 4096
 
-_MEDIA = ("image_url", "input_audio", "file")
 # "preceeding" is how OpenAI spells it.
 _ORPHAN = "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'."
+
+
+class TextPart(Shape):
+    """A piece of text."""
+
+    type: Literal["text"] = Field(description="Only text can be read here.")
+    text: str = Field(description="The text; may be empty.")
+
+
+class RefusalPart(Shape):
+    """A piece of text with which the model once refused."""
+
+    type: Literal["refusal"] = Field(description="Only in a message of the assistant.")
+    refusal: str = Field(description="The text.")
+
+
+_String = Annotated[str, Tag(tag("string"))]
+_AnyParts = list[
+    Annotated[
+        Annotated[TextPart, Tag(tag("text"))] | Annotated[RefusalPart, Tag(tag("refusal"))],
+        by("type", "text", "refusal"),
+    ]
+]
+_STRING_OR_PARTS = either("one of a string or array of objects")
+
+Text = Annotated[_String | Annotated[list[TextPart], Size(low=1), Tag(tag("array"))], _STRING_OR_PARTS]
+# An empty list is a result of a tool that has nothing to say, as MCP's; and agents replay empty lists.
+_Result = Annotated[_String | Annotated[list[TextPart], Size(), Tag(tag("array"))], _STRING_OR_PARTS]
+_Said = Annotated[_String | Annotated[_AnyParts, Size(), Tag(tag("array"))], _STRING_OR_PARTS]
+
+
+class FunctionCall(Shape):
+    """A call in the history."""
+
+    name: str = Field(description="Any name; the function need not be declared any more.")
+    arguments: Any = Field(None, description="The JSON text that the model wrote; other values are shown as JSON.")
+
+
+class ToolCall(Shape):
+    """A call in the history that a message of role tool answers by its id."""
+
+    id: str = Field(description="As the answer of this server gave it.")
+    type: Literal["function"] | None = Field("function", description="Always function.")
+    function: FunctionCall = Field(description="What was called.")
+
+
+class SystemMessage(Shape):
+    """Instructions; developer means the same as system."""
+
+    role: Literal["system", "developer"] = Field(description="Both mean the same.")
+    name: str | None = Field(None, description="Ignored.")
+    content: Text = Field(description="A text, whole or in parts.")
+
+
+class UserMessage(Shape):
+    """What the user says."""
+
+    role: Literal["user"] = Field(description="The user.")
+    name: str | None = Field(None, description="Ignored.")
+    content: Text = Field(description="A text, whole or in parts; may be empty.")
+
+
+class AssistantMessage(Shape):
+    """What the model said: content, calls or both."""
+
+    role: Literal["assistant"] = Field(description="The model.")
+    name: str | None = Field(None, description="Ignored.")
+    content: _Said | None = Field(None, description="Required unless there are calls.")
+    refusal: str | None = Field(None, description="Stands for the content if there is none.")
+    tool_calls: Annotated[list[ToolCall], Size()] | None = Field(
+        None, description="Each must be answered by a tool message right after this one."
+    )
+    function_call: FunctionCall | None = Field(None, description="The older style.")
+
+
+class ToolMessage(Shape):
+    """The result of a call in `tool_calls`."""
+
+    role: Literal["tool"] = Field(description="A result.")
+    name: str | None = Field(None, description="Ignored.")
+    content: _Result = Field(description="A text, whole or in parts; may be empty.")
+    tool_call_id: str = Field(description="The id of the call, which the assistant's message right before has.")
+
+
+class FunctionMessage(Shape):
+    """The result of a `function_call`, the older style."""
+
+    role: Literal["function"] = Field(description="A result in the older style.")
+    name: str = Field(description="The function that was called.")
+    content: _Result | None = Field(description="A text, whole or in parts; may be empty or null.")
+
+
+AnyMessage = Annotated[
+    Annotated[SystemMessage, Tag(tag("system"))]
+    | Annotated[SystemMessage, Tag(tag("developer"))]
+    | Annotated[UserMessage, Tag(tag("user"))]
+    | Annotated[AssistantMessage, Tag(tag("assistant"))]
+    | Annotated[ToolMessage, Tag(tag("tool"))]
+    | Annotated[FunctionMessage, Tag(tag("function"))],
+    by("role", "system", "assistant", "user", "function", "tool", "developer"),
+]
+Messages = Annotated[list[AnyMessage], Size(MAX_MESSAGES, 1)]
+
+
+class MessageFields(Shape):
+    """The model and the history that it goes on with."""
+
+    model: str = Field(description="One of the names in /v1/models.", examples=["functionary"])
+    messages: Messages = Field(
+        description="The conversation up to here.", examples=[[{"role": "user", "content": "Hello"}]]
+    )
 
 
 class _Turn(NamedTuple):
@@ -28,19 +140,56 @@ class _Turn(NamedTuple):
     asked: tuple[Call, ...] = ()
 
 
-def read_messages(value: object, path: str, max_messages: int = MAX_MESSAGES) -> tuple[Message, ...]:
+def fold_messages(messages: Sequence[AnyMessage]) -> tuple[Message, ...]:
     """The history, checked. developer becomes system, function becomes tool; answers carry the name of their call."""
-    items = an_array(value, path, min_length=1, max_length=max_messages)
-    turns = [_read_turn(Fields(item, f"{path}[{index}]")) for index, item in enumerate(items)]
-    messages: list[Message] = []
-    while len(messages) < len(turns):
-        first = len(messages)
+    turns = [_turn(message, index) for index, message in enumerate(messages)]
+    folded: list[Message] = []
+    while len(folded) < len(turns):
+        first = len(folded)
         end = first + 1
         while end < len(turns) and turns[end].role == "tool":
             end += 1
-        messages.append(turns[first].message)
-        messages.extend(_answers(turns[first], turns[first + 1 : end], first))
-    return tuple(messages)
+        folded.append(turns[first].message)
+        folded.extend(_answers(turns[first], turns[first + 1 : end], first))
+    return tuple(folded)
+
+
+def joined(content: str | Sequence[TextPart | RefusalPart]) -> str:
+    """The text of a content, given as a string or in parts."""
+    if isinstance(content, str):
+        return content
+    return "".join(part.text if part.type == "text" else part.refusal for part in content)
+
+
+def _turn(message: AnyMessage, position: int) -> _Turn:
+    # Compared by role: isinstance of a pydantic class takes longer than all the rest.
+    if message.role == "user":
+        return _Turn("user", Message("user", joined(message.content)))
+    if message.role == "assistant":
+        return _assistant(message, position)
+    if message.role == "tool":
+        return _Turn("tool", Message("tool", joined(message.content), call_id=message.tool_call_id))
+    if message.role == "function":
+        return _Turn("function", Message("tool", joined(message.content or ""), name=message.name))
+    return _Turn("system", Message("system", joined(message.content)))
+
+
+def _assistant(message: AssistantMessage, position: int) -> _Turn:
+    content = message.refusal if message.content is None else joined(message.content)
+    asked = tuple(_call(call.function, call.id) for call in message.tool_calls or ())
+    calls = asked if message.function_call is None else (*asked, _call(message.function_call))
+    if content is None and not calls:
+        path = f"messages[{position}].content"
+        sentence = f"Invalid value for '{path}': expected a string or an array of parts, but got nothing. "
+        raise RequestError(sentence + "It is required unless 'tool_calls' or 'function_call' is specified.", path)
+    return _Turn("assistant", Message("assistant", content, calls), asked)
+
+
+def _call(call: FunctionCall, call_id: str = "") -> Call:
+    """Other servers wrote objects or null for arguments."""
+    arguments = "" if call.arguments is None else call.arguments
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return Call(call.name, text, call_id)
 
 
 def _answers(asker: _Turn, answers: list[_Turn], position: int) -> list[Message]:
@@ -65,7 +214,7 @@ def _answers(asker: _Turn, answers: list[_Turn], position: int) -> list[Message]
 
 
 def _orphan(position: int) -> RequestError:
-    return refusal(_ORPHAN, f"messages.[{position}].role")
+    return RequestError(_ORPHAN, f"messages.[{position}].role")
 
 
 def _unanswered(call_ids: list[str], position: int) -> RequestError:
@@ -73,116 +222,4 @@ def _unanswered(call_ids: list[str], position: int) -> RequestError:
         "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
         f"The following tool_call_ids did not have response messages: {', '.join(call_ids)}"
     )
-    return refusal(message, f"messages.[{position}].role")
-
-
-def _read_turn(fields: Fields) -> _Turn:
-    role = fields.required("role", a_word, tuple(_READERS))
-    fields.optional("name", a_string)
-    return _READERS[role](fields)
-
-
-def _system(fields: Fields) -> _Turn:
-    return _Turn("system", Message("system", fields.required("content", _text)))
-
-
-def _user(fields: Fields) -> _Turn:
-    return _Turn("user", Message("user", fields.required("content", _text)))
-
-
-def _tool(fields: Fields) -> _Turn:
-    content = fields.required("content", _result)
-    return _Turn("tool", Message("tool", content, call_id=fields.required("tool_call_id", a_string)))
-
-
-def _function(fields: Fields) -> _Turn:
-    name = fields.required("name", a_string)
-    content = fields.required("content", _result_or_null)
-    return _Turn("function", Message("tool", content, name=name))
-
-
-def _assistant(fields: Fields) -> _Turn:
-    content = fields.optional("content", _assistant_text)
-    refused = fields.optional("refusal", a_string)
-    content = refused if content is None else content
-    asked = fields.optional("tool_calls", _tool_calls) or ()
-    legacy_call = fields.optional("function_call", _function_call)
-    calls = asked if legacy_call is None else (*asked, legacy_call)
-    if content is None and not calls:
-        path = fields.at("content")
-        message = f"Invalid value for '{path}': expected a string or an array of parts, but got nothing. "
-        raise refusal(message + "It is required unless 'tool_calls' or 'function_call' is specified.", path)
-    return _Turn("assistant", Message("assistant", content, calls), asked)
-
-
-_READERS: dict[str, Callable[[Fields], _Turn]] = {
-    "system": _system,
-    "assistant": _assistant,
-    "user": _user,
-    "function": _function,
-    "tool": _tool,
-    "developer": _system,
-}
-
-
-def _text(value: object, path: str) -> str:
-    return _joined(value, path, ("text",), min_length=1)
-
-
-def _result(value: object, path: str) -> str:
-    return _joined(value, path, ("text",), min_length=0)  # of a tool that has nothing to say, as MCP's
-
-
-def _result_or_null(value: object, path: str) -> str:
-    return "" if value is None else _result(value, path)
-
-
-def _assistant_text(value: object, path: str) -> str:
-    return _joined(value, path, ("text", "refusal"), min_length=0)  # agents replay empty lists
-
-
-def text_parts(value: object, path: str) -> str:
-    """A text, given as a string or in parts."""
-    return _joined(value, path, ("text",), min_length=1)
-
-
-def _joined(value: object, path: str, kinds: tuple[str, ...], min_length: int) -> str:
-    """The text of a content, given as a string or in parts of these kinds."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list):
-        raise wrong_type(path, "one of a string or array of objects", value)
-    parts = an_array(value, path, min_length=min_length)
-    return "".join(_part(Fields(part, f"{path}[{index}]"), kinds) for index, part in enumerate(parts))
-
-
-def _part(fields: Fields, kinds: tuple[str, ...]) -> str:
-    kind = fields.required("type", a_string)
-    if kind in _MEDIA:
-        message = (
-            f"Invalid '{fields.path}': this model reads text only. Expected a part of type 'text', but got '{kind}'."
-        )
-        raise refusal(message, fields.path, "invalid_value")
-    return fields.required(a_word(kind, fields.at("type"), kinds), a_string)
-
-
-def _tool_calls(value: object, path: str) -> tuple[Call, ...]:
-    return tuple(_tool_call(Fields(call, f"{path}[{index}]")) for index, call in enumerate(an_array(value, path)))
-
-
-def _tool_call(fields: Fields) -> Call:
-    call_id = fields.required("id", a_string)
-    fields.optional("type", a_word, ("function",))
-    return fields.required("function", _function_call, call_id)
-
-
-def _function_call(value: object, path: str, call_id: str = "") -> Call:
-    fields = Fields(value, path)
-    return Call(fields.required("name", a_string), _arguments(fields.values.get("arguments")), call_id)
-
-
-def _arguments(value: object) -> str:
-    """Arguments as text: other servers wrote objects or null here."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return RequestError(message, f"messages.[{position}].role")

@@ -2,99 +2,108 @@
 
 from __future__ import annotations
 
-from apis.rules.fields import (
-    Fields,
-    a_boolean,
-    a_number,
-    a_string,
-    an_array,
-    an_integer,
-    an_object,
-    refusal,
-    wrong_type,
-)
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, Tag
+
+from apis.rules.fields import MAX_INT32, Shape, Size, either, out_of_range, tag, unfit
 from core.conversation import SamplingParams
 
-MAX_INT32 = 2**31 - 1
 MAX_STOPS = 4
 MAX_LENIENT_STOPS = 64
-MAX_STOP_LENGTH = 1000
-MAX_STOP_TOKENS = 64
 MAX_BIASES = 1024
-MAX_TOP_LOGPROBS = 20
+
+_Stop = Annotated[str, Field(max_length=1000)]
+_TokenId = Annotated[int, Field(ge=0, le=MAX_INT32)]
+Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+TokenLimit = Annotated[int, Field(ge=1)]
 
 
-def read_sampling(
-    body: Fields, *, max_tokens: int | None, logprobs: int | None, lenient: bool = False
-) -> SamplingParams:
-    """What chat and raw completions share; `max_tokens` and `logprobs`, where they differ, are read before."""
+def _check_token_id(key: str) -> str:
+    if key.isascii() and key.isdigit() and len(key) <= 10 and int(key) <= MAX_INT32:
+        return key
+    message = f"Invalid key in '{{path}}': '{key[:64]}'. Expected token ids, which are integers from 0 to {MAX_INT32}."
+    raise unfit(message)
+
+
+class SamplingFields(Shape):
+    """What chat and raw completions share."""
+
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = Field(
+        None, description="0 is greedy and reproducible. Not given: the model's own default."
+    )
+    top_p: Fraction | None = Field(
+        None, description="Sample from the smallest set of tokens of this mass. Not given: the model's own default."
+    )
+    top_k: Annotated[int, Field(ge=-1, le=MAX_INT32)] | None = Field(
+        0, description="Sample from so many likeliest tokens; 0 and -1: from all. Not in OpenAI's API."
+    )
+    min_p: Fraction | None = Field(
+        0.0, description="Leave out tokens less likely than this share of the likeliest. Not in OpenAI's API."
+    )
+    presence_penalty: Penalty | None = Field(0.0, description="Subtracted from the logits of tokens already generated.")
+    frequency_penalty: Penalty | None = Field(
+        0.0, description="Subtracted from a token's logit as often as it was generated."
+    )
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=10, allow_inf_nan=False)] | None = Field(
+        1.0, description="Divides the logits of tokens that have occurred. Not in OpenAI's API."
+    )
+    logit_bias: (
+        Annotated[
+            dict[
+                Annotated[str, Field(pattern="^[0-9]{1,10}$"), BeforeValidator(_check_token_id)],
+                Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)],
+            ],
+            Size(MAX_BIASES),
+            Field(json_schema_extra={"additionalProperties": False}),
+        ]
+        | None
+    ) = Field(None, description="Added to the logits of these token ids.", examples=[{"50": -100}])
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = Field(
+        None, description="The same seed gives the same answer."
+    )
+    stop: (
+        Annotated[
+            Annotated[_Stop, Tag(tag("string"))]
+            | Annotated[list[_Stop], Size(MAX_LENIENT_STOPS, strict_high=MAX_STOPS), Tag(tag("array"))],
+            either("one of a string or array of strings"),
+        ]
+        | None
+    ) = Field(
+        None,
+        description=f"Strings that end the answer and are not part of it. More than {MAX_STOPS} need --lenient.",
+        examples=[["\n\n"]],
+    )
+    stop_token_ids: Annotated[list[_TokenId], Size(64)] | None = Field(
+        None, description="Tokens that end the answer. Not in OpenAI's API."
+    )
+    min_tokens: Annotated[int, Field(ge=0)] | None = Field(
+        0, description="No end before so many tokens; at most the token limit. Not in OpenAI's API."
+    )
+    ignore_eos: bool | None = Field(False, description="Go on after the model's end token. Not in OpenAI's API.")
+
+
+def sampling_params(body: SamplingFields, *, max_tokens: int | None, logprobs: int | None) -> SamplingParams:
+    """The sampling of a request; `max_tokens` and `logprobs` differ between the APIs."""
+    limit = MAX_INT32 if max_tokens is None else max_tokens
+    if (body.min_tokens or 0) > limit:
+        raise out_of_range("min_tokens", body.min_tokens or 0, high=limit)
+    stop = [body.stop] if isinstance(body.stop, str) else body.stop or ()
     return SamplingParams(
         max_tokens=max_tokens,
-        temperature=body.optional("temperature", a_number, 0, 2),
-        top_p=body.optional("top_p", a_number, 0, 1),
-        top_k=max(0, body.optional("top_k", an_integer, -1, MAX_INT32) or 0),  # vLLM's -1 is our 0: off
-        min_p=body.optional("min_p", a_number, 0, 1) or 0.0,
-        presence_penalty=body.optional("presence_penalty", a_number, -2, 2) or 0.0,
-        frequency_penalty=body.optional("frequency_penalty", a_number, -2, 2) or 0.0,
-        repetition_penalty=body.optional("repetition_penalty", a_number, 0.01, 10) or 1.0,
-        logit_bias=body.optional("logit_bias", _logit_bias) or (),
-        seed=body.optional("seed", an_integer, -(2**63), 2**63 - 1),
-        stop=body.optional("stop", _stop, MAX_LENIENT_STOPS if lenient else MAX_STOPS) or (),
-        stop_token_ids=body.optional("stop_token_ids", _stop_token_ids) or (),
-        min_tokens=_min_tokens(body, max_tokens),
-        ignore_eos=body.optional("ignore_eos", a_boolean) or False,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=max(0, body.top_k or 0),  # vLLM's -1 is our 0: off
+        min_p=body.min_p or 0.0,
+        presence_penalty=body.presence_penalty or 0.0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        repetition_penalty=body.repetition_penalty or 1.0,
+        logit_bias=tuple({int(key): bias for key, bias in (body.logit_bias or {}).items()}.items()),
+        seed=body.seed,
+        stop=tuple(filter(None, stop)),  # an empty string would stop everything
+        stop_token_ids=tuple(body.stop_token_ids or ()),
+        min_tokens=body.min_tokens or 0,
+        ignore_eos=body.ignore_eos or False,
         logprobs=logprobs,
     )
-
-
-def read_max_tokens(body: Fields, *, lenient: bool = False) -> int | None:
-    """The token limit of a chat request; its two names cannot stand together, unless lenient: then the newer wins."""
-    newer = body.optional("max_completion_tokens", an_integer, 1)
-    older = body.optional("max_tokens", an_integer, 1)
-    if newer is not None and older is not None and not lenient:
-        message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
-        raise refusal(message, None, "invalid_parameter_combination")
-    return older if newer is None else newer
-
-
-def read_chat_logprobs(body: Fields) -> int | None:
-    """How many alternatives to report beside each token; None: no logprobs at all."""
-    is_asked = body.optional("logprobs", a_boolean) or False
-    num_alternatives = body.optional("top_logprobs", an_integer, 0, MAX_TOP_LOGPROBS)
-    if num_alternatives is not None and not is_asked:
-        message = "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled."
-        raise refusal(message, "top_logprobs")
-    return (num_alternatives or 0) if is_asked else None
-
-
-def _min_tokens(body: Fields, max_tokens: int | None) -> int:
-    return body.optional("min_tokens", an_integer, 0, MAX_INT32 if max_tokens is None else max_tokens) or 0
-
-
-def _stop(value: object, path: str, max_length: int) -> tuple[str, ...]:
-    """The stop strings; empty ones would stop everything, so they are ignored."""
-    if isinstance(value, str):
-        return (a_string(value, path, MAX_STOP_LENGTH),) if value else ()
-    if not isinstance(value, list):
-        raise wrong_type(path, "one of a string or array of strings", value)
-    items = an_array(value, path, max_length=max_length)
-    stops = [a_string(item, f"{path}[{index}]", MAX_STOP_LENGTH) for index, item in enumerate(items)]
-    return tuple(stop for stop in stops if stop)
-
-
-def _stop_token_ids(value: object, path: str) -> tuple[int, ...]:
-    items = an_array(value, path, max_length=MAX_STOP_TOKENS)
-    return tuple(an_integer(item, f"{path}[{index}]", 0, MAX_INT32) for index, item in enumerate(items))
-
-
-def _logit_bias(value: object, path: str) -> tuple[tuple[int, float], ...]:
-    """Token ids and what is added to their logits; the engine knows how many ids there are."""
-    biases = an_object(value, path, MAX_BIASES)
-    return tuple({_token_id(key, path): a_number(bias, path, -100, 100) for key, bias in biases.items()}.items())
-
-
-def _token_id(key: str, path: str) -> int:
-    if key.isascii() and key.isdigit() and len(key) <= 10 and int(key) <= MAX_INT32:
-        return int(key)
-    message = f"Invalid key in '{path}': '{key[:64]}'. Expected token ids, which are integers from 0 to {MAX_INT32}."
-    raise refusal(message, path, "invalid_value")

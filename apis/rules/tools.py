@@ -4,30 +4,137 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from apis.rules.fields import (
-    Fields,
-    a_boolean,
-    a_name,
-    a_string,
-    a_word,
-    an_array,
-    an_object,
-    refusal,
-    unsupported_word,
-    wrong_type,
-)
+from pydantic import BeforeValidator, Field, Tag
+
+from apis.rules.fields import Name, Shape, Size, by, either, tag, unfit
 from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
+from core.errors import RequestError
 from json_schema.check import check_parameters
 from json_schema.strict import check_strict
 
 MAX_TOOLS = 128
-MAX_DESCRIPTION = 20_000
 
 _BOTH_DIALECTS = (
     "'functions' and 'tools' cannot both be provided. 'functions' are deprecated; use the 'tools' parameter instead."
 )
+_STRING_OR_OBJECT = either("one of a string or object")
+
+
+class FunctionDefinition(Shape):
+    """A function that the model may call."""
+
+    name: Name = Field(description="What the model calls it by; unique in the request.")
+    description: Annotated[str, Field(max_length=20_000)] | None = Field("", description="What it does, for the model.")
+    parameters: dict[str, Any] | None = Field(
+        None, description="A JSON Schema of an object. Not given: it has no parameters."
+    )
+    strict: bool | None = Field(False, description="The arguments always obey the schema, which OpenAI's rules bind.")
+
+
+class FunctionTool(Shape):
+    """A function as a tool."""
+
+    type: Literal["function"] = Field(description="A function with JSON arguments.")
+    function: FunctionDefinition = Field(description="Its declaration.")
+
+
+class CodeInterpreterTool(Shape):
+    """Python source that the model writes, for models that know it."""
+
+    type: Literal["code_interpreter"] = Field(description="A call of it holds source, not JSON.")
+
+
+def _check_custom(value: object) -> object:
+    if isinstance(value, dict) and value.get("type") == "custom":
+        message = "Custom tools are not supported by this server. Declare the tool with type 'function' instead."
+        raise unfit(message, "unsupported_value", at=".type")
+    return value
+
+
+AnyTool = Annotated[
+    Annotated[FunctionTool, Tag(tag("function"))] | Annotated[CodeInterpreterTool, Tag(tag("code_interpreter"))],
+    by("type", "function", "code_interpreter"),
+    BeforeValidator(_check_custom),
+]
+
+
+class NamedFunction(Shape):
+    """The name of a declared function."""
+
+    name: str = Field(description="One of the declared names.")
+
+
+class FunctionChoice(Shape):
+    """A declared function, by its name."""
+
+    type: Literal["function"] = Field(description="A function.")
+    function: NamedFunction = Field(description="Which one.")
+
+
+class CodeInterpreterChoice(Shape):
+    """The declared code interpreter."""
+
+    type: Literal["code_interpreter"] = Field(description="There is only one.")
+
+
+_Function = Annotated[FunctionChoice, Tag(tag("function"))]
+_CodeInterpreter = Annotated[CodeInterpreterChoice, Tag(tag("code_interpreter"))]
+_Chosen = Annotated[_Function | _CodeInterpreter, by("type", "function", "code_interpreter")]
+
+
+class AllowedTools(Shape):
+    """Some of the declared tools, and whether one must be called."""
+
+    mode: Literal["auto", "required"] = Field(description="required: at least one of them is called.")
+    tools: Annotated[list[_Chosen], Size(MAX_TOOLS, 1)] = Field(description="Which ones.")
+
+
+class AllowedToolsChoice(Shape):
+    """Only some of the declared tools."""
+
+    type: Literal["allowed_tools"] = Field(description="The others stay in the prompt, but cannot be called.")
+    allowed_tools: AllowedTools = Field(description="Which ones, and whether one must be called.")
+
+
+_ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag(tag("string"))]
+    | Annotated[
+        Annotated[
+            _Function | Annotated[AllowedToolsChoice, Tag(tag("allowed_tools"))] | _CodeInterpreter,
+            by("type", "function", "allowed_tools", "code_interpreter"),
+        ],
+        Tag(tag("object")),
+    ],
+    _STRING_OR_OBJECT,
+]
+_FunctionChoice = Annotated[
+    Annotated[Literal["none", "auto"], Tag(tag("string"))] | Annotated[NamedFunction, Tag(tag("object"))],
+    _STRING_OR_OBJECT,
+]
+
+
+class CallingFields(Shape):
+    """What a request says of calls."""
+
+    tools: Annotated[list[AnyTool], Size(MAX_TOOLS, strict_low=1)] | None = Field(
+        None, description="What the model may call. An empty list needs --lenient."
+    )
+    tool_choice: _ToolChoice | None = Field(
+        None,
+        description="Who decides. Not given: auto with tools, none without. A named tool is called exactly once.",
+        examples=["required"],
+    )
+    parallel_tool_calls: bool | None = Field(True, description="false: at most one call. Needs tools.")
+    functions: Annotated[list[FunctionDefinition], Size(MAX_TOOLS, 1)] | None = Field(
+        None,
+        description="The older form of tools, answered with function_call.",
+        json_schema_extra={"deprecated": True},
+    )
+    function_call: _FunctionChoice | None = Field(
+        None, description="The older form of tool_choice. Not given: auto.", json_schema_extra={"deprecated": True}
+    )
 
 
 @dataclass(frozen=True)
@@ -40,138 +147,92 @@ class Calling:
     legacy: bool = False
 
 
-def read_calling(body: Fields, *, lenient: bool = False) -> Calling:
-    """What may be called. `lenient` takes empty `tools`, and choices without tools, for not given."""
-    if body.has("functions"):
-        if body.has("tools"):
-            raise refusal(_BOTH_DIALECTS)
-        return _legacy_calling(body, lenient)
-    _refuse_without(body, "function_call", "functions")
-    tools = body.optional("tools", _tools, min_length=0 if lenient else 1)
-    if not tools:
-        return _without_tools(body, lenient)
-    parallel = body.optional("parallel_tool_calls", a_boolean)
-    choice = body.optional("tool_choice", _tool_choice, [tool.name for tool in tools]) or ToolChoice("auto")
-    at_most_one = parallel is False or choice.mode == "named"
+def check_dialect(body: dict[str, Any], *, lenient: bool) -> None:
+    """Which of the fields stand together, whatever they hold. `lenient` takes choices without tools for not given."""
+
+    def need(key: str, needed: str) -> None:
+        if body.get(key) is not None:
+            raise RequestError(
+                f"Invalid value for '{key}': '{key}' is only allowed when '{needed}' are specified.", key
+            )
+
+    if body.get("functions") is None:
+        need("function_call", "functions")
+    elif body.get("tools") is not None:
+        raise RequestError(_BOTH_DIALECTS)
+    if body.get("tools") is None and not lenient:
+        if body.get("tool_choice") != "none":
+            need("tool_choice", "tools")
+        need("parallel_tool_calls", "tools")
+
+
+def calling(body: CallingFields) -> Calling:
+    """What may be called; empty `tools` are none."""
+    if body.functions is not None:
+        functions = tuple(_function(item, f"functions[{index}]") for index, item in enumerate(body.functions))
+        _check_unique(functions, "functions", ".name")
+        return Calling(functions, _legacy_choice(body, [function.name for function in functions]), 1, legacy=True)
+    if not body.tools:
+        return Calling()
+    tools = tuple(_tool(item, f"tools[{index}]") for index, item in enumerate(body.tools))
+    _check_unique(tools, "tools", ".function.name")
+    choice = _choice(body, [tool.name for tool in tools])
+    at_most_one = body.parallel_tool_calls is False or choice.mode == "named"
     return Calling(tools, choice, max_calls=1 if at_most_one else None)
 
 
-def _legacy_calling(body: Fields, lenient: bool) -> Calling:
-    functions = body.required("functions", _functions)
-    _without_tools(body, lenient)
-    names = [function.name for function in functions]
-    choice = body.optional("function_call", _function_choice, names) or ToolChoice("auto")
-    return Calling(functions, choice, max_calls=1, legacy=True)
+def _tool(tool: AnyTool, path: str) -> Tool:
+    return _function(tool.function, f"{path}.function") if isinstance(tool, FunctionTool) else CodeInterpreter()
 
 
-def _without_tools(body: Fields, lenient: bool) -> Calling:
-    if not lenient:
-        if body.values.get("tool_choice") != "none":
-            _refuse_without(body, "tool_choice", "tools")
-        _refuse_without(body, "parallel_tool_calls", "tools")
-    return Calling()
-
-
-def _refuse_without(body: Fields, key: str, needed: str) -> None:
-    if body.has(key):
-        raise refusal(f"Invalid value for '{key}': '{key}' is only allowed when '{needed}' are specified.", key)
-
-
-def _tools(value: object, path: str, min_length: int) -> tuple[Tool, ...]:
-    items = an_array(value, path, min_length=min_length, max_length=MAX_TOOLS)
-    tools = tuple(_tool(Fields(item, f"{path}[{index}]")) for index, item in enumerate(items))
-    _refuse_duplicates(tools, path, ".function.name")
-    return tools
-
-
-def _tool(fields: Fields) -> Tool:
-    kind = fields.required("type", a_string)
-    match kind:
-        case "function":
-            return fields.required("function", _function)
-        case "code_interpreter":
-            return CodeInterpreter()
-        case "custom":
-            message = "Custom tools are not supported by this server. Declare the tool with type 'function' instead."
-            raise refusal(message, fields.at("type"), "unsupported_value")
-    raise unsupported_word(kind, ("function", "code_interpreter"), fields.at("type"))
-
-
-def _functions(value: object, path: str) -> tuple[Function, ...]:
-    items = an_array(value, path, min_length=1, max_length=MAX_TOOLS)
-    functions = tuple(_function(item, f"{path}[{index}]") for index, item in enumerate(items))
-    _refuse_duplicates(functions, path, ".name")
-    return functions
-
-
-def _function(value: object, path: str) -> Function:
-    fields = Fields(value, path)
-    name = fields.required("name", a_name)
-    description = fields.optional("description", a_string, MAX_DESCRIPTION) or ""
-    parameters = fields.optional("parameters", an_object)
-    strict = fields.optional("strict", a_boolean) or False
-    if parameters is not None:
+def _function(function: FunctionDefinition, path: str) -> Function:
+    strict = function.strict or False
+    if function.parameters is not None:
         check = check_strict if strict else check_parameters
-        check(parameters, owner=f"function '{name}'", param=fields.at("parameters"))
-    return Function(name, description, parameters, strict)
+        check(function.parameters, owner=f"function '{function.name}'", param=f"{path}.parameters")
+    return Function(function.name, function.description or "", function.parameters, strict)
 
 
-def _refuse_duplicates(tools: Sequence[Tool], path: str, name_path: str) -> None:
+def _check_unique(tools: Sequence[Tool], path: str, name_path: str) -> None:
     seen: set[str] = set()
     for index, tool in enumerate(tools):
         if tool.name in seen:
             param = f"{path}[{index}]{name_path if isinstance(tool, Function) else '.type'}"
             message = f"Invalid '{param}': the name '{tool.name}' is taken by an earlier tool. Expected unique names."
-            raise refusal(message, param, "invalid_value")
+            raise RequestError(message, param, "invalid_value")
         seen.add(tool.name)
 
 
-def _tool_choice(value: object, path: str, names: Sequence[str]) -> ToolChoice:
-    if isinstance(value, str):
-        return ToolChoice(_mode(a_word(value, path, ("none", "auto", "required"))))
-    if not isinstance(value, dict):
-        raise wrong_type(path, "one of a string or object", value)
-    fields = Fields(value, path)
-    if fields.required("type", a_word, ("function", "allowed_tools", "code_interpreter")) == "allowed_tools":
-        return fields.required("allowed_tools", _allowed_tools, names)
-    return ToolChoice("named", (_chosen(fields, names),))
+def _choice(body: CallingFields, names: Sequence[str]) -> ToolChoice:
+    match body.tool_choice:
+        case None:
+            return ToolChoice("auto")
+        case "none" | "auto" | "required" as mode:
+            return ToolChoice(mode)
+        case AllowedToolsChoice(allowed_tools=allowed):
+            chosen = [_chosen(tool, names) for tool in allowed.tools]
+            return ToolChoice(allowed.mode, tuple(dict.fromkeys(chosen)))
+        case tool:
+            return ToolChoice("named", (_chosen(tool, names),))
 
 
-def _allowed_tools(value: object, path: str, names: Sequence[str]) -> ToolChoice:
-    fields = Fields(value, path)
-    mode = fields.required("mode", a_word, ("auto", "required"))
-    items = fields.required("tools", an_array, min_length=1, max_length=MAX_TOOLS)
-    allowed = [_chosen(Fields(item, f"{path}.tools[{index}]"), names) for index, item in enumerate(items)]
-    return ToolChoice(_mode(mode), tuple(dict.fromkeys(allowed)))
+def _chosen(tool: FunctionChoice | CodeInterpreterChoice, names: Sequence[str]) -> str:
+    name = tool.function.name if isinstance(tool, FunctionChoice) else CodeInterpreter().name
+    return _declared(name, names, "tool_choice", "tools")
 
 
-def _chosen(fields: Fields, names: Sequence[str]) -> str:
-    """The declared tool that a choice names; what else it says of the tool is ignored."""
-    kind = fields.required("type", a_word, ("function", "code_interpreter"))
-    if kind == "code_interpreter":
-        return _declared(CodeInterpreter().name, names, "tool_choice", "tools")
-    named = Fields(fields.required("function", an_object), fields.at("function"))
-    return _declared(named.required("name", a_string), names, "tool_choice", "tools")
-
-
-def _function_choice(value: object, path: str, names: Sequence[str]) -> ToolChoice:
-    if isinstance(value, str):
-        return ToolChoice(_mode(a_word(value, path, ("none", "auto"))))
-    if not isinstance(value, dict):
-        raise wrong_type(path, "one of a string or object", value)
-    name = Fields(value, path).required("name", a_string)
-    return ToolChoice("named", (_declared(name, names, "function_call", "functions"),))
+def _legacy_choice(body: CallingFields, names: Sequence[str]) -> ToolChoice:
+    match body.function_call:
+        case None:
+            return ToolChoice("auto")
+        case "none" | "auto" as mode:
+            return ToolChoice(mode)
+        case NamedFunction(name=name):
+            return ToolChoice("named", (_declared(name, names, "function_call", "functions"),))
 
 
 def _declared(name: str, names: Sequence[str], param: str, source: str) -> str:
     if name in names:
         return name
     message = f"Invalid value for '{param}': no function named {name[:64]} was specified in the '{source}' parameter"
-    raise refusal(message, param)
-
-
-def _mode(word: str) -> Literal["none", "auto", "required"]:
-    match word:
-        case "none" | "auto" | "required":
-            return word
-    raise ValueError(word)  # the caller has checked the word
+    raise RequestError(message, param)

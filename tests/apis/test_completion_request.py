@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apis.openai_types import completion_request
+from apis.completions import completion_request
 from core.errors import RequestError
 
 
@@ -63,7 +63,7 @@ def test_lenient_allows_more_stop_strings_here_too() -> None:
         ({"stream_options": {}}, "stream_options"),
     ],
 )
-def test_refusals(fields: dict[str, Any], param: str) -> None:
+def test_wrong_fields(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(RequestError) as caught:
         completion_request({"model": "m", "prompt": "x", **fields})
     assert caught.value.param == param

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apis.openai_types import chat_request
+from apis.chat_completions import chat_request
 from checkpoints import embedded
 from checkpoints.files import find_checkpoint
 from core.conversation import Call, Message

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from apis.openai_types import chat_request
+from apis.chat_completions import chat_request
 from core.generation import Sampling
 from evaluate.command_line import Impossible
 from evaluate.plots import draw_tradeoff

@@ -1,4 +1,4 @@
-"""Requests that the tests of the door share."""
+"""Requests that several tests share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apis.openai_types import chat_request
+from apis.chat_completions import chat_request
 from core.conversation import ChatRequest
 from core.errors import RequestError
 
@@ -34,7 +34,7 @@ def chat(*messages: object, **fields: Any) -> ChatRequest:
 
 
 def refused(*messages: object, **fields: Any) -> tuple[str, str | None, str | None]:
-    """Message, param and code of the refusal of such a body."""
+    """Message, param and code of the error for such a body."""
     with pytest.raises(RequestError) as caught:
         chat(*messages, **fields)
     assert len(caught.value.message) <= 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from apis.openai_answer import fold
+from apis.chat_completions import fold
 
 
 def events(body: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""The door as a whole: what a request becomes, and that any JSON is answered."""
+"""What a whole request becomes, and that any JSON is answered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apis.openai_types import chat_request, completion_request
+from apis.chat_completions import chat_request
+from apis.completions import completion_request
 from core.conversation import ChatRequest, CompletionRequest, Function, Message, ToolChoice
 from core.errors import RequestError
 from tests.support.request_examples import FULL, LEGACY, RAW, STRICT_PARAMETERS, USER, answer, asks, chat, refused, tool
@@ -50,9 +51,9 @@ def test_a_prediction_is_a_text_or_its_parts() -> None:
         ({"type": "text", "content": "x"}, "prediction.type"),
         ({"type": "content", "content": 5}, "prediction.content"),
     ):
-        with pytest.raises(RequestError) as refusal:
+        with pytest.raises(RequestError) as caught:
             chat(prediction=wrong)
-        assert refusal.value.param == param
+        assert caught.value.param == param
 
 
 def test_unknown_fields_are_ignored_by_name() -> None:
@@ -74,13 +75,6 @@ def test_lenient_drops_the_rules_that_only_cost_the_user() -> None:
     assert (
         chat_request({**body, "tools": [tool("f")], "tool_choice": "required"}, lenient=True).choice.mode == "required"
     )
-
-
-def test_limits_are_options() -> None:
-    body = {"model": "m", "messages": [USER] * 3, "n": 9}
-    assert chat_request(body, max_n=9).n == 9
-    with pytest.raises(RequestError, match=r"'messages': array too long\. .* maximum length 2"):
-        chat_request(body, max_messages=2)
 
 
 def test_response_format() -> None:

@@ -1,4 +1,4 @@
-"""The exact words of the refusals, which clients match on."""
+"""The exact words of the errors, which clients match on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apis.openai_types import chat_request
+from apis.chat_completions import chat_request
 from core.errors import RequestError
 from tests.support.request_examples import PARAMETERS, USER, answer, asks, refused, tool
 

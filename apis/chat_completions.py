@@ -1,0 +1,351 @@
+"""POST /v1/chat/completions: a body -> ChatRequest; events -> chunks, and a whole answer is the fold of its chunks."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, Tag
+
+from apis.rules.answers import spelled
+from apis.rules.fields import Name, Shape, Size, by, read, tag, unfit
+from apis.rules.messages import MessageFields, Text, fold_messages, joined
+from apis.rules.requests import MAX_CHOICES, StreamFields, ignored, include_usage, unsupported
+from apis.rules.sampling import SamplingFields, TokenLimit, sampling_params
+from apis.rules.tools import CallingFields, calling, check_dialect
+from core.conversation import ChatRequest, Message, ResponseFormat
+from core.errors import RequestError
+from core.turn_format import ArgsDelta, CallStart, Event, Finish, TextDelta, TokenReport
+from json_schema.check import check_parameters
+from json_schema.strict import check_strict
+
+Json = dict[str, Any]
+
+UNSUPPORTED = ("audio", "web_search_options", "moderation")
+_WEATHER_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+EXAMPLES = {
+    "A question": {"model": "functionary", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16},
+    "A call": {
+        "model": "functionary",
+        "messages": [{"role": "user", "content": "What is the weather in Istanbul?"}],
+        "tools": [_WEATHER_TOOL],
+        "tool_choice": "required",
+        "max_tokens": 64,
+    },
+    "An answer to a call, streamed": {
+        "model": "functionary",
+        "messages": [
+            {"role": "user", "content": "What is the weather in Istanbul?"},
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "get_weather", "arguments": '{"city": "Istanbul"}'},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": "14 degrees, rain"},
+        ],
+        "tools": [_WEATHER_TOOL],
+        "max_tokens": 32,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    },
+    "JSON by a schema": {
+        "model": "functionary",
+        "messages": [{"role": "user", "content": "Name a city."}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "city",
+                "strict": True,
+                "schema": {
+                    "type": "object",
+                    "properties": {"name": {"enum": ["Istanbul", "Paris"]}},
+                    "required": ["name"],
+                    "additionalProperties": False,
+                },
+            },
+        },
+        "max_tokens": 32,
+    },
+}
+
+
+# The request
+
+
+class TextFormat(Shape):
+    """Any text."""
+
+    type: Literal["text"] = Field(description="The default.")
+
+
+class JsonObjectFormat(Shape):
+    """A JSON object. The messages must contain the word "json"."""
+
+    type: Literal["json_object"] = Field(description="One object, without a schema.")
+
+
+class NamedSchema(Shape):
+    """The schema of an answer."""
+
+    name: Name = Field(description="A name for error messages.")
+    description: str | None = Field(None, description="Ignored.")
+    schema_: dict[str, Any] = Field(alias="schema", description="A JSON Schema of an object.")
+    strict: bool | None = Field(False, description="The answer always obeys the schema, which OpenAI's rules bind.")
+
+
+class JsonSchemaFormat(Shape):
+    """JSON by a schema."""
+
+    type: Literal["json_schema"] = Field(description="One JSON value.")
+    json_schema: NamedSchema = Field(description="Its schema.")
+
+
+class Prediction(Shape):
+    """A text that the answer will mostly repeat."""
+
+    type: Literal["content"] = Field(description="Always content.")
+    content: Text = Field(description="A text, whole or in parts.")
+
+
+_ResponseFormat = Annotated[
+    Annotated[JsonObjectFormat, Tag(tag("json_object"))]
+    | Annotated[JsonSchemaFormat, Tag(tag("json_schema"))]
+    | Annotated[TextFormat, Tag(tag("text"))],
+    by("type", "json_object", "json_schema", "text"),
+]
+
+
+def _check_modalities(value: object) -> object:
+    if value not in (None, ["text"]):
+        message = "Invalid value for '{path}': this server answers in text only. Expected ['text']."
+        raise unfit(message, "unsupported_value")
+    return value
+
+
+def _check_key(key: str) -> str:
+    if len(key) > 64:
+        message = f"Invalid '{{path}}': key too long. Expected keys with maximum length 64, but got one of {len(key)}."
+        raise unfit(message, "string_above_max_length")
+    return key
+
+
+_Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64), BeforeValidator(_check_key)], Annotated[str, Field(max_length=512)]],
+    Size(16),
+]
+
+
+class ChatCompletionRequest(StreamFields, SamplingFields, CallingFields, MessageFields):
+    """The body of POST /v1/chat/completions. null in an optional field means that it is not given."""
+
+    response_format: _ResponseFormat | None = Field(None, description="What the text of the answer must be.")
+    max_completion_tokens: TokenLimit | None = Field(
+        None, description="The token limit. Not given: as many as the context has room for.", examples=[256]
+    )
+    max_tokens: TokenLimit | None = Field(
+        None,
+        description="The older name of max_completion_tokens; both need --lenient.",
+        json_schema_extra={"deprecated": True},
+    )
+    logprobs: bool | None = Field(False, description="Report the log probability of each token of the text.")
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = Field(
+        None, description="How many likeliest alternatives to report. Needs logprobs."
+    )
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(1, description="The number of choices.")
+    metadata: _Metadata | None = Field(None, description="Comes back with the answer.", examples=[{"purpose": "test"}])
+    prediction: Prediction | None = Field(None, description="May speed the answer up, and never changes it.")
+    modalities: Annotated[list[Literal["text"]], Size(1, 1), BeforeValidator(_check_modalities)] | None = Field(
+        None, description="Only text."
+    )
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
+        None, description="Ignored."
+    )
+    verbosity: Literal["low", "medium", "high"] | None = Field(None, description="Ignored.")
+    store: bool | None = Field(False, description="Ignored: nothing is stored.")
+    user: str | None = Field(None, description="Ignored.")
+    safety_identifier: str | None = Field(None, description="Ignored.")
+    prompt_cache_key: str | None = Field(None, description="Ignored.")
+    prompt_cache_retention: str | None = Field(None, description="Ignored.")
+    prompt_cache_options: dict[str, Any] | None = Field(None, description="Ignored.")
+    service_tier: str | None = Field(None, description="Ignored: the tier is always default.")
+
+
+def chat_request(body: dict[str, Any], *, lenient: bool = False) -> ChatRequest:
+    """The body of POST /v1/chat/completions, checked and folded.
+
+    Raises RequestError for the first problem, and nothing else whatever the JSON. `lenient` drops the rules that only
+    cost the user: the word "json", empty `tools`, choices without tools, both token limits at once, more than 4 stops.
+    Whether the model exists and the prompt fits is for others to say.
+    """
+    if isinstance(body, dict):
+        check_dialect(body, lenient=lenient)
+    asked = read(ChatCompletionRequest, body, lenient=lenient)
+    messages = fold_messages(asked.messages)
+    calls = calling(asked)
+    response_format = _folded_format(asked.response_format)
+    if response_format.kind == "json_object" and not lenient:
+        _require_word_json(messages)
+    for key in UNSUPPORTED:
+        if body.get(key) is not None:
+            raise unsupported(key)
+    return ChatRequest(
+        model=asked.model,
+        messages=messages,
+        tools=calls.tools,
+        choice=calls.choice,
+        max_calls=calls.max_calls,
+        legacy=calls.legacy,
+        response_format=response_format,
+        sampling=sampling_params(asked, max_tokens=_token_limit(asked, lenient), logprobs=_num_logprobs(asked)),
+        n=asked.n or 1,
+        stream=asked.stream or False,
+        include_usage=include_usage(asked),
+        metadata=asked.metadata,
+        prediction=joined(asked.prediction.content) if asked.prediction else "",
+        ignored=ignored(body, ChatCompletionRequest, UNSUPPORTED),
+    )
+
+
+def _folded_format(asked: JsonObjectFormat | JsonSchemaFormat | TextFormat | None) -> ResponseFormat:
+    if not isinstance(asked, JsonSchemaFormat):
+        return ResponseFormat(asked.type) if asked else ResponseFormat()
+    named = asked.json_schema
+    check = check_strict if named.strict else check_parameters
+    check(named.schema_, owner=f"response_format '{named.name}'", param="response_format", code=None)
+    return ResponseFormat("json_schema", named.schema_, named.strict or False, named.name)
+
+
+def _require_word_json(messages: tuple[Message, ...]) -> None:
+    """OpenAI's guard against a model that, told nothing of JSON, would write blanks for ever."""
+    if not any("json" in (message.content or "").lower() for message in messages):
+        message = (
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
+        )
+        raise RequestError(message, "messages")
+
+
+def _token_limit(asked: ChatCompletionRequest, lenient: bool) -> int | None:
+    """Its two names cannot stand together, unless lenient: then the newer wins."""
+    if asked.max_completion_tokens is None:
+        return asked.max_tokens
+    if asked.max_tokens is not None and not lenient:
+        message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
+        raise RequestError(message, None, "invalid_parameter_combination")
+    return asked.max_completion_tokens
+
+
+def _num_logprobs(asked: ChatCompletionRequest) -> int | None:
+    """How many alternatives to report beside each token; None: no logprobs at all."""
+    if asked.top_logprobs is not None and not asked.logprobs:
+        message = "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled."
+        raise RequestError(message, "top_logprobs")
+    return (asked.top_logprobs or 0) if asked.logprobs else None
+
+
+# The answer
+
+
+class Choice:
+    """One choice of an answer, as entries of `choices` in chunks: {index, delta, logprobs, finish_reason}."""
+
+    def __init__(self, request: ChatRequest, index: int = 0) -> None:
+        self._request = request
+        self._index = index
+        self._has_begun = False
+        self._num_calls = 0
+        self._reports: list[TokenReport] = []
+
+    def chunks(self, event: Event | TokenReport | Finish) -> Iterator[Json]:
+        """The chunks of one event. The role stands in the first chunk, and each chunk has one kind of content."""
+        match event:
+            case TokenReport():
+                self._reports.append(event)
+            case TextDelta(text):
+                yield from self._opening()
+                yield self._chunk({"content": text}, logprobs=True)
+            case CallStart(name):
+                yield self._chunk(self._call_start(name))
+            case ArgsDelta(text):
+                yield self._chunk(self._arguments(text))
+            case Finish(reason):
+                yield from self._opening()
+                yield self._chunk({}, finish_reason=self._finish_reason(reason))
+
+    def _opening(self) -> Iterator[Json]:
+        if not self._has_begun:
+            self._has_begun = True
+            yield self._chunk({"role": "assistant", "content": "", "refusal": None})
+
+    def _call_start(self, name: str) -> Json:
+        role = {} if self._has_begun else {"role": "assistant", "content": None}
+        self._has_begun = True
+        self._num_calls += 1
+        function = {"name": name, "arguments": ""}
+        if self._request.legacy:
+            return {**role, "function_call": function}
+        call_id = "call_" + secrets.token_hex(12)
+        index = self._num_calls - 1
+        return {**role, "tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]}
+
+    def _arguments(self, text: str) -> Json:
+        if self._request.legacy:
+            return {"function_call": {"arguments": text}}
+        return {"tool_calls": [{"index": self._num_calls - 1, "function": {"arguments": text}}]}
+
+    def _finish_reason(self, reason: str) -> str:
+        """As OpenAI really answers: a named choice ends with "stop" although a call was made."""
+        if reason == "length" or not self._num_calls or self._request.choice.mode == "named":
+            return reason
+        return "function_call" if self._request.legacy else "tool_calls"
+
+    def _chunk(self, delta: Json, *, finish_reason: str | None = None, logprobs: bool = False) -> Json:
+        reports, self._reports = (self._reports, []) if logprobs else ([], self._reports)
+        shown = {"content": [_logprob(report) for report in reports], "refusal": None} if reports else None
+        return {"index": self._index, "delta": delta, "logprobs": shown, "finish_reason": finish_reason}
+
+
+def _logprob(report: TokenReport) -> Json:
+    return {**spelled(report.chosen), "top_logprobs": [spelled(top) for top in report.top]}
+
+
+def fold(chunks: Iterable[Json]) -> Json:
+    """The choice {index, message, logprobs, finish_reason} that these chunks of one choice add up to."""
+    message: Json = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
+    logprobs: Json | None = None
+    index, finish_reason = 0, None
+    for chunk in chunks:
+        index, finish_reason = chunk["index"], chunk["finish_reason"] or finish_reason
+        if chunk["logprobs"]:
+            logprobs = logprobs or {"content": [], "refusal": None}
+            logprobs["content"] += chunk["logprobs"]["content"]
+        _add(message, chunk["delta"])
+    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish_reason}
+
+
+def _add(message: Json, delta: Json) -> None:
+    if delta.get("content") is not None:
+        message["content"] = (message["content"] or "") + delta["content"]
+    if call := delta.get("function_call"):
+        function = message.setdefault("function_call", {"name": "", "arguments": ""})
+        function["name"] += call.get("name", "")
+        function["arguments"] += call["arguments"]
+    for call in delta.get("tool_calls", ()):
+        calls = message.setdefault("tool_calls", [])
+        if call["index"] == len(calls):
+            calls.append({"id": call["id"], "type": "function", "function": {"name": "", "arguments": ""}})
+        function = calls[call["index"]]["function"]
+        function["name"] += call["function"].get("name", "")
+        function["arguments"] += call["function"]["arguments"]

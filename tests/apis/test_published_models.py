@@ -1,0 +1,232 @@
+"""What is published of the requests is what is accepted: every field, type, limit and default, checked both ways."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from apis import chat_completions, completions
+from apis.chat_completions import ChatCompletionRequest, chat_request
+from apis.completions import TextCompletionRequest, completion_request
+from apis.rules.fields import Shape, read
+from core.errors import RequestError
+from server import create_app
+from tests.support.published import SAMPLES, Json, Place, Published, bounds, put, without
+from tests.support.request_examples import FULL, LEGACY, PARAMETERS, RAW, USER, tool
+
+PARTS = [{"type": "text", "text": "x"}]
+CALL = {"name": "f", "arguments": "{}"}
+TOOLS = {"tools": [tool("f", strict=False), {"type": "code_interpreter"}]}
+CHATS: list[Json] = [
+    {**FULL, "max_tokens": 9, "stream_options": {"include_usage": True, "include_obfuscation": False}},
+    {
+        **LEGACY,
+        "messages": [
+            {"role": "developer", "content": PARTS},
+            {"role": "user", "content": PARTS, "name": "n"},
+            {"role": "assistant", "content": [*PARTS, {"type": "refusal", "refusal": "x"}], "name": "n"},
+            {"role": "function", "name": "f", "content": PARTS},
+            {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": CALL}]},
+            {"role": "tool", "tool_call_id": "a", "content": PARTS, "name": "n"},
+        ],
+        "functions": [{"name": "f", "description": "d", "parameters": PARAMETERS, "strict": False}],
+        "prediction": {"type": "content", "content": PARTS},
+    },
+    {"model": "m", "messages": [USER], **LEGACY, "function_call": "none", "response_format": {"type": "text"}},
+    {"model": "m", "messages": [USER], **TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}},
+    {"model": "m", "messages": [USER], **TOOLS, "tool_choice": {"type": "code_interpreter"}},
+    {"model": "m", "messages": [USER], "response_format": {"type": "json_object"}},
+    {
+        "model": "m",
+        "messages": [USER],
+        **TOOLS,
+        "tool_choice": {
+            "type": "allowed_tools",
+            "allowed_tools": {"mode": "required", "tools": [{"type": "code_interpreter"}]},
+        },
+    },
+]
+SHARED = {key: value for key, value in FULL.items() if key in TextCompletionRequest.model_fields}
+RAWS: list[Json] = [
+    {**SHARED, **RAW, "max_tokens": 9, "n": 1, "best_of": 1},
+    *({"model": "m", "prompt": prompt} for prompt in ("x", ["x"], [7])),
+]
+# Rules between fields, and those of JSON Schemas, which the descriptions tell.
+IN_WORDS = ("Invalid schema", "does not rank answers", "required unless 'tool_calls'")
+Reader = Callable[..., Any]
+REQUESTS: list[tuple[type[Shape], Reader, list[Json]]] = [
+    (ChatCompletionRequest, chat_request, CHATS),
+    (TextCompletionRequest, completion_request, RAWS),
+]
+
+
+@pytest.fixture(scope="module")
+def published() -> Published:
+    def nothing() -> Any:
+        raise NotImplementedError
+
+    return Published(create_app(nothing).openapi())
+
+
+@pytest.fixture(params=REQUESTS, ids=["chat", "raw"])
+def request_of(request: pytest.FixtureRequest) -> tuple[type[Shape], Reader, list[Json]]:
+    found: tuple[type[Shape], Reader, list[Json]] = request.param
+    return found
+
+
+def error_of(reader: Reader, body: Json) -> RequestError | None:
+    try:
+        reader(body, lenient=True)
+    except RequestError as error:
+        return error
+    return None
+
+
+def is_near(error: RequestError, place: Place) -> bool:
+    """Whether the error is the value's or that of the list which it is in, where one item can unfit the others."""
+    end = place.param.rindex("[") if place.param.endswith("]") else None
+    return (error.param or "").startswith(place.param[:end])
+
+
+def is_required(published: Published, place: Place) -> bool:
+    return bool(place.owner) and place.path[-1] in published.components[place.owner].get("required", ())
+
+
+def all_places(published: Published, shape: type[Shape], documents: list[Json]) -> Iterator[tuple[Json, Place]]:
+    """Every place in the documents, each kind once: items of one list, and equal fields of two documents, are one."""
+    seen = set()
+    for document in documents:
+        for place in published.places(document, shape.__name__):
+            kind = (place.owner, re.sub(r"\d+", "", place.param), type(place.value), str(place.schemas))
+            if kind not in seen:
+                yield document, place
+            seen.add(kind)
+
+
+def test_the_documents_below_hold_every_published_field(published: Published) -> None:
+    """So that nothing is published that the other tests do not see."""
+    seen = {
+        (place.owner, place.path[-1])
+        for shape, _, documents in REQUESTS
+        for _, place in all_places(published, shape, documents)
+    }
+    todo = [shape.__name__ for shape, _, _ in REQUESTS]
+    expected: set[tuple[str, str]] = set()
+    while todo:
+        name = todo.pop()
+        schema = published.components[name]
+        new = {(name, key) for key in schema["properties"]}
+        todo += [] if new <= expected else referred(schema)
+        expected |= new
+    assert expected <= seen, expected - seen
+
+
+def referred(value: object) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"].rpartition("/")[2]] if isinstance(value.get("$ref"), str) else []
+        return own + [name for item in value.values() for name in referred(item)]
+    return [name for item in value for name in referred(item)] if isinstance(value, list) else []
+
+
+def test_the_documents_are_accepted(published: Published, request_of: tuple[type[Shape], Reader, list[Json]]) -> None:
+    shape, reader, documents = request_of
+    for document in documents:
+        assert error_of(reader, document) is None
+        assert all(published.takes(document, shape.__name__, key) for key in document)
+
+
+def check_agreement(published: Published, shape: type[Shape], reader: Reader, body: Json, place: Place) -> bool:
+    """What is published is taken, whatever the rest of the request makes of it, and nothing else; whether it is.
+
+    Rules between fields are published in words only.
+    """
+    error = error_of(reader, body)
+    if published.takes(body, shape.__name__, place.path[0]):
+        read(shape, body, lenient=True)
+        is_rule = error is None or error.param != place.param or any(words in str(error) for words in IN_WORDS)
+        assert is_rule, (place.param, str(error))
+        return True
+    assert error, place.param
+    assert is_near(error, place), (place.param, error.message)
+    return False
+
+
+def test_every_json_type_is_taken_where_it_is_published(
+    published: Published, request_of: tuple[type[Shape], Reader, list[Json]]
+) -> None:
+    shape, reader, documents = request_of
+    num_wrong = 0
+    for document, place in all_places(published, shape, documents):
+        for sample in SAMPLES:
+            num_wrong += not check_agreement(published, shape, reader, put(document, place.path, sample), place)
+        if place.owner and not is_required(published, place):
+            at_null, absent = put(document, place.path, None), without(document, place.path)
+            assert str(error_of(reader, at_null)) == str(error_of(reader, absent)), place.param
+    assert num_wrong > 100
+
+
+def test_every_published_limit_is_the_limit(
+    published: Published, request_of: tuple[type[Shape], Reader, list[Json]]
+) -> None:
+    shape, reader, documents = request_of
+    num_limits = 0
+    for document, place in all_places(published, shape, documents):
+        for at, beyond in (pair for schema in place.schemas for pair in bounds(schema, place.value)):
+            check_agreement(published, shape, reader, put(document, place.path, at), place)
+            check_agreement(published, shape, reader, put(document, place.path, beyond), place)
+            num_limits += 1
+    assert num_limits > 30
+
+
+def test_required_fields_are_missed_and_others_are_not(
+    published: Published, request_of: tuple[type[Shape], Reader, list[Json]]
+) -> None:
+    shape, reader, documents = request_of
+    for document, place in all_places(published, shape, documents):
+        if not place.owner:
+            continue
+        error = error_of(reader, without(document, place.path))
+        if is_required(published, place):
+            assert error and error.message == f"Missing required parameter: '{place.param}'."
+        else:
+            assert error is None or "Missing" not in error.message, place.param
+
+
+def test_a_published_default_changes_nothing(
+    published: Published, request_of: tuple[type[Shape], Reader, list[Json]]
+) -> None:
+    shape, reader, documents = request_of
+    num_defaults = 0
+    for document, place in all_places(published, shape, documents):
+        if place.owner and "default" in (field := published.components[place.owner]["properties"][place.path[-1]]):
+            explicit, absent = put(document, place.path, field["default"]), without(document, place.path)
+            if error_of(reader, absent) is None:
+                assert reader(explicit, lenient=True) == reader(absent, lenient=True), place.param
+                num_defaults += 1
+    assert num_defaults > 10
+
+
+def test_all_other_fields_are_named_as_ignored_or_refused(
+    published: Published, request_of: tuple[type[Shape], Reader, list[Json]]
+) -> None:
+    shape, reader, [document, *_] = request_of
+    known = set(published.components[shape.__name__]["properties"])
+    module = chat_completions if shape is ChatCompletionRequest else completions
+    assert not known & set(module.UNSUPPORTED)
+    for key in module.UNSUPPORTED:
+        error = error_of(reader, {**document, key: "x"})
+        assert error and (error.param, error.code) == (key, "unsupported_parameter")
+    both = ChatCompletionRequest.model_fields.keys() | TextCompletionRequest.model_fields.keys()
+    others = ["guided_json", *sorted(both - known - set(module.UNSUPPORTED))]
+    assert reader({**document, **dict.fromkeys(others)}, lenient=True).ignored == tuple(others[:20])
+    assert reader(document, lenient=True).ignored == ()
+
+
+def test_every_field_has_a_line_of_text(published: Published) -> None:
+    for name, schema in published.components.items():
+        for key, field in schema["properties"].items():
+            assert "$ref" in field or field["description"].endswith("."), (name, key)
+        assert schema["description"].endswith("."), name

@@ -1,0 +1,128 @@
+"""/openapi.json beside the server: the examples work, and all that is sent is as published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from inference import Model
+from server import create_app
+from tests.support.abuse_client import CHAT, RAW, Answer, Client
+from tests.support.request_examples import tool
+from tests.support.serving import serving
+from tests.support.streamed import events
+
+Json = dict[str, Any]
+EVENTS = "text/event-stream"
+PLAIN = "application/json"
+
+
+@pytest.fixture(scope="module")
+def functionary(chatml: Model) -> Iterator[Client]:
+    """A server over the tiny model by the name that the examples have."""
+    model = replace(chatml, names=("functionary",))
+    with serving(create_app(lambda: model)) as url, Client(url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def document(functionary: Client) -> Json:
+    document: Json = functionary.send("GET", "/openapi.json").json
+    return document
+
+
+def schema_of(document: Json, method: str, path: str, status: str, content_type: str) -> Draft202012Validator:
+    response = document["paths"][path][method.lower()]["responses"][status]
+    schema = response["content"][content_type]["schema"]
+    return Draft202012Validator({**schema, "components": document["components"]})
+
+
+def check(document: Json, answer: Answer, method: str, path: str) -> None:
+    """The answer is as published for its status and type."""
+    content_type = answer.headers["content-type"].partition(";")[0]
+    validator = schema_of(document, method, path, str(answer.status), content_type)
+    if content_type == PLAIN:
+        validator.validate(answer.json)
+        return
+    *chunks, done = events(answer.body)
+    assert done == "[DONE]"
+    assert chunks
+    for chunk in chunks:
+        validator.validate(json.loads(chunk))
+
+
+def test_every_example_is_answered_as_published(functionary: Client, document: Json) -> None:
+    num_examples = 0
+    for path in (CHAT, RAW):
+        body = document["paths"][path]["post"]["requestBody"]["content"][PLAIN]
+        for example in body["examples"].values():
+            for stream in (False, True):
+                asked = {**example["value"], "stream": stream}
+                if not stream:
+                    asked.pop("stream_options", None)
+                answer = functionary.post(path, asked)
+                assert answer.status == 200, answer
+                assert answer.headers["content-type"].startswith(EVENTS if stream else PLAIN)
+                check(document, answer, "POST", path)
+                num_examples += 1
+    assert num_examples >= 8
+
+
+def test_rare_parts_of_answers_are_as_published(functionary: Client, document: Json) -> None:
+    user = {"role": "user", "content": "x"}
+    chat = {"model": "functionary", "messages": [user], "max_tokens": 8, "n": 2}
+    legacy = {"functions": [tool("f")["function"]], "function_call": {"name": "f"}}
+    raw = {"model": "functionary", "prompt": ["x", "y"], "max_tokens": 4, "logprobs": 2, "echo": True, "n": 2}
+    for path, body in (
+        (CHAT, {**chat, "logprobs": True, "top_logprobs": 2, "metadata": {"k": "v"}}),
+        (CHAT, {**chat, **legacy}),
+        (RAW, raw),
+    ):
+        for options in ({}, {"stream": True, "stream_options": {"include_usage": True}}):
+            answer = functionary.post(path, {**body, **options})
+            assert answer.status == 200, answer
+            check(document, answer, "POST", path)
+
+
+def test_errors_and_other_routes_are_as_published(functionary: Client, document: Json) -> None:
+    for path, body, status in ((CHAT, {}, 400), (CHAT, {"model": "x", "messages": []}, 400), (RAW, {"n": 0}, 400)):
+        answer = functionary.post(path, body)
+        assert answer.status == status
+        check(document, answer, "POST", path)
+    unknown = functionary.post(RAW, {"model": "x", "prompt": "x"})
+    assert unknown.status == 404
+    check(document, unknown, "POST", RAW)
+    for path in ("/v1/models", "/live", "/ready", "/health"):
+        check(document, functionary.send("GET", path), "GET", path)
+    card = functionary.send("GET", "/v1/models/functionary").json
+    schema_of(document, "GET", "/v1/models/{name}", "200", PLAIN).validate(card)
+
+
+def test_every_route_is_listed(document: Json) -> None:
+    routes = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    assert routes == {
+        *(("post", CHAT), ("post", RAW), ("get", "/v1/models"), ("get", "/v1/models/{name}")),
+        *(("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics")),
+    }
+    assert document["info"]["title"] == "Functionary"
+    for operation in (document["paths"][path]["post"] for path in (CHAT, RAW)):
+        assert {"200", "400", "401", "404", "429", "500", "503"} <= operation["responses"].keys()
+        assert operation["requestBody"]["required"]
+
+
+def test_every_reference_points_to_a_component(document: Json) -> None:
+    components = document["components"]["schemas"]
+    text = json.dumps(document)
+    names = {part.partition('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert names == components.keys()
+
+
+def test_the_page_shows_the_document(functionary: Client) -> None:
+    page = functionary.send("GET", "/docs")
+    assert page.status == 200
+    assert b"/openapi.json" in page.body
