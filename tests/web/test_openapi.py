@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.definition_sources import SOURCES, read, written
-from train.candidates import Unfit
-from train.definitions import collect
-from train.references import Inliner
+from train.definitions.__main__ import collect
+from train.definitions.candidates import Unfit
+from train.definitions.references import Inliner
 
 REFS = st.sampled_from(["#", "#/properties/x", "#/properties/x/items", "#/$defs/y", "#/$defs/y/allOf/0", "other.json"])
 SCHEMAS = st.recursive(

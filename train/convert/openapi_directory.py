@@ -14,9 +14,9 @@ from core.conversation import Function
 from core.errors import RequestError
 from json_schema.check import check_parameters
 from schema import typescript
-from train.candidates import Candidate
 from train.convert.common import Definition, Item, Reject, SourceError, bar, existing, guarded, read_json
-from train.openapi import is_openapi, operations
+from train.definitions.candidates import Candidate
+from train.definitions.openapi import is_openapi, operations
 
 MAX_PER_API = 10
 MAX_PER_PROVIDER = 60

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.conversation import JsonSchema
 from json_schema.types import lookup
-from train.candidates import Unfit
+from train.definitions.candidates import Unfit
 
 MAX_DEPTH = 40  # schemas are nested twice as deep in JSON as they look: `properties` is a level of its own
 MAX_NODES = 20_000  # values of any kind; the definition of a function that a model could read has some hundred

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.conversation import JsonSchema
-from train.annotations import Annotations, constant
-from train.candidates import Candidate, Json, SourceError, Unfit, object_schema
-from train.docstrings import Docstring, read_docstring
+from train.definitions.annotations import Annotations, constant
+from train.definitions.candidates import Candidate, Json, SourceError, Unfit, object_schema
+from train.definitions.docstrings import Docstring, read_docstring
 
 _KINDS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 

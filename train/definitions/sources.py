@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
-from train.candidates import Candidate, SourceError
-from train.openapi import is_openapi, operations
-from train.signatures import functions_of
+from train.definitions.candidates import Candidate, SourceError
+from train.definitions.openapi import is_openapi, operations
+from train.definitions.signatures import functions_of
 
 _LISTS = ("tools", "functions")  # where a document keeps its functions
 

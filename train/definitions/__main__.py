@@ -20,11 +20,11 @@ from tqdm import tqdm
 from core.conversation import Function
 from core.errors import RequestError
 from schema import typescript
-from train.candidates import Candidate, Json, SourceError, Unfit
-from train.references import Inliner
+from train.definitions.candidates import Candidate, Json, SourceError, Unfit
+from train.definitions.references import Inliner
+from train.definitions.sources import candidates
 from train.rejects import rejects_path
 from train.rows import RowError, parse_row
-from train.sources import candidates
 
 NUM_SAMPLES = 3
 MAX_PRINTED = 8_000  # characters, about 2,000 tokens: more is no function that a model picks among others

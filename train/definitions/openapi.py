@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.conversation import JsonSchema
-from train.candidates import Candidate, Json, Unfit, object_schema
-from train.references import Inliner
+from train.definitions.candidates import Candidate, Json, Unfit, object_schema
+from train.definitions.references import Inliner
 
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_NAME = 64

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.conversation import JsonSchema
-from train.candidates import Unfit, object_schema
-from train.docstrings import read_docstring
+from train.definitions.candidates import Unfit, object_schema
+from train.definitions.docstrings import read_docstring
 
 MAX_DEPTH = 20  # type hints inside each other
 
