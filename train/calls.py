@@ -19,12 +19,12 @@ from core.conversation import Call, Function, JsonSchema, Message
 from core.errors import RequestError
 from evaluate.calls import Answer
 from evaluate.rows import Json, call_fault
-from train import teacher
 from train.rows import Row
-from train.teacher_files import read_conversations
-from train.teacher_grounding import ungrounded
-from train.teacher_run import Nonsense
-from train.teacher_text import body, declared, transcript, values_in
+from train.teacher import command_line as teacher
+from train.teacher.files import read_conversations
+from train.teacher.grounding import ungrounded
+from train.teacher.run import Nonsense
+from train.teacher.text import body, declared, transcript, values_in
 
 MAX_CALLS = 10
 MAX_TOKENS = 1_000

@@ -20,11 +20,11 @@ from core.conversation import Message
 from core.errors import RequestError
 from evaluate.calls import Answer
 from evaluate.rows import Json
-from train import teacher
 from train.rows import Row, RowError
-from train.teacher_files import key_of, open_row, read_lines
-from train.teacher_run import Nonsense
-from train.teacher_text import body, declared, values_in
+from train.teacher import command_line as teacher
+from train.teacher.files import key_of, open_row, read_lines
+from train.teacher.run import Nonsense
+from train.teacher.text import body, declared, values_in
 
 NUM_PROMPTS = 5
 MAX_PROMPT = 1_500  # characters

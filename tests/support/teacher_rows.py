@@ -13,7 +13,7 @@ import pytest
 from evaluate.calls import Answer, AnsweredCall
 from tests.support.scripted_teacher import Reply, question
 from train.rows import Row
-from train.teacher_files import open_row
+from train.teacher.files import open_row
 
 Json = dict[str, Any]
 Main = Callable[[list[str]], None]

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from tests.support.scripted_teacher import Json, Reply, teaching
 from tests.support.teacher_rows import CALLED, RESULT, USER, line, minutes, prompts, read, right, row, run, written
-from train import calls, interpretations, teacher
+from train import calls, interpretations
 from train.rows import read_rows
-from train.teacher_files import Kept, key_of
+from train.teacher import command_line as teacher
+from train.teacher.files import Kept, key_of
 
 ROOT = Path(__file__).parents[2]
 

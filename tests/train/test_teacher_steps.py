@@ -16,9 +16,9 @@ from train.interpretations import Interpretations
 from train.prompts import Prompts
 from train.results import Results
 from train.rows import arguments_of, check_row
-from train.teacher_grounding import ungrounded, ungrounded_numbers
-from train.teacher_run import Nonsense
-from train.teacher_text import values_in
+from train.teacher.grounding import ungrounded, ungrounded_numbers
+from train.teacher.run import Nonsense
+from train.teacher.text import values_in
 
 ASKED = row(meta={"wanted": "single", "persona": "a cook", "style": "short"})
 SCHEMA = SET_TIMER["parameters"]

@@ -16,8 +16,8 @@ from core.errors import RequestError
 from evaluate.endpoints import HttpEndpoint, Unusable
 from evaluate.rows import Json
 from train.rows import Row, row_text
-from train.teacher_files import FileFault, Kept, key_of
-from train.teacher_run import Run, Step
+from train.teacher.files import FileFault, Kept, key_of
+from train.teacher.run import Run, Step
 
 KEY_VARIABLE = "TEACHER_API_KEY"
 NUM_SAMPLES = 3
