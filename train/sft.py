@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from core.errors import ModelError
-from train.augment import NONE, Rates
-from train.faults import RunError
-from train.presets import PRESETS, Preset
+from train.learning.augment import NONE, Rates
+from train.learning.faults import RunError
+from train.learning.presets import PRESETS, Preset
 from train.rows import RowError
 
 if TYPE_CHECKING:
-    from train.base import Base
-    from train.sequences import Sequences
+    from train.learning.base import Base
+    from train.learning.sequences import Sequences
 
 TEXTS = {"model": str, "template": str}
 
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(options: Namespace, preset: Preset) -> None:
     """Raises RowError, RunError, ModelError and OSError."""
-    from train.base import open_base
-    from train.sequences import read_sequences
+    from train.learning.base import open_base
+    from train.learning.sequences import read_sequences
 
     if options.prepare:  # found out now, not when all is made
         options.prepare.parent.mkdir(parents=True, exist_ok=True)
@@ -89,15 +89,15 @@ def run(options: Namespace, preset: Preset) -> None:
     elif options.prepare:
         chosen.write(options.prepare, made_for)
     else:
-        from train.run import train
+        from train.learning.run import train
 
         files = [[path.name, path.stat().st_size] for path in options.data or options.prepared]
         train(base, chosen, preset, options, {"data": files, "as_is": options.as_is, "seed": options.seed}, told)
 
 
 def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
-    from train.examples import examples, read_all, read_pool
-    from train.sequences import Sequences
+    from train.learning.examples import examples, read_all, read_pool
+    from train.learning.sequences import Sequences
 
     made = examples(
         read_all(options.data),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from core.conversation import Function
 from tests.support.training_rows import LIGHT, TEN, TIMER, WEATHER
-from train.augment import NONE, Rates, augmented, masked, renamed, with_distractors, without_right_function
-from train.bundles import Bundle, alone, bundled, calls_of
+from train.learning.augment import NONE, Rates, augmented, masked, renamed, with_distractors, without_right_function
+from train.learning.bundles import Bundle, alone, bundled, calls_of
 from train.rows import Row, check_row
 
 POOL = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.conversation import Function
 from tests.support.training_rows import TEN, TIMER, WEATHER, calls, row, says, user
-from train.bundles import MAX_FUNCTIONS, Bundle, alone, bundled, calls_of, serves, topics
+from train.learning.bundles import MAX_FUNCTIONS, Bundle, alone, bundled, calls_of, serves, topics
 from train.rows import Row
 
 

@@ -13,11 +13,11 @@ from core.conversation import Function
 from core.errors import RequestError
 from prompt_template import PromptTemplate
 from text.tokenizer import Tokenizer
-from train.augment import Rates, augmented
-from train.bundles import bundled
-from train.packing import Example, encode, packed
+from train.learning.augment import Rates, augmented
+from train.learning.bundles import bundled
+from train.learning.packing import Example, encode, packed
+from train.learning.spellings import one_spelling
 from train.rows import Row, RowError, a_function, lines, read_rows
-from train.spellings import one_spelling
 
 _BUNDLE = 0.8  # of the length of an example, so that there is room for distractors
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from train.faults import RunError
-from train.packing import IGNORED, Example
+from train.learning.faults import RunError
+from train.learning.packing import IGNORED, Example
 
 _ABOUT = "about"
 _TOKENS = {"ids": np.uint32, "learned": np.bool_, "shifts": np.int32, "trees": np.uint16, "branches": np.uint16}

@@ -1,6 +1,6 @@
 """Rows that share one list of functions: half of a row's tokens are declarations, which several questions pay once.
 
-The conversations of a bundle do not see one another (train/packing.py), so each is what it would be alone.
+The conversations of a bundle do not see one another (train/learning/packing.py), so each is what it would be alone.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from core.conversation import Function
-from train.bundles import VERBS
+from train.learning.bundles import VERBS
 
 _PLAIN = (
     "I'm sorry, but none of the functions I have can do that.",

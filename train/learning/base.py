@@ -18,7 +18,7 @@ from core.conversation import Call, Function, Message
 from core.errors import ModelError
 from prompt_template import PromptTemplate, detect_template, load_template
 from text.tokenizer import Tokenizer
-from train.presets import Preset
+from train.learning.presets import Preset
 
 _CONTROL = re.compile(r"<\|\w+\|>")
 _EVERY_TURN = (

@@ -15,8 +15,8 @@ from random import Random
 from typing import Any
 
 from core.conversation import Call, Function, JsonSchema, Message
-from train.bundles import Bundle, calls_of, topics
-from train.refusals import refusal
+from train.learning.bundles import Bundle, calls_of, topics
+from train.learning.refusals import refusal
 
 SYSTEMS = (
     "You are a helpful assistant.",

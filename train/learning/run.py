@@ -21,15 +21,15 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, set_seed
 
 from engines.local.devices import cpu_has_bfloat16
-from train import attention
-from train.base import Base, with_lora
-from train.curves import draw
-from train.faults import RunError
-from train.learner import Learner, Saving
-from train.lora import merge_in_forward
-from train.packing import collate
-from train.presets import Preset
-from train.sequences import Sequences
+from train.learning import attention
+from train.learning.base import Base, with_lora
+from train.learning.curves import draw
+from train.learning.faults import RunError
+from train.learning.learner import Learner, Saving
+from train.learning.lora import merge_in_forward
+from train.learning.packing import collate
+from train.learning.presets import Preset
+from train.learning.sequences import Sequences
 
 _WORKERS = 6  # processes that make batches for a GPU, which is faster than one of them
 _FULL = ("No space left", "File too large", "PytorchStreamWriter", "file write failed", "I/O error")
@@ -126,7 +126,7 @@ def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
         max_grad_norm=1.0,
         bf16=_has_bfloat16() and not preset.lora_rank,  # see _prepared
         use_cpu=not torch.cuda.is_available(),
-        save_strategy="no",  # train/learner.py says when
+        save_strategy="no",  # train/learning/learner.py says when
         save_total_limit=2,
         logging_steps=5,
         remove_unused_columns=False,

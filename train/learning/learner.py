@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from train.packing import IGNORED
+from train.learning.packing import IGNORED
 
 SAVE_EVERY_S = 15 * 60
 

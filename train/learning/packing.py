@@ -18,7 +18,7 @@ from torch import Tensor
 from core.errors import RequestError
 from prompt_template import PromptTemplate
 from text.tokenizer import Encoded, Tokenizer
-from train.bundles import Bundle
+from train.learning.bundles import Bundle
 
 _MULTIPLE = 64
 IGNORED = -100  # the label of what is not learned, in transformers and PyTorch alike

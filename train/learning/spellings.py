@@ -1,7 +1,7 @@
 """Rows whose functions say the same in other spellings, brought to one spelling, some at a time.
 
 Converted sources write one function in many ways (`play_tune`, `StreamMusic`) and list a few of its parameters in each
-row. Rows that share a spelling can share a bundle (train/bundles.py), and a declaration with all parameters teaches
+row. Rows that share a spelling can share a bundle (bundles.py), and a declaration with all parameters teaches
 which of them a question does not speak of.
 """
 
