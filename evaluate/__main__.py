@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from client.endpoints import Endpoint
 from evaluate.answers import Answers
 from evaluate.call_set import CallSet
 from evaluate.chat import ChatSet
@@ -28,7 +29,6 @@ from evaluate.command_line import (
     positive,
     server,
 )
-from evaluate.endpoints import Endpoint
 from evaluate.everyday import Everyday
 from evaluate.local import BASELINES, EngineEndpoint, FirstFunction, load
 from evaluate.no_call import NoCallSet

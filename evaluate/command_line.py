@@ -13,9 +13,9 @@ from collections.abc import Coroutine
 from math import isfinite
 from typing import Any, NoReturn
 
+from client.endpoints import HttpEndpoint, Unusable
 from core.errors import ModelError
 from evaluate.answers import KeptError
-from evaluate.endpoints import HttpEndpoint, Unusable
 from evaluate.rows import Json, SetError
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"

@@ -12,11 +12,11 @@ from pathlib import Path
 from apis.openai_answer import Choice, fold
 from apis.openai_types import chat_request
 from checkpoints.files import find_checkpoint
+from client.endpoints import NoAnswer, read_answer
 from core.conversation import Finish
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from engines.local.threads import in_passing
 from evaluate.calls import Answer, AnsweredCall
-from evaluate.endpoints import NoAnswer, read_answer
 from evaluate.rows import Json
 from inference import Model, load_model, stream
 from prompt_template import load_template

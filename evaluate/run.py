@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
+from client.endpoints import Endpoint, NoAnswer, Unusable
 from evaluate.answers import Answers
 from evaluate.calls import Answer
-from evaluate.endpoints import Endpoint, NoAnswer, Unusable
 from evaluate.rows import Json, Row
 
 MAX_REFUSED_AT_FIRST = 10

@@ -21,13 +21,13 @@ from contextlib import aclosing
 from pathlib import Path
 
 from apis.openai_types import chat_request
+from client.endpoints import NoAnswer
 from core.errors import EngineError, RequestError
 from core.generation import Sampling
 from evaluate.answers import Answers
 from evaluate.call_set import CallSet
 from evaluate.calls import Answer
 from evaluate.command_line import Impossible, add_server_options, end, number, parser, positive
-from evaluate.endpoints import NoAnswer
 from evaluate.intervals import wilson
 from evaluate.local import load
 from evaluate.no_call import NoCallSet

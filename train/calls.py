@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from apis.rules.json_text import parse_json
+from client.rows import Row
 from core.conversation import Call, Function, JsonSchema, Message
 from core.errors import RequestError
 from evaluate.calls import Answer
 from evaluate.rows import Json, call_fault
-from train.rows import Row
 from train.teacher import command_line as teacher
 from train.teacher.files import read_conversations
 from train.teacher.grounding import ungrounded

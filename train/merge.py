@@ -17,13 +17,13 @@ from random import Random
 
 from tqdm import tqdm
 
+from client.rows import Row, RowError, parse_row, read_rows, write_rows
 from train.merging.candidates import Candidate, Candidates
 from train.merging.mixture import MIXTURE, File, Mixture, MixtureError, read_mixture, without
 from train.merging.overlap import Overlap, lines
 from train.merging.report import report
 from train.merging.samples import NUM_SAMPLES, sample
 from train.merging.sampling import allotted, num_questions_for, shuffled
-from train.rows import Row, RowError, parse_row, read_rows, write_rows
 
 
 def read_options(argv: Sequence[str] | None = None) -> Namespace:

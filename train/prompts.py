@@ -16,11 +16,11 @@ from pathlib import Path
 from random import Random
 
 from apis.rules.json_text import parse_json
+from client.rows import Row, RowError
 from core.conversation import Message
 from core.errors import RequestError
 from evaluate.calls import Answer
 from evaluate.rows import Json
-from train.rows import Row, RowError
 from train.teacher import command_line as teacher
 from train.teacher.files import key_of, open_row, read_lines
 from train.teacher.run import Nonsense

@@ -20,12 +20,12 @@ from random import Random
 
 from tqdm import tqdm
 
+from client.endpoints import NoAnswer
+from client.rows import Row, RowError, lines, write_rows
 from core.conversation import Message
 from core.errors import ModelError
 from evaluate.answers import Answers, KeptError
-from evaluate.endpoints import NoAnswer
 from evaluate.local import EngineEndpoint, load
-from train.rows import Row, RowError, lines, write_rows
 
 _SENTENCE_END = re.compile(r"[^\d\s][.!?](?=\s)")
 IN_FLIGHT = 32  # twice what runs at once

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from client.rows import RowError
 from core.errors import ModelError
 from train.learning.augment import NONE, Rates
 from train.learning.faults import RunError
 from train.learning.presets import PRESETS, Preset
-from train.rows import RowError
 
 if TYPE_CHECKING:
     from train.learning.base import Base

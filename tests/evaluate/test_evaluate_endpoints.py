@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from client.endpoints import HttpEndpoint, NoAnswer, Unusable, read_answer
 from core.errors import EngineBusy
 from evaluate.calls import Answer, AnsweredCall
-from evaluate.endpoints import HttpEndpoint, NoAnswer, Unusable, read_answer
 from evaluate.local import EngineEndpoint, FirstFunction
 from inference import Model
 from tests.support.evaluate_doubles import CITY, Reply, Script, completion, one_after_another, playing

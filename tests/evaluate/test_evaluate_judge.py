@@ -261,7 +261,7 @@ def test_a_judge_that_fails_once_is_asked_for_the_missing_verdict_only(
     reply: Reply,
     told: str,
 ) -> None:
-    monkeypatch.setattr("evaluate.endpoints.MAX_WAIT_S", 0.01)
+    monkeypatch.setattr("client.endpoints.MAX_WAIT_S", 0.01)
     script = faulty(reply)
     is_well = False
     with playing(lambda body: fair(body) if is_well else script(body)) as server:

@@ -159,7 +159,7 @@ def test_what_cannot_be_measured_is_one_sentence_and_status_1(
     towns: Path, options: list[str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(towns.parent)
-    monkeypatch.setattr("evaluate.endpoints.MAX_WAIT_S", 0.01)
+    monkeypatch.setattr("client.endpoints.MAX_WAIT_S", 0.01)
     (towns.parent / "empty.jsonl").touch()
     (towns.parent / "sub").mkdir()
     a_set(towns.parent / "sub" / "towns.jsonl", LINES)

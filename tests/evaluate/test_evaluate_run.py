@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from client.endpoints import NoAnswer, Unusable
 from evaluate.answers import Answers, read_answers
 from evaluate.call_set import CallSet
 from evaluate.calls import Answer
-from evaluate.endpoints import NoAnswer, Unusable
 from evaluate.rows import Json, Row
 from evaluate.run import MAX_REFUSED_AT_FIRST, MAX_UNANSWERED_IN_A_ROW, Run
 from tests.support.evaluate_doubles import a_line, a_set, calling

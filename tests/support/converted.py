@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from client.rows import Row, arguments_of, read_rows
 from train.convert.__main__ import main
-from train.rows import Row, arguments_of, read_rows
 
 SAMPLES = Path(__file__).parents[1] / "data" / "convert"
 

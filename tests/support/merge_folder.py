@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from client.rows import Row, read_rows, write_rows
 from core.conversation import Call, Function, Message
 from train.merge import main
-from train.rows import Row, read_rows, write_rows
 
 PLANETS = (
     "Mercury",

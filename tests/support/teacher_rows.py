@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from client.rows import Row
 from evaluate.calls import Answer, AnsweredCall
 from tests.support.scripted_teacher import Reply, question
-from train.rows import Row
 from train.teacher.files import open_row
 
 Json = dict[str, Any]

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
+from client.rows import arguments_of, check_row
 from train.everyday.chains import confirmed, multi_turn, signed_in
-from train.rows import arguments_of, check_row
 
 SEEDS = range(40)
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from client.rows import row_text, write_rows
 from inference import load_model
 from server import create_app
 from tests.support.serving import serving
@@ -27,7 +28,6 @@ from train.learning.lora import merge_in_forward
 from train.learning.packing import IGNORED
 from train.learning.presets import PRESETS
 from train.learning.run import newest_checkpoint
-from train.rows import row_text, write_rows
 from train.sft import main
 
 FAST = ["--max-length", "1024", "--batch-size", "4", "--device-batch-size", "4", "--weight-decay", "0", "--as-is"]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from client.rows import read_rows
 from tests.support.scripted_teacher import Reply, teaching
 from tests.support.teacher_rows import CALLED, USER, line, minutes, prompts, read, right, run, written
 from train import calls, interpretations, results
 from train import prompts as prompts_step
-from train.rows import read_rows
 from train.teacher import command_line as teacher
 from train.teacher.files import Kept
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from client.rows import read_rows
 from tests.support.scripted_teacher import Json, Reply, teaching
 from tests.support.teacher_rows import CALLED, RESULT, USER, line, minutes, prompts, read, right, row, run, written
 from train import calls, interpretations
-from train.rows import read_rows
 from train.teacher import command_line as teacher
 from train.teacher.files import Kept, key_of
 

@@ -17,9 +17,9 @@ from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
 
+from client.rows import Row, RowError, write_rows
 from train.convert.common import Definition, Item, Reject, SourceError
 from train.merging.samples import NUM_SAMPLES, sample
-from train.rows import Row, RowError, write_rows
 
 SOURCES = {
     "sgd": "dstc8-schema-guided-dialogue: train/dialogues_*.json, train/schema.json, sgd_x/data if it is there",

@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 import jsonschema
 from tqdm import tqdm
 
+from client.rows import Row, RowError, arguments_of, check_row
 from core.conversation import Call, Function, JsonSchema, Message
 from core.errors import RequestError
 from json_schema.check import check_parameters
-from train.rows import Row, RowError, arguments_of, check_row
 
 Json = dict[str, Any]
 T = TypeVar("T")

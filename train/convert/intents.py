@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
+from client.rows import Row
 from core.conversation import Function, JsonSchema, Message
 from train.convert.common import Item, Json, Reject, checked, function_call, listed, number, object_schema
-from train.rows import Row
 
 MAX_OTHERS = 4
 JOINED_SHARE = 0.12  # of all rows: two sentences in one

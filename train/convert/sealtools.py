@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from apis.rules.json_text import parse_json
+from client.rows import Row, RowError
 from core.conversation import Function, JsonSchema, Message
 from core.errors import RequestError
 from train.convert.common import (
@@ -31,7 +32,6 @@ from train.convert.common import (
     object_schema,
 )
 from train.merging.overlap import lines
-from train.rows import Row, RowError
 
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 MAX_OTHERS = 4

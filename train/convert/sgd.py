@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from client.rows import Row
 from core.conversation import Call, Message
 from train.convert.common import (
     Item,
@@ -31,7 +32,6 @@ from train.convert.common import (
     result,
 )
 from train.convert.sgd_schema import Service, Wordings, read_wordings
-from train.rows import Row
 
 MAX_RESULTS = 3
 MAX_MESSAGES = 18

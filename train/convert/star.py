@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from client.rows import Row
 from core.conversation import Call, Function, JsonSchema, Message
 from train.convert.common import (
     Item,
@@ -38,7 +39,6 @@ from train.convert.common import (
     tokens,
 )
 from train.convert.sgd_schema import snake_case
-from train.rows import Row
 
 DESCRIPTIONS = Path(__file__).with_name("star.toml")
 MAX_MESSAGES = 30

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from client.rows import RowError, parse_row
 from core.conversation import Function
 from core.errors import RequestError
 from schema import typescript
@@ -24,7 +25,6 @@ from train.definitions.candidates import Candidate, Json, SourceError, Unfit
 from train.definitions.references import Inliner
 from train.definitions.sources import candidates
 from train.rejects import rejects_path
-from train.rows import RowError, parse_row
 
 NUM_SAMPLES = 3
 MAX_PRINTED = 8_000  # characters, about 2,000 tokens: more is no function that a model picks among others

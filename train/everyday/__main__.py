@@ -14,10 +14,10 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from client.rows import Row, RowError, read_rows, write_rows
 from schema import typescript
 from train.everyday.generator import Generator, NoMoreRows
 from train.everyday.part_file import PartFile
-from train.rows import Row, RowError, read_rows, write_rows
 
 NUM_SAMPLES = 3
 

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from random import Random
 
+from client.rows import Row, check_row, row_text
 from train.everyday import chains, conversations
-from train.rows import Row, check_row, row_text
 
 Builder = Callable[[Random], Row]
 

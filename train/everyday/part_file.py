@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from client.rows import Row, RowError, parse_row, row_text
 from train.everyday.generator import Generator
-from train.rows import Row, RowError, parse_row, row_text
 
 CHECKED_EVERY = 50
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from client.rows import Row, arguments_of
 from core.conversation import Call, Function, JsonSchema, Message
 from schema import typescript
-from train.rows import Row, arguments_of
 
 CHARS_PER_TOKEN = 3.1  # of declarations; an estimate that only cuts bundles
 MAX_FUNCTIONS = 7

@@ -9,6 +9,7 @@ from random import Random
 from tqdm import tqdm
 
 from apis.rules.json_text import parse_json
+from client.rows import Row, RowError, a_function, lines, read_rows
 from core.conversation import Function
 from core.errors import RequestError
 from prompt_template import PromptTemplate
@@ -17,7 +18,6 @@ from train.learning.augment import Rates, augmented
 from train.learning.bundles import bundled
 from train.learning.packing import Example, encode, packed
 from train.learning.spellings import one_spelling
-from train.rows import Row, RowError, a_function, lines, read_rows
 
 _BUNDLE = 0.8  # of the length of an example, so that there is room for distractors
 

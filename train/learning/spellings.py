@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
+from client.rows import Row, arguments_of
 from core.conversation import Call, Function, JsonSchema
-from train.rows import Row, arguments_of
 
 _UPPER = string.ascii_uppercase
 _AT_A_TIME = 6

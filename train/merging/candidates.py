@@ -9,11 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
+from client.rows import Row, row_text
 from core.errors import RequestError
 from schema import typescript
 from train.merging.mixture import Mixture
 from train.merging.overlap import Overlap
-from train.rows import Row, row_text
 
 # Measured on six sources, rendered for the embedded model and its tokenizer: within 10 % for each source.
 _CHARACTERS_PER_TOKEN = 3.5

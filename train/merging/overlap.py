@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from apis.rules.json_text import parse_json
+from client.rows import Row, RowError
 from core.errors import RequestError
-from train.rows import Row, RowError
 
 # A request this long that stands within a longer one is the same request; shorter ones ("Yes, please.") are anybody's.
 MIN_WORDS = 4

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from client.rows import Row
 from schema import typescript
-from train.rows import Row
 
 NUM_SAMPLES = 3
 

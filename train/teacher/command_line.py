@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apis.rules.json_text import parse_json
+from client.endpoints import HttpEndpoint, Unusable
+from client.rows import Row, row_text
 from core.errors import RequestError
-from evaluate.endpoints import HttpEndpoint, Unusable
 from evaluate.rows import Json
-from train.rows import Row, row_text
 from train.teacher.files import FileFault, Kept, key_of
 from train.teacher.run import Run, Step
 

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import IO, Self
 
 from apis.rules.json_text import parse_json
+from client.rows import Row, RowError, parse_row, row_text
 from core.errors import RequestError
 from train.rejects import rejects_path
-from train.rows import Row, RowError, parse_row, row_text
 
 MAX_ANSWER = 500  # characters of a rejected answer that are kept, to see what went wrong
 

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from tqdm import tqdm
 
+from client.endpoints import Endpoint, NoAnswer, Unusable
+from client.rows import Row, RowError, row_text
 from evaluate.calls import Answer
-from evaluate.endpoints import Endpoint, NoAnswer, Unusable
 from evaluate.rows import Json
-from train.rows import Row, RowError, row_text
 from train.teacher.files import Kept, key_of, open_row
 
 MAX_UNANSWERED_IN_A_ROW = 2  # times the rows in flight; then nobody is there any more
