@@ -1,20 +1,34 @@
-"""Who answers: the contract, and any OpenAI-compatible server."""
+"""What answers chat requests: the contract, and any OpenAI-compatible server."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
 import httpx2
 
-from evaluate.calls import Answer, AnsweredCall
-from evaluate.rows import Json
+from client.json_lines import Json
+from core.conversation import Call
 
 MAX_WAIT_S = 30.0  # between two tries, also if the server asks for more
 _AGAIN = frozenset({408, 409, 425, 429})  # and all from 500
 _REFUSED = frozenset({400, 413, 422})  # for any other status, the next request would fare no better
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered, or why it refused the request (`error`), which is never right."""
+
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    error: str = ""
 
 
 class NoAnswer(Exception):
@@ -144,11 +158,11 @@ def read_answer(whole: Json, seconds: float) -> Answer:
     """A chat completion's first choice; both dialects of calls. Raises KeyError and the like for anything else."""
     choice, usage = whole["choices"][0], whole.get("usage") or {}
     message = choice["message"]
-    functions = [call["function"] for call in message.get("tool_calls") or ()]
-    functions += [message["function_call"]] if message.get("function_call") else []
+    calls = [(call["function"], str(call.get("id") or "")) for call in message.get("tool_calls") or ()]
+    calls += [(message["function_call"], "")] if message.get("function_call") else []
     return Answer(
         text=str(message.get("content") or ""),
-        calls=tuple(AnsweredCall(str(call["name"]), str(call["arguments"])) for call in functions),
+        calls=tuple(Call(str(call["name"]), str(call["arguments"]), call_id) for call, call_id in calls),
         finish_reason=str(choice.get("finish_reason") or ""),
         prompt_tokens=int(usage.get("prompt_tokens") or 0),
         completion_tokens=int(usage.get("completion_tokens") or 0),

@@ -1,46 +1,51 @@
-"""The neutral chat format, in which every source of training rows is kept: one JSON object a line, OpenAI's shapes.
+"""Rows, one JSON object a line: conversations in OpenAI's shapes, to learn from or to be asked.
 
 {"functions": [{"name", "description", "parameters"}], "messages": [...], "source": "...", "meta": {"kind": "..."}}
+
+A row to learn from ends with the assistant. A question ends before, and its right calls may stand in "expected":
+[{"name": "...", "arguments": {...}}]. Only "messages" is needed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import lzma
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NoReturn
+
+import jsonschema
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from apis.rules.fields import Fields, a_string, a_word, an_array, an_object
-from apis.rules.json_text import parse_json
-from core.conversation import Call, Function, Message
+from client.json_lines import Json, LineError, parse_object, write_lines
+from core.conversation import Call, Function, JsonSchema, Message
 from core.errors import RequestError
 from json_schema.check import check_parameters
 
 # Dots are common in names of real functions; no format has room for blanks, line breaks or `>` in one.
 _NAME = re.compile(r"[\w$.-]{1,128}")
 _USER = "all"  # stands for the user where a function's name could
-
-
-class RowError(Exception):
-    """A row or a file of rows that cannot be used: "file:line: what is wrong"."""
+_OPEN = {"additionalProperties", "unevaluatedProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A conversation that ends with the assistant, and the functions it may call. `meta` is free but for "kind".
+    """A conversation and the functions it may call. `meta` is free but for "kind"; `expected` are a question's calls.
 
     `where` is "file:line" for errors; it is not written and makes no difference between rows.
     """
 
     functions: tuple[Function, ...]
     messages: tuple[Message, ...]
-    source: str
-    meta: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    meta: Json = field(default_factory=dict)
     where: str = field(default="", compare=False)
+    expected: tuple[Call, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -51,147 +56,85 @@ class Row:
         """All calls, in order."""
         return tuple(call for message in self.messages for call in message.calls)
 
+    @property
+    def key(self) -> str:
+        """Equal for equal conversations over equal functions, whatever file they lie in and whatever is noted."""
+        said = [[message_json(one) for one in self.messages], [function_json(one) for one in self.functions]]
+        text = json.dumps(said, ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
-def read_rows(path: Path, on_bad: Callable[[RowError], None] | None = None) -> Iterator[Row]:
-    """The rows of a .jsonl or .jsonl.xz file, checked as check_row does; blank lines are skipped.
-
-    The first bad row raises RowError, or is given to `on_bad` and left out. A file that cannot be read, or ends within
-    its compressed data, always raises.
-    """
-    for number, line in enumerate(lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            yield parse_row(line, f"{path}:{number}")
-        except RowError as error:
-            if on_bad is None:
-                raise
-            on_bad(error)
-
-
-def lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, unpacked. Raises RowError for one that cannot be read."""
-    try:
-        with _open(path, "rb") as file:
-            yield from file
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise RowError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-
-
-def write_rows(path: Path, rows: Iterable[Row]) -> int:
-    """Write .jsonl or .jsonl.xz, whole or not at all: a temporary file is renamed at the end. Gives their number.
-
-    Raises RowError when the disk does not take it, and lets through what `rows` itself raises.
-    """
-    temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
-    count = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _open(temporary, "wb") as file:
-            for row in rows:
-                file.write(row_text(row).encode() + b"\n")
-                count += 1
-        temporary.replace(path)
-    except OSError as error:
-        raise RowError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):  # else it would stand before the reason
-            temporary.unlink(missing_ok=True)
-    return count
+    def request(self) -> Json:
+        """Messages and tools of the body that asks for what comes next."""
+        tools = [{"type": "function", "function": function_json(function)} for function in self.functions]
+        return {"messages": [message_json(message) for message in self.messages], **({"tools": tools} if tools else {})}
 
 
 def parse_row(line: bytes, where: str) -> Row:
-    """One line. Raises RowError, which begins with `where`."""
+    """One line. Raises LineError, which begins with `where`."""
+    fields = Fields(parse_object(line, where))
     try:
-        fields = Fields(parse_json(line))
-        row = Row(
+        return Row(
             functions=tuple(a_function(item, path) for item, path in _items(fields, "functions")),
-            messages=tuple(_message(item, path) for item, path in _items(fields, "messages")),
-            source=fields.required("source", a_string),
+            messages=tuple(_message(item, path) for item, path in _items(fields, "messages", is_required=True)),
+            source=fields.optional("source", a_string) or "",
             meta=fields.optional("meta", an_object) or {},
             where=where,
+            expected=tuple(_expected(item, path) for item, path in _items(fields, "expected")),
         )
     except RequestError as error:
-        message = error.message.replace("We could not parse the JSON body of your request.", "The line is no JSON.")
-        raise RowError(f"{where}: {message}") from None
-    check_row(row)
-    return row
+        raise LineError(f"{where}: {error.message}") from None
 
 
 def row_text(row: Row) -> str:
     """The row as one line of JSON, without the line break."""
-    return json.dumps(
-        {
-            "functions": [_function_json(function) for function in row.functions],
-            "messages": [_message_json(message) for message in row.messages],
-            "source": row.source,
-            "meta": row.meta,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    whole: Json = {
+        "functions": [function_json(function) for function in row.functions],
+        "messages": [message_json(message) for message in row.messages],
+        "source": row.source,
+        "meta": row.meta,
+    }
+    if row.expected:
+        whole["expected"] = [{"name": call.name, "arguments": arguments_of(call)} for call in row.expected]
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
 
-def check_row(row: Row) -> None:
-    """Raise RowError unless the row can be learned from: it ends with the assistant, function names differ, calls name
-    listed functions with known arguments and all required ones, and results answer the calls right before them.
-
-    Values are not held against the schema; schemas are (parse_row).
-    """
-    functions = {function.name: function for function in row.functions}
-    if len(functions) < len(row.functions):
-        raise _error(row, "two functions have one name")
-    if [message.role for message in row.messages[-1:]] != ["assistant"]:
-        raise _error(row, "it must end with a message of the assistant")
-    waiting: list[str] = []
-    for number, message in enumerate(row.messages):
-        if message.role == "tool":
-            if message.call_id not in waiting:
-                raise _error(row, f"messages[{number}] answers no call right before it: {message.call_id!r}")
-            waiting.remove(message.call_id)
-            continue
-        if message.role == "assistant" and message.content is None and not message.calls:
-            raise _error(row, f"messages[{number}] has neither content nor tool_calls")
-        waiting = [call.id for call in message.calls]
-        for call in message.calls:
-            _check_call(row, call, functions.get(call.name))
-    if len({call.id for call in row.calls} - {""}) < len(row.calls):
-        raise _error(row, "two calls have one id, or a call has none")
+def write_rows(path: Path, rows: Iterable[Row]) -> int:
+    """Write .jsonl or .jsonl.xz as `write_lines` does."""
+    return write_lines(path, (row_text(row).encode() for row in rows))
 
 
-def arguments_of(call: Call) -> dict[str, Any]:
+def arguments_of(call: Call) -> Json:
     """A call's arguments as an object; raises ValueError for other JSON and for no JSON."""
-    arguments = json.loads(call.arguments)
+    try:
+        arguments = _STRICT.decode(call.arguments)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
     if not isinstance(arguments, dict):
         raise ValueError("not an object")
     return arguments
 
 
-def _check_call(row: Row, call: Call, function: Function | None) -> None:
-    if function is None:
-        raise _error(row, f"it calls {call.name!r}, which it does not list")
+def call_fault(functions: Sequence[Function], name: str, arguments: Json) -> str:
+    """Why a call does not fit the functions, or "" if it does.
+
+    An argument that the function does not declare is a fault even if the schema forgets to say so.
+    """
+    declared = {function.name: function.parameters or {} for function in functions}
+    if name not in declared:
+        return "the function is not declared"
     try:
-        arguments = arguments_of(call)
-    except ValueError:
-        raise _error(row, f"the arguments of {call.name!r} are no JSON object: {call.arguments[:60]!r}") from None
-    schema = function.parameters or {}
-    unknown = arguments.keys() - schema.get("properties", {}).keys()
-    if unknown and not schema.get("additionalProperties"):
-        raise _error(row, f"{call.name!r} has no parameter {min(unknown)!r}")
-    if absent := set(schema.get("required", ())) - arguments.keys():
-        raise _error(row, f"a call of {call.name!r} lacks the required {min(absent)!r}")
+        for fault in _validator(json.dumps(declared[name])).iter_errors(arguments):
+            return f"{fault.json_path}: {fault.message}"
+    except (Unresolvable, jsonschema.SchemaError, re.error, ValueError, OverflowError, RecursionError) as error:
+        return f"the schema cannot be used: {error}"
+    return ""
 
 
-def _error(row: Row, what: str) -> RowError:
-    return RowError(f"{row.where or row.source}: {what}")
-
-
-def _open(path: Path, mode: str) -> IO[bytes]:
-    return lzma.open(path, mode) if path.suffix == ".xz" else path.open(mode)  # type: ignore[return-value]
-
-
-def _items(fields: Fields, key: str) -> Iterator[tuple[object, str]]:
-    return ((item, f"{key}[{index}]") for index, item in enumerate(fields.required(key, an_array)))
+@lru_cache(1024)
+def _validator(schema: str) -> Any:
+    held: JsonSchema = json.loads(schema)
+    closed = held if _OPEN & held.keys() else {**held, "additionalProperties": False}
+    return jsonschema.Draft202012Validator(closed, registry=Registry())  # fetches nothing
 
 
 def a_function(value: object, path: str) -> Function:
@@ -202,6 +145,30 @@ def a_function(value: object, path: str) -> Function:
     if parameters is not None:
         check_parameters(parameters, owner=f"function '{name}'", param=fields.at("parameters"))
     return Function(name, fields.optional("description", a_string) or "", parameters)
+
+
+def function_json(function: Function) -> Json:
+    """As it stands in a row and in a request."""
+    parameters = {} if function.parameters is None else {"parameters": function.parameters}
+    return {"name": function.name, "description": function.description, **parameters}
+
+
+def message_json(message: Message) -> Json:
+    """As it stands in a row and in a request."""
+    shown: Json = {"role": message.role, "content": message.content}
+    if message.calls:
+        shown["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.calls
+        ]
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.call_id, "name": message.name, "content": message.content}
+    return shown
+
+
+def _items(fields: Fields, key: str, *, is_required: bool = False) -> Iterator[tuple[object, str]]:
+    items = fields.required(key, an_array) if is_required else fields.optional(key, an_array) or []
+    return ((item, f"{key}[{index}]") for index, item in enumerate(items))
 
 
 def _name(value: object, path: str) -> str:
@@ -233,18 +200,14 @@ def _call(value: object, path: str) -> Call:
     return Call(name, arguments, fields.required("id", a_string))
 
 
-def _function_json(function: Function) -> dict[str, Any]:
-    parameters = {} if function.parameters is None else {"parameters": function.parameters}
-    return {"name": function.name, "description": function.description, **parameters}
+def _expected(value: object, path: str) -> Call:
+    fields = Fields(value, path)
+    name, arguments = fields.required("name", a_string), fields.required("arguments", an_object)
+    return Call(name, json.dumps(arguments, ensure_ascii=False))
 
 
-def _message_json(message: Message) -> dict[str, Any]:
-    shown: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.calls:
-        shown["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.calls
-        ]
-    if message.role == "tool":
-        return {"role": "tool", "tool_call_id": message.call_id, "name": message.name, "content": message.content}
-    return shown
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_no_constant)

@@ -16,9 +16,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from client.endpoints import Endpoint
+from client.json_lines import Json
 from evaluate.answers import Answers
-from evaluate.call_set import CallSet
-from evaluate.chat import ChatSet
+from evaluate.benchmarks import CallSet, ChatSet, Everyday, NoCallSet, SgdNextCall
 from evaluate.command_line import (
     KEY_VARIABLE,
     Impossible,
@@ -29,13 +29,9 @@ from evaluate.command_line import (
     positive,
     server,
 )
-from evaluate.everyday import Everyday
 from evaluate.local import BASELINES, EngineEndpoint, FirstFunction, load
-from evaluate.no_call import NoCallSet
 from evaluate.reports import write_result
-from evaluate.rows import Json
 from evaluate.run import Run
-from evaluate.sgd import SgdNextCall
 
 SEED = 0  # of the shuffle that --limit cuts, and of every request
 MAX_PROBLEMS_SHOWN = 10

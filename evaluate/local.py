@@ -12,12 +12,11 @@ from pathlib import Path
 from apis.openai_answer import Choice, fold
 from apis.openai_types import chat_request
 from checkpoints.files import find_checkpoint
-from client.endpoints import NoAnswer, read_answer
-from core.conversation import Finish
+from client.endpoints import Answer, NoAnswer, read_answer
+from client.json_lines import Json
+from core.conversation import Call, Finish
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from engines.local.threads import in_passing
-from evaluate.calls import Answer, AnsweredCall
-from evaluate.rows import Json
 from inference import Model, load_model, stream
 from prompt_template import load_template
 from text.tokenizer import Tokenizer
@@ -74,7 +73,7 @@ class FirstFunction:
 
     async def answer(self, body: Json) -> Answer:
         names = [tool["function"]["name"] for tool in body.get("tools", ())]
-        return Answer(calls=tuple(AnsweredCall(name, "{}") for name in names[:1]), finish_reason="stop")
+        return Answer(calls=tuple(Call(name, "{}") for name in names[:1]), finish_reason="stop")
 
 
 def load(name: str | None, adapter: str) -> tuple[Model, str]:

@@ -1,37 +1,28 @@
-"""Results as files: each whole or not at all, and read back with a sentence where they are none."""
+"""Results as files, read back with a sentence where they are none."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from evaluate.answers import KeptError
-from evaluate.rows import Json
+from client.json_lines import FileError, Json, write_whole
 from evaluate.table import summary
 
 RESULT = "result.json"
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, meets the old one or the new one. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
-    draft.replace(path)
-
-
 def read_result(folder: Path) -> Json:
-    """What `python -m evaluate --out FOLDER` measured: {"model", "sets": {name: report}}. Raises KeptError."""
+    """What `python -m evaluate --out FOLDER` measured: {"model", "sets": {name: report}}. Raises FileError."""
     path = folder / RESULT
     try:
         found = json.loads(path.read_bytes())
         if isinstance(found["model"], str) and all(isinstance(of["rows"], dict) for of in found["sets"].values()):
             return dict(found)
     except OSError as error:
-        raise KeptError(f"{path}: {error.strerror}; name a folder that `python -m evaluate --out` wrote") from None
+        raise FileError(f"{path}: {error.strerror}; name a folder that `python -m evaluate --out` wrote") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise KeptError(f"{path}: no result of `python -m evaluate`; delete it, or choose another --out")
+    raise FileError(f"{path}: no result of `python -m evaluate`; delete it, or choose another --out")
 
 
 def write_result(folder: Path, model: str, reports: Json) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from client.endpoints import Endpoint, NoAnswer, Unusable
+from client.endpoints import Answer, Endpoint, NoAnswer, Unusable
+from client.json_lines import Json
+from client.rows import Row
 from evaluate.answers import Answers
-from evaluate.calls import Answer
-from evaluate.rows import Json, Row
 
 MAX_REFUSED_AT_FIRST = 10
 MAX_UNANSWERED_IN_A_ROW = 4  # times the requests in flight; then nobody is there any more

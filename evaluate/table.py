@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
+from client.json_lines import Json
 from evaluate.intervals import Figure
-from evaluate.rows import Json
 
 LABELS = {
     "exact_match": "exact match",

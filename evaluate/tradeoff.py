@@ -21,19 +21,16 @@ from contextlib import aclosing
 from pathlib import Path
 
 from apis.openai_types import chat_request
-from client.endpoints import NoAnswer
+from client.endpoints import Answer, NoAnswer
+from client.json_lines import Json, write_whole
 from core.errors import EngineError, RequestError
 from core.generation import Sampling
 from evaluate.answers import Answers
-from evaluate.call_set import CallSet
-from evaluate.calls import Answer
+from evaluate.benchmarks import CallSet, NoCallSet
 from evaluate.command_line import Impossible, add_server_options, end, number, parser, positive
 from evaluate.intervals import wilson
 from evaluate.local import load
-from evaluate.no_call import NoCallSet
 from evaluate.plots import draw_tradeoff
-from evaluate.reports import write_whole
-from evaluate.rows import Json
 from evaluate.run import Run
 from evaluate.table import aligned
 from inference import Model, chat_prompt

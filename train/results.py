@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from client.endpoints import Answer
+from client.json_lines import Json
 from client.rows import Row
 from core.conversation import Message
-from evaluate.calls import Answer
-from evaluate.rows import Json
 from train.teacher import command_line as teacher
 from train.teacher.files import read_conversations
 from train.teacher.run import Nonsense

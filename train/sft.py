@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from client.rows import RowError
+from client.json_lines import FileError
 from core.errors import ModelError
 from train.learning.augment import NONE, Rates
-from train.learning.faults import RunError
-from train.learning.presets import PRESETS, Preset
+from train.learning.presets import PRESETS, Preset, RunError
 
 if TYPE_CHECKING:
     from train.learning.base import Base
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options, preset = read_options(argv)
     try:
         run(options, preset)
-    except (RowError, RunError, ModelError) as error:
+    except (FileError, RunError, ModelError) as error:
         sys.exit(f"sft: {error}")
     except OSError as error:
         where = error.filename or options.out or options.prepare
@@ -68,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(options: Namespace, preset: Preset) -> None:
-    """Raises RowError, RunError, ModelError and OSError."""
+    """Raises FileError, RunError, ModelError and OSError."""
     from train.learning.base import open_base
     from train.learning.sequences import read_sequences
 

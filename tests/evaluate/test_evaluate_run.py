@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from client.endpoints import NoAnswer, Unusable
+from client.endpoints import Answer, NoAnswer, Unusable
+from client.json_lines import Json
+from client.rows import Row
 from evaluate.answers import Answers, read_answers
-from evaluate.call_set import CallSet
-from evaluate.calls import Answer
-from evaluate.rows import Json, Row
+from evaluate.benchmarks import CallSet
 from evaluate.run import MAX_REFUSED_AT_FIRST, MAX_UNANSWERED_IN_A_ROW, Run
 from tests.support.evaluate_doubles import a_line, a_set, calling
 
@@ -119,7 +119,7 @@ def test_one_row_without_an_answer_is_named_and_the_others_are_asked(tmp_path: P
         return right(question)
 
     run, _ = run_on(tmp_path / "a.jsonl", towns.rows, answerer)
-    assert run.problems == ["towns.jsonl:8: nobody knows"]
+    assert run.problems == [f"{tmp_path}/towns.jsonl:8: nobody knows"]
     assert not run.stopped_by
     assert len(run.answers.by_key) == 39
     _, again = run_on(tmp_path / "a.jsonl", towns.rows, right)

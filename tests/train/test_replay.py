@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import train.replay
-from client.rows import read_rows
 from evaluate.local import EngineEndpoint
 from inference import Model
 from tests.support.scripted_engine import scripted
 from train.replay import main
+from train.rows import read_rows
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from client.rows import write_rows
 from tests.support.training_rows import TEN
-from train.learning.faults import RunError
 from train.learning.packing import IGNORED, Example
+from train.learning.presets import RunError
 from train.learning.sequences import Sequences, read_sequences
 from train.sft import main
 

@@ -17,16 +17,17 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from client.rows import RowError, parse_row
+from apis.rules.json_text import JsonError, read_json
+from client.json_lines import FileError, Json, write_lines
+from client.rows import a_function, function_json
 from core.conversation import Function
 from core.errors import RequestError
 from schema import typescript
-from train.definitions.candidates import Candidate, Json, SourceError, Unfit
+from train.definitions.candidates import Candidate, Unfit
 from train.definitions.references import Inliner
 from train.definitions.sources import candidates
-from train.rejects import rejects_path
+from train.rows import NUM_SAMPLES, rejects_path
 
-NUM_SAMPLES = 3
 MAX_PRINTED = 8_000  # characters, about 2,000 tokens: more is no function that a model picks among others
 
 
@@ -46,7 +47,7 @@ def collect(paths: Sequence[Path], show_progress: bool = True) -> Definitions:
         try:
             for candidate in candidates(path):
                 _sort(path, candidate, found, seen)
-        except SourceError as error:
+        except FileError as error:
             found.faults.append(str(error))
     return found
 
@@ -62,7 +63,7 @@ def _sort(path: Path, candidate: Candidate, found: Definitions, seen: dict[str, 
         if shown in seen:
             raise Unfit(f"the same definition as {seen[shown]}")
         seen[shown] = source
-        found.good.append({"function": _json(function), "source": source, "typescript": shown})
+        found.good.append({"function": function_json(function), "source": source, "typescript": shown})
     except (Unfit, RequestError) as error:
         place = f"{path}:{candidate.line}" if candidate.line else f"{path}#{candidate.where}"
         found.rejects.append({"where": place, "reason": str(error), "function": candidate.function})
@@ -76,13 +77,11 @@ def checked(candidate: Candidate) -> Function:
     if isinstance(parameters := function.get("parameters"), dict):
         own = {key: value for key, value in parameters.items() if key not in ("$defs", "definitions")}
         function["parameters"] = Inliner(parameters).schema(own)
-    answered = {"role": "assistant", "content": "-"}
     try:
-        line = json.dumps({"functions": [function], "messages": [answered], "source": "-"}, allow_nan=False)
-        (result,) = parse_row(line.encode(), "").functions
-    except RowError as error:
-        raise Unfit(str(error).removeprefix(": ").replace("functions[0].", "")) from None
-    except (TypeError, ValueError, RecursionError) as error:
+        result = a_function(read_json(json.dumps(function).encode()), "")
+    except RequestError as error:
+        raise Unfit(error.message) from None
+    except (JsonError, TypeError, ValueError, RecursionError) as error:
         raise Unfit(f"it holds a value that is no JSON: {error}") from None
     if not result.description.strip():
         raise Unfit("it has no description, so nobody can tell what it is for")
@@ -92,21 +91,9 @@ def checked(candidate: Candidate) -> Function:
     return result
 
 
-def _json(function: Function) -> Json:
-    parameters = {} if function.parameters is None else {"parameters": function.parameters}
-    return {"name": function.name, "description": function.description, **parameters}
-
-
-def write_lines(path: Path, lines: Sequence[Json]) -> None:
-    """JSON lines, whole or not at all. Raises OSError."""
-    draft = path.with_name(f".{path.name}.draft")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps(line, ensure_ascii=False, default=str)}\n" for line in lines)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+def _line(value: Json) -> bytes:
+    """What YAML alone can say, as binary data in a reject, is shown as Python shows it."""
+    return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace")
 
 
 def samples(found: Definitions) -> Iterator[str]:
@@ -134,10 +121,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\n".join(samples(found)))
     else:
         try:
-            write_lines(options.out, found.good)
-            write_lines(rejects_path(options.out), found.rejects)
-        except OSError as error:
-            sys.exit(f"definitions: {options.out}: cannot be written: {error.strerror or error}")
+            write_lines(options.out, map(_line, found.good))
+            write_lines(rejects_path(options.out), map(_line, found.rejects))
+        except FileError as error:
+            sys.exit(f"definitions: {error}")
     rejected = f", {len(found.rejects)} rejected" + ("" if options.dry_run else f" ({rejects_path(options.out)})")
     print(f"definitions: {len(found.good)} functions{rejected if found.rejects else ''}", file=sys.stderr)
     sys.exit(0 if found.good else 1)

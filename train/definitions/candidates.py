@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from client.json_lines import Json
 from core.conversation import JsonSchema
-
-Json = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,7 @@ class Unfit(Exception):
     """A definition cannot be made of this: one sentence without the place."""
 
 
-class SourceError(Exception):
-    """A file gives no candidates at all: "file: what is wrong"."""
-
-
-def object_schema(properties: dict[str, object], required: list[str]) -> JsonSchema:
+def object_schema(properties: Mapping[str, object], required: Iterable[str]) -> JsonSchema:
     """An object with these properties; `required` in their order."""
-    return {"type": "object", "properties": properties, "required": [name for name in properties if name in required]}
+    names = set(required)
+    return {"type": "object", "properties": properties, "required": [name for name in properties if name in names]}

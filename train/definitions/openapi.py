@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from client.json_lines import Json
 from core.conversation import JsonSchema
-from train.definitions.candidates import Candidate, Json, Unfit, object_schema
+from train.definitions.candidates import Candidate, Unfit, object_schema
 from train.definitions.references import Inliner
 
 METHODS = ("get", "post", "put", "patch", "delete")

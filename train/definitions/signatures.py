@@ -7,23 +7,24 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from client.json_lines import FileError, Json
 from core.conversation import JsonSchema
 from train.definitions.annotations import Annotations, constant
-from train.definitions.candidates import Candidate, Json, SourceError, Unfit, object_schema
+from train.definitions.candidates import Candidate, Unfit, object_schema
 from train.definitions.docstrings import Docstring, read_docstring
 
 _KINDS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
 def functions_of(path: Path, text: str) -> Iterator[Candidate]:
-    """One candidate for each public function, with its line. Raises SourceError for a file that is no Python."""
+    """One candidate for each public function, with its line. Raises FileError for a file that is no Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the file's strings; it is not ours to mend
             tree = ast.parse(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise SourceError(f"{path}:{line}: no Python: {getattr(error, 'msg', None) or error}") from None
+        raise FileError(f"{path}:{line}: no Python: {getattr(error, 'msg', None) or error}") from None
     annotations = Annotations({node.name: node for node in tree.body if isinstance(node, ast.ClassDef)})
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):

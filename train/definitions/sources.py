@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import lzma
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
-from train.definitions.candidates import Candidate, SourceError
+from client.json_lines import FileError, read_bytes
+from train.definitions.candidates import Candidate
 from train.definitions.openapi import is_openapi, operations
 from train.definitions.signatures import functions_of
 
@@ -31,7 +31,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def candidates(path: Path) -> Iterator[Candidate]:
-    """All functions of a file, in its order, not yet checked. Raises SourceError for a file that cannot be read."""
+    """All functions of a file, in its order, not yet checked. Raises FileError for a file that cannot be read."""
     text = _text(path)
     kind = path.with_suffix("").suffix if path.suffix == ".xz" else path.suffix
     if kind == ".py":
@@ -43,23 +43,18 @@ def candidates(path: Path) -> Iterator[Candidate]:
     try:
         return _document(path, json.loads(text))
     except RecursionError:
-        raise SourceError(f"{path}: it is nested too deep to be read") from None
+        raise FileError(f"{path}: it is nested too deep to be read") from None
     except ValueError as error:
         if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
             return _lines(text)
-        raise SourceError(f"{path}: no JSON: {error}; .json, .jsonl, .yaml and .py files are read") from None
+        raise FileError(f"{path}: no JSON: {error}; .json, .jsonl, .yaml and .py files are read") from None
 
 
 def _text(path: Path) -> str:
     try:
-        held = path.read_bytes()
-        return (lzma.decompress(held) if path.suffix == ".xz" else held).decode("utf-8-sig")
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (lzma.LZMAError, EOFError) as error:
-        raise SourceError(f"{path}: cannot be unpacked: {error}") from None
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path}: it is not UTF-8: bad byte at position {error.start}") from None
+        raise FileError(f"{path}: it is not UTF-8: bad byte at position {error.start}") from None
 
 
 def _yaml(path: Path, text: str) -> object:
@@ -68,7 +63,7 @@ def _yaml(path: Path, text: str) -> object:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise SourceError(f"{place}: no YAML: {getattr(error, 'problem', None) or error}") from None
+        raise FileError(f"{place}: no YAML: {getattr(error, 'problem', None) or error}") from None
 
 
 def _document(path: Path, document: object) -> Iterator[Candidate]:
@@ -78,7 +73,7 @@ def _document(path: Path, document: object) -> Iterator[Candidate]:
         held = [document[key] for key in _LISTS if isinstance(document.get(key), list)]
         document = held[0] if held else [document]
     if not isinstance(document, list):
-        raise SourceError(f"{path}: functions are objects, in a list, or in 'tools' of an object")
+        raise FileError(f"{path}: functions are objects, in a list, or in 'tools' of an object")
     return (_candidate(item, f"[{index}]") for index, item in enumerate(document))
 
 

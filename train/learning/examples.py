@@ -8,8 +8,8 @@ from random import Random
 
 from tqdm import tqdm
 
-from apis.rules.json_text import parse_json
-from client.rows import Row, RowError, a_function, lines, read_rows
+from client.json_lines import FileError, LineError, read_objects
+from client.rows import Row, a_function
 from core.conversation import Function
 from core.errors import RequestError
 from prompt_template import PromptTemplate
@@ -18,26 +18,27 @@ from train.learning.augment import Rates, augmented
 from train.learning.bundles import bundled
 from train.learning.packing import Example, encode, packed
 from train.learning.spellings import one_spelling
+from train.rows import read_rows
 
 _BUNDLE = 0.8  # of the length of an example, so that there is room for distractors
 
 
 def read_all(paths: Sequence[Path]) -> list[Row]:
-    """Raises RowError for the first bad row, and when there is none at all."""
+    """Raises FileError for the first bad row, and when there is none at all."""
     rows = [row for path in paths for row in tqdm(read_rows(path), f"Reading {path.name}", unit=" rows")]
     if not rows:
-        raise RowError(f"{', '.join(map(str, paths))}: no rows")
+        raise FileError(f"{', '.join(map(str, paths))}: no rows")
     return rows
 
 
 def read_pool(path: Path) -> list[Function]:
-    """The functions of lines {"function": ...}, as train.definitions writes them. Raises RowError."""
+    """The functions of lines {"function": ...}, as train.definitions writes them. Raises FileError."""
     functions = []
-    for number, line in enumerate(lines(path), start=1):
+    for held, where in read_objects(path):
         try:
-            functions.append(a_function(parse_json(line).get("function"), "function"))
+            functions.append(a_function(held.get("function"), "function"))
         except RequestError as error:
-            raise RowError(f"{path}:{number}: {error.message}") from None
+            raise LineError(f"{where}: {error.message}") from None
     return functions
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+class RunError(Exception):
+    """A run of training cannot begin or go on; one sentence."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """One run. Batches are counted in sequences of up to `max_length` tokens, over all devices and accumulation steps.

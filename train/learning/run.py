@@ -24,11 +24,10 @@ from engines.local.devices import cpu_has_bfloat16
 from train.learning import attention
 from train.learning.base import Base, with_lora
 from train.learning.curves import draw
-from train.learning.faults import RunError
 from train.learning.learner import Learner, Saving
 from train.learning.lora import merge_in_forward
 from train.learning.packing import collate
-from train.learning.presets import Preset
+from train.learning.presets import Preset, RunError
 from train.learning.sequences import Sequences
 
 _WORKERS = 6  # processes that make batches for a GPU, which is faster than one of them

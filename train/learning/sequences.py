@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from train.learning.faults import RunError
+from client.json_lines import write_whole
 from train.learning.packing import IGNORED, Example
+from train.learning.presets import RunError
 
 _ABOUT = "about"
 _TOKENS = {"ids": np.uint32, "learned": np.bool_, "shifts": np.int32, "trees": np.uint16, "branches": np.uint16}
@@ -88,15 +89,12 @@ class Sequences(torch.utils.data.Dataset[Example]):
         )
 
     def write(self, path: Path, about: Mapping[str, Any]) -> None:
-        """A compressed file of arrays, whole or not at all; `about` is what must be equal where it is read."""
+        """A compressed file of arrays, whole or not at all; `about` is what must be equal where it is read.
+
+        Raises FileError.
+        """
         kept = {**self.arrays, _ABOUT: np.frombuffer(json.dumps(about, sort_keys=True).encode(), np.uint8)}
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_bytes(lzma.compress(save(kept), preset=3))
-            part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        write_whole(path, lzma.compress(save(kept), preset=3))
 
 
 def read_sequences(paths: Sequence[Path], about: Mapping[str, Any]) -> Sequences:

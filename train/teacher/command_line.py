@@ -11,16 +11,15 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from apis.rules.json_text import parse_json
 from client.endpoints import HttpEndpoint, Unusable
+from client.json_lines import FileError
 from client.rows import Row, row_text
-from core.errors import RequestError
-from evaluate.rows import Json
-from train.teacher.files import FileFault, Kept, key_of
+from evaluate.command_line import json_object, positive, seconds
+from train.rows import NUM_SAMPLES
+from train.teacher.files import Kept
 from train.teacher.run import Run, Step
 
 KEY_VARIABLE = "TEACHER_API_KEY"
-NUM_SAMPLES = 3
 MAX_SHOWN = 10  # sentences of one kind
 FIRST_WAIT_S = 0.5  # before a request is sent again to a teacher that did not answer; then twice as long each time
 
@@ -34,12 +33,14 @@ def parser(name: str, description: str | None) -> ArgumentParser:
     made.add_argument("--teacher-url", metavar="URL", help="an OpenAI-compatible server: http://localhost:8000/v1")
     made.add_argument("--teacher-model", metavar="NAME", help="the model's name there")
     made.add_argument("--api-key", type=_key, default=os.environ.get(KEY_VARIABLE, ""), help=f"or set {KEY_VARIABLE}")
-    made.add_argument("--in-flight", type=_positive, default=8, metavar="N", help="requests at once (default: 8)")
+    made.add_argument("--in-flight", type=positive, default=8, metavar="N", help="requests at once (default: 8)")
     made.add_argument("--retries", type=_count, default=2, metavar="N", help="further tries after nonsense")
-    made.add_argument("--rows", type=_positive, metavar="N", help="take the first N lines of the input only")
+    made.add_argument("--rows", type=positive, metavar="N", help="take the first N lines of the input only")
     made.add_argument("--seed", type=int, default=0, help="of every request")
-    made.add_argument("--body", type=_object, default={}, metavar="JSON", help="fields of each request; null drops one")
-    made.add_argument("--timeout", type=_seconds, default=300.0, metavar="S", help="for one answer")
+    made.add_argument(
+        "--body", type=json_object, default={}, metavar="JSON", help="of each request; null drops a field"
+    )
+    made.add_argument("--timeout", type=seconds, default=300.0, metavar="S", help="for one answer")
     made.add_argument("--dry-run", action="store_true", help="show three samples; nothing is asked or written")
     return made
 
@@ -70,7 +71,7 @@ def main(step: Step, options: Namespace) -> int:
         if options.dry_run:
             return _show(step, rows[: options.rows])
         return asyncio.run(_asked(step, rows, options))
-    except (FileFault, Unusable) as error:
+    except (FileError, Unusable) as error:
         _say(f"{step.name}: {error}")
     except BrokenPipeError:  # who reads a dry run has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -83,7 +84,7 @@ def main(step: Step, options: Namespace) -> int:
 
 
 async def _asked(step: Step, rows: Sequence[Row], options: Namespace) -> int:
-    with Kept(options.out, {key_of(row) for row in rows}) as kept:
+    with Kept(options.out, {row.key for row in rows}) as kept:
         teacher = HttpEndpoint(
             options.teacher_url,
             options.teacher_model,
@@ -123,26 +124,10 @@ def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return value
 
 
 def _key(text: str) -> str:
@@ -150,10 +135,3 @@ def _key(text: str) -> str:
     if not (text.isascii() and text.isprintable()):
         raise argparse.ArgumentTypeError("a key is made of printable ASCII characters")
     return text
-
-
-def _object(text: str) -> Json:
-    try:
-        return parse_json(text.encode("utf-8", "replace"))
-    except RequestError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object") from None

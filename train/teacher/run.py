@@ -11,11 +11,10 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from client.endpoints import Endpoint, NoAnswer, Unusable
-from client.rows import Row, RowError, row_text
-from evaluate.calls import Answer
-from evaluate.rows import Json
-from train.teacher.files import Kept, key_of, open_row
+from client.endpoints import Answer, Endpoint, NoAnswer, Unusable
+from client.json_lines import Json, LineError
+from client.rows import Row, row_text
+from train.teacher.files import Kept, open_row
 
 MAX_UNANSWERED_IN_A_ROW = 2  # times the rows in flight; then nobody is there any more
 
@@ -30,7 +29,7 @@ class Step(Protocol):
     name: str
 
     def read(self, path: Path, seed: int) -> tuple[list[Row], list[str]]:
-        """The rows to ask about, and a sentence for each line that cannot be used. Raises FileFault."""
+        """The rows to ask about, and a sentence for each line that cannot be used. Raises FileError."""
         ...
 
     def request(self, row: Row, attempt: int) -> Json:
@@ -60,7 +59,7 @@ class Run:
 
     async def ask(self, rows: Sequence[Row]) -> None:
         """Ask about those that are not done. Raises OSError when a row cannot be kept."""
-        todo = [row for row in rows if key_of(row) not in self.kept.done]
+        todo = [row for row in rows if row.key not in self.kept.done]
         num_done = len(rows) - len(todo)
         with tqdm(total=len(rows), initial=num_done, desc=self.step.name, disable=not self.show_progress) as bar:
             waiting = iter(todo)
@@ -88,7 +87,7 @@ class Run:
 
     async def _row(self, row: Row) -> None:
         """Keep or reject one row. A refused request is tried in the step's other ways; then it counts as unanswered."""
-        key, reason, refusal, answer = key_of(row), "", "", Answer()
+        key, reason, refusal, answer = row.key, "", "", Answer()
         for attempt in range(self.num_attempts):
             body = {**self.step.request(row, attempt), "seed": request_seed(self.seed, key, attempt), **self.fields}
             asked = await self.teacher.answer({name: value for name, value in body.items() if value is not None})
@@ -114,7 +113,7 @@ class Run:
         for one in rows:
             try:
                 open_row(row_text(one).encode(), "the row")  # as the next step will read it
-            except (RowError, UnicodeEncodeError) as error:
+            except (LineError, UnicodeEncodeError) as error:
                 raise Nonsense(str(error)) from None
         return rows
 

@@ -6,10 +6,9 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from apis.rules.json_text import parse_json
+from apis.rules.json_text import JsonError, read_json
+from client.json_lines import Json
 from core.conversation import Function, Message
-from core.errors import RequestError
-from evaluate.rows import Json
 from schema import typescript
 
 MAX_STARTS = 200  # brackets tried as the beginning of a JSON value
@@ -65,6 +64,6 @@ def values_in(text: str) -> Iterator[object]:
             place = found.start() + 1
             continue
         try:
-            yield parse_json(json.dumps({"value": value}).encode())["value"]
-        except RequestError:
+            yield read_json(json.dumps({"value": value}).encode())["value"]
+        except JsonError:
             continue
