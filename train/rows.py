@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from client.json_lines import LineError, read_lines
@@ -13,19 +13,9 @@ from schema import typescript
 NUM_SAMPLES = 3  # rows that a dry run shows
 
 
-def read_rows(path: Path, on_bad: Callable[[LineError], None] | None = None) -> Iterator[Row]:
-    """The rows of a .jsonl or .jsonl.xz file, checked as check_row does; blank lines are skipped.
-
-    The first bad row raises LineError, or is given to `on_bad` and left out. Raises FileError for a file that cannot be
-    read, or ends within its compressed data.
-    """
-    for line, where in read_lines(path):
-        try:
-            yield parse_whole_row(line, where)
-        except LineError as error:
-            if on_bad is None:
-                raise
-            on_bad(error)
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a .jsonl or .jsonl.xz file. Raises LineError for the first that check_row would not take."""
+    return (parse_whole_row(line, where) for line, where in read_lines(path))
 
 
 def parse_whole_row(line: bytes, where: str) -> Row:

@@ -13,7 +13,7 @@ SOURCES = Path(__file__).parents[1] / "data" / "definitions"
 
 def read(*paths: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Functions by name, and reasons of rejection by place."""
-    found = collect(paths, show_progress=False)
+    found = collect(paths)
     assert not found.faults
     functions: dict[str, Any] = {line["function"]["name"]: line["function"] for line in found.good}
     return functions, {Path(str(line["where"])).name: str(line["reason"]) for line in found.rejects}

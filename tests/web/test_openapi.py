@@ -71,7 +71,7 @@ def test_operations_that_cannot_be_called_are_rejected_with_their_path() -> None
 
 
 def _rejects(name: str) -> list[dict[str, object]]:
-    return collect([SOURCES / name], show_progress=False).rejects
+    return collect([SOURCES / name]).rejects
 
 
 def test_swagger_2_in_yaml_where_no_is_a_word_and_a_date_a_text() -> None:

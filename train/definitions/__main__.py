@@ -39,11 +39,11 @@ class Definitions(NamedTuple):
     faults: list[str]
 
 
-def collect(paths: Sequence[Path], show_progress: bool = True) -> Definitions:
+def collect(paths: Sequence[Path]) -> Definitions:
     """Read and check all functions of all sources."""
     found = Definitions([], [], [])
     seen: dict[str, str] = {}
-    for path in tqdm(paths, desc="definitions", disable=not show_progress):
+    for path in tqdm(paths, desc="definitions"):
         try:
             for candidate in candidates(path):
                 _sort(path, candidate, found, seen)
