@@ -116,7 +116,7 @@ async def answered(one: CallSet, asked: Endpoint, options: Namespace) -> tuple[J
     body = {"temperature": 0, "seed": SEED, "max_tokens": one.max_tokens, **options.body}
     rows = one.sample(options.limit, SEED)
     with Answers(options.out / f"{one.name}.jsonl", {"set": one.name, "model": asked.model, "body": body}) as answers:
-        run = Run(asked, answers, body, options.in_flight)
+        run = Run(asked, answers, body, in_flight=options.in_flight)
         await run.ask(rows)
         for problem in run.problems[:MAX_PROBLEMS_SHOWN]:
             print(f"evaluate: no answer: {problem}", file=sys.stderr)

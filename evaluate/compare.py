@@ -16,8 +16,7 @@ from client.json_lines import Json, write_whole
 from evaluate.command_line import Impossible, end, parser
 from evaluate.intervals import Figure, mcnemar
 from evaluate.plots import Panel, draw_comparison
-from evaluate.reports import read_result
-from evaluate.table import LABELS, aligned, figures
+from evaluate.reports import LABELS, aligned, figures, read_result
 
 SHOWN = ("exact_match", "name_f1", "args_f1", "call_count", "call_rate", "no_call", "valid_json", "schema_valid")
 PLOTTED: dict[str, tuple[str, ...]] = {  # of several metrics, the first that a set has

@@ -71,7 +71,7 @@ async def judge(options: Namespace) -> int:
     async with server_at(options.judge_url, options.judge_model, options.timeout) as asked:
         about = {"kind": options.kind, "judge": asked.model, "judged": names, "body": body}
         with Answers(path, about) as verdicts:
-            run = Run(asked, verdicts, body, options.in_flight)
+            run = Run(asked, verdicts, body, in_flight=options.in_flight)
             await run.ask([question.asked for question in questions])
     for problem in [*run.problems[:MAX_PROBLEMS_SHOWN], *([f"stopped: {run.stopped_by}"] if run.stopped_by else [])]:
         print(f"evaluate.judge: {problem}", file=sys.stderr)

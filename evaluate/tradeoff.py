@@ -31,8 +31,8 @@ from evaluate.command_line import Impossible, add_server_options, end, number, p
 from evaluate.intervals import wilson
 from evaluate.local import load
 from evaluate.plots import draw_tradeoff
+from evaluate.reports import aligned
 from evaluate.run import Run
-from evaluate.table import aligned
 from inference import Model, chat_prompt
 from prompt_template import Piece
 
@@ -133,7 +133,7 @@ async def margins_of(one: CallSet, asked: FirstTokenEndpoint, options: Namespace
     rows = [row for row in one.sample(None, SEED) if row.expected or isinstance(one, NoCallSet)][: options.limit]
     about = {"set": one.name, "model": asked.model, "kind": "margin of text at the first token"}
     with Answers(options.out / f"margins-{one.name}.jsonl", about) as answers:
-        run = Run(asked, answers, {}, options.in_flight)
+        run = Run(asked, answers, {}, in_flight=options.in_flight)
         await run.ask(rows)
     for problem in run.problems[:MAX_PROBLEMS_SHOWN]:
         print(f"evaluate.tradeoff: {problem}", file=sys.stderr)

@@ -57,7 +57,7 @@ def right(question: str) -> Answer:
 def run_on(path: Path, rows: list[Row], answerer: Answerer, *, in_flight: int = 3) -> tuple[Run, Double]:
     double = Double(answerer)
     with Answers(path, ABOUT) as answers:
-        run = Run(double, answers, {"seed": 0}, in_flight, show_progress=False)
+        run = Run(double, answers, {"seed": 0}, in_flight=in_flight)
         asyncio.run(run.ask(rows))
     return run, double
 
@@ -89,7 +89,7 @@ def test_an_interrupted_run_reports_what_it_has_and_goes_on_to_the_same_result(
             return right(question)
 
         with Answers(tmp_path / "parts.jsonl", ABOUT) as answers:
-            run = Run(Double(answerer), answers, {}, 3, show_progress=False)
+            run = Run(Double(answerer), answers, {}, in_flight=3)
             task = asyncio.ensure_future(run.ask(towns.rows))
             await task
             return run
@@ -181,7 +181,7 @@ def test_a_full_disk_ends_the_run_and_what_was_kept_stays(
             add(key, answer)
 
         monkeypatch.setattr(answers, "add", until_full)
-        run = Run(Double(right), answers, {}, 3, show_progress=False)
+        run = Run(Double(right), answers, {}, in_flight=3)
         with pytest.raises(OSError, match="No space left"):
             asyncio.run(run.ask(towns.rows))
     assert len(read_answers(path)[1]) == 5

@@ -75,7 +75,7 @@ def test_the_embedded_model_gets_as_many_right_as_it_did(
     """Greedily, through the server's own prompt and parser; some minutes on a CPU."""
     asked = EngineEndpoint(request.getfixturevalue("embedded"), timeout_s=900)
     with Answers(tmp_path / "everyday.jsonl", {"model": asked.model}) as answers:
-        run = Run(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS}, show_progress=False)
+        run = Run(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS})
         asyncio.run(run.ask(everyday.rows))
     report = everyday.report(everyday.rows, answers.by_key)
     became = [(row, report["rows"].get(row.key, "no answer")) for row in everyday.rows]

@@ -92,7 +92,7 @@ async def _asked(step: Step, rows: Sequence[Row], options: Namespace) -> int:
             timeout_s=options.timeout,
             first_wait_s=FIRST_WAIT_S,
         )
-        run = Run(step, teacher, kept, options.seed, options.body, options.retries + 1, options.in_flight)
+        run = Run(step, teacher, kept, options.seed, options.body, options.retries + 1, in_flight=options.in_flight)
         try:
             async with teacher:
                 await run.ask(rows[: options.rows])

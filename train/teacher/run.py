@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
 
-from client.endpoints import Answer, Endpoint, NoAnswer, Unusable
+from client.asking import Asking
+from client.endpoints import Answer, Endpoint, NoAnswer
 from client.json_lines import Json, LineError
 from client.rows import Row, row_text
 from train.teacher.files import Kept, open_row
@@ -42,8 +42,8 @@ class Step(Protocol):
 
 
 @dataclass
-class Run:
-    """Asks till each row is kept or rejected, or the teacher is gone. `problems` tell of the rest, by file and line."""
+class Run(Asking):
+    """Asks till each row is kept or rejected, or the teacher is gone."""
 
     step: Step
     teacher: Endpoint
@@ -51,39 +51,12 @@ class Run:
     seed: int = 0
     fields: Json = field(default_factory=dict)  # of every request, in place of the step's; None leaves one out
     num_attempts: int = 3
-    in_flight: int = 4
-    show_progress: bool = True
-    problems: list[str] = field(default_factory=list)
-    stopped_by: str = ""  # why the rest was not even asked
-    _num_in_a_row: int = 0
 
     async def ask(self, rows: Sequence[Row]) -> None:
         """Ask about those that are not done. Raises OSError when a row cannot be kept."""
         todo = [row for row in rows if row.key not in self.kept.done]
-        num_done = len(rows) - len(todo)
-        with tqdm(total=len(rows), initial=num_done, desc=self.step.name, disable=not self.show_progress) as bar:
-            waiting = iter(todo)
-            workers = [asyncio.create_task(self._work(waiting, bar)) for _ in range(min(self.in_flight, len(todo)))]
-            try:
-                await asyncio.gather(*workers)
-            finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
-
-    async def _work(self, waiting: Iterator[Row], bar: tqdm[None]) -> None:
-        for row in waiting:
-            try:
-                await self._row(row)
-            except Unusable as error:
-                self.stopped_by = str(error)
-            except NoAnswer as error:
-                self._note(row, str(error))
-            else:
-                self._num_in_a_row = 0
-                bar.update()
-            if self.stopped_by:
-                return
+        with tqdm(total=len(rows), initial=len(rows) - len(todo), desc=self.step.name) as bar:
+            await self.each(todo, self._row, bar, max_unanswered=MAX_UNANSWERED_IN_A_ROW * self.in_flight)
 
     async def _row(self, row: Row) -> None:
         """Keep or reject one row. A refused request is tried in the step's other ways; then it counts as unanswered."""
@@ -116,12 +89,6 @@ class Run:
             except (LineError, UnicodeEncodeError) as error:
                 raise Nonsense(str(error)) from None
         return rows
-
-    def _note(self, row: Row, problem: str) -> None:
-        self.problems.append(f"{row.where}: {problem}")
-        self._num_in_a_row += 1
-        if not self.stopped_by and self._num_in_a_row >= MAX_UNANSWERED_IN_A_ROW * self.in_flight:
-            self.stopped_by = f"{self._num_in_a_row} requests in a row got no answer; the last: {problem}"
 
 
 def request_seed(seed: int, key: str, attempt: int) -> int:
