@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from bench.one_stream import machine
 from bench.servers import ROOT, server
 from bench.workloads import CLIENTS, Workload, call, chat, crowd, forced_call
+from client.json_lines import write_whole
 
 Json = dict[str, Any]
 
@@ -53,9 +54,8 @@ def main() -> None:
             rounds += [measured] if number else []  # the first one warms up
     text = "\n".join((f"{machine()}, medians of {options.rounds} rounds", "", *table(rounds), ""))
     folder = ROOT / "bench" / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / f"clients_{options.name}.json").write_text(json.dumps(rounds) + "\n")
-    (folder / f"clients_{options.name}.md").write_text(text)
+    write_whole(folder / f"clients_{options.name}.json", json.dumps(rounds) + "\n")
+    write_whole(folder / f"clients_{options.name}.md", text)
     print(text)
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -22,6 +22,8 @@ from tqdm import tqdm
 from apis.chat_completions import chat_request
 from bench.one_stream import machine
 from bench.servers import ROOT, plain_model
+from client.json_lines import read_lines, write_whole
+from client.rows import parse_row
 from core.generation import Sampling
 from inference import Model, chat_prompt, load_model
 
@@ -38,12 +40,9 @@ class Place:
 
 
 def prompts(model: Model, number: int = 50) -> list[list[int]]:
-    lines = (ROOT / "examples" / "everyday.jsonl").read_text().splitlines()[:number]
-    rows = [json.loads(line) for line in lines]
-    return [
-        chat_prompt(model, chat_request({"model": "x", "messages": row["messages"], "functions": row["functions"]}))
-        for row in rows
-    ]
+    lines = islice(read_lines(ROOT / "examples" / "everyday.jsonl"), number)
+    rows = [parse_row(line, where) for line, where in lines]
+    return [chat_prompt(model, chat_request({"model": "x", **row.request()})) for row in rows]
 
 
 def drawn(model: Model, asked: Sequence[Sequence[int]], num_tokens: int = NUM_TOKENS) -> list[list[int]]:
@@ -89,7 +88,7 @@ def main() -> None:
         lines.append(f"| {name} | {total} | {total - len(found)} | {equal} of {len(answers)} | {most:.3g} |")
         asyncio.run(model.engine.close())
     text = "\n".join((*lines, ""))
-    (ROOT / "bench" / "results" / "fidelity.md").write_text(text)
+    write_whole(ROOT / "bench" / "results" / "fidelity.md", text)
     print(text)
 
 

@@ -22,6 +22,8 @@ from urllib.request import urlopen
 
 import matplotlib
 
+from client.json_lines import write_whole
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
@@ -171,10 +173,9 @@ def main() -> None:
     num_requests = parser.parse_args().requests
     found = measure(num_requests)
     folder = ROOT / "bench" / "results"
-    folder.mkdir(exist_ok=True)
     text = "\n".join((f"{machine()}, one run", "", *table(found, num_requests), ""))
-    (folder / "limits.json").write_text(json.dumps(found) + "\n")
-    (folder / "limits.md").write_text(text)
+    write_whole(folder / "limits.json", json.dumps(found) + "\n")
+    write_whole(folder / "limits.md", text)
     plot(found, str(folder / "limits.png"))
     print(text)
 

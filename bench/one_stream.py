@@ -30,6 +30,7 @@ import torch
 
 from apis.chat_completions import chat_request
 from bench.servers import ROOT, native_dtype, plain_model, server
+from client.json_lines import write_whole
 from core.generation import Sampling
 from inference import Model, chat_prompt, load_model
 
@@ -206,9 +207,8 @@ def main() -> None:
     )
     text = "\n".join((about, "", *table(times), ""))
     folder = ROOT / "bench" / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "one_stream.json").write_text(json.dumps({"about": about, "times_ms": times}) + "\n")
-    (folder / "one_stream.md").write_text(text)
+    write_whole(folder / "one_stream.json", json.dumps({"about": about, "times_ms": times}) + "\n")
+    write_whole(folder / "one_stream.md", text)
     print(text)
 
 

@@ -22,6 +22,8 @@ from typing import Any
 
 import matplotlib
 
+from client.json_lines import write_whole
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
@@ -123,8 +125,8 @@ def plot(rounds: Rounds, path: str) -> None:
 def write(rounds: Rounds, about: str, folder: Path) -> None:
     """What is known so far, after each round."""
     text = "\n".join((about, "", *tables(rounds)))
-    (folder / "peers.json").write_text(json.dumps({"about": about, "rounds": rounds}) + "\n")
-    (folder / "peers.md").write_text(text)
+    write_whole(folder / "peers.json", json.dumps({"about": about, "rounds": rounds}) + "\n")
+    write_whole(folder / "peers.md", text)
     plot(rounds, str(folder / "peers.png"))
     print(text, flush=True)
 
@@ -135,7 +137,6 @@ def main() -> None:
     parser.add_argument("--servers", nargs="+", metavar="NAME", help="some of those that are found")
     options = parser.parse_args()
     folder = ROOT / "bench" / "results"
-    folder.mkdir(exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and with it the server that is measured
     with peers() as found:
         if unknown := set(options.servers or ()) - found.keys():

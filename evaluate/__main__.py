@@ -15,9 +15,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from client.endpoints import Endpoint
+from client.json_lines import Json
 from evaluate.answers import Answers
-from evaluate.call_set import CallSet
-from evaluate.chat import ChatSet
+from evaluate.benchmarks import CallSet, ChatSet, Everyday, NoCallSet, SgdNextCall
 from evaluate.command_line import (
     KEY_VARIABLE,
     Impossible,
@@ -28,14 +29,9 @@ from evaluate.command_line import (
     positive,
     server,
 )
-from evaluate.endpoints import Endpoint
-from evaluate.everyday import Everyday
 from evaluate.local import BASELINES, EngineEndpoint, FirstFunction, load
-from evaluate.no_call import NoCallSet
 from evaluate.reports import write_result
-from evaluate.rows import Json
 from evaluate.run import Run
-from evaluate.sgd import SgdNextCall
 
 SEED = 0  # of the shuffle that --limit cuts, and of every request
 MAX_PROBLEMS_SHOWN = 10
@@ -120,7 +116,7 @@ async def answered(one: CallSet, asked: Endpoint, options: Namespace) -> tuple[J
     body = {"temperature": 0, "seed": SEED, "max_tokens": one.max_tokens, **options.body}
     rows = one.sample(options.limit, SEED)
     with Answers(options.out / f"{one.name}.jsonl", {"set": one.name, "model": asked.model, "body": body}) as answers:
-        run = Run(asked, answers, body, options.in_flight)
+        run = Run(asked, answers, body, in_flight=options.in_flight)
         await run.ask(rows)
         for problem in run.problems[:MAX_PROBLEMS_SHOWN]:
             print(f"evaluate: no answer: {problem}", file=sys.stderr)

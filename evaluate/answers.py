@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from evaluate.calls import Answer, AnsweredCall
-from evaluate.rows import Json
-
-
-class KeptError(Exception):
-    """What lies in the result folder cannot be gone on with; one sentence with the file."""
+from apis.rules.json_text import JsonError, read_json
+from client.endpoints import Answer
+from client.json_lines import FileError, GrowingFile, Json, json_line, read_bytes, whole_lines
+from core.conversation import Call
 
 
 class Answers:
     """One file of JSON lines: first what was asked and how (`about`), then an answer a line, by the row's key.
 
-    Opening reads what is there. A last line that was cut off is dropped. Raises KeptError if the file is about another
-    run or is none of ours.
+    Opening reads what is there. A last line that was cut off is dropped. Raises FileError if the file is about another
+    run or is none of ours, and OSError.
     """
 
     def __init__(self, path: Path, about: Json) -> None:
         self.path = path
-        self.by_key: dict[str, Answer] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = _whole_lines(path) if path.exists() else b""
-        self._file = path.open("r+b" if path.exists() else "wb")
+        self._file = GrowingFile(path)
         try:
-            self._read(whole, about)
-            self._file.seek(len(whole))
-            self._file.truncate()
-            if not whole:
-                self._write({"about": about})
+            lines = self._file.lines()
+            self.by_key = self._read(lines, about)
+            self._file.keep(lines)
+            if not lines:
+                self._file.add(json_line({"about": about}))
         except BaseException:
             self._file.close()
             raise
@@ -50,58 +44,43 @@ class Answers:
 
     def add(self, key: str, answer: Answer) -> None:
         """Keep an answer: it is in the file when this returns. Raises OSError for a full disk."""
-        self._write({"key": key, **asdict(answer)})
+        self._file.add(json_line({"key": key, **asdict(answer)}))
         self.by_key[key] = answer
 
-    def _write(self, line: Json) -> None:
-        self._file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-        self._file.flush()
-
-    def _read(self, whole: bytes, about: Json) -> None:
-        lines = _lines(whole, self.path)
-        found = next(lines, {"about": about}).get("about")
+    def _read(self, lines: Sequence[bytes], about: Json) -> dict[str, Answer]:
+        objects = _objects(lines, self.path)
+        found = next(objects, {"about": about}).get("about")
         if found != about:
             other = sorted(key for key in about if isinstance(found, dict) and found.get(key) != about[key])
-            raise KeptError(
+            raise FileError(
                 f"{self.path} holds answers of another run ({', '.join(other) or 'unreadable'} differ): "
                 "choose another --out, or delete the file"
             )
-        self.by_key |= dict(_answer(line, self.path) for line in lines)
+        return dict(_answer(one, self.path) for one in objects)
 
 
 def read_answers(path: Path) -> tuple[Json, dict[str, Answer]]:
-    """What a file of answers is about, and the answers by key. Raises KeptError."""
-    try:
-        lines = _lines(_whole_lines(path), path)
-        about = next(lines, {}).get("about")
-        if not isinstance(about, dict):
-            raise KeptError(f"{path}:1: no file of answers")
-        return about, dict(_answer(line, path) for line in lines)
-    except OSError as error:
-        raise KeptError(f"{path}: {error.strerror}") from None
+    """What a file of answers is about, and the answers by key. Raises FileError."""
+    objects = _objects(whole_lines(read_bytes(path)), path)
+    about = next(objects, {}).get("about")
+    if not isinstance(about, dict):
+        raise FileError(f"{path}:1: no file of answers")
+    return about, dict(_answer(one, path) for one in objects)
 
 
-def _whole_lines(path: Path) -> bytes:
-    kept = path.read_bytes()
-    return kept[: kept.rfind(b"\n") + 1]
-
-
-def _lines(kept: bytes, path: Path) -> Iterator[Json]:
-    for number, line in enumerate(kept.splitlines(), start=1):
+def _objects(lines: Sequence[bytes], path: Path) -> Iterator[Json]:
+    for number, line in enumerate(lines, 1):
         try:
-            value = json.loads(line)
-        except ValueError:
-            raise KeptError(f"{path}:{number}: no JSON; delete the line, or the file") from None
-        if not isinstance(value, dict):
-            raise KeptError(f"{path}:{number}: no JSON object; delete the line, or the file")
-        yield value
+            yield read_json(line)
+        except JsonError:
+            raise FileError(f"{path}:{number}: no JSON object; delete the line, or the file") from None
 
 
-def _answer(line: Json, path: Path) -> tuple[str, Answer]:
+def _answer(held: Json, path: Path) -> tuple[str, Answer]:
     try:
-        fields = dict(line)
+        fields = dict(held)
         key = str(fields.pop("key"))
-        calls = tuple(AnsweredCall(**call) for call in fields.pop("calls"))
+        calls = tuple(Call(**call) for call in fields.pop("calls"))
         return key, Answer(**fields, calls=calls)
     except (KeyError, TypeError) as error:
-        raise KeptError(f"{path}: a line is no answer ({error}); delete the file") from None
+        raise FileError(f"{path}: a line is no answer ({error}); delete the file") from None

@@ -6,43 +6,24 @@ lists in order, objects by key. Calls of one turn have no order.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from client.endpoints import Answer
+from client.json_lines import Json
+from client.rows import Row, arguments_of, call_fault
+from core.conversation import Call
 from evaluate.intervals import Figure, f1, wilson
-from evaluate.rows import Call, Json, Row, call_fault
 
 
-@dataclass(frozen=True)
-class AnsweredCall:
-    """A call as the model wrote it; `arguments` should be the text of a JSON object."""
+class Parsed(NamedTuple):
+    """A call with its arguments as they were read."""
 
     name: str
-    arguments: str
-
-    def parsed(self) -> Json | None:
-        """The arguments, or None if they are no JSON object."""
-        try:
-            value = json.loads(self.arguments, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model answered, or why it refused the request (`error`), which is never right."""
-
-    text: str = ""
-    calls: tuple[AnsweredCall, ...] = ()
-    finish_reason: str = ""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
-    error: str = ""
+    arguments: Json
 
 
 class Overlap(NamedTuple):
@@ -74,19 +55,29 @@ class Score:
 
 def score(row: Row, answer: Answer) -> Score:
     """Compare one answer with what was expected."""
-    parsed = [(call.name, call.parsed()) for call in answer.calls]
-    valid = [Call(name, arguments) for name, arguments in parsed if arguments is not None]
+    expected = parsed(row.expected)
+    valid = parsed(answer.calls)
+    names = [call.name for call in answer.calls]
     return Score(
-        expects_calls=bool(row.expected),
+        expects_calls=bool(expected),
         is_refused=bool(answer.error),
-        num_expected=len(row.expected),
-        num_calls=len(parsed),
+        num_expected=len(expected),
+        num_calls=len(names),
         num_valid_json=len(valid),
-        num_schema_valid=sum(not call_fault(row.functions, call.name, call.arguments) for call in valid),
-        names=_overlap((call.name for call in row.expected), (name for name, _ in parsed)),
-        arguments=_overlap(_triples(row.expected), _triples(valid)),
-        fault="refused" if answer.error else _fault(row.expected, parsed),
+        num_schema_valid=sum(not call_fault(row.functions, *call) for call in valid),
+        names=_overlap((call.name for call in expected), names),
+        arguments=_overlap(_triples(expected), _triples(valid)),
+        fault="refused" if answer.error else _fault(expected, names, valid),
     )
+
+
+def parsed(calls: Iterable[Call]) -> list[Parsed]:
+    """The calls whose arguments are a JSON object."""
+    found = []
+    for call in calls:
+        with suppress(ValueError):
+            found.append(Parsed(call.name, arguments_of(call)))
+    return found
 
 
 def metrics(scores: Sequence[Score]) -> dict[str, Figure]:
@@ -132,26 +123,26 @@ def _overlap(expected: Iterable[Hashable], answered: Iterable[Hashable]) -> Over
     return Overlap((left & right).total(), left.total(), right.total())
 
 
-def _triples(calls: Iterable[Call]) -> Iterable[Hashable]:
+def _triples(calls: Iterable[Parsed]) -> Iterable[Hashable]:
     return ((call.name, key, normalised(value)) for call in calls for key, value in call.arguments.items())
 
 
-def _fault(expected: Sequence[Call], answered: Sequence[tuple[str, Json | None]]) -> str:
-    """The first of the classes that fits, "" for an exact match."""
+def _fault(expected: Sequence[Parsed], names: Sequence[str], valid: Sequence[Parsed]) -> str:
+    """The first of the classes that fits, "" for an exact match. `names` are those of all answered calls."""
     if not expected:
-        return "unwanted call" if answered else ""
-    if not answered:
+        return "unwanted call" if names else ""
+    if not names:
         return "no call"
-    if any(arguments is None for _, arguments in answered):
+    if len(valid) < len(names):
         return "invalid JSON"
-    if len(answered) != len(expected):
-        return "too few calls" if len(answered) < len(expected) else "too many calls"
-    if Counter(call.name for call in expected) != Counter(name for name, _ in answered):
+    if len(names) != len(expected):
+        return "too few calls" if len(names) < len(expected) else "too many calls"
+    if Counter(call.name for call in expected) != Counter(names):
         return "wrong function"
-    return _argument_fault(expected, [Call(name, arguments or {}) for name, arguments in answered])
+    return _argument_fault(expected, valid)
 
 
-def _argument_fault(expected: Sequence[Call], answered: Sequence[Call]) -> str:
+def _argument_fault(expected: Sequence[Parsed], answered: Sequence[Parsed]) -> str:
     """As _fault, for calls of the same functions; those of one function are paired in order, equal ones first."""
     left = [(call.name, normalised(call.arguments), call) for call in expected]
     right = [(call.name, normalised(call.arguments), call) for call in answered]
@@ -168,7 +159,3 @@ def _argument_fault(expected: Sequence[Call], answered: Sequence[Call]) -> str:
     if any(given - wanted for wanted, given in keys):
         return "extra argument"
     return "wrong value" if keys else ""
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON value")

@@ -13,10 +13,9 @@ from collections.abc import Coroutine
 from math import isfinite
 from typing import Any, NoReturn
 
+from client.endpoints import HttpEndpoint, Unusable
+from client.json_lines import FileError, Json
 from core.errors import ModelError
-from evaluate.answers import KeptError
-from evaluate.endpoints import HttpEndpoint, Unusable
-from evaluate.rows import Json, SetError
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"
 
@@ -53,7 +52,7 @@ def end(program: str, work: Coroutine[Any, Any, int]) -> NoReturn:
     }
     try:
         sys.exit(asyncio.run(work))
-    except (SetError, KeptError, ModelError, Unusable, Impossible) as error:
+    except (FileError, ModelError, Unusable, Impossible) as error:
         sys.exit(f"{program}: {error}")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.json_lines import Json, write_whole
 from evaluate.command_line import Impossible, end, parser
 from evaluate.intervals import Figure, mcnemar
 from evaluate.plots import Panel, draw_comparison
-from evaluate.reports import read_result, write_whole
-from evaluate.rows import Json
-from evaluate.table import LABELS, aligned, figures
+from evaluate.reports import LABELS, aligned, figures, read_result
 
 SHOWN = ("exact_match", "name_f1", "args_f1", "call_count", "call_rate", "no_call", "valid_json", "schema_valid")
 PLOTTED: dict[str, tuple[str, ...]] = {  # of several metrics, the first that a set has
@@ -68,7 +67,7 @@ async def compare(options: Namespace) -> int:
 
 
 def read_results(folders: Sequence[Path]) -> list[Result]:
-    """Named by their models, by their folders too where two are of one model. Raises KeptError."""
+    """Named by their models, by their folders too where two are of one model. Raises FileError."""
     found = [(folder, read_result(folder)) for folder in folders]
     times = Counter(result["model"] for _, result in found)
     return [

@@ -12,6 +12,7 @@ import numpy as np
 
 Z_95 = 1.959964
 NUM_RESAMPLES = 1000
+SEED = 0  # of the resamples, so that equal rows give equal intervals
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def wilson(num_right: int, n: int) -> Figure:
     return Figure(share, low, high, n)
 
 
-def f1(overlaps: Sequence[tuple[int, int, int]], seed: int = 0) -> Figure | None:
+def f1(overlaps: Sequence[tuple[int, int, int]]) -> Figure | None:
     """Micro-averaged F1 over rows of (in both, expected, answered); its interval is a bootstrap over rows.
 
     The percentile interval of B. Efron, Ann. Stat. 7 (1979) 1-26, seeded. None where nothing was expected or answered.
@@ -54,7 +55,7 @@ def f1(overlaps: Sequence[tuple[int, int, int]], seed: int = 0) -> Figure | None
     if expected + answered == 0:
         return None
     n = len(counts)
-    times_drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=NUM_RESAMPLES)
+    times_drawn = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), size=NUM_RESAMPLES)
     drawn = times_drawn @ counts
     sizes = drawn[:, 1] + drawn[:, 2]
     drawn_f1 = 2 * drawn[sizes > 0, 0] / sizes[sizes > 0]
@@ -73,8 +74,8 @@ def mcnemar(pairs: Sequence[tuple[bool, bool]]) -> float:
     return min(1.0, 2 * sum(comb(num_differing, k) for k in range(fewer + 1)) / int(2**num_differing))
 
 
-def mean_of(values: Sequence[float], seed: int = 0) -> Figure:
+def mean_of(values: Sequence[float]) -> Figure:
     """The mean of `values`, at least one, with a bootstrap interval as in `f1`; not a share, so not for `shown`."""
-    drawn = np.random.default_rng(seed).choice(np.asarray(values, dtype=np.float64), size=(NUM_RESAMPLES, len(values)))
+    drawn = np.random.default_rng(SEED).choice(np.asarray(values, dtype=np.float64), size=(NUM_RESAMPLES, len(values)))
     low, high = np.percentile(drawn.mean(axis=1), (2.5, 97.5))
     return Figure(fmean(values), float(low), float(high), len(values))

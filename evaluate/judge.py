@@ -14,17 +14,17 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from client.endpoints import Answer
+from client.json_lines import Json, json_line, write_lines, write_whole
+from client.rows import Row
 from evaluate.answers import Answers, read_answers
-from evaluate.call_set import CallSet
-from evaluate.calls import Answer
+from evaluate.benchmarks import CallSet
 from evaluate.command_line import KEY_VARIABLE, Impossible, add_server_options, end, json_object, parser, positive
 from evaluate.command_line import server as server_at
 from evaluate.judge_prompts import pairwise_prompt, read_grade, read_verdict, single_prompt
-from evaluate.reports import write_whole
-from evaluate.rows import Json, Row
 from evaluate.run import Run
 from evaluate.verdicts import Judgement, pairwise_report, shown, single_report
 
@@ -71,7 +71,7 @@ async def judge(options: Namespace) -> int:
     async with server_at(options.judge_url, options.judge_model, options.timeout) as asked:
         about = {"kind": options.kind, "judge": asked.model, "judged": names, "body": body}
         with Answers(path, about) as verdicts:
-            run = Run(asked, verdicts, body, options.in_flight)
+            run = Run(asked, verdicts, body, in_flight=options.in_flight)
             await run.ask([question.asked for question in questions])
     for problem in [*run.problems[:MAX_PROBLEMS_SHOWN], *([f"stopped: {run.stopped_by}"] if run.stopped_by else [])]:
         print(f"evaluate.judge: {problem}", file=sys.stderr)
@@ -97,30 +97,28 @@ class Question:
 def questions_on(row: Row, answers: Sequence[Answer]) -> list[Question]:
     """One for a single answer; two for a pair, as given and the other way round."""
     if len(answers) == 1:
-        return [Question(row.key, Row(single_prompt(row, answers[0]), [], (), row.where))]
+        return [Question(row.key, Row((), single_prompt(row, answers[0]), where=row.where))]
     first, second = answers
     return [
-        Question(row.key, Row(pairwise_prompt(row, first, second), [], (), row.where)),
-        Question(row.key, Row(pairwise_prompt(row, second, first), [], (), row.where), is_swapped=True),
+        Question(row.key, Row((), pairwise_prompt(row, first, second), where=row.where)),
+        Question(row.key, Row((), pairwise_prompt(row, second, first), where=row.where), is_swapped=True),
     ]
 
 
 def _report(kind: str, questions: Sequence[Question], answers: Mapping[str, Answer], path: Path) -> Json:
     """The figures; verdicts as read, and those that could not be, go into files beside `path`."""
-    read: Callable[[str], float | str | None] = read_grade if kind == "single" else read_verdict
+    verdict: Callable[[str], float | str | None] = read_grade if kind == "single" else read_verdict
     judgements = []
     for question in questions:
         if answer := answers.get(question.asked.key):
             text = answer.text or answer.error
-            judgements.append(Judgement(question.key, text, read(text), question.is_swapped))
-    _write(path.with_name(f"{path.stem}-verdicts.jsonl"), [one for one in judgements if one.verdict is not None])
-    _write(path.with_name(f"{path.stem}-unparsable.jsonl"), [one for one in judgements if one.verdict is None])
+            judgements.append(Judgement(question.key, text, verdict(text), question.is_swapped))
+    read = [json_line(asdict(one)) for one in judgements if one.verdict is not None]
+    unread = [json_line(asdict(one)) for one in judgements if one.verdict is None]
+    write_lines(path.with_name(f"{path.stem}-verdicts.jsonl"), read)
+    write_lines(path.with_name(f"{path.stem}-unparsable.jsonl"), unread)
     report = single_report(judgements) if kind == "single" else pairwise_report(judgements)
     return {**report, "num_unanswered": len(questions) - len(judgements)}
-
-
-def _write(path: Path, judgements: Sequence[Judgement]) -> None:
-    write_whole(path, "".join(json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in judgements))
 
 
 if __name__ == "__main__":

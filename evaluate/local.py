@@ -11,12 +11,12 @@ from pathlib import Path
 
 from apis.chat_completions import Choice, chat_request, fold
 from checkpoints.files import find_checkpoint
+from client.endpoints import Answer, NoAnswer, read_answer
+from client.json_lines import Json
+from core.conversation import Call
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from core.turn_format import Finish
 from engines.local.threads import in_passing
-from evaluate.calls import Answer, AnsweredCall
-from evaluate.endpoints import NoAnswer, read_answer
-from evaluate.rows import Json
 from inference import Model, load_model, stream
 from prompt_template import load_template
 from text.tokenizer import Tokenizer
@@ -73,7 +73,7 @@ class FirstFunction:
 
     async def answer(self, body: Json) -> Answer:
         names = [tool["function"]["name"] for tool in body.get("tools", ())]
-        return Answer(calls=tuple(AnsweredCall(name, "{}") for name in names[:1]), finish_reason="stop")
+        return Answer(calls=tuple(Call(name, "{}") for name in names[:1]), finish_reason="stop")
 
 
 def load(name: str | None, adapter: str) -> tuple[Model, str]:

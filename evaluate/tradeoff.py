@@ -21,21 +21,18 @@ from contextlib import aclosing
 from pathlib import Path
 
 from apis.chat_completions import chat_request
+from client.endpoints import Answer, NoAnswer
+from client.json_lines import Json, write_whole
 from core.errors import EngineError, RequestError
 from core.generation import Sampling
 from evaluate.answers import Answers
-from evaluate.call_set import CallSet
-from evaluate.calls import Answer
+from evaluate.benchmarks import CallSet, NoCallSet
 from evaluate.command_line import Impossible, add_server_options, end, number, parser, positive
-from evaluate.endpoints import NoAnswer
 from evaluate.intervals import wilson
 from evaluate.local import load
-from evaluate.no_call import NoCallSet
 from evaluate.plots import draw_tradeoff
-from evaluate.reports import write_whole
-from evaluate.rows import Json
+from evaluate.reports import aligned
 from evaluate.run import Run
-from evaluate.table import aligned
 from inference import Model, chat_prompt
 from prompt_template import Piece
 
@@ -136,7 +133,7 @@ async def margins_of(one: CallSet, asked: FirstTokenEndpoint, options: Namespace
     rows = [row for row in one.sample(None, SEED) if row.expected or isinstance(one, NoCallSet)][: options.limit]
     about = {"set": one.name, "model": asked.model, "kind": "margin of text at the first token"}
     with Answers(options.out / f"margins-{one.name}.jsonl", about) as answers:
-        run = Run(asked, answers, {}, options.in_flight)
+        run = Run(asked, answers, {}, in_flight=options.in_flight)
         await run.ask(rows)
     for problem in run.problems[:MAX_PROBLEMS_SHOWN]:
         print(f"evaluate.tradeoff: {problem}", file=sys.stderr)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
+from client.json_lines import Json
 from evaluate.intervals import Figure, mean_of, wilson
-from evaluate.rows import Json
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,6 @@ class Judgement:
     text: str
     verdict: float | str | None
     is_swapped: bool = False
-
-    def as_json(self) -> Json:
-        return asdict(self)
 
 
 def single_report(judgements: Sequence[Judgement]) -> Json:

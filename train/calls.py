@@ -7,24 +7,22 @@ must fit the function's schema; values that nobody has said are noted in `meta.u
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from apis.rules.json_text import parse_json
+from apis.rules.json_text import JsonError, read_json
+from client.endpoints import Answer
+from client.json_lines import Json
+from client.rows import Row, call_fault, function_json
 from core.conversation import Call, Function, JsonSchema, Message
-from core.errors import RequestError
-from evaluate.calls import Answer
-from evaluate.rows import Json, call_fault
-from train import teacher
-from train.rows import Row
-from train.teacher_files import read_conversations
-from train.teacher_grounding import ungrounded
-from train.teacher_run import Nonsense
-from train.teacher_text import body, declared, transcript, values_in
+from train.teacher import command_line as teacher
+from train.teacher.files import read_conversations
+from train.teacher.grounding import ungrounded
+from train.teacher.run import Nonsense
+from train.teacher.text import body, declared, transcript, values_in
 
 MAX_CALLS = 10
 MAX_TOKENS = 1_000
@@ -33,6 +31,8 @@ _SYSTEM = """You serve a user by calling functions. Make all calls that the last
 values from what the user has said, in the user's words; leave out optional arguments that were not mentioned."""
 _AS_JSON = """Answer with a JSON list of the calls and nothing else: \
 [{"name": "...", "arguments": {...}}]"""
+
+_NO_PARAMETERS = {"parameters": {"type": "object", "properties": {}}}  # which some servers insist on
 
 
 class Calls:
@@ -49,7 +49,7 @@ class Calls:
             text = f"{declared(row.functions)}\n\n{transcript(row.messages)}\n\n{_AS_JSON}"
             return body(_SYSTEM, text, temperature=0.3, max_tokens=MAX_TOKENS)
         text = str(row.messages[0].content) if len(row.messages) == 1 else transcript(row.messages)
-        tools = [{"type": "function", "function": _json(function)} for function in row.functions]
+        tools = [{"type": "function", "function": {**_NO_PARAMETERS, **function_json(one)}} for one in row.functions]
         return {**body(_SYSTEM, text, temperature=0.3, max_tokens=MAX_TOKENS), "tools": tools}
 
     def made(self, row: Row, answer: Answer) -> Sequence[Row]:
@@ -87,8 +87,8 @@ def _calls(answer: Answer) -> Iterator[tuple[str, Json]]:
     if answer.calls:
         for call in answer.calls:
             try:
-                yield call.name, parse_json(call.arguments.encode("utf-8", "replace"))
-            except RequestError:
+                yield call.name, read_json(call.arguments.encode("utf-8", "replace"))
+            except JsonError:
                 raise Nonsense(f"the arguments of {call.name[:60]!r} are no JSON object") from None
         return
     for value in values_in(answer.text):
@@ -108,8 +108,8 @@ def _pair(item: object) -> tuple[str, Json] | None:
     name, arguments = held.get("name"), held.get("arguments", {})
     if isinstance(arguments, str):
         try:
-            arguments = parse_json(arguments.encode("utf-8", "replace"))
-        except RequestError:
+            arguments = read_json(arguments.encode("utf-8", "replace"))
+        except JsonError:
             return None
     return (name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
 
@@ -118,11 +118,7 @@ def _fitted(function: Function, arguments: Json) -> Json:
     """The arguments in the schema's order, without nulls for what was not mentioned. Raises Nonsense."""
     schema = function.parameters or {}
     ordered: Json = _ordered(arguments, schema)
-    try:
-        fault = call_fault([_json(function)], function.name, ordered)
-    except (re.error, OverflowError) as error:
-        fault = f"the schema cannot be used: {error}"
-    if fault:
+    if fault := call_fault([function], function.name, ordered):
         raise Nonsense(f"a call of {function.name!r} does not fit: {fault[:200]}")
     return ordered
 
@@ -146,11 +142,6 @@ def _kind(calls: Sequence[Call]) -> str:
     if len(calls) == 1:
         return "single"
     return "parallel" if len({call.name for call in calls}) == 1 else "parallel_multiple"
-
-
-def _json(function: Function) -> Json:
-    parameters = function.parameters or {"type": "object", "properties": {}}
-    return {"name": function.name, "description": function.description, "parameters": parameters}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from client.endpoints import Answer
+from client.json_lines import Json
+from client.rows import Row
 from core.conversation import Message
-from evaluate.calls import Answer
-from evaluate.rows import Json
-from train import teacher
-from train.rows import Row
-from train.teacher_files import read_conversations
-from train.teacher_grounding import ungrounded_numbers
-from train.teacher_run import Nonsense
-from train.teacher_text import answer_text, body, transcript
+from train.teacher import command_line as teacher
+from train.teacher.files import read_conversations
+from train.teacher.grounding import ungrounded_numbers
+from train.teacher.run import Nonsense
+from train.teacher.text import answer_text, body, transcript
 
 MAX_ANSWER = 1_200  # characters
 

@@ -11,19 +11,21 @@ import argparse
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
 from tqdm import tqdm
 
+from client.json_lines import FileError, LineError, read_lines, write_lines, write_whole
+from client.rows import parse_row
+from evaluate.command_line import positive
 from train.merging.candidates import Candidate, Candidates
 from train.merging.mixture import MIXTURE, File, Mixture, MixtureError, read_mixture, without
-from train.merging.overlap import Overlap, lines
+from train.merging.overlap import Overlap
 from train.merging.report import report
-from train.merging.samples import NUM_SAMPLES, sample
 from train.merging.sampling import allotted, num_questions_for, shuffled
-from train.rows import Row, RowError, parse_row, read_rows, write_rows
+from train.rows import NUM_SAMPLES, readable
 
 
 def read_options(argv: Sequence[str] | None = None) -> Namespace:
@@ -32,8 +34,8 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.xz")
     parser.add_argument("--mixture", type=Path, default=MIXTURE, metavar="FILE", help="TOML (default: %(default)s)")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--questions", type=_positive, metavar="N", help="rows in all; the mixture's numbers are weights")
-    size.add_argument("--tokens", type=_positive, metavar="N", help="the same by tokens, as estimated from characters")
+    size.add_argument("--questions", type=positive, metavar="N", help="rows in all; the mixture's numbers are weights")
+    size.add_argument("--tokens", type=positive, metavar="N", help="the same by tokens, as estimated from characters")
     parser.add_argument("--not-in", nargs="+", default=[], type=Path, metavar="FILE", help="sets to stay apart from")
     parser.add_argument("--exclude", nargs="+", default=[], metavar="SOURCE", help="files or sources to do without")
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="default: FILE.held_out.jsonl.xz beside --out")
@@ -49,23 +51,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = shlex.join(["python", "-m", "train.merge", *(Path(word).name or word for word in words)])
     try:
         merge(options, command)
-    except (MixtureError, RowError) as error:
+    except (MixtureError, FileError) as error:
         sys.exit(f"merge: {error}")
-    except OSError as error:
-        sys.exit(f"merge: {error.filename or options.out}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit("merge: interrupted; no set was written")
 
 
 def merge(options: Namespace, command: str) -> None:
-    """Raises MixtureError, RowError and OSError."""
+    """Raises MixtureError and FileError."""
     mixture = without(read_mixture(options.mixture), options.exclude)
     paths = found_files(mixture, options.data)
     mixture = mixture.model_copy(update={"parts": [part for part in mixture.parts if part.file in paths]})
     candidates = Candidates(mixture, Overlap(options.not_in), options.exclude)
     for name in mixture.file_names():
         for path in paths.get(name, ()):
-            candidates.add(name, _rows(name, path))
+            candidates.add(name, tqdm(read_lines(path), desc=name, unit=" rows", leave=False), on_bad=_skip)
     taken = chosen(candidates, options)
     for note in notes(candidates, taken):
         print(f"merge: {note}", file=sys.stderr)
@@ -76,7 +76,7 @@ def merge(options: Namespace, command: str) -> None:
     Random(f"{options.seed} order").shuffle(rows)
     text = report(command, candidates, taken)
     if options.dry_run:
-        print("\n".join(sample(parse_row(row.line, row.where)) for row in rows[:NUM_SAMPLES]))
+        print("\n".join(readable(parse_row(row.line, row.where)) for row in rows[:NUM_SAMPLES]))
         print(text, end="")
         return
     _write(options, rows, candidates.held_out, text)
@@ -132,38 +132,18 @@ def notes(candidates: Candidates, taken: dict[str, list[Candidate]]) -> Iterator
         yield f"note: the mixture has no licence line for the source {source!r}"
 
 
-def _rows(name: str, path: Path) -> Iterator[Row]:
-    """The good rows, with a bar; the bad ones are named on stderr."""
-    num_lines = sum(1 for _ in lines(path))
-    yield from tqdm(read_rows(path, on_bad=_skip), desc=name, total=num_lines, unit=" rows", leave=False)
-
-
-def _skip(error: RowError) -> None:
+def _skip(error: LineError) -> None:
     tqdm.write(f"left out: {error}", file=sys.stderr)
 
 
 def _write(options: Namespace, rows: Sequence[Candidate], held_out: Sequence[Candidate], text: str) -> None:
     stem = options.out.name.removesuffix(".xz").removesuffix(".jsonl")
     held_out_path = options.held_out or options.out.with_name(f"{stem}.held_out.jsonl.xz")
-    write_rows(held_out_path, _parsed(held_out, held_out_path))
-    write_rows(options.out, _parsed(rows, options.out))
     report_path = options.out.with_name(f"{stem}.report.md")
-    draft = report_path.with_name(f".{report_path.name}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(report_path)
+    for path, part in ((held_out_path, held_out), (options.out, rows)):
+        write_lines(path, (row.line for row in tqdm(part, desc=path.name, unit=" rows", leave=False)))
+    write_whole(report_path, text)
     print(f"{options.out}: {len(rows)} rows; {held_out_path}: {len(held_out)} rows; {report_path}")
-
-
-def _parsed(rows: Iterable[Candidate], path: Path) -> Iterator[Row]:
-    bar = tqdm(list(rows), desc=path.name, unit=" rows", leave=False)
-    return (parse_row(row.line, row.where) for row in bar)
-
-
-def _positive(text: str) -> int:
-    value = int(text.replace("_", ""))
-    if value < 1:
-        raise ValueError(text)
-    return value
 
 
 if __name__ == "__main__":

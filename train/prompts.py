@@ -6,7 +6,6 @@ each becomes a line of its own, a conversation of one user turn.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import sys
@@ -15,16 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from apis.rules.json_text import parse_json
+from client.endpoints import Answer
+from client.json_lines import Json, LineError, parse_object, read_lines
+from client.rows import Row, a_function
 from core.conversation import Message
 from core.errors import RequestError
-from evaluate.calls import Answer
-from evaluate.rows import Json
-from train import teacher
-from train.rows import Row, RowError
-from train.teacher_files import key_of, open_row, read_lines
-from train.teacher_run import Nonsense
-from train.teacher_text import body, declared, values_in
+from train.teacher import command_line as teacher
+from train.teacher.run import Nonsense
+from train.teacher.text import body, declared, values_in
 
 NUM_PROMPTS = 5
 MAX_PROMPT = 1_500  # characters
@@ -93,12 +90,12 @@ class Prompts:
         for line, where in read_lines(path):
             try:
                 row = _definition(line, where)
-                alone.setdefault(key_of(row), row)
-            except RowError as error:
+                alone.setdefault(row.key, row)
+            except LineError as error:
                 faults.append(str(error))
         rows = list(alone.values())
         grouped = (_grouped(row, rows, Random(f"{seed}:{place}")) for place, row in enumerate(rows))
-        return list({key_of(row): row for row in grouped}.values()), faults
+        return list({row.key: row for row in grouped}.values()), faults
 
     def request(self, row: Row, attempt: int) -> Json:
         wanted = _WANTED[str(row.meta["wanted"])].format(first=row.functions[0].name)
@@ -125,15 +122,14 @@ class Prompts:
 
 
 def _definition(line: bytes, where: str) -> Row:
-    """A line of definitions as a row without messages. Raises RowError."""
-    try:
-        held = parse_json(line)
-    except RequestError:
-        return open_row(line, where)  # says what is wrong
+    """A line of definitions as a row without messages. Raises LineError."""
+    held = parse_object(line, where)
     if not isinstance(held.get("function"), dict):
-        raise RowError(f'{where}: no definition; expected {{"function": {{...}}, "source": "..."}}')
-    fields = {"functions": [held["function"]], "messages": [], "source": held.get("source") or "unknown"}
-    return open_row(json.dumps(fields).encode(), where)
+        raise LineError(f'{where}: no definition; expected {{"function": {{...}}, "source": "..."}}')
+    try:
+        return Row((a_function(held["function"], "function"),), (), str(held.get("source") or "unknown"), where=where)
+    except RequestError as error:
+        raise LineError(f"{where}: {error.message}") from None
 
 
 def _grouped(row: Row, rows: Sequence[Row], rng: random.Random) -> Row:

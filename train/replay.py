@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import re
 import sys
 from argparse import Namespace
@@ -20,12 +19,13 @@ from random import Random
 
 from tqdm import tqdm
 
+from client.endpoints import NoAnswer
+from client.json_lines import FileError, LineError, read_objects
+from client.rows import Row, write_rows
 from core.conversation import Message
 from core.errors import ModelError
-from evaluate.answers import Answers, KeptError
-from evaluate.endpoints import NoAnswer
+from evaluate.answers import Answers
 from evaluate.local import EngineEndpoint, load
-from train.rows import Row, RowError, lines, write_rows
 
 _SENTENCE_END = re.compile(r"[^\d\s][.!?](?=\s)")
 IN_FLIGHT = 32  # twice what runs at once
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(f"replay: none of {len(prompts)} prompts got an answer within {options.max_tokens} tokens")
         print(f"{options.out}: {write_rows(options.out, rows)} rows")
         part.unlink()
-    except (RowError, ModelError, KeptError) as error:
+    except (FileError, ModelError) as error:
         sys.exit(f"replay: {error}")
     except OSError as error:
         sys.exit(f"replay: {error.filename or part}: {error.strerror or error}")
@@ -57,16 +57,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """The users' texts. Raises RowError for a line that is none, or a file without any."""
+    """The users' texts. Raises FileError for a line that is none, or a file without any."""
     prompts = []
-    for number, line in enumerate(lines(path), start=1):
+    for held, where in read_objects(path):
         try:
-            (message,) = json.loads(line)["messages"]
+            (message,) = held["messages"]
             prompts.append(str(message["content"]))
         except (ValueError, KeyError, TypeError):
-            raise RowError(f'{path}:{number}: expected {{"messages": [one user turn]}}') from None
+            raise LineError(f'{where}: expected {{"messages": [one user turn]}}') from None
     if not prompts:
-        raise RowError(f"{path}: no prompts")
+        raise FileError(f"{path}: no prompts")
     return prompts
 
 

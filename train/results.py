@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from client.endpoints import Answer
+from client.json_lines import Json
+from client.rows import Row
 from core.conversation import Message
-from evaluate.calls import Answer
-from evaluate.rows import Json
-from train import teacher
-from train.rows import Row
-from train.teacher_files import read_conversations
-from train.teacher_run import Nonsense
-from train.teacher_text import body, declared, transcript, values_in
+from train.teacher import command_line as teacher
+from train.teacher.files import read_conversations
+from train.teacher.run import Nonsense
+from train.teacher.text import body, declared, transcript, values_in
 
 MAX_RESULT = 3_000  # characters; a whole row has to fit a small model's context
 

@@ -1,150 +1,48 @@
-"""The neutral chat format, in which every source of training rows is kept: one JSON object a line, OpenAI's shapes.
-
-{"functions": [{"name", "description", "parameters"}], "messages": [...], "source": "...", "meta": {"kind": "..."}}
-"""
+"""What can be learned from: rows of conversations that end with the assistant and whose calls are sound."""
 
 from __future__ import annotations
 
-import json
-import lzma
-import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Tag
+from client.json_lines import LineError, read_lines
+from client.rows import Row, arguments_of, parse_row
+from core.conversation import Call, Function
+from schema import typescript
 
-from apis.rules.fields import Shape, Size, by, read, tag, unfit
-from apis.rules.json_text import parse_json
-from core.conversation import Call, Function, Message
-from core.errors import RequestError
-from json_schema.check import check_parameters
-
-# Dots are common in names of real functions; no format has room for blanks, line breaks or `>` in one.
-_NAME = re.compile(r"[\w$.-]{1,128}")
-_USER = "all"  # stands for the user where a function's name could
+NUM_SAMPLES = 3  # rows that a dry run shows
 
 
-class RowError(Exception):
-    """A row or a file of rows that cannot be used: "file:line: what is wrong"."""
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a .jsonl or .jsonl.xz file. Raises LineError for the first that check_row would not take."""
+    return (parse_whole_row(line, where) for line, where in read_lines(path))
 
 
-@dataclass(frozen=True)
-class Row:
-    """A conversation that ends with the assistant, and the functions it may call. `meta` is free but for "kind".
-
-    `where` is "file:line" for errors; it is not written and makes no difference between rows.
-    """
-
-    functions: tuple[Function, ...]
-    messages: tuple[Message, ...]
-    source: str
-    meta: dict[str, Any] = field(default_factory=dict)
-    where: str = field(default="", compare=False)
-
-    @property
-    def kind(self) -> str:
-        return str(self.meta.get("kind", ""))
-
-    @property
-    def calls(self) -> tuple[Call, ...]:
-        """All calls, in order."""
-        return tuple(call for message in self.messages for call in message.calls)
-
-
-def read_rows(path: Path, on_bad: Callable[[RowError], None] | None = None) -> Iterator[Row]:
-    """The rows of a .jsonl or .jsonl.xz file, checked as check_row does; blank lines are skipped.
-
-    The first bad row raises RowError, or is given to `on_bad` and left out. A file that cannot be read, or ends within
-    its compressed data, always raises.
-    """
-    for number, line in enumerate(lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            yield parse_row(line, f"{path}:{number}")
-        except RowError as error:
-            if on_bad is None:
-                raise
-            on_bad(error)
-
-
-def lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, unpacked. Raises RowError for one that cannot be read."""
-    try:
-        with _open(path, "rb") as file:
-            yield from file
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise RowError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-
-
-def write_rows(path: Path, rows: Iterable[Row]) -> int:
-    """Write .jsonl or .jsonl.xz, whole or not at all: a temporary file is renamed at the end. Gives their number.
-
-    Raises RowError when the disk does not take it, and lets through what `rows` itself raises.
-    """
-    temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
-    count = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _open(temporary, "wb") as file:
-            for row in rows:
-                file.write(row_text(row).encode() + b"\n")
-                count += 1
-        temporary.replace(path)
-    except OSError as error:
-        raise RowError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):  # else it would stand before the reason
-            temporary.unlink(missing_ok=True)
-    return count
-
-
-def parse_row(line: bytes, where: str) -> Row:
-    """One line. Raises RowError, which begins with `where`."""
-    try:
-        shape = read(_Row, parse_json(line))
-        row = Row(
-            functions=tuple(_checked(item, f"functions[{index}]") for index, item in enumerate(shape.functions)),
-            messages=tuple(map(_message, shape.messages)),
-            source=shape.source,
-            meta=shape.meta or {},
-            where=where,
-        )
-    except RequestError as error:
-        message = error.message.replace("We could not parse the JSON body of your request.", "The line is no JSON.")
-        raise RowError(f"{where}: {message}") from None
+def parse_whole_row(line: bytes, where: str) -> Row:
+    """One line, checked as check_row does. Raises LineError."""
+    row = parse_row(line, where)
     check_row(row)
     return row
 
 
-def row_text(row: Row) -> str:
-    """The row as one line of JSON, without the line break."""
-    return json.dumps(
-        {
-            "functions": [_function_json(function) for function in row.functions],
-            "messages": [_message_json(message) for message in row.messages],
-            "source": row.source,
-            "meta": row.meta,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
-
-
 def check_row(row: Row) -> None:
-    """Raise RowError unless the row can be learned from: it ends with the assistant, function names differ, calls name
-    listed functions with known arguments and all required ones, and results answer the calls right before them.
+    """Raise LineError unless the row can be learned from: it ends with the assistant, and as check_turns."""
+    if [message.role for message in row.messages[-1:]] != ["assistant"]:
+        raise _error(row, "it must end with a message of the assistant")
+    check_turns(row)
+
+
+def check_turns(row: Row) -> None:
+    """Raise LineError unless the row has a source, function names differ, calls name listed functions with known
+    arguments and all required ones, and results answer the calls right before them.
 
     Values are not held against the schema; schemas are (parse_row).
     """
+    if not row.source:
+        raise _error(row, "it has no 'source'")
     functions = {function.name: function for function in row.functions}
     if len(functions) < len(row.functions):
         raise _error(row, "two functions have one name")
-    if [message.role for message in row.messages[-1:]] != ["assistant"]:
-        raise _error(row, "it must end with a message of the assistant")
     waiting: list[str] = []
     for number, message in enumerate(row.messages):
         if message.role == "tool":
@@ -159,14 +57,6 @@ def check_row(row: Row) -> None:
             _check_call(row, call, functions.get(call.name))
     if len({call.id for call in row.calls} - {""}) < len(row.calls):
         raise _error(row, "two calls have one id, or a call has none")
-
-
-def arguments_of(call: Call) -> dict[str, Any]:
-    """A call's arguments as an object; raises ValueError for other JSON and for no JSON."""
-    arguments = json.loads(call.arguments)
-    if not isinstance(arguments, dict):
-        raise ValueError("not an object")
-    return arguments
 
 
 def _check_call(row: Row, call: Call, function: Function | None) -> None:
@@ -184,106 +74,20 @@ def _check_call(row: Row, call: Call, function: Function | None) -> None:
         raise _error(row, f"a call of {call.name!r} lacks the required {min(absent)!r}")
 
 
-def _error(row: Row, what: str) -> RowError:
-    return RowError(f"{row.where or row.source}: {what}")
+def _error(row: Row, what: str) -> LineError:
+    return LineError(f"{row.where or row.source}: {what}")
 
 
-def _open(path: Path, mode: str) -> IO[bytes]:
-    return lzma.open(path, mode) if path.suffix == ".xz" else path.open(mode)  # type: ignore[return-value]
+def rejects_path(out: Path) -> Path:
+    """FILE.rejects.jsonl beside FILE.jsonl or FILE.jsonl.xz: where what became no row is put aside."""
+    return out.with_name(f"{out.name.removesuffix('.xz').removesuffix('.jsonl')}.rejects.jsonl")
 
 
-def _check_name(name: str) -> str:
-    if not _NAME.fullmatch(name) or name == _USER:
-        raise unfit(
-            f"'{{path}}' is {name[:60]!r}; a function's name has letters, digits and _ . - $, and not all", None
-        )
-    return name
-
-
-class _Function(Shape):
-    name: Annotated[str, AfterValidator(_check_name)]
-    parameters: dict[str, Any] | None = None
-    description: str | None = None
-
-
-class _Said(Shape):
-    role: Literal["system", "user"]
-    content: str
-
-
-class _Called(Shape):
-    name: str
-    arguments: str
-
-
-class _Call(Shape):
-    function: _Called
-    id: str
-
-
-class _Answer(Shape):
-    role: Literal["assistant"]
-    content: str | None = None
-    tool_calls: Annotated[list[_Call], Size()] | None = None
-
-
-class _Result(Shape):
-    role: Literal["tool"]
-    name: str | None = None
-    tool_call_id: str
-    content: str
-
-
-_Message = Annotated[
-    Annotated[_Said, Tag(tag("system"))]
-    | Annotated[_Said, Tag(tag("user"))]
-    | Annotated[_Answer, Tag(tag("assistant"))]
-    | Annotated[_Result, Tag(tag("tool"))],
-    by("role", "system", "user", "assistant", "tool"),
-]
-
-
-class _Row(Shape):
-    functions: Annotated[list[_Function], Size()]
-    messages: Annotated[list[_Message], Size()]
-    source: str
-    meta: dict[str, Any] | None = None
-
-
-def a_function(value: object, path: str) -> Function:
-    """A function as it stands in a row. Raises RequestError."""
-    return _checked(read(_Function, value, path=path), path)
-
-
-def _checked(function: _Function, path: str) -> Function:
-    if function.parameters is not None:
-        check_parameters(function.parameters, owner=f"function '{function.name}'", param=f"{path}.parameters")
-    return Function(function.name, function.description or "", function.parameters)
-
-
-def _message(message: _Message) -> Message:
-    match message:
-        case _Answer():
-            calls = (Call(call.function.name, call.function.arguments, call.id) for call in message.tool_calls or ())
-            return Message("assistant", message.content, tuple(calls))
-        case _Result():
-            return Message("tool", message.content, name=message.name or "", call_id=message.tool_call_id)
-        case _Said():
-            return Message(message.role, message.content)
-
-
-def _function_json(function: Function) -> dict[str, Any]:
-    parameters = {} if function.parameters is None else {"parameters": function.parameters}
-    return {"name": function.name, "description": function.description, **parameters}
-
-
-def _message_json(message: Message) -> dict[str, Any]:
-    shown: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.calls:
-        shown["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.calls
-        ]
-    if message.role == "tool":
-        return {"role": "tool", "tool_call_id": message.call_id, "name": message.name, "content": message.content}
-    return shown
+def readable(row: Row) -> str:
+    """The functions as the model sees them, then a line for each message and call."""
+    lines = [f"--- {row.source} {row.kind} {row.where}".rstrip(), typescript(row.functions), ""]
+    for message in row.messages:
+        if message.content is not None:
+            lines.append(f"{message.role}: {message.content}")
+        lines += [f"{message.role} calls {call.name}({call.arguments})" for call in message.calls]
+    return "\n".join(lines) + "\n"

@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from client.json_lines import FileError
 from core.errors import ModelError
-from train.augment import NONE, Rates
-from train.faults import RunError
-from train.presets import PRESETS, Preset
-from train.rows import RowError
+from train.learning.augment import NONE, Rates
+from train.learning.presets import PRESETS, Preset, RunError
 
 if TYPE_CHECKING:
-    from train.base import Base
-    from train.sequences import Sequences
+    from train.learning.base import Base
+    from train.learning.sequences import Sequences
 
 TEXTS = {"model": str, "template": str}
 
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options, preset = read_options(argv)
     try:
         run(options, preset)
-    except (RowError, RunError, ModelError) as error:
+    except (FileError, RunError, ModelError) as error:
         sys.exit(f"sft: {error}")
     except OSError as error:
         where = error.filename or options.out or options.prepare
@@ -68,9 +67,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(options: Namespace, preset: Preset) -> None:
-    """Raises RowError, RunError, ModelError and OSError."""
-    from train.base import open_base
-    from train.sequences import read_sequences
+    """Raises FileError, RunError, ModelError and OSError."""
+    from train.learning.base import open_base
+    from train.learning.sequences import read_sequences
 
     if options.prepare:  # found out now, not when all is made
         options.prepare.parent.mkdir(parents=True, exist_ok=True)
@@ -89,15 +88,15 @@ def run(options: Namespace, preset: Preset) -> None:
     elif options.prepare:
         chosen.write(options.prepare, made_for)
     else:
-        from train.run import train
+        from train.learning.run import train
 
         files = [[path.name, path.stat().st_size] for path in options.data or options.prepared]
         train(base, chosen, preset, options, {"data": files, "as_is": options.as_is, "seed": options.seed}, told)
 
 
 def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
-    from train.examples import examples, read_all, read_pool
-    from train.sequences import Sequences
+    from train.learning.examples import examples, read_all, read_pool
+    from train.learning.sequences import Sequences
 
     made = examples(
         read_all(options.data),

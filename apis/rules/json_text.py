@@ -20,22 +20,40 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{200}")
 
 
-def parse_json(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`; of equal keys the last wins.
+class JsonError(Exception):
+    """A text is no JSON object that can be carried. `path`: the field at fault in a text that is JSON otherwise."""
 
-    Raises RequestError for anything else: broken UTF-8 or JSON, NaN, numbers beyond float64, lone surrogates (param is
-    then the field's path), more than 128 levels.
+    def __init__(self, message: str, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """The JSON object in the body of a request, as `read_json`. Raises RequestError."""
+    try:
+        return read_json(body)
+    except JsonError as error:
+        if error.path is None:
+            raise RequestError(f"{_UNPARSED} {error}", None, "invalid_json") from None
+        raise RequestError(str(error), error.path, "invalid_value") from None
+
+
+def read_json(text: bytes) -> dict[str, Any]:
+    """The JSON object in `text`; of equal keys the last wins.
+
+    Raises JsonError for anything else: broken UTF-8 or JSON, NaN, numbers beyond float64, lone surrogates, more than
+    128 levels.
     """
     try:
-        text = body.decode("utf-8")
+        decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _unparsed(f"It is not UTF-8: bad byte at position {error.start}.") from None
-    if _depth(body) > MAX_DEPTH:
-        raise _unparsed(f"It is nested deeper than {MAX_DEPTH} levels.")
-    value = _loads(text)
+        raise JsonError(f"It is not UTF-8: bad byte at position {error.start}.") from None
+    if _depth(text) > MAX_DEPTH:
+        raise JsonError(f"It is nested deeper than {MAX_DEPTH} levels.")
+    value = _loads(decoded)
     if not isinstance(value, dict):
-        raise _unparsed("Expected a JSON object at the top.")
-    if _SUSPECT.search(body):
+        raise JsonError("Expected a JSON object at the top.")
+    if _SUSPECT.search(text):
         _check_unfit(value)
     return value
 
@@ -44,17 +62,13 @@ def _loads(text: str) -> object:
     try:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise _unparsed(f"{error}.") from None
+        raise JsonError(f"{error}.") from None
     except ValueError:  # Python refuses to read integers of more than 4,300 digits
-        raise _unparsed("It holds an integer with too many digits.") from None
+        raise JsonError("It holds an integer with too many digits.") from None
 
 
 def _no_constant(name: str) -> None:
-    raise _unparsed(f"{name} is not a JSON value.")
-
-
-def _unparsed(where: str) -> RequestError:
-    return RequestError(f"{_UNPARSED} {where}", None, "invalid_json")
+    raise JsonError(f"{name} is not a JSON value.")
 
 
 def _depth(body: bytes) -> int:
@@ -72,7 +86,7 @@ def _check_unfit(value: dict[str, Any]) -> None:
         return
     path, fault = unfit
     path = path.removeprefix(".").encode("ascii", "backslashreplace").decode("ascii")[:200]
-    raise RequestError(f"Invalid '{path}': {fault}.", path, "invalid_value")
+    raise JsonError(f"Invalid '{path}': {fault}.", path)
 
 
 def _first_unfit(value: object) -> tuple[str, str] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from drafting.drafter import LONGEST, Drafter
 from drafting.predictions import drafts
 from drafting.user_message import Spoken
 from engines.local.engine import HFEngine
-from evaluate.rows import read_rows
+from evaluate.rows import read_questions
 from inference import Model
 from prompt_template import PromptTemplate, load_template
 from text.tokenizer import Tokenizer
@@ -301,12 +300,11 @@ def test_a_call_takes_a_step_for_four_tokens(smol: tuple[PromptTemplate, Tokeniz
     """The expected calls of all everyday requests, with their prompts; how many tokens a step gives on average."""
     template, tokenizer, vocabulary = smol
     num_steps = num_tokens = 0
-    for row in read_rows(EVERYDAY)[0]:
+    for row in read_questions(EVERYDAY)[0]:
         if not row.expected:
             continue
-        tools = [{"type": "function", "function": function} for function in row.functions]
-        request = chat_request({"model": "m", "messages": row.messages, "tools": tools})
-        calls = tuple(Call(call.name, json.dumps(call.arguments), "1") for call in row.expected)
+        request = chat_request({"model": "m", **row.request()})
+        calls = tuple(Call(call.name, call.arguments, "1") for call in row.expected)
         pieces = template.render([*request.messages, Message("assistant", None, calls)], request.tools)
         encoded = tokenizer.encode(pieces)
         first = encoded.learned.index(True)

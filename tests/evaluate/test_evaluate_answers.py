@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluate.answers import Answers, KeptError, read_answers
-from evaluate.calls import Answer, AnsweredCall
+from client.endpoints import Answer
+from client.json_lines import FileError
+from core.conversation import Call
+from evaluate.answers import Answers, read_answers
 from tests.support.evaluate_doubles import calling
 
 ABOUT = {"set": "a", "model": "m", "body": {"temperature": 0}}
@@ -17,7 +19,7 @@ ABOUT = {"set": "a", "model": "m", "body": {"temperature": 0}}
 answers = st.builds(
     Answer,
     text=st.text(),
-    calls=st.lists(st.builds(AnsweredCall, st.text(), st.text()), max_size=3).map(tuple),
+    calls=st.lists(st.builds(Call, st.text(), st.text(), st.text()), max_size=3).map(tuple),
     finish_reason=st.text(),
     completion_tokens=st.integers(0, 999),
     error=st.text(),
@@ -63,7 +65,7 @@ def test_answers_of_another_run_are_not_gone_on_with(tmp_path: Path) -> None:
     with Answers(path, ABOUT) as file:
         file.add("one", calling())
     before = path.read_bytes()
-    with pytest.raises(KeptError, match=r"answers\.jsonl holds answers of another run \(body, model differ\)"):
+    with pytest.raises(FileError, match=r"answers\.jsonl holds answers of another run \(body, model differ\)"):
         Answers(path, {"set": "a", "model": "other", "body": {}})
     assert path.read_bytes() == before
 
@@ -81,14 +83,14 @@ def test_answers_of_another_run_are_not_gone_on_with(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_refused_and_left_as_it_was(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text(text)
-    with pytest.raises(KeptError, match=told):
+    with pytest.raises(FileError, match=told):
         Answers(path, ABOUT)
     assert path.read_text() == text
 
 
 def test_reading_says_what_is_no_file_of_answers(tmp_path: Path) -> None:
-    with pytest.raises(KeptError, match="No such file"):
+    with pytest.raises(FileError, match="No such file"):
         read_answers(tmp_path / "missing.jsonl")
     (tmp_path / "rows.jsonl").write_text('{"messages": []}\n')
-    with pytest.raises(KeptError, match=r"rows\.jsonl:1: no file of answers"):
+    with pytest.raises(FileError, match=r"rows\.jsonl:1: no file of answers"):
         read_answers(tmp_path / "rows.jsonl")

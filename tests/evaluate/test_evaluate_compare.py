@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from evaluate.call_set import CallSet
-from evaluate.calls import Answer
+from client.endpoints import Answer
+from evaluate.benchmarks import CallSet
 from evaluate.compare import common, main
 from evaluate.intervals import mcnemar
 from evaluate.reports import write_result

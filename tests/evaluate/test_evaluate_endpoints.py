@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
+from client.endpoints import Answer, HttpEndpoint, NoAnswer, Unusable, read_answer
+from core.conversation import Call
 from core.errors import EngineBusy
-from evaluate.calls import Answer, AnsweredCall
-from evaluate.endpoints import HttpEndpoint, NoAnswer, Unusable, read_answer
 from evaluate.local import EngineEndpoint, FirstFunction
 from inference import Model
 from tests.support.evaluate_doubles import CITY, Reply, Script, completion, one_after_another, playing
@@ -43,7 +43,7 @@ def fault(script: Script, **options: Any) -> str:
 def test_calls_are_read_and_the_first_listed_model_is_asked() -> None:
     with playing(lambda _: GOOD) as played:
         (answer,) = asked(played.url, api_key="sk-1")
-    assert answer.calls == (AnsweredCall("city_weather", '{"city": "Oslo"}'),)
+    assert answer.calls == (Call("city_weather", '{"city": "Oslo"}', "call_0"),)
     assert played.bodies == [{"model": "scripted", **ASKED}]
     assert played.keys == ["Bearer sk-1"]
 
@@ -120,9 +120,14 @@ def test_nobody_at_the_address() -> None:
 
 def test_both_dialects_are_read() -> None:
     legacy = {"message": {"content": None, "function_call": {"name": "f", "arguments": "{}"}}, "finish_reason": "x"}
-    assert read_answer({"choices": [legacy]}, 0.0).calls == (AnsweredCall("f", "{}"),)
+    assert read_answer({"choices": [legacy]}, 0.0).calls == (Call("f", "{}"),)
     text = read_answer({"choices": [{"message": {"content": "Hi"}}], "usage": {"completion_tokens": 2}}, 1.23456)
     assert (text.text, text.calls, text.completion_tokens, text.seconds) == ("Hi", (), 2, 1.235)
+
+
+def named(calls: Iterable[Call]) -> list[tuple[str, str]]:
+    """Without their ids, which are made anew each time."""
+    return [(call.name, call.arguments) for call in calls]
 
 
 def test_our_server_and_the_engine_in_process_answer_alike(
@@ -134,7 +139,7 @@ def test_our_server_and_the_engine_in_process_answer_alike(
     assert [call.arguments for call in over_http.calls] == ['{"city": "Oslo"}', '{"city": "Rome"}']
     assert over_http.text == "Looking."
     for answer in (over_http, in_process):
-        assert (answer.text, answer.calls) == (over_http.text, over_http.calls)
+        assert (answer.text, named(answer.calls)) == (over_http.text, named(over_http.calls))
         assert answer.finish_reason == "tool_calls"
         assert answer.prompt_tokens == over_http.prompt_tokens > 50
         assert answer.completion_tokens == over_http.completion_tokens > 50
@@ -170,5 +175,5 @@ def test_a_busy_engine_is_waited_for(chatml: Model, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_baseline_calls_the_first_function_without_arguments() -> None:
-    assert asyncio.run(FirstFunction().answer(ASKED)).calls == (AnsweredCall("city_weather", "{}"),)
+    assert asyncio.run(FirstFunction().answer(ASKED)).calls == (Call("city_weather", "{}"),)
     assert asyncio.run(FirstFunction().answer({"messages": []})).calls == ()

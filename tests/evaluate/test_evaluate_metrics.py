@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluate.calls import AnsweredCall, Score, metrics, normalised, score
+from client.rows import Row
+from core.conversation import Call, Message
+from evaluate.calls import Score, metrics, normalised, parsed, score
 from evaluate.intervals import f1, mcnemar, mean_of, wilson
-from evaluate.rows import Call, Row
-from tests.support.evaluate_doubles import CITY, PING, Json, calling
+from tests.support.evaluate_doubles import CITY_FUNCTION, PING_FUNCTION, Json, calling
 
 OSLO: tuple[str, Json] = ("city_weather", {"city": "Oslo"})
 ROME: tuple[str, Json] = ("city_weather", {"city": "Rome", "days": 3})
@@ -27,8 +28,8 @@ json_values = st.recursive(
 
 
 def a_row(*expected: tuple[str, Json]) -> Row:
-    calls = tuple(Call(name, arguments) for name, arguments in expected)
-    return Row([{"role": "user", "content": "?"}], [CITY, PING], calls, "set.jsonl:1")
+    calls = tuple(Call(name, json.dumps(arguments)) for name, arguments in expected)
+    return Row((CITY_FUNCTION, PING_FUNCTION), (Message("user", "?"),), expected=calls)
 
 
 def scored(expected: list[tuple[str, Json]], *calls: tuple[str, Json | str]) -> Score:
@@ -131,7 +132,7 @@ def test_the_order_of_calls_does_not_matter_and_a_dropped_call_does(calls: list[
 
 def test_arguments_that_are_no_object_are_none() -> None:
     deep = "[" * 100_000
-    assert [AnsweredCall("f", text).parsed() for text in ("{}", "", "1", "{", deep)] == [{}, None, None, None, None]
+    assert [parsed([Call("f", text)]) for text in ("{}", "", "1", "{", deep)] == [[("f", {})], [], [], [], []]
 
 
 @pytest.mark.parametrize(

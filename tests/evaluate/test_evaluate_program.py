@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from client.json_lines import FileError, write_whole
 from core.errors import ModelError
 from evaluate.__main__ import main
 from evaluate.command_line import KEY_VARIABLE
 from evaluate.local import WEIGHTS, load
-from evaluate.reports import write_whole
 from inference import Model
 from tests.support.evaluate_doubles import CITY, Json, Reply, a_line, a_set, completion, playing
 from tests.support.scripted_engine import ScriptedEngine
@@ -111,7 +111,7 @@ def test_rows_without_an_answer_are_named_and_cost_the_exit_status(
     with playing(script) as server:
         assert status("--set", towns, "--base-url", server.url, "--out", tmp_path / "out") == 1
     captured = capsys.readouterr()
-    assert f"evaluate: no answer: towns.jsonl:2: {server.url} answered nonsense" in captured.err
+    assert f"evaluate: no answer: {towns}:2: {server.url} answered nonsense" in captured.err
     assert "**1 rows got no answer**" in captured.out
     assert result(tmp_path / "out")["sets"]["towns"]["num_rows"] == 3
 
@@ -138,14 +138,14 @@ def test_broken_lines_are_named_and_the_others_asked(
     towns.write_text(towns.read_text() + "{broken\n")
     assert status("--set", towns, "--baseline", "first-function", "--out", tmp_path / "out") == 0
     captured = capsys.readouterr()
-    assert "evaluate: left out: towns.jsonl:5: The line is no JSON." in captured.err
+    assert f"evaluate: left out: {towns}:5: The line is no JSON." in captured.err
     assert "**1 rows cannot be read**" in captured.out
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--set", "missing.jsonl"], "evaluate: missing.jsonl: No such file or directory"),
+        (["--set", "missing.jsonl"], "evaluate: missing.jsonl: cannot be read: No such file or directory"),
         (["--set", "empty.jsonl"], "evaluate: empty.jsonl: no row to ask"),
         (["--set", "towns.jsonl", "--base-url", "http://127.0.0.1:9/v1"], "cannot be reached"),
         (["--set", "towns.jsonl", "--model", "/no/such/folder"], "evaluate: --model /no/such/folder"),
@@ -159,7 +159,7 @@ def test_what_cannot_be_measured_is_one_sentence_and_status_1(
     towns: Path, options: list[str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(towns.parent)
-    monkeypatch.setattr("evaluate.endpoints.MAX_WAIT_S", 0.01)
+    monkeypatch.setattr("client.endpoints.MAX_WAIT_S", 0.01)
     (towns.parent / "empty.jsonl").touch()
     (towns.parent / "sub").mkdir()
     a_set(towns.parent / "sub" / "towns.jsonl", LINES)
@@ -232,7 +232,7 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(FileError, match="cannot be written: No space"):
         write_whole(path, "new")
     assert path.read_text() == "old"
 

@@ -9,13 +9,12 @@ from random import Random
 
 import pytest
 
-from evaluate.call_set import CallSet
-from evaluate.chat import ChatSet, repetition
-from evaluate.everyday import Everyday
-from evaluate.no_call import NoCallSet
-from evaluate.rows import SetError, call_fault, read_rows
-from evaluate.sgd import SgdNextCall
-from tests.support.evaluate_doubles import CITY, PING, a_line, a_set, calling
+from client.json_lines import FileError
+from client.rows import call_fault
+from core.conversation import Function
+from evaluate.benchmarks import CallSet, ChatSet, Everyday, NoCallSet, SgdNextCall, repetition
+from evaluate.rows import read_questions
+from tests.support.evaluate_doubles import CITY, PING, PING_FUNCTION, a_line, a_set, calling
 
 OSLO = ("city_weather", {"city": "Oslo"})
 
@@ -24,11 +23,11 @@ def a_fault(tmp_path: Path, line: bytes) -> str:
     """What is said of a file's second line; the first is a good row."""
     path = tmp_path / "set.jsonl"
     path.write_bytes(json.dumps(a_line("Oslo?", OSLO)).encode() + b"\n" + line + b"\n")
-    rows, faults = read_rows(path)
+    rows, faults = read_questions(path)
     assert len(rows) == 1
     assert len(faults) == 1
-    assert faults[0].startswith("set.jsonl:2: ")
-    return faults[0].removeprefix("set.jsonl:2: ")
+    assert faults[0].startswith(f"{path}:2: ")
+    return faults[0].removeprefix(f"{path}:2: ")
 
 
 def changed(**fields: object) -> bytes:
@@ -41,18 +40,18 @@ def changed(**fields: object) -> bytes:
         (b"{", "The line is no JSON."),
         (b"[]", "Expected a JSON object"),
         (b"\xff", "not UTF-8"),
-        (changed(messages=None), "'messages' must be a list of objects"),
-        (changed(messages=[]), "messages"),
+        (changed(messages=None), "'messages': expected an array, but got null"),
+        (changed(messages=[]), "'messages': empty array"),
         (changed(messages=[{"role": "oracle", "content": "?"}]), "oracle"),
-        (changed(functions={}), "'functions' must be a list of objects"),
-        (changed(functions=[{"description": "no name"}]), "name"),
-        (changed(expected="ping"), "'expected' must be a list of objects"),
-        (changed(expected=[{"name": "ping"}]), "an expected call must be"),
+        (changed(functions={}), "'functions': expected an array, but got an object"),
+        (changed(functions=[{"description": "no name"}]), "Missing required parameter: 'functions[0].name'"),
+        (changed(expected="ping"), "'expected': expected an array, but got a string"),
+        (changed(expected=[{"name": "ping"}]), "Missing required parameter: 'expected[0].arguments'"),
         (changed(expected=[{"name": "pong", "arguments": {}}]), "'pong': the function is not declared"),
         (changed(expected=[{"name": "city_weather", "arguments": {}}]), "'city' is a required property"),
         (changed(expected=[{"name": "city_weather", "arguments": {"city": 5}}]), "$.city: 5 is not of type 'string'"),
         (changed(expected=[{"name": "ping", "arguments": {"loud": True}}]), "'loud' was unexpected"),
-        (changed(meta=[]), "'meta' must be an object"),
+        (changed(meta=[]), "'meta': expected an object, but got an array"),
     ],
 )
 def test_a_line_that_is_no_row_is_named_with_the_reason(tmp_path: Path, line: bytes, told: str) -> None:
@@ -64,19 +63,31 @@ def test_a_compressed_file_is_read_and_one_that_breaks_off_gives_the_rows_before
     packed = lzma.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
     path = tmp_path / "set.jsonl.xz"
     path.write_bytes(packed)
-    assert [row.where for row in read_rows(path)[0]] == [f"set.jsonl.xz:{i}" for i in range(1, 201)]
+    assert [row.where for row in read_questions(path)[0]] == [f"{path}:{i}" for i in range(1, 201)]
     path.write_bytes(packed[: len(packed) * 3 // 4])
-    rows, faults = read_rows(path)
+    rows, faults = read_questions(path)
     assert 0 < len(rows) < 200
-    assert faults == [f"set.jsonl.xz:{len(rows) + 1}: the file breaks off here: " + faults[0].split("here: ")[1]]
+    assert [fault.rpartition(": ")[0] for fault in faults] == [f"{path}: cannot be read behind line {len(rows)}"]
+
+
+def test_a_row_to_learn_from_asks_for_its_last_message(tmp_path: Path) -> None:
+    """So that what a merge held out can be measured as it is."""
+    call = {"id": "call_0", "type": "function", "function": {"name": "city_weather", "arguments": '{"city": "Oslo"}'}}
+    said = [{"role": "user", "content": "Oslo?"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    line = {"functions": [CITY, PING], "messages": said, "source": "s", "meta": {"kind": "single"}}
+    (learned,), faults = read_questions(a_set(tmp_path / "held_out.jsonl", [line]))
+    (asked,), _ = read_questions(a_set(tmp_path / "set.jsonl", [a_line("Oslo?", OSLO)]))
+    assert not faults
+    assert (learned.key, learned.request()) == (asked.key, asked.request())
+    assert [(one.name, one.arguments) for one in learned.expected] == [("city_weather", '{"city": "Oslo"}')]
 
 
 def test_a_set_that_cannot_be_read_or_has_no_row_is_an_error_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(SetError, match=r"missing\.jsonl: No such file"):
+    with pytest.raises(FileError, match=r"missing\.jsonl: cannot be read: No such file"):
         CallSet(tmp_path / "missing.jsonl")
-    with pytest.raises(SetError, match=r"empty\.jsonl: no row to ask$"):
+    with pytest.raises(FileError, match=r"empty\.jsonl: no row to ask$"):
         CallSet(a_set(tmp_path / "empty.jsonl", []))
-    with pytest.raises(SetError, match=r"first fault: bad\.jsonl:1: .*oracle"):
+    with pytest.raises(FileError, match=r"first fault: .*bad\.jsonl:1: .*oracle"):
         CallSet(a_set(tmp_path / "bad.jsonl", [{**a_line("?"), "messages": [{"role": "oracle", "content": "?"}]}]))
 
 
@@ -103,7 +114,7 @@ def test_no_call_rows_lose_the_expected_function_and_keep_the_others(tmp_path: P
         ],
     )
     (row,) = NoCallSet(path).rows
-    assert row.functions == [PING]
+    assert row.functions == (PING_FUNCTION,)
     assert row.expected == ()
     assert row.key not in {other.key for other in CallSet(path).rows}
     report = NoCallSet(path).report([row], {row.key: calling(("ping", {}))})
@@ -132,9 +143,9 @@ def test_parts_are_measured_by_themselves(tmp_path: Path) -> None:
 
 
 def test_a_schema_that_cannot_be_used_is_a_fault_of_the_call_and_fetches_nothing() -> None:
-    broken = {"name": "f", "parameters": {"type": "object", "properties": {"a": {"$ref": "https://example.com/a"}}}}
+    broken = Function("f", "", {"type": "object", "properties": {"a": {"$ref": "https://example.com/a"}}})
     assert "the schema cannot be used" in call_fault([broken], "f", {"a": 1})
-    assert call_fault([{"name": "g"}], "g", {}) == ""
+    assert call_fault([Function("g")], "g", {}) == ""
 
 
 def test_chat_is_measured_by_calls_length_and_repetition(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from client.endpoints import Answer, NoAnswer, Unusable
+from client.json_lines import Json
+from client.rows import Row
 from evaluate.answers import Answers, read_answers
-from evaluate.call_set import CallSet
-from evaluate.calls import Answer
-from evaluate.endpoints import NoAnswer, Unusable
-from evaluate.rows import Json, Row
+from evaluate.benchmarks import CallSet
 from evaluate.run import MAX_REFUSED_AT_FIRST, MAX_UNANSWERED_IN_A_ROW, Run
 from tests.support.evaluate_doubles import a_line, a_set, calling
 
@@ -57,7 +57,7 @@ def right(question: str) -> Answer:
 def run_on(path: Path, rows: list[Row], answerer: Answerer, *, in_flight: int = 3) -> tuple[Run, Double]:
     double = Double(answerer)
     with Answers(path, ABOUT) as answers:
-        run = Run(double, answers, {"seed": 0}, in_flight, show_progress=False)
+        run = Run(double, answers, {"seed": 0}, in_flight=in_flight)
         asyncio.run(run.ask(rows))
     return run, double
 
@@ -89,7 +89,7 @@ def test_an_interrupted_run_reports_what_it_has_and_goes_on_to_the_same_result(
             return right(question)
 
         with Answers(tmp_path / "parts.jsonl", ABOUT) as answers:
-            run = Run(Double(answerer), answers, {}, 3, show_progress=False)
+            run = Run(Double(answerer), answers, {}, in_flight=3)
             task = asyncio.ensure_future(run.ask(towns.rows))
             await task
             return run
@@ -119,7 +119,7 @@ def test_one_row_without_an_answer_is_named_and_the_others_are_asked(tmp_path: P
         return right(question)
 
     run, _ = run_on(tmp_path / "a.jsonl", towns.rows, answerer)
-    assert run.problems == ["towns.jsonl:8: nobody knows"]
+    assert run.problems == [f"{tmp_path}/towns.jsonl:8: nobody knows"]
     assert not run.stopped_by
     assert len(run.answers.by_key) == 39
     _, again = run_on(tmp_path / "a.jsonl", towns.rows, right)
@@ -181,7 +181,7 @@ def test_a_full_disk_ends_the_run_and_what_was_kept_stays(
             add(key, answer)
 
         monkeypatch.setattr(answers, "add", until_full)
-        run = Run(Double(right), answers, {}, 3, show_progress=False)
+        run = Run(Double(right), answers, {}, in_flight=3)
         with pytest.raises(OSError, match="No space left"):
             asyncio.run(run.ask(towns.rows))
     assert len(read_answers(path)[1]) == 5

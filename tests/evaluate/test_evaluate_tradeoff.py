@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from apis.chat_completions import chat_request
+from client.json_lines import Json
 from core.generation import Sampling
 from evaluate.command_line import Impossible
 from evaluate.plots import draw_tradeoff
-from evaluate.rows import Json
 from evaluate.tradeoff import FirstTokenEndpoint, main, report
 from inference import Model, chat_prompt
 from prompt_template import Piece, load_template

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from client.rows import Row, arguments_of
 from train.convert.__main__ import main
-from train.rows import Row, arguments_of, read_rows
+from train.rows import read_rows
 
 SAMPLES = Path(__file__).parents[1] / "data" / "convert"
 

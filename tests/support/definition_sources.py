@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from train.definitions import collect
+from train.definitions.__main__ import collect
 
 SOURCES = Path(__file__).parents[1] / "data" / "definitions"
 
 
 def read(*paths: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Functions by name, and reasons of rejection by place."""
-    found = collect(paths, show_progress=False)
+    found = collect(paths)
     assert not found.faults
-    functions: dict[str, Any] = {line["function"]["name"]: line["function"] for line in found.good}  # type: ignore[index]
+    functions: dict[str, Any] = {line["function"]["name"]: line["function"] for line in found.good}
     return functions, {Path(str(line["where"])).name: str(line["reason"]) for line in found.rejects}
 
 

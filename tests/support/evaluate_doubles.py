@@ -11,19 +11,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from evaluate.calls import Answer, AnsweredCall
+from client.endpoints import Answer
+from core.conversation import Call, Function
 
 Json = dict[str, Any]
 
 CITY = {
     "name": "city_weather",
+    "description": "",
     "parameters": {
         "type": "object",
         "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
         "required": ["city"],
     },
 }
-PING = {"name": "ping", "parameters": {"type": "object", "properties": {}}}
+PING = {"name": "ping", "description": "", "parameters": {"type": "object", "properties": {}}}
+CITY_FUNCTION, PING_FUNCTION = (Function(**one) for one in (CITY, PING))  # type: ignore[arg-type]
 
 
 def a_line(question: str, *expected: tuple[str, Json], functions: Sequence[Json] = (CITY, PING), **more: Any) -> Json:
@@ -45,7 +48,7 @@ def a_set(path: Path, lines: Sequence[Json]) -> Path:
 def calling(*calls: tuple[str, Json | str], **more: Any) -> Answer:
     """An answer that makes these calls; a text stands for arguments as written."""
     written = [(name, given if isinstance(given, str) else json.dumps(given)) for name, given in calls]
-    return Answer(calls=tuple(AnsweredCall(name, arguments) for name, arguments in written), **more)
+    return Answer(calls=tuple(Call(name, arguments) for name, arguments in written), **more)
 
 
 def completion(text: str | None = None, *calls: tuple[str, Json]) -> bytes:

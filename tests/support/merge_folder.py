@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from client.rows import Row, write_rows
 from core.conversation import Call, Function, Message
 from train.merge import main
-from train.rows import Row, read_rows, write_rows
+from train.rows import read_rows
 
 PLANETS = (
     "Mercury",

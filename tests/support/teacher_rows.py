@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from evaluate.calls import Answer, AnsweredCall
+from client.endpoints import Answer
+from client.rows import Row
+from core.conversation import Call
 from tests.support.scripted_teacher import Reply, question
-from train.rows import Row
-from train.teacher_files import open_row
+from train.teacher.files import open_row
 
 Json = dict[str, Any]
 Main = Callable[[list[str]], None]
@@ -52,7 +53,7 @@ def row(*messages: Json, **fields: object) -> Row:
 
 
 def answer(text: str = "", *calls: tuple[str, str]) -> Answer:
-    return Answer(text=text, calls=tuple(AnsweredCall(name, arguments) for name, arguments in calls))
+    return Answer(text=text, calls=tuple(Call(name, arguments) for name, arguments in calls))
 
 
 def prompts(count: int) -> list[Json]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from client.rows import Row
 from core.conversation import Call, Function, Message
-from train.rows import Row
 
 WEATHER = Function(
     "get_weather",

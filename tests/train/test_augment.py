@@ -8,11 +8,12 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.rows import Row
 from core.conversation import Function
 from tests.support.training_rows import LIGHT, TEN, TIMER, WEATHER
-from train.augment import NONE, Rates, augmented, masked, renamed, with_distractors, without_right_function
-from train.bundles import Bundle, alone, bundled, calls_of
-from train.rows import Row, check_row
+from train.learning.augment import NONE, Rates, augmented, masked, renamed, with_distractors, without_right_function
+from train.learning.bundles import Bundle, alone, bundled, calls_of
+from train.rows import check_row
 
 POOL = [
     Function("find_train", "Find a train", {"properties": {"to": {"type": "string", "description": "Where to"}}}),

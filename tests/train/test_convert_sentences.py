@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from client.rows import Row
 from tests.support.converted import SAMPLES, called, convert, reasons
 from train.convert.__main__ import main
 from train.convert.intents import Said, read_table, rows
 from train.convert.snips import TABLE
 from train.merge import main as merge
-from train.rows import Row, read_rows
+from train.rows import read_rows
 
 
 def by_text(made: list[Row]) -> dict[str, list[tuple[str, dict[str, object]]]]:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from client.rows import parse_row
 from tests.support.definition_sources import SOURCES, read, written
-from train.candidates import Candidate, Unfit
-from train.definitions import checked, main
-from train.rows import parse_row
+from train.definitions.__main__ import checked, main
+from train.definitions.candidates import Candidate, Unfit
 
 ROOM = {
     "name": "clean_room",

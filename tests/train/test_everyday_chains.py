@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
+from client.rows import arguments_of
 from train.everyday.chains import confirmed, multi_turn, signed_in
-from train.rows import arguments_of, check_row
+from train.rows import check_row
 
 SEEDS = range(40)
 

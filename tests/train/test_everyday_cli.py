@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from client.rows import Row, row_text
 from train.everyday import __main__ as everyday
 from train.everyday import generator as generator_module
 from train.everyday.generator import Generator
 from train.everyday.part_file import PartFile
-from train.rows import Row, read_rows, row_text
+from train.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
 

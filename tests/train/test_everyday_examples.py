@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from client.rows import arguments_of
 from evaluate.answers import Answers
-from evaluate.everyday import PATH, Everyday
+from evaluate.benchmarks import Everyday
 from evaluate.local import WEIGHTS, EngineEndpoint
 from evaluate.run import Run
 
-ADAPTER = Path(__file__).parents[2] / "models" / "functionary-smol" / WEIGHTS
+ROOT = Path(__file__).parents[2]
+PATH = ROOT / "examples" / "everyday.jsonl"
+ADAPTER = ROOT / "models" / "functionary-smol" / WEIGHTS
 GOAL = 40
 MIN_RIGHT = 37  # the adapter that ships gets 40; no later one may fall far behind it
 MAX_TOKENS = 64  # two calls; a longer answer to such a request is none
@@ -23,14 +27,14 @@ MAX_TOKENS = 64  # two calls; a longer answer to such a request is none
 
 @pytest.fixture(scope="module")
 def everyday() -> Everyday:
-    return Everyday()
+    return Everyday(PATH)
 
 
 def test_there_are_fifty_requests_for_twenty_five_functions(everyday: Everyday) -> None:
     assert not everyday.faults
     assert len(everyday.rows) == len({row.key for row in everyday.rows}) == 50
-    declared = {json.dumps(function, sort_keys=True) for row in everyday.rows for function in row.functions}
-    names = {function["name"] for row in everyday.rows for function in row.functions}
+    declared = {json.dumps(asdict(function), sort_keys=True) for row in everyday.rows for function in row.functions}
+    names = {function.name for row in everyday.rows for function in row.functions}
     called = {call.name for row in everyday.rows for call in row.expected}
     assert len(declared) == len(names) == 25
     assert called == names
@@ -40,17 +44,15 @@ def test_most_want_one_call_some_several_and_some_none(everyday: Everyday) -> No
     by_num = [len(row.expected) for row in everyday.rows]
     assert (by_num.count(1), by_num.count(2), by_num.count(0)) == (40, 6, 4)
     assert {len(row.functions) for row in everyday.rows} == {2, 3, 4, 5}
-    places = {
-        [function["name"] for function in row.functions].index(row.expected[0].name) for row in everyday.rows[:40]
-    }
+    places = {[function.name for function in row.functions].index(row.expected[0].name) for row in everyday.rows[:40]}
     assert places >= {0, 1, 2}  # the right one does not always stand in the same place
 
 
 def test_every_value_stands_in_the_request(everyday: Everyday) -> None:
     """Else a right answer would be a matter of taste."""
     for row in everyday.rows:
-        request = str(row.messages[-1]["content"])
-        for value in (value for call in row.expected for value in call.arguments.values()):
+        request = str(row.messages[-1].content)
+        for value in (value for call in row.expected for value in arguments_of(call).values()):
             assert re.search(rf"(?<![\w.]){spelled(value)}(?![\w]|\.\d)", request, re.IGNORECASE), (value, row.where)
 
 
@@ -73,11 +75,11 @@ def test_the_embedded_model_gets_as_many_right_as_it_did(
     """Greedily, through the server's own prompt and parser; some minutes on a CPU."""
     asked = EngineEndpoint(request.getfixturevalue("embedded"), timeout_s=900)
     with Answers(tmp_path / "everyday.jsonl", {"model": asked.model}) as answers:
-        run = Run(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS}, show_progress=False)
+        run = Run(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS})
         asyncio.run(run.ask(everyday.rows))
     report = everyday.report(everyday.rows, answers.by_key)
     became = [(row, report["rows"].get(row.key, "no answer")) for row in everyday.rows]
-    wrong = [f"{row.where}: {fault}: {row.messages[-1]['content']}" for row, fault in became if fault != "right"]
+    wrong = [f"{row.where}: {fault}: {row.messages[-1].content}" for row, fault in became if fault != "right"]
     with capsys.disabled():
         print(f"\neveryday requests: {50 - len(wrong)} of 50 right; the goal is {GOAL}", *wrong, sep="\n  ")
     assert not run.problems

@@ -11,13 +11,14 @@ from typing import Any
 import jsonschema
 import pytest
 
+from client.rows import Row, arguments_of, parse_row, row_text
 from train.everyday.catalogue import FIELD_OF, FIELDS, TASKS, are_rivals
 from train.everyday.codes import AIRPORTS, COUNTRIES, CURRENCIES, LANGUAGES
 from train.everyday.generator import MIXTURE, Generator
 from train.everyday.naming import define
 from train.everyday.tasks import Task
 from train.everyday.values import NUMBER_WORDS
-from train.rows import Row, arguments_of, check_row, parse_row, row_text
+from train.rows import check_row
 
 NUM_ROWS = 1000
 BY_FIELD = pytest.mark.parametrize("tasks", FIELDS.values(), ids=FIELDS)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from client.rows import Row, write_rows
 from core.conversation import Call, Message
 from tests.support.merge_folder import MIX, PLANETS, dev_set, make_folder, merge, names, row, sky
 from train.merge import main
 from train.merging.candidates import is_drawn, normal_name
-from train.rows import Row, read_rows, write_rows
+from train.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.definition_sources import SOURCES, read, written
-from train.candidates import Unfit
-from train.definitions import collect
-from train.references import Inliner
+from train.definitions.__main__ import collect
+from train.definitions.candidates import Unfit
+from train.definitions.references import Inliner
 
 REFS = st.sampled_from(["#", "#/properties/x", "#/properties/x/items", "#/$defs/y", "#/$defs/y/allOf/0", "other.json"])
 SCHEMAS = st.recursive(
@@ -71,7 +71,7 @@ def test_operations_that_cannot_be_called_are_rejected_with_their_path() -> None
 
 
 def _rejects(name: str) -> list[dict[str, object]]:
-    return collect([SOURCES / name], show_progress=False).rejects
+    return collect([SOURCES / name]).rejects
 
 
 def test_swagger_2_in_yaml_where_no_is_a_word_and_a_date_a_text() -> None:

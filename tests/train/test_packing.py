@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 from core.conversation import ChatRequest, ToolChoice
 from inference import Model, chat_prompt
 from tests.support.training_rows import LIGHT, TEN, TIMER, WEATHER
-from train.bundles import Bundle, alone, bundled
-from train.packing import IGNORED, Example, collate, encode, packed
+from train.learning.bundles import Bundle, alone, bundled
+from train.learning.packing import IGNORED, Example, collate, encode, packed
 
 
 @pytest.fixture(scope="module")

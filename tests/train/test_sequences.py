@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from client.rows import write_rows
 from tests.support.training_rows import TEN
-from train.faults import RunError
-from train.packing import IGNORED, Example
-from train.rows import write_rows
-from train.sequences import Sequences, read_sequences
+from train.learning.packing import IGNORED, Example
+from train.learning.presets import RunError
+from train.learning.sequences import Sequences, read_sequences
 from train.sft import main
 
 ABOUT = {"model": "m", "max_length": 9}

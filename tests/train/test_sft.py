@@ -16,18 +16,18 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from client.rows import row_text, write_rows
 from inference import load_model
 from server import create_app
 from tests.support.serving import serving
 from tests.support.started_server import ROOT
 from tests.support.training_rows import TEN
-from train.curves import smoothed
-from train.learner import LearnedOnly, Saving
-from train.lora import merge_in_forward
-from train.packing import IGNORED
-from train.presets import PRESETS
-from train.rows import row_text, write_rows
-from train.run import newest_checkpoint
+from train.learning.curves import smoothed
+from train.learning.learner import LearnedOnly, Saving
+from train.learning.lora import merge_in_forward
+from train.learning.packing import IGNORED
+from train.learning.presets import PRESETS
+from train.learning.run import newest_checkpoint
 from train.sft import main
 
 FAST = ["--max-length", "1024", "--batch-size", "4", "--device-batch-size", "4", "--weight-decay", "0", "--as-is"]

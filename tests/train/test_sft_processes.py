@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from client.rows import write_rows
 from tests.support.started_server import ROOT
 from tests.support.training_rows import TEN
-from train.rows import write_rows
 
 RUN = ["--preset", "functionary-7b-v1", "--template", "functionary_v3_chatml", "--epochs", "2", "--as-is"]
 SIZES = ["--batch-size", "4", "--device-batch-size", "1", "--max-length", "1024", "--learning-rate", "1e-3"]

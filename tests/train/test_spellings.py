@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
+from client.rows import Row, arguments_of
 from core.conversation import Function
 from tests.support.training_rows import TEN, calls, row, user
-from train.bundles import bundled
-from train.rows import Row, arguments_of
-from train.spellings import one_spelling
+from train.learning.bundles import bundled
+from train.learning.spellings import one_spelling
 
 TITLE, ARTIST, YEAR = "Title of the song", "Name of the artist", "Year or decade"
 STYLES = (

@@ -13,10 +13,11 @@ import pytest
 
 from tests.support.scripted_teacher import Reply, teaching
 from tests.support.teacher_rows import CALLED, USER, line, minutes, prompts, read, right, run, written
-from train import calls, interpretations, results, teacher
+from train import calls, interpretations, results
 from train import prompts as prompts_step
 from train.rows import read_rows
-from train.teacher_files import Kept
+from train.teacher import command_line as teacher
+from train.teacher.files import Kept
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,7 +105,7 @@ def test_rows_that_do_not_fit_are_left_out_with_file_and_line(
     with teaching(right) as server:
         assert run(calls.main, source, out, server.url) == 0
     said = capsys.readouterr().err
-    for number, words in ((2, "must end with a user's message"), (3, "functions"), (4, "no JSON")):
+    for number, words in ((2, "must end with a user's message"), (3, "source"), (4, "no JSON")):
         assert re.search(f"left out: {re.escape(str(source))}:{number}: .*{words}", said)
 
 
@@ -156,11 +157,11 @@ def test_a_dry_run_shows_three_samples_and_asks_nobody(
         (["--out", "o.jsonl"], "--teacher-url and --teacher-model say whom to ask"),
         (["--out", "o.jsonl.xz", "--dry-run"], "must end with .jsonl"),
         (["--out", "in.jsonl", "--dry-run"], "the same file"),
-        (["--out", "o.jsonl", "--in-flight", "0"], "not a whole number above 0"),
+        (["--out", "o.jsonl", "--in-flight", "0"], "a whole number above 0 was expected"),
         (["--out", "o.jsonl", "--retries", "-1"], "not a whole number, 0 or more"),
-        (["--out", "o.jsonl", "--timeout", "nan"], "no number of seconds above 0"),
+        (["--out", "o.jsonl", "--timeout", "nan"], "a number was expected, got 'nan'"),
         (["--out", "o.jsonl", "--api-key", "schlüssel"], "printable ASCII"),
-        (["--out", "o.jsonl", "--body", "[1]"], "no JSON object"),
+        (["--out", "o.jsonl", "--body", "[1]"], "a JSON object such as"),
     ],
 )
 def test_options_that_do_not_fit(capsys: pytest.CaptureFixture[str], options: list[str], words: str) -> None:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from tests.support.scripted_teacher import Json, Reply, teaching
 from tests.support.teacher_rows import CALLED, RESULT, USER, line, minutes, prompts, read, right, row, run, written
-from train import calls, interpretations, teacher
+from train import calls, interpretations
 from train.rows import read_rows
-from train.teacher_files import Kept, key_of
+from train.teacher import command_line as teacher
+from train.teacher.files import Kept
 
 ROOT = Path(__file__).parents[2]
 
@@ -172,7 +173,7 @@ def test_wherever_a_file_is_cut_off_its_whole_lines_are_kept(tmp_path: Path, dat
     path = tmp_path / "cut.jsonl"
     path.unlink(missing_ok=True)
     rows = [row(USER, {"role": "assistant", "content": f"{'é' * n}\u2028{n}"}) for n in range(4)]
-    keys = [key_of(one) for one in rows]
+    keys = [one.key for one in rows]
     with Kept(path, keys) as kept:
         for key, one in zip(keys, rows, strict=True):
             kept.keep(key, [one, one])

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from client.rows import arguments_of
 from tests.support.teacher_rows import CALLED, RESULT, RING, SET_TIMER, USER, answer, line, row, written
 from train.calls import Calls
 from train.interpretations import Interpretations
 from train.prompts import Prompts
 from train.results import Results
-from train.rows import arguments_of, check_row
-from train.teacher_grounding import ungrounded, ungrounded_numbers
-from train.teacher_run import Nonsense
-from train.teacher_text import values_in
+from train.rows import check_row
+from train.teacher.grounding import ungrounded, ungrounded_numbers
+from train.teacher.run import Nonsense
+from train.teacher.text import values_in
 
 ASKED = row(meta={"wanted": "single", "persona": "a cook", "style": "short"})
 SCHEMA = SET_TIMER["parameters"]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from train.attention import STRETCH, attention
-from train.packing import visible
+from train.learning.attention import STRETCH, attention
+from train.learning.packing import visible
 
 
 def a_tree(length: int) -> Tensor:

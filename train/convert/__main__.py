@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import lzma
 import sys
 from argparse import Namespace
 from collections import Counter
@@ -17,9 +16,11 @@ from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
 
-from train.convert.common import Definition, Item, Reject, SourceError
-from train.merging.samples import NUM_SAMPLES, sample
-from train.rows import Row, RowError, write_rows
+from client.json_lines import FileError, json_line, write_lines
+from client.rows import Row, function_json, row_text
+from evaluate.command_line import positive
+from train.convert.common import Definition, Item, Reject
+from train.rows import NUM_SAMPLES, readable, rejects_path
 
 SOURCES = {
     "sgd": "dstc8-schema-guided-dialogue: train/dialogues_*.json, train/schema.json, sgd_x/data if it is there",
@@ -43,7 +44,7 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("source", choices=SOURCES, metavar="SOURCE")
     parser.add_argument("path", type=Path, metavar="IN")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.xz")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="stop after N rows")
+    parser.add_argument("--limit", type=positive, metavar="N", help="stop after N rows")
     parser.add_argument("--dry-run", action="store_true", help="write nothing; show three rows")
     return parser.parse_args(argv)
 
@@ -54,35 +55,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         module = import_module(f"train.convert.{options.source}")
         convert(options, module.items)
-    except (SourceError, RowError) as error:
+    except FileError as error:
         sys.exit(f"convert: {error}")
-    except OSError as error:
-        sys.exit(f"convert: {error.filename or options.out}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit("convert: interrupted; nothing was written")
 
 
 def convert(options: Namespace, items: Callable[[Path], Iterator[Item]]) -> None:
-    """Raises SourceError, RowError and OSError."""
+    """Raises FileError."""
     rejects: list[Reject] = []
     limit = NUM_SAMPLES if options.dry_run else options.limit
     good = islice(_kept(items(options.path), rejects), limit)
     if options.dry_run:
-        shown = [_shown(item) for item in good]
+        shown = [readable(item) if isinstance(item, Row) else _text(item) for item in good]
         print("\n".join(shown))
         _say_rejects(rejects)
         if not shown:
-            raise SourceError(f"{options.path}: no row came out")
+            raise FileError(f"{options.path}: no row came out")
         return
     first = next(good, None)
-    num_rows = 0 if first is None else _write(options.out, first, good)
-    stem = options.out.name.removesuffix(".xz").removesuffix(".jsonl")
-    rejects_path = options.out.with_name(f"{stem}.rejects.jsonl")
-    _write_lines(rejects_path, (json.dumps(vars(reject), ensure_ascii=False) for reject in rejects))
+    num_rows = 0
+    if first is not None:
+        num_rows = write_lines(options.out, (_text(item).encode() for item in chain([first], good)))
+    put_aside = rejects_path(options.out)
+    write_lines(put_aside, (json_line(vars(reject)) for reject in rejects))
     _say_rejects(rejects)
     if not num_rows:
-        raise SourceError(f"{options.path}: no row came out; {rejects_path} says why")
-    print(f"{options.out}: {num_rows} rows; {rejects_path}: {len(rejects)} rejects")
+        raise FileError(f"{options.path}: no row came out; {put_aside} says why")
+    print(f"{options.out}: {num_rows} rows; {put_aside}: {len(rejects)} rejects")
 
 
 def _kept(items: Iterable[Item], rejects: list[Reject]) -> Iterator[Row | Definition]:
@@ -93,38 +93,12 @@ def _kept(items: Iterable[Item], rejects: list[Reject]) -> Iterator[Row | Defini
             yield item
 
 
-def _write(path: Path, first: Row | Definition, others: Iterator[Row | Definition]) -> int:
-    """A source gives rows or definitions, never both."""
-    whole = chain([first], others)
-    if isinstance(first, Row):
-        return write_rows(path, (item for item in whole if isinstance(item, Row)))
-    return _write_lines(path, (_definition_text(item) for item in whole if isinstance(item, Definition)))
-
-
-def _definition_text(item: Definition) -> str:
-    function = {"name": item.function.name, "description": item.function.description}
-    whole = {"function": {**function, "parameters": item.function.parameters}, "source": item.source, "api": item.api}
+def _text(item: Row | Definition) -> str:
+    """One line, without the line break."""
+    if isinstance(item, Row):
+        return row_text(item)
+    whole = {"function": function_json(item.function), "source": item.source, "api": item.api}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
-
-
-def _shown(item: Row | Definition) -> str:
-    return sample(item) if isinstance(item, Row) else _definition_text(item)
-
-
-def _write_lines(path: Path, texts: Iterable[str]) -> int:
-    """Write .jsonl or .jsonl.xz whole or not at all."""
-    draft = path.with_name(f".{path.name}.tmp{path.suffix}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    try:
-        with lzma.open(draft, "wb") if path.suffix == ".xz" else draft.open("wb") as file:
-            for text in texts:
-                file.write(text.encode() + b"\n")
-                count += 1
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return count
 
 
 def _say_rejects(rejects: Sequence[Reject]) -> None:
@@ -135,13 +109,6 @@ def _say_rejects(rejects: Sequence[Reject]) -> None:
 def _class(reason: str) -> str:
     """The reason without its particulars, which stand after a colon."""
     return reason.split(":")[0]
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.convert.common import Item, SourceError, bar, existing, member, read_json
+from client.json_lines import FileError
+from train.convert.common import Item, bar, existing, member, read_json
 from train.convert.no_call import rows
 
 FILE = Path("data", "data_full.json")
@@ -16,7 +17,7 @@ LISTS = ("oos_train", "oos_val", "oos_test")
 
 
 def items(path: Path) -> Iterator[Item]:
-    """Raises SourceError."""
+    """Raises FileError."""
     file = existing(path / FILE if path.is_dir() else path, f"the file {FILE}")
     yield from rows(bar(_prompts(file), "prompts"), "clinc150")
 
@@ -28,6 +29,6 @@ def _prompts(path: Path) -> list[tuple[str, str]]:
         for number, entry in enumerate(member(document, name, list, str(path)), 1):
             where = f"{path}: {name} {number}"
             if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str):
-                raise SourceError(f'{where}: a pair [text, "oos"] was expected')
+                raise FileError(f'{where}: a pair [text, "oos"] was expected')
             prompts.append((" ".join(entry[0].split()), where))
     return prompts

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,24 +15,20 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-import jsonschema
 from tqdm import tqdm
 
-from core.conversation import Call, Function, JsonSchema, Message
+from client.json_lines import FileError, Json, LineError, read_bytes
+from client.rows import Row, arguments_of, call_fault
+from core.conversation import Call, Function, Message
 from core.errors import RequestError
 from json_schema.check import check_parameters
-from train.rows import Row, RowError, arguments_of, check_row
+from train.rows import check_row
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 _UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 NUMBERS = {word: number for number, word in enumerate(_UNITS)}
-
-
-class SourceError(Exception):
-    """A source is missing, broken or of another format; one sentence with the file."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +61,11 @@ _OTHER_SHAPE = (KeyError, TypeError, AttributeError, IndexError)
 
 @contextmanager
 def format_of(path: Path) -> Iterator[None]:
-    """Reading that fails on a shape which the source does not have raises SourceError instead."""
+    """Reading that fails on a shape which the source does not have raises FileError instead."""
     try:
         yield
     except _OTHER_SHAPE as error:
-        raise SourceError(f"{path}: not of the expected format: {type(error).__name__} {error}") from None
+        raise FileError(f"{path}: not of the expected format: {type(error).__name__} {error}") from None
 
 
 def guarded(items: Iterator[Item], where: str) -> Iterator[Item]:
@@ -81,54 +77,51 @@ def guarded(items: Iterator[Item], where: str) -> Iterator[Item]:
 
 
 def existing(path: Path, what: str) -> Path:
-    """The path; raises SourceError if there is nothing."""
+    """The path; raises FileError if there is nothing."""
     if not path.exists():
-        raise SourceError(f"{path} is not there; {what} was expected")
+        raise FileError(f"{path} is not there; {what} was expected")
     return path
 
 
 def read_json(path: Path, fallback: str | None = None) -> Any:
-    """Raises SourceError. `fallback` as for read_text."""
+    """Raises FileError. `fallback` as for read_text."""
     text = read_text(path, fallback)
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise SourceError(f"{path}{place}: the file is no JSON: {error}") from None
+        raise FileError(f"{path}{place}: the file is no JSON: {error}") from None
 
 
 def read_text(path: Path, fallback: str | None = None) -> str:
-    """UTF-8, or the `fallback` encoding if it is not. Raises SourceError."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from None
+    """UTF-8, or the `fallback` encoding if it is not. Raises FileError."""
+    raw = read_bytes(path)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if fallback is None:
-            raise SourceError(f"{path}: the file is not UTF-8 (byte {error.start})") from None
+            raise FileError(f"{path}: the file is not UTF-8 (byte {error.start})") from None
         return raw.decode(fallback)
 
 
 def read_csv(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[tuple[dict[str, str | None], str]]:
-    """The rows by column, each with its "file: row N" where the header is row 1. Raises SourceError."""
+    """The rows by column, each with its "file: row N" where the header is row 1. Raises FileError."""
     reader = csv.DictReader(io.StringIO(read_text(path)), delimiter=delimiter)
     try:
         absent = set(columns) - set(reader.fieldnames or ())
         rows = [(row, f"{path}: row {number}") for number, row in enumerate(reader, 2)]
     except csv.Error as error:
-        raise SourceError(f"{path}: row {reader.line_num}: the file is no CSV: {error}") from None
+        raise FileError(f"{path}: row {reader.line_num}: the file is no CSV: {error}") from None
     if absent:
-        raise SourceError(f"{path}: the columns {', '.join(columns)} were expected; {min(absent)} is missing")
+        raise FileError(f"{path}: the columns {', '.join(columns)} were expected; {min(absent)} is missing")
     return rows
 
 
 def member(value: Any, key: str, kind: type[T], where: str) -> T:
-    """value[key] if it is of that type; raises SourceError, since then the format is another one."""
+    """value[key] if it is of that type; raises FileError, since then the format is another one."""
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, kind):
-        raise SourceError(f"{where}: a member {key!r} of type {kind.__name__} was expected")
+        raise FileError(f"{where}: a member {key!r} of type {kind.__name__} was expected")
     return found
 
 
@@ -168,16 +161,15 @@ def is_broken(text: str) -> bool:
     return any(character == "\ufffd" or "\x80" <= character <= "\x9f" for character in text)
 
 
+def snake_case(name: str) -> str:
+    """FindBus -> find_bus."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace(" ", "_").casefold()
+
+
 def number(said: str) -> int | None:
     """ "3" or "three" -> 3."""
     said = said.strip().casefold()
     return int(said) if said.isdecimal() else NUMBERS.get(said)
-
-
-def object_schema(properties: dict[str, JsonSchema], required: Iterable[str]) -> JsonSchema:
-    """`required` in the order of the properties."""
-    names = set(required)
-    return {"type": "object", "properties": properties, "required": [name for name in properties if name in names]}
 
 
 def function_call(function: Function, arguments: Json, index: int) -> Call:
@@ -194,18 +186,16 @@ def result(call: Call, content: object) -> Message:
 
 def checked(row: Row) -> Row | Reject:
     """The row, if its structure, schemas and arguments are right."""
-    functions = {function.name: function for function in row.functions}
     try:
         for function in row.functions:
             _check_function(function.name, json.dumps(function.parameters))
         check_row(row)
         for call in row.calls:
-            fault = _fault(json.dumps(functions[call.name].parameters), arguments_of(call))
-            if fault:
+            if fault := _fault(row.functions, call.name, arguments_of(call)):
                 return Reject(row.where, f"an argument of a call does not fit the schema: {fault}")
     except RequestError as error:
         return Reject(row.where, error.message)
-    except RowError as error:
+    except LineError as error:
         return Reject(row.where, str(error).removeprefix(f"{row.where}: "))
     return row
 
@@ -217,15 +207,9 @@ def _check_function(name: str, parameters: str) -> None:
         check_parameters(schema, owner=f"function '{name}'", param="parameters")
 
 
-@cache
-def _validator(schema: str) -> Any:
-    return jsonschema.Draft202012Validator(json.loads(schema) or {})
-
-
-def _fault(schema: str, arguments: Json) -> str:
-    for error in _validator(schema).iter_errors(arguments):
-        return f"{error.json_path} {error.message[:80]}"
-    return "an empty value" if any(value in ("", []) for value in arguments.values()) else ""
+def _fault(functions: Sequence[Function], name: str, arguments: Json) -> str:
+    is_empty = any(value in ("", []) for value in arguments.values())
+    return call_fault(functions, name, arguments) or ("an empty value" if is_empty else "")
 
 
 def listed(called: Sequence[Function], others: Sequence[Function], random: Random, most: int) -> tuple[Function, ...]:

@@ -20,7 +20,7 @@ _VALUE = re.compile(r"\[\s*(\w+)\s*:+\s*([^\[\]]*?)\s*\]")
 
 
 def items(path: Path) -> Iterator[Item]:
-    """Raises SourceError."""
+    """Raises FileError."""
     file = existing(path / FILE if path.is_dir() else path, f"the file {FILE}")
     yield from rows(_sentences(file), read_table(TABLE), "hwu64")
 

@@ -22,9 +22,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
+from client.json_lines import Json
+from client.rows import Row
 from core.conversation import Function, JsonSchema, Message
-from train.convert.common import Item, Json, Reject, checked, function_call, listed, number, object_schema
-from train.rows import Row
+from train.convert.common import Item, Reject, checked, function_call, listed, number
+from train.definitions.candidates import object_schema
 
 MAX_OTHERS = 4
 JOINED_SHARE = 0.12  # of all rows: two sentences in one

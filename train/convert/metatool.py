@@ -16,7 +16,7 @@ _OF_AN_ASSISTANT = ("sure", "yes,", "certainly", "of course", "and ")
 
 
 def items(path: Path) -> Iterator[Item]:
-    """Raises SourceError."""
+    """Raises FileError."""
     file = existing(path / FILE if path.is_dir() else path, f"the file {FILE}")
     prompts: list[tuple[str, str]] = []
     for line, where in read_csv(file, ("Query", "Tool")):

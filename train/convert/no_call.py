@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from random import Random
 
+from client.rows import Row
 from core.conversation import Function, Message
 from train.convert import hwu64, snips
 from train.convert.common import Item, Reject, checked, listed, tokens
 from train.convert.intents import read_table
-from train.rows import Row
 
 MAX_FUNCTIONS = 4
 MAX_WORDS = 60

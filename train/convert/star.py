@@ -17,12 +17,12 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from client.json_lines import FileError, Json
+from client.rows import Row
 from core.conversation import Call, Function, JsonSchema, Message
 from train.convert.common import (
     Item,
-    Json,
     Reject,
-    SourceError,
     bar,
     checked,
     existing,
@@ -32,13 +32,12 @@ from train.convert.common import (
     is_grounded,
     listed,
     member,
-    object_schema,
     read_json,
     result,
+    snake_case,
     tokens,
 )
-from train.convert.sgd_schema import snake_case
-from train.rows import Row
+from train.definitions.candidates import object_schema
 
 DESCRIPTIONS = Path(__file__).with_name("star.toml")
 MAX_MESSAGES = 30
@@ -62,11 +61,11 @@ class Api:
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises SourceError."""
+    """Raises FileError."""
     apis = _apis(existing(folder / "apis" / "apis", "STAR's folder of APIs"))
     paths = sorted((folder / "dialogues").glob("*.json"), key=lambda path: (len(path.stem), path.stem))
     if not paths:
-        raise SourceError(f"{folder / 'dialogues'} holds no dialogues")
+        raise FileError(f"{folder / 'dialogues'} holds no dialogues")
     for path in bar(paths, "dialogues"):
         yield from guarded(_rows(read_json(path), apis, str(path)), str(path))
 
@@ -84,7 +83,7 @@ def _apis(folder: Path) -> dict[str, Api]:
             required = [names[name] for name in member(document, "required", list, str(path)) if name in names]
             apis[path.stem] = Api(Function(path.stem, description, object_schema(properties, required)), names)
     if not apis:
-        raise SourceError(f"{folder} holds no APIs")
+        raise FileError(f"{folder} holds no APIs")
     return apis
 
 

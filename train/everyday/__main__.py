@@ -14,12 +14,10 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from schema import typescript
+from client.json_lines import FileError, read_lines, write_lines
 from train.everyday.generator import Generator, NoMoreRows
 from train.everyday.part_file import PartFile
-from train.rows import Row, RowError, read_rows, write_rows
-
-NUM_SAMPLES = 3
+from train.rows import NUM_SAMPLES, readable
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = read_options(argv)
     try:
         if options.dry_run:
-            print("\n\n".join(readable(row) for row in Generator(options.seed).rows(0, NUM_SAMPLES)))
+            print("\n".join(readable(row) for row in Generator(options.seed).rows(0, NUM_SAMPLES)))
             return
         count = generate(options.out, options.rows, options.seed)
-    except (RowError, NoMoreRows) as error:
+    except (FileError, NoMoreRows) as error:
         sys.exit(f"everyday: {error}")
     except KeyboardInterrupt:
         sys.exit("everyday: interrupted; the same command goes on where it was")
@@ -59,24 +57,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def generate(path: Path, num_rows: int, seed: int) -> int:
-    """Write the rows, going on with those of an interrupted run; their number. Raises RowError or NoMoreRows."""
+    """Write the rows, going on with those of an interrupted run; their number. Raises FileError or NoMoreRows."""
     generator = Generator(seed)
     with PartFile(path, generator, num_rows) as part:
         rows = generator.rows(part.num_rows, num_rows)
         for row in tqdm(rows, "rows", total=num_rows, initial=part.num_rows, file=sys.stderr):
             part.write(row)
-    count = write_rows(path, read_rows(part.path))
+    count = write_lines(path, (line for line, _ in read_lines(part.path)))
     part.path.unlink()
     return count
-
-
-def readable(row: Row) -> str:
-    """A row as a person reads it: the definitions as the model sees them, then who says what."""
-    lines = [f"--- {row.kind}", typescript(row.functions)]
-    for message in row.messages:
-        lines += [f"{message.role}: {message.content}"] if message.content is not None else []
-        lines += [f"{message.role}: {call.name}({call.arguments})" for call in message.calls]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

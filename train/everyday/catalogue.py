@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from types import MappingProxyType
 
-from train.everyday import (
+from train.everyday.fields import (
     calendars,
     clock,
     errands,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+from client.rows import Row
 from train.everyday.conversations import multi_turn as told_and_followed
 from train.everyday.conversations import serve
 from train.everyday.dialogue import Dialogue, distractors, unlike
+from train.everyday.fields.web_apis import SIGN_IN
 from train.everyday.phrasing import finished, say
 from train.everyday.tasks import Maker, Said, flat, need, shown
-from train.everyday.web_apis import SIGN_IN
-from train.rows import Row
 
 _QUESTIONS = (
     "To confirm: {what}. Shall I go ahead?",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from client.rows import Row
 from train.everyday.catalogue import BY_HEART, FIELD_OF, OPEN, TASKS, are_rivals
 from train.everyday.dialogue import Dialogue, distractors, unlike
 from train.everyday.joining import say_together
@@ -12,7 +13,6 @@ from train.everyday.phrasing import say, say_known, template
 from train.everyday.refusals import refusal
 from train.everyday.small_talk import chat, greeting, thanks
 from train.everyday.tasks import SLOT, Arguments, Ask, Task, Wording, flat
-from train.rows import Row
 
 SHARE_TOLD = 0.5  # of the calls that end a conversation: those with the result and the sentence after them
 _SHARE_STOPPED = 0.15

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from client.rows import Row
 from core.conversation import Call, Function, Message
 from train.everyday.catalogue import FIELD_OF, OPEN, TASKS, are_rivals
 from train.everyday.naming import Definition, define
 from train.everyday.tasks import Arguments, Task, flat
-from train.rows import Row
 
 SOURCE = "everyday"
 NUM_DISTRACTORS = {0: 14, 1: 22, 2: 26, 3: 22, 4: 16}  # weights; with the called one 1-5 functions are listed

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Callable, Iterator
 from random import Random
 
+from client.rows import Row, row_text
 from train.everyday import chains, conversations
-from train.rows import Row, check_row, row_text
+from train.rows import check_row
 
 Builder = Callable[[Random], Row]
 

@@ -88,7 +88,7 @@ def several(item: Maker, low: int, high: int) -> Maker:
     return Maker({"type": "array", "items": item.schema}, draw)
 
 
-def lines(things: Sequence[str], name: str, amount: str, high: int = 6) -> Maker:
+def lines(things: Sequence[str], name: str, amount: str) -> Maker:
     """A list of objects: "2 lemons and 3 apples". `things` are plurals."""
     shape = {
         "type": "object",
@@ -97,7 +97,7 @@ def lines(things: Sequence[str], name: str, amount: str, high: int = 6) -> Maker
     }
 
     def draw(random: Random) -> Said:
-        chosen = [(thing, random.randint(2, high)) for thing in random.sample(things, random.randint(2, 3))]
+        chosen = [(thing, random.randint(2, 6)) for thing in random.sample(things, random.randint(2, 3))]
         said = joined([f"{amount} {thing}" for thing, amount in chosen])
         return Said([{name: thing, amount: num} for thing, num in chosen], said)
 

@@ -6,14 +6,16 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
+from client.json_lines import LineError
+from client.rows import Row, row_text
 from core.errors import RequestError
 from schema import typescript
 from train.merging.mixture import Mixture
 from train.merging.overlap import Overlap
-from train.rows import Row, row_text
+from train.rows import parse_whole_row
 
 # Measured on six sources, rendered for the embedded model and its tokenizer: within 10 % for each source.
 _CHARACTERS_PER_TOKEN = 3.5
@@ -22,7 +24,7 @@ _TOKENS_PER_TURN = 6
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row as text, which takes a fifth of the memory, and what the report wants to know of it."""
+    """A row as it stands in its file, which takes a fifth of the memory, and what the report wants to know of it."""
 
     line: bytes
     where: str
@@ -45,13 +47,22 @@ class Candidates:
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     _seen: set[bytes] = field(default_factory=set)
 
-    def add(self, file: str, rows: Iterable[Row]) -> None:
-        """Sort in the rows of a file. Those with held-out functions come before the others."""
-        for row in rows:
-            if reason := self._refusal(row) or self._sort_in(file, row):
+    def add(self, file: str, lines: Iterable[tuple[bytes, str]], on_bad: Callable[[LineError], None]) -> None:
+        """Sort in the rows of a file: lines and their places. Files with held-out functions come before the others.
+
+        Lines that are no rows are given to `on_bad`.
+        """
+        for line, where in lines:
+            try:
+                row = parse_whole_row(line, where)
+            except LineError as error:
+                on_bad(error)
+                continue
+            if reason := self._reason_to_leave(row) or self._sort_in(file, row, line):
                 self.left_out[file, reason] += 1
 
-    def _refusal(self, row: Row) -> str:
+    def _reason_to_leave(self, row: Row) -> str:
+        """Why the row is left out whatever the parts are, or ""."""
         if set(row.source.split("+")) & set(self.excluded):
             return "source excluded"
         key = _key(row)
@@ -60,7 +71,7 @@ class Candidates:
         self._seen.add(key)
         return "stands in another set (--not-in)" if self.overlap.holds(row) else ""
 
-    def _sort_in(self, file: str, row: Row) -> str:
+    def _sort_in(self, file: str, row: Row, line: bytes) -> str:
         """Why the row goes nowhere, or ""."""
         owns = file in self.mixture.held_out.files
         held = {normal_name(call.name) for call in row.calls if self._is_held_out(call.name, owns)}
@@ -70,9 +81,11 @@ class Candidates:
             kept = tuple(function for function in row.functions if not self._is_held_out(function.name, owns))
             if len(kept) < len(row.functions) and not row.calls:
                 return "lists a held-out function"  # the answer may speak of it
-            row = replace(row, functions=kept)
+            if len(kept) < len(row.functions):
+                row = replace(row, functions=kept)
+                line = row_text(row).encode()
         try:
-            candidate = _candidate(row)
+            candidate = _candidate(row, line)
         except RequestError as error:
             return f"cannot be printed: {error.message}"
         for part in self.mixture.parts:
@@ -107,11 +120,11 @@ def _key(row: Row) -> bytes:
     return hashlib.sha256(json.dumps(said).encode()).digest()[:16]
 
 
-def _candidate(row: Row) -> Candidate:
+def _candidate(row: Row, line: bytes) -> Candidate:
     num_characters = len(typescript(row.functions)) if row.functions else 0
     num_turns = 2  # the definitions, and the fixed text
     for message in row.messages:
         num_characters += len(message.content or "") + sum(len(c.name) + len(c.arguments) for c in message.calls)
         num_turns += max(1, len(message.calls))
     num_tokens = round(num_characters / _CHARACTERS_PER_TOKEN) + _TOKENS_PER_TURN * num_turns
-    return Candidate(row_text(row).encode(), row.where, row.source, row.kind, len(row.calls), num_tokens)
+    return Candidate(line, row.where, row.source, row.kind, len(row.calls), num_tokens)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import lzma
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from apis.rules.json_text import parse_json
-from core.errors import RequestError
-from train.rows import Row, RowError
+from client.json_lines import Json, LineError, read_objects
+from client.rows import Row
 
 # A request this long that stands within a longer one is the same request; shorter ones ("Yes, please.") are anybody's.
 MIN_WORDS = 4
@@ -26,12 +23,12 @@ class Overlap:
     """The user's words in some files, compared without case, punctuation, accents' encoding and blanks."""
 
     def __init__(self, paths: Sequence[Path] = ()) -> None:
-        """Read .jsonl or .jsonl.xz files whose lines have `messages`; raises RowError with file and line."""
+        """Read .jsonl or .jsonl.xz files whose lines have `messages`; raises FileError with file and line."""
         self._whole: set[Words] = set()  # a row's only request, however short
         self._within: dict[Words, set[Words]] = defaultdict(set)  # by their first MIN_WORDS words
         for path in paths:
-            for line, where in lines(path):
-                self.add(_user_texts(line, where))
+            for held, where in read_objects(path):
+                self.add(_user_texts(held, where))
 
     def holds(self, row: Row) -> bool:
         """Whether a request of the files stands in the row: as its only one, or within one if it is long enough."""
@@ -59,26 +56,11 @@ def words(text: str) -> Words:
     return tuple(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
-def lines(path: Path) -> Iterator[tuple[bytes, str]]:
-    """The lines that are not blank, each with its "file:line". Raises RowError for a file that cannot be read."""
-    try:
-        with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield line, f"{path}:{number}"
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise RowError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-
-
-def _user_texts(line: bytes, where: str) -> list[str]:
-    try:
-        value: Any = parse_json(line)
-    except RequestError:
-        raise RowError(f"{where}: the line is no JSON") from None
-    messages = value.get("messages") if isinstance(value, dict) else None
+def _user_texts(held: Json, where: str) -> list[str]:
+    messages = held.get("messages")
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise RowError(f"{where}: 'messages' must be a list of objects")
+        raise LineError(f"{where}: 'messages' must be a list of objects")
     texts = [message.get("content") for message in messages if message.get("role") == "user"]
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise RowError(f"{where}: no message of the user with text")
+        raise LineError(f"{where}: no message of the user with text")
     return texts

@@ -1,0 +1,251 @@
+"""Rows, one JSON object a line: conversations in OpenAI's shapes, to learn from or to be asked.
+
+{"functions": [{"name", "description", "parameters"}], "messages": [...], "source": "...", "meta": {"kind": "..."}}
+
+A row to learn from ends with the assistant. A question ends before, and its right calls may stand in "expected":
+[{"name": "...", "arguments": {...}}]. Only "messages" is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import jsonschema
+from pydantic import AfterValidator, Tag
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from apis.rules.fields import Shape, Size, by, read, tag, unfit
+from client.json_lines import Json, LineError, parse_object, write_lines
+from core.conversation import Call, Function, JsonSchema, Message
+from core.errors import RequestError
+from json_schema.check import check_parameters
+
+# Dots are common in names of real functions; no format has room for blanks, line breaks or `>` in one.
+_NAME = re.compile(r"[\w$.-]{1,128}")
+_USER = "all"  # stands for the user where a function's name could
+_OPEN = {"additionalProperties", "unevaluatedProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A conversation and the functions it may call. `meta` is free but for "kind"; `expected` are a question's calls.
+
+    `where` is "file:line" for errors; it is not written and makes no difference between rows.
+    """
+
+    functions: tuple[Function, ...]
+    messages: tuple[Message, ...]
+    source: str = ""
+    meta: Json = field(default_factory=dict)
+    where: str = field(default="", compare=False)
+    expected: tuple[Call, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return str(self.meta.get("kind", ""))
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """All calls, in order."""
+        return tuple(call for message in self.messages for call in message.calls)
+
+    @property
+    def key(self) -> str:
+        """Equal for equal conversations over equal functions, whatever file they lie in and whatever is noted."""
+        said = [[message_json(one) for one in self.messages], [function_json(one) for one in self.functions]]
+        text = json.dumps(said, ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+    def request(self) -> Json:
+        """Messages and tools of the body that asks for what comes next."""
+        tools = [{"type": "function", "function": function_json(function)} for function in self.functions]
+        return {"messages": [message_json(message) for message in self.messages], **({"tools": tools} if tools else {})}
+
+
+def parse_row(line: bytes, where: str) -> Row:
+    """One line. Raises LineError, which begins with `where`."""
+    value = parse_object(line, where)
+    try:
+        shape = read(_Row, value)
+        functions = tuple(_checked(item, f"functions[{index}]") for index, item in enumerate(shape.functions or ()))
+    except RequestError as error:
+        raise LineError(f"{where}: {error.message}") from None
+    return Row(
+        functions=functions,
+        messages=tuple(map(_message, shape.messages)),
+        source=shape.source or "",
+        meta=shape.meta or {},
+        where=where,
+        expected=tuple(Call(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in shape.expected or ()),
+    )
+
+
+def row_text(row: Row) -> str:
+    """The row as one line of JSON, without the line break."""
+    whole: Json = {
+        "functions": [function_json(function) for function in row.functions],
+        "messages": [message_json(message) for message in row.messages],
+        "source": row.source,
+        "meta": row.meta,
+    }
+    if row.expected:
+        whole["expected"] = [{"name": call.name, "arguments": arguments_of(call)} for call in row.expected]
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> int:
+    """Write .jsonl or .jsonl.xz as `write_lines` does."""
+    return write_lines(path, (row_text(row).encode() for row in rows))
+
+
+def arguments_of(call: Call) -> Json:
+    """A call's arguments as an object; raises ValueError for other JSON and for no JSON."""
+    try:
+        arguments = _STRICT.decode(call.arguments)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(arguments, dict):
+        raise ValueError("not an object")
+    return arguments
+
+
+def call_fault(functions: Sequence[Function], name: str, arguments: Json) -> str:
+    """Why a call does not fit the functions, or "" if it does.
+
+    An argument that the function does not declare is a fault even if the schema forgets to say so.
+    """
+    declared = {function.name: function.parameters or {} for function in functions}
+    if name not in declared:
+        return "the function is not declared"
+    try:
+        for fault in _validator(json.dumps(declared[name])).iter_errors(arguments):
+            return f"{fault.json_path}: {fault.message}"
+    except (Unresolvable, jsonschema.SchemaError, re.error, ValueError, OverflowError, RecursionError) as error:
+        return f"the schema cannot be used: {error}"
+    return ""
+
+
+@lru_cache(1024)
+def _validator(schema: str) -> Any:
+    held: JsonSchema = json.loads(schema)
+    closed = held if _OPEN & held.keys() else {**held, "additionalProperties": False}
+    return jsonschema.Draft202012Validator(closed, registry=Registry())  # fetches nothing
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or name == _USER:
+        message = f"'{{path}}' is {name[:60]!r}; a function's name has letters, digits and _ . - $, and not all"
+        raise unfit(message, None)
+    return name
+
+
+class _Function(Shape):
+    name: Annotated[str, AfterValidator(_check_name)]
+    parameters: dict[str, Any] | None = None
+    description: str | None = None
+
+
+class _Text(Shape):
+    role: Literal["system", "user"]
+    content: str
+
+
+class _CalledFunction(Shape):
+    name: str
+    arguments: str
+
+
+class _Call(Shape):
+    function: _CalledFunction
+    id: str
+
+
+class _Answer(Shape):
+    role: Literal["assistant"]
+    content: str | None = None
+    tool_calls: Annotated[list[_Call], Size()] | None = None
+
+
+class _Result(Shape):
+    role: Literal["tool"]
+    name: str | None = None
+    tool_call_id: str
+    content: str
+
+
+_Message = Annotated[
+    Annotated[_Text, Tag(tag("system"))]
+    | Annotated[_Text, Tag(tag("user"))]
+    | Annotated[_Answer, Tag(tag("assistant"))]
+    | Annotated[_Result, Tag(tag("tool"))],
+    by("role", "system", "user", "assistant", "tool"),
+]
+
+
+class _Expected(Shape):
+    name: str
+    arguments: dict[str, Any]
+
+
+class _Row(Shape):
+    functions: Annotated[list[_Function], Size()] | None = None
+    messages: Annotated[list[_Message], Size()]
+    source: str | None = None
+    meta: dict[str, Any] | None = None
+    expected: Annotated[list[_Expected], Size()] | None = None
+
+
+def a_function(value: object, path: str) -> Function:
+    """A function as it stands in a row. Raises RequestError."""
+    return _checked(read(_Function, value, path=path), path)
+
+
+def _checked(function: _Function, path: str) -> Function:
+    if function.parameters is not None:
+        check_parameters(function.parameters, owner=f"function '{function.name}'", param=f"{path}.parameters")
+    return Function(function.name, function.description or "", function.parameters)
+
+
+def _message(message: _Text | _Answer | _Result) -> Message:
+    match message:
+        case _Answer():
+            calls = (Call(call.function.name, call.function.arguments, call.id) for call in message.tool_calls or ())
+            return Message("assistant", message.content, tuple(calls))
+        case _Result():
+            return Message("tool", message.content, name=message.name or "", call_id=message.tool_call_id)
+        case _Text():
+            return Message(message.role, message.content)
+
+
+def function_json(function: Function) -> Json:
+    """As it stands in a row and in a request."""
+    parameters = {} if function.parameters is None else {"parameters": function.parameters}
+    return {"name": function.name, "description": function.description, **parameters}
+
+
+def message_json(message: Message) -> Json:
+    """As it stands in a row and in a request."""
+    shown: Json = {"role": message.role, "content": message.content}
+    if message.calls:
+        shown["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.calls
+        ]
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.call_id, "name": message.name, "content": message.content}
+    return shown
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_no_constant)

@@ -1,0 +1,134 @@
+"""`python -m train.definitions --out FILE.jsonl SOURCE ...`: step 1 of the pipeline, checked function definitions.
+
+A SOURCE is a JSON or JSON-lines file of functions, an OpenAPI 3.x or Swagger 2 document (.json, .yaml), or a Python
+file, which is read and never run. Each line written is {"function", "source": "file#where", "typescript"}; what cannot
+be used goes to FILE.rejects.jsonl with the reason. Both files are made anew each time, whole or not at all: this takes
+seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from apis.rules.json_text import JsonError, read_json
+from client.json_lines import FileError, Json, write_lines
+from client.rows import a_function, function_json
+from core.conversation import Function
+from core.errors import RequestError
+from schema import typescript
+from train.definitions.candidates import Candidate, Unfit
+from train.definitions.references import Inliner
+from train.definitions.sources import candidates
+from train.rows import NUM_SAMPLES, rejects_path
+
+MAX_PRINTED = 8_000  # characters, about 2,000 tokens: more is no function that a model picks among others
+
+
+class Definitions(NamedTuple):
+    """Lines of the two files, and the sources that gave nothing at all, a sentence each."""
+
+    good: list[Json]
+    rejects: list[Json]
+    faults: list[str]
+
+
+def collect(paths: Sequence[Path]) -> Definitions:
+    """Read and check all functions of all sources."""
+    found = Definitions([], [], [])
+    seen: dict[str, str] = {}
+    for path in tqdm(paths, desc="definitions"):
+        try:
+            for candidate in candidates(path):
+                _sort(path, candidate, found, seen)
+        except FileError as error:
+            found.faults.append(str(error))
+    return found
+
+
+def _sort(path: Path, candidate: Candidate, found: Definitions, seen: dict[str, str]) -> None:
+    """Put a candidate where it belongs; `seen` are definitions and their sources."""
+    source = f"{path.name}#{candidate.where}"  # without its folder, which is of this machine
+    try:
+        function = checked(candidate)
+        shown = typescript([function])
+        if len(shown) > MAX_PRINTED:
+            raise Unfit(f"it has {len(shown)} characters once printed, the limit is {MAX_PRINTED}")
+        if shown in seen:
+            raise Unfit(f"the same definition as {seen[shown]}")
+        seen[shown] = source
+        found.good.append({"function": function_json(function), "source": source, "typescript": shown})
+    except (Unfit, RequestError) as error:
+        place = f"{path}:{candidate.line}" if candidate.line else f"{path}#{candidate.where}"
+        found.rejects.append({"where": place, "reason": str(error), "function": candidate.function})
+
+
+def checked(candidate: Candidate) -> Function:
+    """The definition, its references resolved. Raises Unfit for one that no model could be taught with."""
+    if candidate.function is None:
+        raise Unfit(candidate.fault)
+    function = dict(candidate.function)
+    if isinstance(parameters := function.get("parameters"), dict):
+        own = {key: value for key, value in parameters.items() if key not in ("$defs", "definitions")}
+        function["parameters"] = Inliner(parameters).schema(own)
+    try:
+        result = a_function(read_json(json.dumps(function).encode()), "")
+    except RequestError as error:
+        raise Unfit(error.message) from None
+    except (JsonError, TypeError, ValueError, RecursionError) as error:
+        raise Unfit(f"it holds a value that is no JSON: {error}") from None
+    if not result.description.strip():
+        raise Unfit("it has no description, so nobody can tell what it is for")
+    schema = result.parameters or {}
+    if unknown := set(schema.get("required", ())) - schema.get("properties", {}).keys():
+        raise Unfit(f"'required' names {min(unknown)!r}, which is no property")
+    return result
+
+
+def _line(value: Json) -> bytes:
+    """What YAML alone can say, as binary data in a reject, is shown as Python shows it."""
+    return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace")
+
+
+def samples(found: Definitions) -> Iterator[str]:
+    """What a dry run shows."""
+    for line in found.good[:NUM_SAMPLES]:
+        yield f"{line['source']}\n{json.dumps(line['function'], ensure_ascii=False)}\n{line['typescript']}\n"
+    yield from (f"rejected: {reject['where']}: {reject['reason']}" for reject in found.rejects[:NUM_SAMPLES])
+
+
+def read_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m train.definitions", description="Functions from files, checked.")
+    parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help=".json, .jsonl[.xz], .yaml or .py")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl")
+    parser.add_argument("--dry-run", action="store_true", help="show three samples and write nothing")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Exits with status 1 when there is no definition."""
+    options = read_options(argv)
+    found = collect(options.sources)
+    for fault in found.faults:
+        print(f"definitions: {fault}", file=sys.stderr)
+    if options.dry_run:
+        print("\n".join(samples(found)))
+    else:
+        try:
+            write_lines(options.out, map(_line, found.good))
+            write_lines(rejects_path(options.out), map(_line, found.rejects))
+        except FileError as error:
+            sys.exit(f"definitions: {error}")
+    rejected = f", {len(found.rejects)} rejected" + ("" if options.dry_run else f" ({rejects_path(options.out)})")
+    print(f"definitions: {len(found.good)} functions{rejected if found.rejects else ''}", file=sys.stderr)
+    sys.exit(0 if found.good else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Operations of an OpenAPI 3.x or Swagger 2 document as function definitions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from client.json_lines import Json
+from core.conversation import JsonSchema
+from train.definitions.candidates import Candidate, Unfit, object_schema
+from train.definitions.references import Inliner
+
+METHODS = ("get", "post", "put", "patch", "delete")
+MAX_NAME = 64
+MAX_TEXT = 300  # characters of a description; API documents hold whole manuals
+
+_SAID = ("path", "query", "formData", "body")  # headers and cookies are set by the client, not by who asks
+_LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
+_KEYWORDS = {"type", "description", "enum", "const", "default", "items", "properties", "required", "format", "pattern"}
+_KEYWORDS |= {"minItems", "maxItems", "uniqueItems", "oneOf", "anyOf", "allOf", "additionalProperties", "nullable"}
+_KEYWORDS |= _LIMITS
+_JSON_BODY = re.compile(r"json|\*/\*", re.IGNORECASE)
+_FORM_BODY = re.compile(r"form-urlencoded|form-data", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]{1,200}>")
+_LOOSE = re.compile(r" ([.,;:)])(?!\w)")  # a mark that a tag stood before
+_PARAGRAPH = re.compile(r"\n\s*\n")
+
+
+def is_openapi(document: object) -> bool:
+    return isinstance(document, dict) and ("openapi" in document or "swagger" in document)
+
+
+def operations(document: dict[str, Any]) -> Iterator[Candidate]:
+    """One candidate for each method of each path. Without an operationId method and path give the function's name."""
+    paths = document.get("paths")
+    if not isinstance(paths, dict):
+        yield Candidate("paths", fault="the document has no object of paths")
+        return
+    for path, item in paths.items():
+        for method in METHODS:
+            if not isinstance(item, dict) or method not in item:
+                continue
+            where = f"{method.upper()} {path}"
+            try:
+                yield Candidate(where, _function(document, str(path), method, item))
+            except Unfit as error:
+                yield Candidate(where, fault=str(error))
+
+
+def _function(document: dict[str, Any], path: str, method: str, item: dict[str, Any]) -> Json:
+    inliner = Inliner(document)
+    operation = inliner.target(item[method])
+    properties, required = _parameters(inliner, item, operation)
+    if "requestBody" in operation:
+        body = inliner.target(operation["requestBody"])
+        schema = _content_schema(body.get("content"))
+        if schema is not None:
+            _add_body(inliner.schema(schema), bool(body.get("required")), properties, required)
+    name = operation.get("operationId") or f"{method} {path}"
+    return {
+        "name": re.sub(r"[^A-Za-z0-9_]+", "_", str(name)).strip("_")[:MAX_NAME],
+        "description": short_text(operation.get("summary")) or short_text(operation.get("description")),
+        "parameters": object_schema(properties, required),
+    }
+
+
+def _parameters(inliner: Inliner, item: JsonSchema, operation: JsonSchema) -> tuple[dict[str, object], list[str]]:
+    """Properties and the names of the required ones. What an operation says replaces what its path says."""
+    listed = [*_listed(item, "parameters"), *_listed(operation, "parameters")]
+    found = {(one.get("name"), one.get("in")): one for one in map(inliner.target, listed)}
+    properties: dict[str, object] = {}
+    required: list[str] = []
+    for (name, place), one in found.items():
+        if place not in _SAID:
+            continue
+        if not isinstance(name, str):
+            raise Unfit("a parameter has no name")
+        schema = one.get("schema") or _content_schema(one.get("content")) or one
+        if place == "body":
+            _add_body(inliner.schema(schema), bool(one.get("required")), properties, required)
+            continue
+        if name in properties:
+            raise Unfit(f"two parameters have the name {name!r}")
+        shown = plain_schema(_without_flag(inliner.schema(schema)))
+        text = short_text(one.get("description"))
+        properties[name] = {**shown, "description": text} if text else shown
+        required += [name] if one.get("required") is True or place == "path" else []
+    return properties, required
+
+
+def _add_body(schema: JsonSchema, is_required: bool, properties: dict[str, object], required: list[str]) -> None:
+    """The body's own properties become the function's where these are free, else it is the parameter `body`."""
+    shown = plain_schema(schema)
+    inner: Any = shown.get("properties")
+    names: Any = shown.get("required", ())
+    if not inner or inner.keys() & properties.keys():
+        inner, names = {"body": shown}, ["body"]
+    if both := inner.keys() & properties.keys():
+        raise Unfit(f"two parameters have the name {min(both)!r}")
+    properties.update(inner)
+    required += [name for name in names if is_required]
+
+
+def _content_schema(content: object) -> Any:
+    """The schema of the JSON form of a body, else of a web form; None if it is something else, as a file is."""
+    kinds = content if isinstance(content, dict) else {}
+    for wanted in (_JSON_BODY, _FORM_BODY):
+        for kind, held in kinds.items():
+            if wanted.search(str(kind)) and isinstance(held, dict) and "schema" in held:
+                return held["schema"]
+    if kinds:
+        raise Unfit(f"its body is {next(iter(kinds))}, which no call's JSON can hold")
+    return None
+
+
+def _listed(holder: JsonSchema, key: str) -> list[object]:
+    items = holder.get(key) or []
+    if not isinstance(items, list):
+        raise Unfit(f"{key!r} must be a list")
+    return items
+
+
+def _without_flag(schema: JsonSchema) -> JsonSchema:
+    """Of a Swagger 2 parameter, which is its own schema: there `required` is a boolean."""
+    return {key: value for key, value in schema.items() if key != "required" or isinstance(value, list)}
+
+
+# Schemas
+
+
+def plain_schema(schema: JsonSchema) -> JsonSchema:
+    """JSON Schema's words of an OpenAPI schema, with short descriptions. Raises Unfit for a file.
+
+    Properties that only answers have are left out, and patterns that Python cannot read.
+    """
+    if schema.get("type") == "file" or schema.get("format") == "binary":
+        raise Unfit("it takes a file, which no call's JSON can hold")
+    plain: JsonSchema = {key: _plain(key, value) for key, value in schema.items() if key in _KEYWORDS}
+    if isinstance(properties := schema.get("properties"), dict):
+        kept = {name: value for name, value in properties.items() if not _is_answer_only(value)}
+        plain["properties"] = {name: plain_schema(value) for name, value in kept.items() if isinstance(value, dict)}
+        if isinstance(required := schema.get("required"), list):
+            plain["required"] = [name for name in plain["properties"] if name in required]
+        plain.setdefault("type", "object")
+    for word, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(flag := plain.get(word), bool):  # so in OpenAPI 3.0; a number of its own in JSON Schema
+            del plain[word]
+            if flag and limit in plain:
+                plain[word] = plain.pop(limit)
+    return {key: value for key, value in plain.items() if value is not None}
+
+
+def _plain(key: str, value: object) -> object:
+    if key == "description":
+        return short_text(value) or None
+    if key == "pattern":
+        return value if _is_pattern(value) else None
+    if key in ("items", "additionalProperties") and isinstance(value, dict):
+        return plain_schema(value)
+    if key in ("oneOf", "anyOf", "allOf") and isinstance(value, list):
+        return [plain_schema(member) if isinstance(member, dict) else member for member in value]
+    return value
+
+
+def _is_answer_only(schema: object) -> bool:
+    return isinstance(schema, dict) and schema.get("readOnly") is True
+
+
+def _is_pattern(value: object) -> bool:
+    try:
+        re.compile(value if isinstance(value, str) else "(")
+    except (re.error, OverflowError, RecursionError):
+        return False
+    return True
+
+
+def short_text(value: object) -> str:
+    """The first paragraph, without HTML, in one line; cut at a word."""
+    if not isinstance(value, str):
+        return ""
+    words = " ".join(_TAG.sub(" ", _PARAGRAPH.split(value.strip())[0]).split())
+    text = _LOOSE.sub(r"\1", words)
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT].rsplit(" ", 1)[0] + " ..."

@@ -1,0 +1,96 @@
+"""Files of function definitions, by their kind: JSON, JSON lines, YAML, Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]
+
+from client.json_lines import FileError, read_bytes
+from train.definitions.candidates import Candidate
+from train.definitions.openapi import is_openapi, operations
+from train.definitions.signatures import functions_of
+
+_LISTS = ("tools", "functions")  # where a document keeps its functions
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML's safe loader, for which dates, and `on` and `no`, are texts, as in JSON; ten times as fast in C."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if not tag.endswith(":timestamp") and not (tag.endswith(":bool") and first in "yYnNoO")
+    ]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+
+
+def candidates(path: Path) -> Iterator[Candidate]:
+    """All functions of a file, in its order, not yet checked. Raises FileError for a file that cannot be read."""
+    text = _text(path)
+    kind = path.with_suffix("").suffix if path.suffix == ".xz" else path.suffix
+    if kind == ".py":
+        return functions_of(path, text)
+    if kind in (".jsonl", ".ndjson"):
+        return _lines(text)
+    if kind in (".yaml", ".yml"):
+        return _document(path, _yaml(path, text))
+    try:
+        return _document(path, json.loads(text))
+    except RecursionError:
+        raise FileError(f"{path}: it is nested too deep to be read") from None
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            return _lines(text)
+        raise FileError(f"{path}: no JSON: {error}; .json, .jsonl, .yaml and .py files are read") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: it is not UTF-8: bad byte at position {error.start}") from None
+
+
+def _yaml(path: Path, text: str) -> object:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise FileError(f"{place}: no YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _document(path: Path, document: object) -> Iterator[Candidate]:
+    if isinstance(document, dict):
+        if is_openapi(document):
+            return operations(document)
+        held = [document[key] for key in _LISTS if isinstance(document.get(key), list)]
+        document = held[0] if held else [document]
+    if not isinstance(document, list):
+        raise FileError(f"{path}: functions are objects, in a list, or in 'tools' of an object")
+    return (_candidate(item, f"[{index}]") for index, item in enumerate(document))
+
+
+def _lines(text: str) -> Iterator[Candidate]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield _candidate(json.loads(line), str(number), number)
+        except (ValueError, RecursionError) as error:
+            yield Candidate(str(number), fault=f"the line is no JSON: {error}", line=number)
+
+
+def _candidate(item: object, where: str, line: int | None = None) -> Candidate:
+    """A function as it is, or inside a tool or a line of definitions."""
+    if isinstance(item, dict) and isinstance(item.get("function"), dict):
+        item = item["function"]
+    if not isinstance(item, dict):
+        return Candidate(where, fault=f"a function must be a JSON object, got {json.dumps(item)[:60]}", line=line)
+    return Candidate(where, item, line=line)

@@ -1,0 +1,56 @@
+"""The settings of known runs. A preset is a name on the command line; every option overrides its part of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class RunError(Exception):
+    """A run of training cannot begin or go on; one sentence."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One run. Batches are counted in sequences of up to `max_length` tokens, over all devices and accumulation steps.
+
+    `lora_rank` 0 trains all weights. `model` None is the embedded one. `least_rate` is the share of the learning rate
+    that is left at the end. `bundled` is the share of single questions that share their functions with others.
+    """
+
+    model: str | None
+    template: str | None = None
+    max_length: int = 4096
+    batch_size: int = 64
+    device_batch_size: int = 1
+    learning_rate: float = 2e-5
+    least_rate: float = 0.0
+    epochs: int = 2
+    weight_decay: float = 0.3
+    warmup: float = 0.03
+    adam_beta2: float = 0.999
+    lora_rank: int = 0
+    lora_alpha: int = 0
+    lora_dropout: float = 0.0
+    bundled: float = 0.0
+
+
+PRESETS = {
+    # The original recipe of Functionary's first models.
+    "functionary-7b-v1": Preset("meta-llama/Llama-2-7b-hf", template="functionary_v1_plain"),
+    "llama-2-13b": Preset("meta-llama/Llama-2-13b-hf", template="functionary_v1"),
+    # The embedded model on two CPU cores; without dropout, which costs a tenth of the speed there.
+    "smollm2-135m": Preset(
+        None,
+        max_length=768,
+        batch_size=6,
+        device_batch_size=3,
+        learning_rate=1e-3,
+        least_rate=0.1,
+        epochs=1,
+        weight_decay=0.01,
+        adam_beta2=0.98,
+        lora_rank=32,
+        lora_alpha=64,
+        bundled=0.8,
+    ),
+}

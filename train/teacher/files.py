@@ -1,0 +1,105 @@
+"""What a step reads and keeps: conversations that are not finished, one a line, in the neutral format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from client.json_lines import FileError, GrowingFile, LineError, json_line, read_lines
+from client.rows import Row, parse_row, row_text
+from train.rows import check_turns, rejects_path
+
+MAX_ANSWER = 500  # characters of a rejected answer that are kept, to see what went wrong
+
+
+def open_row(line: bytes, where: str) -> Row:
+    """A conversation that may end with anybody. Raises LineError."""
+    row = parse_row(line, where)
+    check_turns(row)
+    return row
+
+
+def read_conversations(path: Path, fault: Callable[[Row], str]) -> tuple[list[Row], list[str]]:
+    """The rows that a step can go on with, and a sentence for each that it cannot. Equal rows are one.
+
+    `fault` says what a row lacks, or "". Raises FileError.
+    """
+    rows: dict[str, Row] = {}
+    faults: list[str] = []
+    for line, where in read_lines(path):
+        try:
+            row = open_row(line, where)
+        except LineError as error:
+            faults.append(str(error))
+            continue
+        if sentence := fault(row):
+            faults.append(f"{where}: {sentence}")
+        else:
+            rows.setdefault(row.key, row)
+    return list(rows.values()), faults
+
+
+class Kept:
+    """FILE.jsonl and FILE.rejects.jsonl of a step. Opening reads what an earlier run left; a torn last line is dropped.
+
+    `done` are the keys of the inputs that need not be asked again: each line says in "from" which it was made of.
+    Raises FileError where a line was made of none of `known`, and OSError.
+    """
+
+    def __init__(self, path: Path, known: Collection[str]) -> None:
+        self.path = path
+        self.rejects = rejects_path(path)
+        with ExitStack() as opened:
+            self._rows = opened.enter_context(GrowingFile(path))
+            made_from = _made_from(self._rows)
+            self._rejects = opened.enter_context(GrowingFile(self.rejects))
+            rejected_from = _made_from(self._rejects)
+            if unknown := next((place for place, key in enumerate(made_from, 1) if key not in known), 0):
+                raise FileError(
+                    f"{path}:{unknown} was made of another input, or with another --seed: choose another --out, "
+                    "or delete the file"
+                )
+            self._opened = opened.pop_all()
+        self.num_rows, self.num_rejects = len(made_from), len(rejected_from)
+        self.done = {*made_from, *rejected_from}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def keep(self, key: str, rows: Sequence[Row]) -> None:
+        """The rows are in the file when this returns. Raises OSError for a full disk."""
+        made = [replace(row, meta={**row.meta, "from": key}) for row in rows]
+        self._rows.add(*(row_text(row).encode() for row in made))
+        self.num_rows += len(made)
+        self.done.add(key)
+
+    def reject(self, key: str, row: Row, reason: str, answer: str) -> None:
+        """Put an input aside; it is not asked again as long as the file of rejects is there."""
+        line = {"where": row.where, "reason": reason, "answer": answer[:MAX_ANSWER], "meta": {"from": key}}
+        self._rejects.add(json_line({**line, "row": json.loads(row_text(row))}))
+        self.num_rejects += 1
+        self.done.add(key)
+
+
+def _made_from(file: GrowingFile) -> list[str]:
+    """What each line was made of; a torn one is dropped from the file."""
+    lines = file.lines()
+    keys = []
+    for number, line in enumerate(lines, 1):
+        try:
+            keys.append(str(json.loads(line)["meta"]["from"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            sentence = "no row that this step has written: choose another --out, or delete the file"
+            raise FileError(f"{file.path}:{number}: {sentence}") from None
+    file.keep(lines)
+    return keys
