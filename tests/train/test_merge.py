@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from client.rows import Row, write_rows
+from client.rows import Row, row_text, write_rows
 from core.conversation import Call, Message
 from tests.support.merge_folder import MIX, PLANETS, dev_set, make_folder, merge, names, row, sky
 from train.merge import main
@@ -150,6 +151,25 @@ def test_a_file_may_be_made_of_others(folder: Path) -> None:
     write_rows(folder / "south.jsonl.xz", [row("Swim south", "swim", "sea")])
     swum = {one.messages[0].content for one in merge(folder) if one.source == "sea"}
     assert swum == {"Swim north", "Swim south"}
+
+
+def test_unchanged_rows_are_written_as_they_stand_and_packed_files_are_opened_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is written anew only where a held-out function was taken off its list."""
+    spaced = json.dumps(json.loads(row_text(row("Dive now", "dive", "sea"))), separators=(" , ", " : ")).encode()
+    (folder / "sea.jsonl.xz").write_bytes(lzma.compress(spaced + b"\n"))
+    opened: list[str] = []
+    unpack = lzma.open
+
+    def counted(path: Path, *mode: str) -> object:
+        opened.append(path.name)
+        return unpack(path, *mode)
+
+    monkeypatch.setattr(lzma, "open", counted)
+    merge(folder)
+    assert opened.count("sea.jsonl.xz") == 1
+    assert spaced in (folder / "out.jsonl").read_bytes().splitlines()
 
 
 def test_the_report_counts_and_names_licences(folder: Path) -> None:
