@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
 from core.errors import ModelError, RequestError
-from core.turn_format import Grammar
+from core.turn_format import TurnFormat
 
 _TEMPLATES = Path(__file__).with_name("templates")  # not imported here: templates import this module
 
@@ -69,7 +69,7 @@ class PromptTemplate(ABC):
         """What commits the turn, right after the opening or a separator, to a call of `name`."""
 
     @abstractmethod
-    def grammar(self, tools: Sequence[Tool]) -> Grammar:
+    def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         """How to read the turn; `tools` are the request's, whatever the choice."""
 
     def visible_tools(self, tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from prometheus_client import CollectorRegistry
 
 from core.conversation import JsonSchema
-from core.turn_format import Grammar
+from core.turn_format import TurnFormat
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class Lark:
 
 @dataclass(frozen=True)
 class Constraint:
-    """Which outputs are allowed, as data; the engine builds the working matcher (`guarantees/matcher.py`).
+    """Which outputs a request allows, as data. The engine builds the matcher from it (`guarantees/matcher.py`).
 
-    Either `turn` binds all that follows; or `reader`, which reads the turn from its start, tells what is bound, and the
-    logits stay untouched elsewhere:
-    calls:      by function name, what follows where the reader sees such a call open: the rest of its head, its
-                arguments and what may stand behind them.
+    Either `turn` is the grammar of the whole turn after the prompt, or `turn_format` says how to follow the turn, and
+    only these parts are constrained:
+    calls:      for each function name, the grammar of the rest of such a call: what is left of its head once
+                OutputParser reports the CallStart, the arguments, and the separator or stop token after them.
     recipients: the functions that may be called; None for all.
     """
 
     turn: Lark | None = None
-    reader: Grammar | None = None
+    turn_format: TurnFormat | None = None
     calls: Mapping[str, Lark] = field(default_factory=dict)
     recipients: frozenset[str] | None = None
 
@@ -63,16 +63,20 @@ class DraftedCall:
 
 @dataclass(frozen=True)
 class Drafts:
-    """What an answer will probably say, as data; the engine guesses from it (`drafting/drafter.py`).
+    """What an answer will probably contain, as data. The engine builds a drafter from it (`drafting/drafter.py`).
 
-    `reader` reads the turn, of which the prompt holds `begun` already. `spoken` is what was said last, `likely` the
-    function that it seems to be about, `prediction` a text that the answer may repeat.
+    turn_format:  how the turn splits into text and calls.
+    prefill:      the beginning of the turn that the prompt already holds.
+    calls:        the functions that may be called.
+    user_message: the last message of the user, where values of arguments are looked for.
+    likely:       the name of the function that the user message is probably about; empty if unknown.
+    prediction:   a text that the client expects in the answer; empty if none.
     """
 
-    reader: Grammar
-    begun: str
+    turn_format: TurnFormat
+    prefill: str
     calls: tuple[DraftedCall, ...]
-    spoken: str = ""
+    user_message: str = ""
     likely: str = ""
     prediction: str = ""
 

@@ -25,7 +25,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Grammar:
+class TurnFormat:
     """How an assistant's turn splits into text and calls.
 
     A turn begins in region `start`. "skip" is dropped; "name" is read up to its mark, whose `next` is "args": the name

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from drafting.user_message import Spoken
+from drafting.user_message import UserMessage
 
 Json = Mapping[str, Any]
 
@@ -16,7 +16,7 @@ _FIRST = 16  # members of an enum that are looked for in the question
 class CallScanner:
     """Reads the JSON text of one call's arguments as it comes; looks at the outer object's keys and values."""
 
-    def __init__(self, schema: Json, spoken: Spoken) -> None:
+    def __init__(self, schema: Json, spoken: UserMessage) -> None:
         properties = schema.get("properties")
         self._properties: Json = properties if isinstance(properties, Mapping) else {}
         required = schema.get("required")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from core.generation import Drafts
 from core.turn_format import ArgsDelta, CallStart, Event
 from drafting.call_scanner import CallScanner
-from drafting.user_message import Spoken
+from drafting.user_message import UserMessage
 from text.turn_reader import TurnReader
 from text.vocabulary import Vocabulary
 
@@ -91,13 +91,13 @@ class _Structure:
 
     def __init__(self, drafts: Drafts, vocabulary: Vocabulary, stop_id: int | None) -> None:
         self._drafts = drafts
-        self._spoken = Spoken(drafts.spoken)
+        self._user_message = UserMessage(drafts.user_message)
         self._stop = [] if stop_id is None else [stop_id]
         self._vocabulary = vocabulary
         self._calls = {call.name: call for call in drafts.calls}
         self._scanner: CallScanner | None = None
-        self._reader = TurnReader(drafts.reader, vocabulary)
-        self._take(self._reader.read_text(drafts.begun))
+        self._reader = TurnReader(drafts.turn_format, vocabulary)
+        self._take(self._reader.read_text(drafts.prefill))
 
     def read(self, token_id: int) -> None:
         self._take(self._reader.read(token_id))
@@ -106,7 +106,7 @@ class _Structure:
         for event in events:
             if isinstance(event, CallStart):
                 call = self._calls.get(event.name)
-                self._scanner = None if call is None else CallScanner(call.parameters, self._spoken)
+                self._scanner = None if call is None else CallScanner(call.parameters, self._user_message)
             elif isinstance(event, ArgsDelta) and self._scanner:
                 self._scanner.read(event.text)
 
@@ -130,6 +130,6 @@ class _Structure:
         fitting.sort(key=lambda call: call.name != self._drafts.likely)
         if not fitting or not (begun or len(fitting) == 1 or self._drafts.likely):
             return ""
-        mark = next((mark.text for mark in self._drafts.reader.marks["name"] if not mark.special), "")
-        opened = CallScanner(fitting[0].parameters, self._spoken).next_text()
+        mark = next((mark.text for mark in self._drafts.turn_format.marks["name"] if not mark.special), "")
+        opened = CallScanner(fitting[0].parameters, self._user_message).next_text()
         return fitting[0].name[len(begun) :] + mark + opened

@@ -22,20 +22,20 @@ def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
         if isinstance(tool, Function) and request.choice.mode != "none" and (names is None or tool.name in names)
     ]
     said = [message.content or "" for message in request.messages if message.role == "user"]
-    spoken = said[-1] if said else ""
+    user_message = said[-1] if said else ""
     return Drafts(
-        reader=template.grammar(request.tools),
-        begun=template.prefill(request.choice),
+        turn_format=template.turn_format(request.tools),
+        prefill=template.prefill(request.choice),
         calls=tuple(DraftedCall(tool.name, template.call_head(tool.name), tool.parameters or {}) for tool in functions),
-        spoken=spoken,
-        likely=_likely(functions, spoken),
+        user_message=user_message,
+        likely=_likely(functions, user_message),
         prediction=request.prediction,
     )
 
 
-def _likely(functions: Sequence[Function], spoken: str) -> str:
+def _likely(functions: Sequence[Function], user_message: str) -> str:
     """The name of the function that shares most words with what was said; "" where none does, or two share as many."""
-    asked = _words(spoken[-_NEAR:])
+    asked = _words(user_message[-_NEAR:])
     shares = {tool.name: len(asked & _words(f"{tool.name} {tool.description[:_ABOUT]}")) for tool in functions}
     best = max(shares.values(), default=0)
     likeliest = [name for name, share in shares.items() if share == best]

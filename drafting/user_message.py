@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
 _ENDS = ".?!:\n"
 
 
-class Spoken:
+class UserMessage:
     """`text` as it was written."""
 
     def __init__(self, text: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import EngineError
-from core.turn_format import CallStart, Grammar, Region
+from core.turn_format import CallStart, Region, TurnFormat
 from text.turn_reader import TurnReader
 from text.vocabulary import Vocabulary
 
@@ -33,20 +33,20 @@ class Watch:
 
     def __init__(
         self,
-        reader: Grammar,
+        turn_format: TurnFormat,
         vocabulary: Vocabulary,
         *,
         recipients: frozenset[str] | None,
         bound: Mapping[str, Callable[[bytes], bool]],
     ) -> None:
         """`bound` tells of each function with bound arguments whether they, or what is before them, may begin so."""
-        self._marks = reader.marks
+        self._marks = turn_format.marks
         self._vocabulary = vocabulary
         self._bound = bound
-        self._reader = TurnReader(reader, vocabulary)
+        self._reader = TurnReader(turn_format, vocabulary)
         self._banned: dict[tuple[str, str], list[int]] = {}
         self._idle: dict[Region, Mask | None] = {}  # by region, for as long as nothing looks like a head
-        to_user = {reader.text_recipient} if reader.text_recipient is not None else set()
+        to_user = {turn_format.text_recipient} if turn_format.text_recipient is not None else set()
         self._recipients = None if recipients is None else recipients | to_user
 
     def mask(self) -> Mask | None:

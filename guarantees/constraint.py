@@ -47,7 +47,7 @@ def _watch(
     if not strict and names is None:
         return None
     return Constraint(
-        reader=template.grammar(request.tools),
+        turn_format=template.turn_format(request.tools),
         calls={tool.name: spelling.rest_of_call(tool) for tool in strict},
         recipients=None if names is None else frozenset(tool.name for tool in callable_tools),
     )
@@ -151,7 +151,7 @@ class _Spelling:
 
     def _unread_head(self, name: str) -> str:
         """What of a call's head comes after the mark at which the reader sees the call open."""
-        parser = OutputParser(self._template.grammar(self._request.tools))
+        parser = OutputParser(self._template.turn_format(self._request.tools))
         left = self._template.call_head(name)
         for text, is_control in self._cut(left):
             for piece in [text] if is_control else text:

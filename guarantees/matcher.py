@@ -51,11 +51,11 @@ class Constraints:
         """
         if constraint.turn is not None:
             return Matcher(Run(self._compiled({"": constraint.turn})[""]), None, {})
-        if constraint.reader is None:
-            raise ValueError("a constraint needs `turn` or `reader`")
+        if constraint.turn_format is None:
+            raise ValueError("a constraint needs `turn` or `turn_format`")
         calls = self._compiled(constraint.calls)
         watch = Watch(
-            constraint.reader,
+            constraint.turn_format,
             self.vocabulary,
             recipients=constraint.recipients,
             bound={name: call.may_begin_with for name, call in calls.items()},

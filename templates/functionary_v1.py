@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.conversation import Message, Tool
-from core.turn_format import Grammar, Mark
+from core.turn_format import Mark, TurnFormat
 from prompt_template import DEFAULT_SYSTEM, Piece, PromptTemplate, complete, one_call_a_turn
 from schema import typescript
 
@@ -33,9 +33,9 @@ class FunctionaryV1(PromptTemplate):
     def call_head(self, name: str) -> str:
         return f"\n{_CALL}{name}:\n"
 
-    def grammar(self, tools: Sequence[Tool]) -> Grammar:
+    def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         call = (Mark(_CALL, "name", special=True),)
-        return Grammar(start="text", marks={"text": call, "name": (Mark(":", "args"),), "args": call})
+        return TurnFormat(start="text", marks={"text": call, "name": (Mark(":", "args"),), "args": call})
 
     def _message(self, message: Message) -> list[Piece]:
         text = message.content or ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.conversation import Message, Tool
-from core.turn_format import Grammar, Mark
+from core.turn_format import Mark, TurnFormat
 from prompt_template import DEFAULT_SYSTEM, Piece, PromptTemplate, complete, one_call_a_turn
 from schema import flat_typescript
 
@@ -35,7 +35,7 @@ class FunctionaryV1Plain(PromptTemplate):
     def call_head(self, name: str) -> str:
         return f" {_CALL}{name}:\n"
 
-    def grammar(self, tools: Sequence[Tool]) -> Grammar:
+    def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         """A text ends where the model begins the user's turn. The space there is SentencePiece's, at the start of a
         piece. Before a call it may be missing; before `user:` it must stand, as texts may have such a line (YAML)."""
         text = (
@@ -43,7 +43,7 @@ class FunctionaryV1Plain(PromptTemplate):
             Mark(f"\n assistant {_CALL}", "name"),
             Mark(f"\nassistant {_CALL}", "name"),
         )
-        return Grammar(
+        return TurnFormat(
             start="skip",
             marks={"skip": (Mark(_CALL, "name"), Mark(":", "text")), "name": (Mark(":", "args"),), "text": text},
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.conversation import CodeInterpreter, Message, Tool
-from core.turn_format import Grammar, Mark
+from core.turn_format import Mark, TurnFormat
 from prompt_template import CODE_INTERPRETER_SYSTEM, Piece, PromptTemplate, complete, functions_of
 from schema import typescript
 
@@ -64,10 +64,10 @@ class RecipientTemplate(PromptTemplate):
     def call_head(self, name: str) -> str:
         return f"{name}\n"
 
-    def grammar(self, tools: Sequence[Tool]) -> Grammar:
+    def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         recipients = dict.fromkeys(["all", *(tool.name for tool in tools)])
         heads = tuple(Mark(f">>>{name}\n", "args", name=name) for name in recipients)
-        return Grammar(
+        return TurnFormat(
             start="name",
             marks={"name": (Mark("\n", "args"),), "args": (Mark(">>>", "name"),), "text": heads, "code": heads},
             text_recipient="all",

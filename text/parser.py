@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from core.turn_format import ArgsDelta, CallStart, Event, Grammar, Mark, Region, TextDelta
+from core.turn_format import ArgsDelta, CallStart, Event, Mark, Region, TextDelta, TurnFormat
 from text.marks import STRING_REST, MarkFinder
 from text.trim import Trim
 
@@ -22,9 +22,9 @@ class OutputParser:
     whitespace stays. A name cut off before its mark is neither call nor text.
     """
 
-    def __init__(self, grammar: Grammar) -> None:
-        self._grammar = grammar
-        self._region: Region = grammar.start
+    def __init__(self, turn_format: TurnFormat) -> None:
+        self._format = turn_format
+        self._region: Region = turn_format.start
         self._known: dict[Region, _Marks] = {}
         self._held = ""  # read but not yet understood; never longer than a mark or a name
         self._in_string = False
@@ -71,7 +71,7 @@ class OutputParser:
 
     def _marks(self) -> _Marks:
         if self._region not in self._known:
-            self._known[self._region] = _Marks(self._grammar.marks.get(self._region, ()), self._region == "args")
+            self._known[self._region] = _Marks(self._format.marks.get(self._region, ()), self._region == "args")
         return self._known[self._region]
 
     def _settle(self) -> None:
@@ -145,10 +145,10 @@ class OutputParser:
             self._region = mark.next
             return
         name = name if mark.name is None else mark.name
-        if name == self._grammar.text_recipient:
+        if name == self._format.text_recipient:
             self._region = "text"
             return
-        self._region = "code" if name in self._grammar.code_names else "args"
+        self._region = "code" if name in self._format.code_names else "args"
         self._arguments = Trim()
         self._events.append(CallStart(name))
 

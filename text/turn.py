@@ -31,7 +31,7 @@ class Turn:
 
     def __init__(self, request: ChatRequest, template: PromptTemplate, tokenizer: Tokenizer) -> None:
         self.is_over = False
-        self._parser = OutputParser(template.grammar(request.tools))
+        self._parser = OutputParser(template.turn_format(request.tools))
         self._stop = StopStrings(request.sampling.stop)
         self._calls_left = 0 if request.choice.mode == "none" else request.max_calls
         self._ends_with_call = request.legacy and request.choice.mode != "none"  # content is null beside function_call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 
-from core.turn_format import Event, Grammar, Region
+from core.turn_format import Event, Region, TurnFormat
 from text.parser import OutputParser
 from text.vocabulary import Vocabulary
 
@@ -15,7 +15,7 @@ _REACH = 80  # characters of a region that are kept; names have at most 64, and 
 class TurnReader:
     """Reads sampled tokens character by character, so that each event is known with the character that completes it."""
 
-    def __init__(self, turn_format: Grammar, vocabulary: Vocabulary) -> None:
+    def __init__(self, turn_format: TurnFormat, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._parser = OutputParser(turn_format)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")

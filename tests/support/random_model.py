@@ -119,7 +119,7 @@ class RandomModel:
 
     def read(self, template: PromptTemplate, tools: Sequence[Tool], ids: Sequence[int], prefill: str = "") -> Turn:
         """What a client gets of these ids."""
-        parser, stream, turn = OutputParser(template.grammar(tools)), self.tokenizer.stream(), Turn(list(ids))
+        parser, stream, turn = OutputParser(template.turn_format(tools)), self.tokenizer.stream(), Turn(list(ids))
         events = [event for part in _CONTROL.split(prefill) for event in parser.feed(part, special=part in CONTROL)]
         for token_id in ids:
             for decoded in stream.feed(token_id):
