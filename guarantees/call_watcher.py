@@ -24,7 +24,7 @@ class Opened:
     rest: bytes
 
 
-class Watch:
+class CallWatcher:
     """Follows one turn from its start. Where no call is about to open, it binds nothing.
 
     A token may complete the head of a bound call and go on into its arguments. It is masked unless the call's grammar

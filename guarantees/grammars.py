@@ -55,7 +55,7 @@ class Compiled:
         return loosened_matcher
 
 
-class Run:
+class GrammarState:
     """One way through a grammar, token by token."""
 
     def __init__(self, compiled: Compiled) -> None:

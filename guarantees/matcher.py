@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from core.conversation import JsonSchema
 from core.errors import EngineError
 from core.generation import Constraint, Lark
-from guarantees.call_watcher import Watch
-from guarantees.grammars import Compiled, Run, compiled
+from guarantees.call_watcher import CallWatcher
+from guarantees.grammars import Compiled, GrammarState, compiled
 from json_schema.grammar_rules import bounded
 from text.vocabulary import Vocabulary
 
@@ -50,17 +50,17 @@ class Constraints:
         Raises RequestError for a strict schema that cannot be compiled.
         """
         if constraint.turn is not None:
-            return Matcher(Run(self._compiled({"": constraint.turn})[""]), None, {})
+            return Matcher(GrammarState(self._compiled({"": constraint.turn})[""]), None, {})
         if constraint.turn_format is None:
             raise ValueError("a constraint needs `turn` or `turn_format`")
         calls = self._compiled(constraint.calls)
-        watch = Watch(
+        watcher = CallWatcher(
             constraint.turn_format,
             self.vocabulary,
             recipients=constraint.recipients,
             bound={name: call.may_begin_with for name, call in calls.items()},
         )
-        return Matcher(None, watch, calls)
+        return Matcher(None, watcher, calls)
 
     def _compiled(self, grammars: Mapping[str, Lark]) -> dict[str, Compiled]:
         """The grammars of one constraint; they are kept and forgotten together."""
@@ -94,15 +94,15 @@ def _schemas(lark: Lark) -> list[tuple[str, bool, JsonSchema]]:
 class Matcher:
     """One request's constraint. Before each token ask `mask`, after it tell `accept`. Not for two threads at once."""
 
-    def __init__(self, turn: Run | None, watch: Watch | None, calls: dict[str, Compiled]) -> None:
-        self._run = turn
-        self._watch = watch
+    def __init__(self, turn: GrammarState | None, watcher: CallWatcher | None, calls: dict[str, Compiled]) -> None:
+        self._state = turn
+        self._watcher = watcher
         self._calls = calls
 
     @property
     def is_done(self) -> bool:
         """Whether the grammar of the whole turn has come to its end; never, where only calls are bound."""
-        return self._watch is None and (self._run is None or self._run.is_complete)
+        return self._watcher is None and (self._state is None or self._state.is_complete)
 
     def mask(self) -> NDArray[np.bool_] | None:
         """Which tokens may come next, (vocab_size,); None for all.
@@ -111,9 +111,9 @@ class Matcher:
         """
         if self.is_done:
             return None
-        if self._run is not None:
-            allowed = self._run.mask()
-        elif self._watch is None or (watched := self._watch.mask()) is None:
+        if self._state is not None:
+            allowed = self._state.mask()
+        elif self._watcher is None or (watched := self._watcher.mask()) is None:
             return None
         else:
             allowed = watched
@@ -123,19 +123,19 @@ class Matcher:
 
     def forced(self) -> list[int]:
         """The tokens that must come next, as far as there is no choice."""
-        return [] if self._run is None or self.is_done else self._run.forced()
+        return [] if self._state is None or self.is_done else self._state.forced()
 
     def accept(self, token_id: int) -> None:
         """Raises EngineError for a token that the constraint does not allow."""
         if self.is_done:
             return
-        if self._run is not None:
-            self._run.accept([token_id])
-        if self._watch is None:
+        if self._state is not None:
+            self._state.accept([token_id])
+        if self._watcher is None:
             return
-        opened = self._watch.read(token_id)
-        if self._run is not None:
-            self._run = None if self._run.is_complete else self._run
+        opened = self._watcher.read(token_id)
+        if self._state is not None:
+            self._state = None if self._state.is_complete else self._state
         elif opened is not None:
-            self._run = Run(self._calls[opened.name])
-            self._run.accept_text(opened.rest)
+            self._state = GrammarState(self._calls[opened.name])
+            self._state.accept_text(opened.rest)
