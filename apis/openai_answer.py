@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from core.conversation import ChatRequest, CompletionRequest
-from core.turn_format import ArgsDelta, CallStart, Event, Finish, SpelledLogprob, TextDelta, TokenReport
+from core.turn_format import ArgsDelta, CallStart, DecodedLogprob, Event, Finish, TextDelta, TokenReport
 
 Json = dict[str, Any]
 
@@ -175,5 +175,5 @@ def _logprob(report: TokenReport) -> Json:
     return {**_spelled(report.chosen), "top_logprobs": [_spelled(top) for top in report.top]}
 
 
-def _spelled(token: SpelledLogprob) -> Json:
+def _spelled(token: DecodedLogprob) -> Json:
     return {"token": token.token.decode("utf-8", "replace"), "logprob": token.logprob, "bytes": list(token.token)}

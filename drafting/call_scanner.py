@@ -139,15 +139,15 @@ class CallScanner:
         if kind == "string" and (said := self._said(begun)) is not None:
             return f'{said}"' + self._behind(name)
         if kind in ("integer", "number"):
-            said = self._spoken.rest(begun) if begun else self._spoken.number(self._written)
+            said = self._spoken.continuation(begun) if begun else self._spoken.next_number(self._written)
             return "" if said is None else said + self._behind(name)
         return _opening(schema) if not begun else ""
 
     def _said(self, begun: str) -> str | None:
         """A string's text behind `begun`, which includes the quotation mark."""
         if begun[1:]:
-            return self._spoken.rest(begun[1:])
-        name = self._spoken.name(self._written)
+            return self._spoken.continuation(begun[1:])
+        name = self._spoken.next_name(self._written)
         return None if name is None else ('"' if not begun else "") + name
 
 

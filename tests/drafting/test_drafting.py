@@ -24,7 +24,7 @@ from core.conversation import Call, Message
 from core.generation import DraftedCall, Drafts, Sampling, Step
 from core.turn_format import TurnFormat
 from drafting.call_scanner import CallScanner
-from drafting.drafter import LONGEST, Drafter
+from drafting.drafter import MAX_DRAFT_TOKENS, Drafter
 from drafting.predictions import drafts
 from drafting.user_message import UserMessage
 from engines.local.engine import HFEngine
@@ -54,7 +54,7 @@ class Guesses:
         known = self._answer[self.num_drawn : self.num_drawn + size]
         return [self._random.randrange(500) if self._random.random() < self._wrong else one for one in known]
 
-    def judged(self, num_accepted: int) -> None:
+    def record_accepted(self, num_accepted: int) -> None:
         pass
 
 
@@ -207,9 +207,9 @@ def test_values_are_words_of_the_question(written: str, expected: str) -> None:
 @given(text=st.text(max_size=60), begun=st.text(max_size=8), written=st.text(max_size=20))
 def test_what_goes_on_was_said(text: str, begun: str, written: str) -> None:
     spoken = UserMessage(text)
-    rest = spoken.rest(begun)
+    rest = spoken.continuation(begun)
     assert rest is None or spoken.mentions(begun + rest)
-    for value in (spoken.name(written), spoken.number(written)):
+    for value in (spoken.next_name(written), spoken.next_number(written)):
         assert value is None or value in text
 
 
@@ -218,9 +218,9 @@ def test_looking_for_a_value_takes_time_in_step_with_the_text() -> None:
     for text in ("a" * 10**6, "A" + " A" * 10**6, '"' * 10**6, "a." * 10**6, "1" * 10**6):
         spoken, begun = UserMessage(text), time.process_time()
         for word in ("a", "A", "1", "a.a", "A A"):
-            spoken.rest(word)
-        spoken.name("")
-        spoken.number("")
+            spoken.continuation(word)
+        spoken.next_name("")
+        spoken.next_number("")
         assert time.process_time() - begun < 10  # 0.01 s on an idle core
 
 
@@ -249,7 +249,7 @@ def test_the_function_that_shares_most_words_with_the_question_is_likely() -> No
         ("Hello!", ""),
     ):
         asked = chat_request({"model": "m", "messages": [{"role": "user", "content": question}], "tools": tools})
-        assert drafts(asked, load_template("functionary_v3")).likely == expected
+        assert drafts(asked, load_template("functionary_v3")).likely_function == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -279,11 +279,11 @@ def simulated(drafter: Drafter, answer: Sequence[int]) -> int:
     num_steps = place = 0
     while place < len(answer):
         guess = drafter.propose(len(answer) - place - 1)
-        assert len(guess) <= min(LONGEST, len(answer) - place)
+        assert len(guess) <= min(MAX_DRAFT_TOKENS, len(answer) - place)
         num_accepted = next((i for i, one in enumerate(guess) if one != answer[place + i]), len(guess))
         drafter.read(answer[place : place + num_accepted + 1])
         if guess:
-            drafter.judged(num_accepted)
+            drafter.record_accepted(num_accepted)
         place += num_accepted + 1
         num_steps += 1
     return num_steps
@@ -327,7 +327,7 @@ def test_who_is_wrong_again_and_again_is_asked_seldom(smol: tuple[PromptTemplate
         drafter.read([7])
         if drafter.propose(20):
             num_asked += 1
-            drafter.judged(0)
+            drafter.record_accepted(0)
     assert num_asked < 60
 
 

@@ -27,11 +27,11 @@ def read(rules: TurnFormat, output: str, *, step: int = 0, cut: bool = False) ->
     events: list[Event] = []
     for number, stretch in enumerate(CONTROL.split(output)):
         if number % 2:
-            events += parser.feed(stretch, special=True)
+            events += parser.feed(stretch, is_control=True)
             continue
         for start in range(0, len(stretch), step or len(stretch) or 1):
             events += parser.feed(stretch[start : start + (step or len(stretch))])
-    return folded([*events, *parser.finish(cut=cut)])
+    return folded([*events, *parser.finish(is_truncated=cut)])
 
 
 def folded(events: Iterable[Event]) -> Message:
@@ -195,8 +195,8 @@ def test_closing_tags_inside_strings_are_arguments() -> None:
 
 def test_special_marks_end_names_and_strings() -> None:
     """v2's way: the name ends at a line break and a control token, which also counts inside a string."""
-    name = (Mark("<|content|>", "args", special=True),)
-    rules = TurnFormat("name", {"name": name, "args": (Mark("<|from|>", "name", special=True),)}, "all")
+    name = (Mark("<|content|>", "args", is_control=True),)
+    rules = TurnFormat("name", {"name": name, "args": (Mark("<|from|>", "name", is_control=True),)}, "all")
     assert read(rules, ' f\n<|content|> {"a": "<|from|>all\n<|content|>Hi', step=1) == ("Hi", [("f", '{"a": "')])
 
 
