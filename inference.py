@@ -1,4 +1,4 @@
-"""One request through template, engine and parser. `python3 inference.py` asks the embedded model for the weather.
+"""Run one request: template, engine and parser. `python3 inference.py` asks the embedded model for the weather.
 
 from inference import load_model, generate
 message = generate(load_model(), [{"role": "user", "content": "..."}], functions=[...])
@@ -18,7 +18,7 @@ from checkpoints.model import Model, load_model
 from core.conversation import ChatRequest, CompletionRequest, SamplingParams
 from core.errors import PromptTooLong
 from core.generation import Sampling, TokenLogprob
-from core.turn_format import Event, Finish, FinishReason, SpelledLogprob, TextDelta, TokenReport
+from core.turn_format import DecodedLogprob, Event, Finish, FinishReason, TextDelta, TokenReport
 from drafting.predictions import drafts
 from guarantees.constraint import constraint
 from prompt_template import Piece
@@ -28,15 +28,15 @@ from text.turn import Token, Turn
 
 __all__ = ["Model", "chat_prompt", "complete", "generate", "load_model", "stream"]
 
-DEFAULT_MAX_TOKENS = 4096  # for requests that name no limit: an answer without an end would hold its slot for hours
+DEFAULT_MAX_TOKENS = 4096  # for requests without a limit, so that an endless answer does not hold its slot for hours
 
 
 def generate(model: Model, messages: Sequence[Mapping[str, Any]], **parameters: Any) -> dict[str, Any]:
-    """The model's answer to a conversation, as an OpenAI message: role, content, and function_call or tool_calls.
+    """Return the model's answer as an OpenAI message: role, content, and function_call or tool_calls.
 
     `parameters` are those of OpenAI's chat completions: functions or tools, function_call or tool_choice, temperature,
-    max_tokens, seed and so on. Raises RequestError for what cannot be done. Not for use inside a running event loop:
-    there `stream` is the way.
+    max_tokens, seed and so on. Raises RequestError for a request that cannot be served. Cannot be called in a running
+    event loop; use `stream` there.
     """
     request = chat_request({"model": model.names[0], "messages": list(messages), **parameters})
 
@@ -53,16 +53,17 @@ def generate(model: Model, messages: Sequence[Mapping[str, Any]], **parameters: 
 async def stream(
     model: Model, request: ChatRequest, prompt_ids: Sequence[int] | None = None
 ) -> AsyncGenerator[Event | TokenReport | Finish]:
-    """Answer `request` as it is written. The last item is Finish. `prompt_ids`: its chat_prompt, if already known.
+    """Yield the events of the answer to `request` while it is generated. The last item is Finish.
 
-    Raises RequestError, EngineBusy or EngineError; those that the request itself causes before the first item.
+    `prompt_ids` is the result of `chat_prompt`, if the caller has it already. Raises RequestError or EngineBusy before
+    the first item, and EngineError at any time.
     """
     if prompt_ids is None:
         prompt_ids = await asyncio.to_thread(chat_prompt, model, request)
     sampling = _sampling(model, request.sampling, len(prompt_ids), model.template.stop)
-    bound = constraint(request, model.template, model.tokenizer.token_id)
-    likely = drafts(request, model.template)
-    sampling = replace(sampling, constraint=bound, owner=request.owner, drafts=likely)
+    answer_constraint = constraint(request, model.template, model.tokenizer.token_id)
+    answer_drafts = drafts(request, model.template)
+    sampling = replace(sampling, constraint=answer_constraint, owner=request.owner, drafts=answer_drafts)
     turn = Turn(request, model.template, model.tokenizer)
     async with aclosing(_tokens(model, prompt_ids, sampling)) as tokens:
         async for token in tokens:
@@ -71,22 +72,22 @@ async def stream(
             if turn.is_over or token.finish_reason:
                 break
     reason: FinishReason = "stop" if turn.is_over else token.finish_reason or "stop"
-    for event in turn.end(cut=reason == "length"):
+    for event in turn.end(is_truncated=reason == "length"):
         yield event
-    guessed = (token.num_accepted, token.num_rejected) if request.prediction else (0, 0)
-    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached, *guessed)
+    draft_counts = (token.num_accepted, token.num_rejected) if request.prediction else (0, 0)
+    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached, *draft_counts)
 
 
 async def complete(
     model: Model, request: CompletionRequest, prompt: str | tuple[int, ...]
 ) -> AsyncGenerator[TextDelta | TokenReport | Finish]:
-    """Continue one raw prompt, in which control tokens count. The last item is Finish; errors as in `stream`."""
+    """Yield the continuation of one raw prompt. The last item is Finish. Raises the same errors as `stream`."""
     prompt_ids = await asyncio.to_thread(raw_prompt, model, prompt)
     stop = StopStrings(request.sampling.stop)
     sampling = replace(_sampling(model, request.sampling, len(prompt_ids), ()), owner=request.owner)
     async with aclosing(_tokens(model, prompt_ids, sampling)) as tokens:
         async for token in tokens:
-            text = stop.feed("".join(piece.text for piece in token.pieces if not piece.special))
+            text = stop.feed("".join(piece.text for piece in token.pieces if not piece.is_control))
             if token.finish_reason:
                 text += stop.finish()
             if token.report:
@@ -100,21 +101,25 @@ async def complete(
 
 
 def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
-    """The token ids that the model continues. A pure function of the request, some milliseconds of work.
+    """Return the token ids of the prompt for `request`. Takes some milliseconds.
 
-    Raises RequestError for a tool that the format has no words for, and for a text that cannot fit whatever its tokens.
+    Raises RequestError for a tool that the template does not support, and PromptTooLong for a text that is too long
+    for any tokenization.
     """
     template = model.template
     pieces = template.render(request.messages, template.visible_tools(request.tools, request.choice))
-    _check_size(model, sum(model.tokenizer.least_tokens(piece.text) for piece in pieces))
+    _check_size(model, sum(model.tokenizer.min_num_tokens(piece.text) for piece in pieces))
     prefill = Piece(template.prefill(request.choice), markup=True, learned=True)
     return model.tokenizer.encode([*pieces, template.opening, prefill], bos=template.bos).ids
 
 
 def raw_prompt(model: Model, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
-    """The token ids of a raw prompt, in which control tokens count. Raises PromptTooLong."""
+    """Return the token ids of a raw prompt, in which the spelling of a control token becomes that token.
+
+    Raises PromptTooLong.
+    """
     if isinstance(prompt, str):
-        _check_size(model, model.tokenizer.least_tokens(prompt), param="prompt")
+        _check_size(model, model.tokenizer.min_num_tokens(prompt), param="prompt")
         prompt = tuple(model.tokenizer.encode_raw(prompt))
     _check_size(model, len(prompt), is_exact=True, param="prompt")
     return prompt
@@ -126,32 +131,35 @@ def _check_size(model: Model, num_tokens: int, *, is_exact: bool = False, param:
 
 
 async def _tokens(model: Model, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Token]:
-    """The engine's steps, token by token; the stop token itself has no text."""
-    reader = model.tokenizer.stream()
+    """Yield the tokens of the engine's steps one by one. The stop token has no text."""
+    decoder = model.tokenizer.stream_decoder()
     num_generated = num_cached = num_accepted = num_rejected = 0
     async with aclosing(model.engine.generate(prompt_ids, sampling)) as steps:
         async for step in steps:
             num_cached += step.num_cached_tokens
             num_accepted += step.num_accepted
             num_rejected += step.num_rejected
-            for place, token_id in enumerate(step.token_ids, start=1):
+            for position, token_id in enumerate(step.token_ids, start=1):
                 num_generated += 1
-                reason = step.finish_reason if place == len(step.token_ids) else None
-                pieces = () if reason == "stop" else tuple(reader.feed(token_id))
+                reason = step.finish_reason if position == len(step.token_ids) else None
+                pieces = () if reason == "stop" else tuple(decoder.feed(token_id))
                 if reason:
-                    pieces += tuple(reader.finish())
-                logprob = step.logprobs[place - 1] if step.logprobs and reason != "stop" else None
+                    pieces += tuple(decoder.finish())
+                logprob = step.logprobs[position - 1] if step.logprobs and reason != "stop" else None
                 report = _report(model.tokenizer, logprob) if logprob else None
                 yield Token(pieces, report, num_generated, num_cached, reason, num_accepted, num_rejected)
 
 
 def _sampling(model: Model, params: SamplingParams, num_prompt_tokens: int, stop: Sequence[str]) -> Sampling:
-    """The request's wishes over the model's defaults; more tokens than the context has room for are clamped."""
-    room = max(1, model.engine.max_context - num_prompt_tokens)
-    ends = {model.tokenizer.token_id(text) for text in stop} | {model.tokenizer.eos_id}
-    stop_ids = set(params.stop_token_ids) | (set() if params.ignore_eos else ends - {None})
+    """Return the engine's sampling: request parameters override the model's defaults.
+
+    `max_tokens` is at most what the context leaves after the prompt.
+    """
+    max_new_tokens = max(1, model.engine.max_context - num_prompt_tokens)
+    end_ids = {model.tokenizer.token_id(text) for text in stop} | {model.tokenizer.eos_id}
+    stop_ids = set(params.stop_token_ids) | (set() if params.ignore_eos else end_ids - {None})
     return Sampling(
-        max_tokens=min(params.max_tokens or DEFAULT_MAX_TOKENS, room),
+        max_tokens=min(params.max_tokens or DEFAULT_MAX_TOKENS, max_new_tokens),
         temperature=model.temperature if params.temperature is None else params.temperature,
         top_p=model.top_p if params.top_p is None else params.top_p,
         top_k=params.top_k,
@@ -168,12 +176,12 @@ def _sampling(model: Model, params: SamplingParams, num_prompt_tokens: int, stop
 
 
 def _report(tokenizer: Tokenizer, logprob: TokenLogprob) -> TokenReport:
-    def spelled(token_id: int, value: float) -> SpelledLogprob:
+    def decoded(token_id: int, value: float) -> DecodedLogprob:
         token = tokenizer.token_bytes(token_id)
-        return SpelledLogprob(token, value)
+        return DecodedLogprob(token, value)
 
     return TokenReport(
-        spelled(logprob.token_id, logprob.logprob), tuple(spelled(token_id, value) for token_id, value in logprob.top)
+        decoded(logprob.token_id, logprob.logprob), tuple(decoded(token_id, value) for token_id, value in logprob.top)
     )
 
 

@@ -1,4 +1,4 @@
-"""A conversation as pieces of prompt, and the contract that every prompt format (a file in templates/) fulfils."""
+"""The interface of prompt templates (one file each in templates/), and how the template of a checkpoint is found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
 from core.errors import ModelError, RequestError
-from core.turn_format import Grammar
+from core.turn_format import TurnFormat
 
 _TEMPLATES = Path(__file__).with_name("templates")  # not imported here: templates import this module
 
@@ -29,51 +29,53 @@ CODE_INTERPRETER_SYSTEM = (
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of prompt.
+    """A stretch of the prompt.
 
-    markup:  written by the template, so its text may become control tokens; a caller's text never may.
-    learned: the model should produce it; becomes 1 in the loss mask.
-    apart:   tokenized on its own, not together with what stands before it (SentencePiece puts a space there).
+    markup:      written by the template, so its text may become control tokens. A caller's text never does.
+    learned:     the model is trained to write it, so its tokens count in the loss.
+    is_separate: tokenized separately from the text before it, so that SentencePiece adds a space at its start.
     """
 
     text: str
     markup: bool = False
     learned: bool = False
-    apart: bool = False
+    is_separate: bool = False
 
 
 class PromptTemplate(ABC):
-    """One prompt format, both ways. Stateless: one instance serves every request."""
+    """One prompt format: how to render a conversation and how to parse the answer. Stateless."""
 
     name: str
     versions: tuple[str, ...]  # other names of the format, as in a chat template's {# version=NAME #}
-    bos: bool  # whether the tokenizer's BOS token stands before the prompt
+    bos: bool  # whether the prompt begins with the tokenizer's BOS token
     stop: tuple[str, ...]  # control tokens that end the assistant's turn
-    opening: Piece  # what starts the assistant's turn
+    opening: Piece  # the end of the prompt, after which the assistant's turn begins
 
-    # How a turn is spelled after the opening: TEXT after text_head; calls as call_head(name) + JSON, with `separator`
-    # between two parts (None: the format knows one call a turn).
+    # A turn is text, written as text_head + TEXT, and calls, written as call_head(name) + ARGUMENTS.
     text_head: str
-    separator: str | None
-    text_prefill: str = ""  # what commits the turn to text when calls are off; empty for formats never used with one
+    separator: str | None  # between two parts of a turn; None if a turn has at most one call
+    text_prefill: str = ""  # the prefill if no call is allowed; empty for formats that were trained without one
 
     @abstractmethod
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
-        """All messages, without BOS and opening. The same pieces serve prompts, training data and golden tests.
+        """Return the messages as pieces, without BOS and opening, for prompts and for training data.
 
-        Raises RequestError for a tool that the format has no words for.
+        Raises RequestError for a tool that the format does not support.
         """
 
     @abstractmethod
     def call_head(self, name: str) -> str:
-        """What commits the turn, right after the opening or a separator, to a call of `name`."""
+        """Return the head of a call of `name`, which follows the opening or a separator."""
 
     @abstractmethod
-    def grammar(self, tools: Sequence[Tool]) -> Grammar:
-        """How to read the turn; `tools` are the request's, whatever the choice."""
+    def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
+        """Return the turn format. `tools` are all tools of the request, whatever its tool choice."""
 
     def visible_tools(self, tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:
-        """The tools that the prompt shows. A choice among several (`allowed_tools`) narrows only what may be called."""
+        """Return the tools to render in the prompt.
+
+        A choice of several tools (`allowed_tools`) limits what may be called, not what the prompt shows.
+        """
         if choice.mode == "none":
             return ()
         if choice.mode == "named":
@@ -81,22 +83,22 @@ class PromptTemplate(ABC):
         return tuple(tools)
 
     def prefill(self, choice: ToolChoice) -> str:
-        """What to write after the opening on the model's behalf, and to feed to the parser first."""
+        """Return the beginning of the turn for this tool choice. It ends the prompt and is parsed before the answer."""
         if choice.mode == "none":
             return self.text_prefill
         if choice.mode == "named" and choice.names:
             return self.call_head(choice.names[0])
         return ""
 
-    def refuse_name(self, name: str, tools: Sequence[Tool]) -> None:
-        """Raise RequestError if a tool has the name that stands for the user in this format."""
+    def check_reserved_name(self, name: str, tools: Sequence[Tool]) -> None:
+        """Raise RequestError if a tool has `name`, which means the user in this format."""
         if any(tool.name == name for tool in tools):
             raise RequestError(
                 f"This model's prompt format, {self.name}, has '{name}' for the user; rename the function.", "tools"
             )
 
     def functions_only(self, tools: Sequence[Tool]) -> list[Function]:
-        """The tools of a format that has no code interpreter. Raises RequestError if one is asked for."""
+        """Return the functions, for a format without a code interpreter. Raises RequestError if `tools` has one."""
         if any(isinstance(tool, CodeInterpreter) for tool in tools):
             raise RequestError(
                 f"This model's prompt format, {self.name}, has no code interpreter; use functions.", "tools"
@@ -105,14 +107,16 @@ class PromptTemplate(ABC):
 
 
 def functions_of(tools: Sequence[Tool]) -> list[Function]:
-    """The tools that are declared to the model."""
+    """Return the tools that are functions."""
     return [tool for tool in tools if isinstance(tool, Function)]
 
 
-def complete(messages: Sequence[Message]) -> list[Message]:
-    """Messages as templates want them: results in the order of their calls, each with its function's name, and no null
-    content but the assistant's."""
-    completed: list[Message] = []
+def normalise(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages in the form that templates render.
+
+    Results are in the order of their calls and carry the name of the function. Only the assistant has null content.
+    """
+    normalised: list[Message] = []
     results: list[Message] = []
     calls: tuple[Call, ...] = ()
     names: dict[str, str] = {}
@@ -120,48 +124,51 @@ def complete(messages: Sequence[Message]) -> list[Message]:
         if message.role == "tool":
             results.append(replace(message, content=message.content or ""))
             continue
-        completed += _in_order(results, calls, names)
+        normalised += _sorted_results(results, calls, names)
         results, calls = [], message.calls
         names |= {call.id: call.name for call in calls if call.id}
-        completed.append(message if message.role == "assistant" else replace(message, content=message.content or ""))
-    return completed + _in_order(results, calls, names)
+        normalised.append(message if message.role == "assistant" else replace(message, content=message.content or ""))
+    return normalised + _sorted_results(results, calls, names)
 
 
-def _in_order(results: list[Message], calls: tuple[Call, ...], names: dict[str, str]) -> list[Message]:
-    """`names`: function names by call id. Results of unknown calls go behind the others; without ids nothing moves."""
-    place = {call.id: number for number, call in enumerate(calls) if call.id}
-    ordered = sorted(results, key=lambda result: place.get(result.call_id, len(calls)) if place else 0)
-    beside = [call.name for call in calls] + [""] * len(results)
+def _sorted_results(results: list[Message], calls: tuple[Call, ...], names: dict[str, str]) -> list[Message]:
+    """Return the results in the order of `calls`. `names` maps call ids to function names.
+
+    Results of unknown calls come last. If no call has an id, the order stays.
+    """
+    index_by_id = {call.id: number for number, call in enumerate(calls) if call.id}
+    ordered = sorted(results, key=lambda result: index_by_id.get(result.call_id, len(calls)) if index_by_id else 0)
+    names_by_position = [call.name for call in calls] + [""] * len(results)
     return [
         replace(result, name=result.name or names.get(result.call_id, "") or name)
-        for result, name in zip(ordered, beside, strict=False)
+        for result, name in zip(ordered, names_by_position, strict=False)
     ]
 
 
-def one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
-    """For formats without parallel calls: every call gets a turn of its own, and its result follows it.
+def one_call_per_turn(messages: Sequence[Message]) -> list[Message]:
+    """Split turns with several calls into turns with one call, each followed by its result.
 
-    `messages` are complete, so the results stand in the order of the calls.
+    `messages` must be normalised, so that the results are in the order of the calls.
     """
     turns: list[Message] = []
-    later: list[Message] = []
+    pending: list[Message] = []
     for message in messages:
         if message.role == "tool":
-            turns += [message, *later[:1]]
-            later = later[1:]
+            turns += [message, *pending[:1]]
+            pending = pending[1:]
             continue
-        turns += [*later, replace(message, calls=message.calls[:1])]
-        later = [Message("assistant", None, (call,)) for call in message.calls[1:]]
-    return turns + later
+        turns += [*pending, replace(message, calls=message.calls[:1])]
+        pending = [Message("assistant", None, (call,)) for call in message.calls[1:]]
+    return turns + pending
 
 
 def template_names() -> list[str]:
-    """The files in templates/, sorted."""
+    """Return the names of the templates, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules([str(_TEMPLATES)]))
 
 
 def load_template(name: str) -> PromptTemplate:
-    """By its own name or that of a version of the format. Raises ModelError for another."""
+    """Return the template with this name or format version. Raises ModelError if there is none."""
     template = _find(name)
     if template is None:
         raise ModelError(f"There is no prompt template {name[:60]!r}; there are {', '.join(template_names())}.")
@@ -176,7 +183,8 @@ def _find(name: str) -> PromptTemplate | None:
     return None
 
 
-# Checkpoints that their tokenizers do not tell apart: the first have no marks at all, the last have Llama 3.1's tokens.
+# Checkpoints whose format the tokenizer does not show: the first three have no control tokens of their own, the others
+# have the control tokens of Llama 3.1.
 _CHECKPOINTS = {
     "functionary-7b-v0.1": "v1.0-plain",
     "functionary-7b-v0.2": "v1.0-plain",
@@ -190,9 +198,9 @@ _VERSION = re.compile(r"\{#\s*version=([\w.-]{1,60})\s*#\}")
 def detect_template(
     chat_template: str | None, token_id: Callable[[str], int | None], checkpoint: str
 ) -> PromptTemplate:
-    """The template of a checkpoint, by what its chat template says, by its name, or by its control tokens.
+    """Return the template of a checkpoint, found by its chat template, its name or its control tokens, in this order.
 
-    `token_id` gives a control token's id, or None. Raises ModelError if the format is unknown or has no template here.
+    `token_id` returns the id of a control token, or None. Raises ModelError if no template fits.
     """
     version = _detect_version(chat_template or "", token_id, checkpoint)
     template = _find(version) if version else None

@@ -11,7 +11,7 @@ from functools import partial
 
 from checkpoints.files import check_checkpoint
 from core.generation import Drafts, Engine, Sampling
-from core.turn_format import Grammar
+from core.turn_format import TurnFormat
 from engines.local.threads import in_passing
 from prompt_template import PromptTemplate, detect_template, load_template
 from text.tokenizer import Tokenizer
@@ -80,7 +80,7 @@ def check_model(name: str | None, *, device: str = "auto", dtype: str = "auto", 
 
 def warm_up(model: Model) -> None:
     """One token with a guess, so that the first request finds everything in place."""
-    sampling = Sampling(max_tokens=1, temperature=0.0, drafts=Drafts(Grammar("text", {}), begun="", calls=()))
+    sampling = Sampling(max_tokens=1, temperature=0.0, drafts=Drafts(TurnFormat("text", {}), prefill="", calls=()))
 
     async def one_token() -> None:
         async with aclosing(model.engine.generate([0], sampling)) as steps:

@@ -1,4 +1,4 @@
-"""The nouns that every room shares: a request as it is once OpenAI's dialects are folded into one."""
+"""A request and its conversation, in the one form that all dialects of OpenAI's API are converted to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ JsonSchema = dict[str, Any]
 
 @dataclass(frozen=True)
 class Function:
-    """A function the model may call; `parameters` is its JSON Schema, or None for no parameters."""
+    """A function that the model may call. `parameters` is a JSON Schema, or None for no parameters."""
 
     name: str
     description: str = ""
@@ -20,7 +20,7 @@ class Function:
 
 @dataclass(frozen=True)
 class CodeInterpreter:
-    """The tool of some formats that takes raw Python source instead of JSON arguments."""
+    """A tool of some prompt formats. Its arguments are Python source, not JSON."""
 
     name: str = "python"
 
@@ -30,7 +30,7 @@ Tool = Function | CodeInterpreter
 
 @dataclass(frozen=True)
 class Call:
-    """A call in the history. `arguments` is the text that the model once wrote, JSON or not."""
+    """A call in an earlier message. `arguments` is the text that the model wrote, which may be invalid JSON."""
 
     name: str
     arguments: str
@@ -39,7 +39,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Message:
-    """One turn. `name` and `call_id` belong to results (role "tool"): which function answers, which call."""
+    """One message of the conversation.
+
+    `name` and `call_id` belong to results (role "tool"): the function that was run and the id of its call.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str | None = None
@@ -50,7 +53,10 @@ class Message:
 
 @dataclass(frozen=True)
 class ToolChoice:
-    """Who decides. `names` are the functions that may be called, None for all; a named choice has one."""
+    """Whether the model must call, and what. `names` are the functions that may be called; None for all.
+
+    A "named" choice has exactly one name.
+    """
 
     mode: Literal["none", "auto", "required", "named"]
     names: tuple[str, ...] | None = None
@@ -58,7 +64,7 @@ class ToolChoice:
 
 @dataclass(frozen=True)
 class ResponseFormat:
-    """What the text of the answer must be; the other fields belong to "json_schema"."""
+    """The format of the answer's text. The fields after `kind` belong to "json_schema"."""
 
     kind: Literal["text", "json_object", "json_schema"] = "text"
     schema: JsonSchema | None = None
@@ -68,7 +74,7 @@ class ResponseFormat:
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """What a request says of sampling; None leaves it to the model's defaults."""
+    """The sampling parameters of a request. None means the model's default."""
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -84,33 +90,36 @@ class SamplingParams:
     stop_token_ids: tuple[int, ...] = ()
     min_tokens: int = 0
     ignore_eos: bool = False
-    logprobs: int | None = None  # how many alternatives to report beside each token; None: no logprobs at all
+    logprobs: int | None = None  # number of alternatives reported with each token; None: no logprobs
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One chat request, checked. What it does not say has its default here."""
+    """One chat request after validation, with the defaults for what it leaves out."""
 
     model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     choice: ToolChoice = ToolChoice("none")
     max_calls: int | None = None  # 1 for `functions` and for parallel_tool_calls: false; None: any number
-    legacy: bool = False  # asked with `functions`: answered with function_call
+    legacy: bool = False  # the request has `functions`, so the answer has `function_call`
     response_format: ResponseFormat = ResponseFormat()
     sampling: SamplingParams = SamplingParams()
     n: int = 1
     stream: bool = False
     include_usage: bool = False
     metadata: dict[str, str] | None = None
-    owner: str = ""  # whose request it is, where there are keys
-    prediction: str = ""  # what the answer may repeat
-    ignored: tuple[str, ...] = field(default=())  # body fields that we do not know
+    owner: str = ""  # the API key; empty on a server without keys
+    prediction: str = ""  # a text that the client expects in the answer
+    ignored: tuple[str, ...] = field(default=())  # unknown fields of the request body
 
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """One raw completion request, checked: prompts are text, in which special tokens count, or token ids."""
+    """One raw completion request after validation.
+
+    A prompt is a text, in which the spelling of a control token becomes that token, or a tuple of token ids.
+    """
 
     model: str
     prompts: tuple[str | tuple[int, ...], ...]

@@ -1,4 +1,4 @@
-"""The contract of engines: token ids in, token ids out. One file per engine."""
+"""The interface of engines: token ids in, token ids out."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Literal, Protocol
 from prometheus_client import CollectorRegistry
 
 from core.conversation import JsonSchema
-from core.turn_format import Grammar
+from core.turn_format import TurnFormat
 
 
 @dataclass(frozen=True)
 class JsonRule:
-    """A grammar rule that stands for JSON by a schema.
+    """A rule of a grammar that matches the JSON of a schema.
 
-    A schema that the grammar compiler cannot take is refused if `strict`; otherwise it loses the keywords in the way.
-    The last three say how the error names it, as in "Invalid schema for function 'f': ...".
+    If the grammar compiler cannot take the schema, a strict rule is an error; another rule drops the unsupported
+    keywords. `owner`, `param` and `code` describe the schema in that error, as in "Invalid schema for function 'f'".
     """
 
     schema: JsonSchema
@@ -29,32 +29,35 @@ class JsonRule:
 
 @dataclass(frozen=True)
 class Lark:
-    """A grammar in llguidance's dialect of Lark, control tokens written as `<[id]>`; `json` adds rules to it."""
+    """A grammar in llguidance's dialect of Lark, in which `<[id]>` is a control token.
+
+    json_rules: more rules of the grammar, by name.
+    """
 
     text: str
-    json: Mapping[str, JsonRule]
+    json_rules: Mapping[str, JsonRule]
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """Which outputs are allowed, as data; the engine builds the working matcher (`guarantees/matcher.py`).
+    """Which outputs a request allows, as data. The engine builds the matcher from it (`guarantees/matcher.py`).
 
-    Either `turn` binds all that follows; or `reader`, which reads the turn from its start, tells what is bound, and the
-    logits stay untouched elsewhere:
-    calls:      by function name, what follows where the reader sees such a call open: the rest of its head, its
-                arguments and what may stand behind them.
+    Either `turn` is the grammar of the whole turn after the prompt, or `turn_format` says how to follow the turn, and
+    only these parts are constrained:
+    calls:      for each function name, the grammar of the rest of such a call: what is left of its head once
+                OutputParser reports the CallStart, the arguments, and the separator or stop token after them.
     recipients: the functions that may be called; None for all.
     """
 
     turn: Lark | None = None
-    reader: Grammar | None = None
+    turn_format: TurnFormat | None = None
     calls: Mapping[str, Lark] = field(default_factory=dict)
     recipients: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
 class DraftedCall:
-    """A function that may be called; `head` is how a call of it begins."""
+    """A function that may be called. `head` is the beginning of such a call, up to its arguments."""
 
     name: str
     head: str
@@ -63,27 +66,31 @@ class DraftedCall:
 
 @dataclass(frozen=True)
 class Drafts:
-    """What an answer will probably say, as data; the engine guesses from it (`drafting/drafter.py`).
+    """What an answer will probably contain, as data. The engine builds a drafter from it (`drafting/drafter.py`).
 
-    `reader` reads the turn, of which the prompt holds `begun` already. `spoken` is what was said last, `likely` the
-    function that it seems to be about, `prediction` a text that the answer may repeat.
+    turn_format:     how the turn splits into text and calls.
+    prefill:         the beginning of the turn that the prompt already holds.
+    calls:           the functions that may be called.
+    user_message:    the last message of the user, in which values of arguments are searched for.
+    likely_function: the name of the function that the user message is probably about; empty if unknown.
+    prediction:      a text that the client expects in the answer; empty if none.
     """
 
-    reader: Grammar
-    begun: str
+    turn_format: TurnFormat
+    prefill: str
     calls: tuple[DraftedCall, ...]
-    spoken: str = ""
-    likely: str = ""
+    user_message: str = ""
+    likely_function: str = ""
     prediction: str = ""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one request is sampled.
+    """How the engine generates one answer.
 
-    Temperature 0 is greedy. top_k 0, top_p 1 and min_p 0 keep all tokens. `seed` gives the request its own generator.
-    `logprobs` is the number of alternatives reported with each token, None for no report. `owner` is whose request it
-    is: turns are shared out among owners, and each has prompts remembered for itself.
+    Temperature 0 is greedy. top_k 0, top_p 1 and min_p 0 keep all tokens. `seed` makes the sampling repeatable.
+    `logprobs` is the number of alternatives reported with each token; None for no report. `owner` is the API key of the
+    request: slots are shared out among owners, and each owner has its own prefix cache.
     """
 
     max_tokens: int
@@ -106,7 +113,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """Natural log of a token's probability before temperature, and the likeliest alternatives, best first."""
+    """The natural log of a token's probability before temperature, and the likeliest alternatives, best first."""
 
     token_id: int
     logprob: float
@@ -115,11 +122,11 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Step:
-    """What one request gained in one engine step. Several ids when drafted tokens were accepted.
+    """What one request gained in one engine step: one token, or several if draft tokens were accepted.
 
-    A step with finish_reason is the last; with "stop" its last id is the stop id. `num_cached_tokens` stands in the
-    first step: how many tokens of the prompt were not computed anew. Of the guesses verified in this step
-    `num_accepted` stand in `token_ids`, and `num_rejected` do not.
+    A step with `finish_reason` is the last; with "stop", its last token is the stop token. The first step holds
+    `num_cached_tokens`, the number of prompt tokens served from the prefix cache. `num_accepted` and `num_rejected`
+    count the draft tokens that the step verified; the accepted ones are in `token_ids`.
     """
 
     token_ids: tuple[int, ...]
@@ -131,29 +138,30 @@ class Step:
 
 
 class Engine(Protocol):
-    """Safe to call concurrently; whatever batching there is happens behind this door."""
+    """Generates token ids. Safe to call concurrently: the engine batches the requests itself."""
 
     @property
     def max_context(self) -> int:
-        """How many tokens prompt and answer may have together."""
+        """The maximum number of tokens of prompt and answer together."""
 
     @property
     def vocab_size(self) -> int:
-        """The width of the logits: token ids are below it."""
+        """The width of the logits. All token ids are smaller."""
 
     @property
     def registry(self) -> CollectorRegistry:
-        """What the engine tells Prometheus."""
+        """The engine's Prometheus metrics."""
 
     def description(self) -> str:
-        """Device and number format in a few words, for the start lines."""
+        """Return the device and the number format in a few words, for the log lines at the start."""
 
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
-        """Closing the iterator cancels the request and frees its memory within one step.
+        """Generate the answer to a prompt, step by step.
 
-        Raises PromptTooLong, RequestError (a constraint that cannot be compiled) or EngineBusy before the first step,
-        EngineError when the engine fails on this request.
+        Closing the iterator cancels the request and frees its memory within one step. Before the first step, raises
+        PromptTooLong, EngineBusy, or RequestError for a constraint that cannot be compiled; at any time, raises
+        EngineError if the engine fails on this request.
         """
 
     async def close(self) -> None:
-        """End the engine; running requests end with EngineError."""
+        """Stop the engine. Running requests end with EngineError."""

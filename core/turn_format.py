@@ -1,4 +1,4 @@
-"""How a model's output splits into text and calls (the turn format, as data), and the events that reading it gives."""
+"""The turn format (how a model's output splits into text and calls, as data) and the events of a parsed turn."""
 
 from __future__ import annotations
 
@@ -11,27 +11,33 @@ Region = Literal["skip", "name", "text", "args", "code", "end"]
 
 @dataclass(frozen=True)
 class Mark:
-    """A string that ends a region; never shown.
+    """A string that ends a region and is never shown. The region `next` follows.
 
-    name:    the mark itself opens a call of this function (or, with the text recipient's name, text).
-    special: a control token: it counts only as such, and then even inside a JSON string; the same characters in
-             ordinary text are text. Other marks do not count inside the JSON strings of arguments.
+    name:       the function whose call the mark opens, or the text recipient if it opens text. None if the mark opens
+                neither, or if it ends a name.
+    is_control: the mark is a control token. It counts even inside a JSON string, and the same characters as ordinary
+                text are no mark. Other marks do not count inside the JSON strings of arguments.
     """
 
     text: str
     next: Region
     name: str | None = None
-    special: bool = False
+    is_control: bool = False
 
 
 @dataclass(frozen=True)
-class Grammar:
-    """How an assistant's turn splits into text and calls.
+class TurnFormat:
+    """How the assistant's turn splits into text and calls.
 
-    A turn begins in region `start`. "skip" is dropped; "name" is read up to its mark, whose `next` is "args": the name
-    `text_recipient` then means text, a name in `code_names` code (no JSON strings), any other a call with JSON
-    arguments; what cannot be a name was text after all. "end" drops all that follows. Marks of one region are tried
-    longest first at the earliest place.
+    A turn begins in region `start`. `marks` are the marks that end each region: the earliest mark counts, and of
+    several marks at the same position the longest. The regions:
+    skip: dropped.
+    name: a name up to its mark. `text_recipient` opens text, a name in `code_names` opens code, any other name opens
+          arguments. Characters that cannot be a name are text.
+    text: shown as text.
+    args: the JSON arguments of a call.
+    code: arguments that are source code; unlike in args, marks inside quotes count.
+    end:  all that follows is dropped.
     """
 
     start: Region
@@ -42,21 +48,21 @@ class Grammar:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More of the answer's text; never empty."""
+    """More of the answer's text. Never empty."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallStart:
-    """A call opens; what follows are its arguments, up to the next CallStart or TextDelta."""
+    """The start of a call. Its arguments follow, up to the next CallStart or TextDelta."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ArgsDelta:
-    """More of the arguments of the call opened last; never empty."""
+    """More of the arguments of the last call. Never empty."""
 
     text: str
 
@@ -67,8 +73,8 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
-class SpelledLogprob:
-    """A token by its bytes, which may be a part of a character, and its natural log probability."""
+class DecodedLogprob:
+    """The bytes of a token, which may be part of a character, and the natural log of its probability."""
 
     token: bytes
     logprob: float
@@ -76,19 +82,22 @@ class SpelledLogprob:
 
 @dataclass(frozen=True)
 class TokenReport:
-    """A token of the answer's text, and its likeliest alternatives, best first; stands before its text."""
+    """The logprobs of one token of the text: the sampled token, and the likeliest tokens, best first.
 
-    chosen: SpelledLogprob
-    top: tuple[SpelledLogprob, ...]
+    The report comes before the TextDelta with the token's text.
+    """
+
+    chosen: DecodedLogprob
+    top: tuple[DecodedLogprob, ...]
 
 
 @dataclass(frozen=True)
 class Finish:
-    """The end of an answer. Token counts are those of the engine."""
+    """The end of an answer, with the engine's token counts."""
 
     reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
-    accepted_tokens: int = 0  # of guesses that the model agreed with, and of those that it did not
+    accepted_tokens: int = 0  # draft tokens that the model accepted
     rejected_tokens: int = 0

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from core.conversation import JsonSchema
-from drafting.user_message import Spoken
+from drafting.user_message import UserMessage
 from json_schema.walk import target_of
 
 _FIRST = 16  # members of an enum that are looked for in the question
@@ -15,7 +15,7 @@ _FIRST = 16  # members of an enum that are looked for in the question
 class CallScanner:
     """Reads the JSON text of one call's arguments as it comes; looks at the outer object's keys and values."""
 
-    def __init__(self, schema: JsonSchema, spoken: Spoken) -> None:
+    def __init__(self, schema: JsonSchema, spoken: UserMessage) -> None:
         """`schema` is the function's parameters, checked."""
         self._root = schema
         parameters = target_of(schema, schema)
@@ -137,15 +137,15 @@ class CallScanner:
         if kind == "string" and (said := self._said(begun)) is not None:
             return f'{said}"' + self._behind(name)
         if kind in ("integer", "number"):
-            said = self._spoken.rest(begun) if begun else self._spoken.number(self._written)
+            said = self._spoken.continuation(begun) if begun else self._spoken.next_number(self._written)
             return "" if said is None else said + self._behind(name)
         return self._opening(schema) if not begun else ""
 
     def _said(self, begun: str) -> str | None:
         """A string's text behind `begun`, which includes the quotation mark."""
         if begun[1:]:
-            return self._spoken.rest(begun[1:])
-        name = self._spoken.name(self._written)
+            return self._spoken.continuation(begun[1:])
+        name = self._spoken.next_name(self._written)
         return None if name is None else ('"' if not begun else "") + name
 
     def _schema_of(self, name: str) -> JsonSchema:

@@ -1,4 +1,4 @@
-"""What an answer will probably say, as data; the engine guesses from it, and keeps what the model itself says."""
+"""Collect what an answer will probably contain, as data from which the engine makes drafts."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ from core.conversation import ChatRequest, Function
 from core.generation import DraftedCall, Drafts
 from prompt_template import PromptTemplate
 
-_NEAR = 2000  # characters of the question that are looked at, its last
-_ABOUT = 300  # of a description, its first
+_MAX_MESSAGE_CHARACTERS = 2000  # of the user's message, from its end
+_MAX_DESCRIPTION_CHARACTERS = 300  # of a function's description, from its start
 
 
 def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
-    """Calls of the functions that may be called, and the text that the request itself predicts."""
+    """Return the data from which the engine drafts the answer to `request`."""
     names = request.choice.names
     functions = [
         tool
         for tool in request.tools
         if isinstance(tool, Function) and request.choice.mode != "none" and (names is None or tool.name in names)
     ]
-    said = [message.content or "" for message in request.messages if message.role == "user"]
-    spoken = said[-1] if said else ""
+    user_messages = [message.content or "" for message in request.messages if message.role == "user"]
+    user_message = user_messages[-1] if user_messages else ""
     return Drafts(
-        reader=template.grammar(request.tools),
-        begun=template.prefill(request.choice),
+        turn_format=template.turn_format(request.tools),
+        prefill=template.prefill(request.choice),
         calls=tuple(DraftedCall(tool.name, template.call_head(tool.name), tool.parameters or {}) for tool in functions),
-        spoken=spoken,
-        likely=_likely(functions, spoken),
+        user_message=user_message,
+        likely_function=_likely_function(functions, user_message),
         prediction=request.prediction,
     )
 
 
-def _likely(functions: Sequence[Function], spoken: str) -> str:
-    """The name of the function that shares most words with what was said; "" where none does, or two share as many."""
-    asked = _words(spoken[-_NEAR:])
-    shares = {tool.name: len(asked & _words(f"{tool.name} {tool.description[:_ABOUT]}")) for tool in functions}
-    best = max(shares.values(), default=0)
-    likeliest = [name for name, share in shares.items() if share == best]
+def _likely_function(functions: Sequence[Function], user_message: str) -> str:
+    """Return the name of the function that shares most words with the user's message; "" if there is no single one."""
+    asked = _stems(user_message[-_MAX_MESSAGE_CHARACTERS:])
+    num_shared = {
+        tool.name: len(asked & _stems(f"{tool.name} {tool.description[:_MAX_DESCRIPTION_CHARACTERS]}"))
+        for tool in functions
+    }
+    best = max(num_shared.values(), default=0)
+    likeliest = [name for name, num in num_shared.items() if num == best]
     return likeliest[0] if best and len(likeliest) == 1 else ""
 
 
-def _words(text: str) -> set[str]:
-    """By how they begin, so that "raining" is "rain"; without the shortest, which stand everywhere."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
-    return {word[:5] for word in re.findall(r"[^\W_]{4,}", apart.casefold())}
+def _stems(text: str) -> set[str]:
+    """Return the first 5 letters of each word with at least 4, so that "lights" matches "light"."""
+    separated = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    return {word[:5] for word in re.findall(r"[^\W_]{4,}", separated.casefold())}

@@ -1,57 +1,61 @@
-"""What was said last, as a source of values: most of a call's are words or numbers of the question."""
+"""Find values for the arguments of a call in the user's message, where most of them are words or numbers."""
 
 from __future__ import annotations
 
 import re
 
-_NEAR = 20_000  # characters, of the end
-_LONGEST = 200  # characters of a value that is looked for
-_REST = r"[\w@'+-]*(?:[.:/][\w@'+-]+)*"  # of a word, a date, an address
-_NAME = re.compile(rf"(?<![\w.])[A-Z]{_REST}(?: [A-Z]{_REST})*")
+_MAX_CHARACTERS = 20_000  # of the message, from its end
+_MAX_VALUE_CHARACTERS = 200  # of a value that is searched for
+_WORD_REST = r"[\w@'+-]*(?:[.:/][\w@'+-]+)*"  # the rest of a word, a date or an address
+_CAPITALIZED = re.compile(rf"(?<![\w.])[A-Z]{_WORD_REST}(?: [A-Z]{_WORD_REST})*")
 _QUOTED = re.compile(r'["\u201c]([^"\u201c\u201d\\\n]+)["\u201d]')
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
-_ENDS = ".?!:\n"
+_SENTENCE_ENDS = ".?!:\n"
 
 
-class Spoken:
-    """`text` as it was written."""
+class UserMessage:
+    """The last message of the user."""
 
     def __init__(self, text: str) -> None:
-        self._text = text[-_NEAR:]
+        self._text = text[-_MAX_CHARACTERS:]
         self._folded = self._text.casefold()
 
     def mentions(self, value: str) -> bool:
+        """Return whether the message contains `value` in any case."""
         return value.casefold() in self._folded
 
-    def rest(self, begun: str) -> str | None:
-        """How a value goes on that begins so, from where it was said last; None if it was not.
+    def continuation(self, beginning: str) -> str | None:
+        """Return the rest of the value that begins with `beginning`, from its last occurrence; None if there is none.
 
-        To the end of the quotation, if it is the beginning of one; of several words to the next sign; else of the word
-        or name.
+        The value ends with the quotation, if `beginning` begins one. Otherwise it ends with the word or the name, or
+        before the next punctuation mark if `beginning` has several words.
         """
-        if not begun or len(begun) > _LONGEST:
+        if not beginning or len(beginning) > _MAX_VALUE_CHARACTERS:
             return None
-        words = begun.split(" ")
+        words = beginning.split(" ")
         if all(word[:1].isupper() for word in words):
-            many = rf"{_REST}(?: [A-Z]{_REST})*"
+            rest = rf"{_WORD_REST}(?: [A-Z]{_WORD_REST})*"
         else:
-            many = _REST if len(words) == 1 else r"[^.,;:?!\n\"]*"
-        places = list(re.finditer(rf"(?<!\w)(?i:{re.escape(begun)})({many})", self._text))
-        if not places:
+            rest = _WORD_REST if len(words) == 1 else r"[^.,;:?!\n\"]*"
+        matches = list(re.finditer(rf"(?<!\w)(?i:{re.escape(beginning)})({rest})", self._text))
+        if not matches:
             return None
-        quotation = _QUOTED.match(self._text, max(0, places[-1].start() - 1))
-        return quotation[1][len(begun) :] if quotation else places[-1][1]
+        quotation = _QUOTED.match(self._text, max(0, matches[-1].start() - 1))
+        return quotation[1][len(beginning) :] if quotation else matches[-1][1]
 
-    def number(self, written: str) -> str | None:
-        """The first one that is not in `written` yet."""
+    def next_number(self, written: str) -> str | None:
+        """Return the first number that `written`, the arguments so far, does not contain."""
         return next((found[0] for found in _NUMBER.finditer(self._text) if found[0] not in written), None)
 
-    def name(self, written: str) -> str | None:
-        """The same of what was quoted, else of words with capitals that do not begin a sentence."""
-        quoted = [found[1] for found in _QUOTED.finditer(self._text)]
-        named = [found[0] for found in _NAME.finditer(self._text) if not self._begins_sentence(found.start())]
-        return next((one for one in (*quoted, *named) if one not in (*written.split('"'), "I")), None)
+    def next_name(self, written: str) -> str | None:
+        """Return the first quotation, else the first name, that is not in `written`, the arguments so far.
 
-    def _begins_sentence(self, place: int) -> bool:
-        before = self._text[:place].rstrip(" ")
-        return not before or before[-1] in _ENDS
+        A name is capitalized words that do not begin a sentence.
+        """
+        quoted = [found[1] for found in _QUOTED.finditer(self._text)]
+        named = [found[0] for found in _CAPITALIZED.finditer(self._text) if not self._begins_sentence(found.start())]
+        return next((value for value in (*quoted, *named) if value not in (*written.split('"'), "I")), None)
+
+    def _begins_sentence(self, index: int) -> bool:
+        before = self._text[:index].rstrip(" ")
+        return not before or before[-1] in _SENTENCE_ENDS

@@ -1,4 +1,4 @@
-"""Reads along while the model decides, and knows which tokens would open a call that must not be."""
+"""Follow a turn that is free to be text or calls, and mask the tokens that would open a call that is not allowed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import EngineError
-from core.turn_format import CallStart, Grammar, Region
+from core.turn_format import CallStart, Region, TurnFormat
 from text.turn_reader import TurnReader
 from text.vocabulary import Vocabulary
 
@@ -17,135 +17,144 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A bound call that has just opened, and what its last token holds of the text behind the opening."""
+class OpenedCall:
+    """A constrained call that the last token opened. `rest` is the bytes of that token after the opening."""
 
     name: str
     rest: bytes
 
 
-class Watch:
-    """Follows one turn from its start. Where no call is about to open, it binds nothing.
+class CallWatcher:
+    """Follows one turn from its start. All tokens are allowed except near the opening of a call.
 
-    A token may complete the head of a bound call and go on into its arguments. It is masked unless the call's grammar
-    takes the rest. Heads spelled in unforeseen ways are not masked: whoever continues with `Opened.rest` fails.
+    A token that completes the head of a constrained call and extends into its arguments is masked unless the call's
+    grammar accepts the rest of the token. If the model spells a head in another way, it is not masked, and the grammar
+    raises an error for `OpenedCall.rest`.
     """
 
     def __init__(
         self,
-        reader: Grammar,
+        turn_format: TurnFormat,
         vocabulary: Vocabulary,
         *,
         recipients: frozenset[str] | None,
-        bound: Mapping[str, Callable[[bytes], bool]],
+        constrained: Mapping[str, Callable[[bytes], bool]],
     ) -> None:
-        """`bound` tells of each function with bound arguments whether they, or what is before them, may begin so."""
-        self._marks = reader.marks
+        """`recipients` are the functions that may be called; None for all.
+
+        `constrained` maps the name of each function with constrained arguments to a test: whether the part of the call
+        after its opening may begin with the given bytes.
+        """
+        self._marks = turn_format.marks
         self._vocabulary = vocabulary
-        self._bound = bound
-        self._reader = TurnReader(reader, vocabulary)
-        self._banned: dict[tuple[str, str], list[int]] = {}
-        self._idle: dict[Region, Mask | None] = {}  # by region, for as long as nothing looks like a head
-        to_user = {reader.text_recipient} if reader.text_recipient is not None else set()
-        self._recipients = None if recipients is None else recipients | to_user
+        self._constrained = constrained
+        self._reader = TurnReader(turn_format, vocabulary)
+        self._banned_by_head: dict[tuple[str, str], list[int]] = {}
+        self._mask_by_region: dict[Region, Mask | None] = {}  # used where no head has begun
+        text_recipient = {turn_format.text_recipient} if turn_format.text_recipient is not None else set()
+        self._recipients = None if recipients is None else recipients | text_recipient
 
     def mask(self) -> Mask | None:
-        """Which tokens may come next, (vocab_size,), not to be written to; None for all."""
+        """Return which tokens may come next, as booleans of shape (vocab_size,); None for all. Do not write to it."""
         region = self._reader.region
         if region == "name" and self._recipients is not None:
-            return self._mask_of_names(self._recipients)
-        if self._has_begun_head():
-            return self._mask_without(self._banned_ids())
-        if region not in self._idle:
-            self._idle[region] = self._mask_without(self._banned_ids())
-        return self._idle[region]
+            return self._name_mask(self._recipients)
+        if self._may_be_in_head():
+            return self._mask_excluding(self._banned_ids())
+        if region not in self._mask_by_region:
+            self._mask_by_region[region] = self._mask_excluding(self._banned_ids())
+        return self._mask_by_region[region]
 
-    def _mask_without(self, banned: list[int]) -> Mask | None:
+    def _mask_excluding(self, banned: list[int]) -> Mask | None:
         if not banned:
             return None
         allowed = np.ones(self._vocabulary.size, dtype=np.bool_)
         allowed[banned] = False
         return allowed
 
-    def read(self, token_id: int) -> Opened | None:
-        """Follow one more token; the bound call that it opens. Raises EngineError for a call that is not allowed."""
+    def read(self, token_id: int) -> OpenedCall | None:
+        """Follow one more token, and return the constrained call that it opens, if any.
+
+        Raises EngineError for a call that is not allowed.
+        """
         opened = None
         for event in self._reader.read(token_id):
             if not isinstance(event, CallStart):
                 continue
             if self._is_forbidden(event.name):
                 raise EngineError(f"the model called {event.name[:64]!r}, which the request does not allow")
-            if event.name in self._bound:
-                opened = Opened(event.name, self._reader.unread)
+            if event.name in self._constrained:
+                opened = OpenedCall(event.name, self._reader.rest_of_token)
         return opened
 
     def _is_forbidden(self, name: str) -> bool:
         return self._recipients is not None and name not in self._recipients
 
     def _heads(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        """(name, head) of the calls that may open in this region; where a name stands first, of calls of `names`."""
+        """Yield (name, head) of the calls that may open in this region. In a name region: of the calls of `names`."""
         for mark in self._marks.get(self._reader.region, ()):
-            if mark.special:
+            if mark.is_control:
                 continue
             if self._reader.region == "name":
                 yield from ((name, name + mark.text) for name in names)
             elif mark.name is not None:
                 yield mark.name, mark.text
 
-    def _left(self, head: str) -> Iterator[str]:
-        """What is missing of `head`: once where a name stands, else for each place where it may have begun."""
+    def _missing_parts(self, head: str) -> Iterator[str]:
+        """Yield what is missing of `head` for each position where it may have begun. A name has one."""
         if self._reader.region == "name":
-            begun = self._reader.since.lstrip()
-            if head.startswith(begun):
-                yield head[len(begun) :]
+            beginning = self._reader.region_text.lstrip()
+            if head.startswith(beginning):
+                yield head[len(beginning) :]
             return
         yield head
-        tail = self._reader.since[1 - len(head) :]
+        tail = self._reader.region_text[1 - len(head) :]
         at = tail.find(head[0])
         while at >= 0:
             if head.startswith(tail[at:]):
                 yield head[len(tail) - at :]
             at = tail.find(head[0], at + 1)
 
-    def _has_begun_head(self) -> bool:
+    def _may_be_in_head(self) -> bool:
         if self._reader.region == "name":
-            return bool(self._reader.since)
-        return any(mark.text[0] in self._reader.since for mark in self._marks.get(self._reader.region, ()) if mark.name)
+            return bool(self._reader.region_text)
+        marks = self._marks.get(self._reader.region, ())
+        return any(mark.text[0] in self._reader.region_text for mark in marks if mark.name)
 
     def _banned_ids(self) -> list[int]:
-        """Tokens that open a forbidden call, or a bound one with arguments that cannot begin so."""
+        """Return the tokens that open a forbidden call, or a constrained call whose arguments cannot begin that way."""
         banned = [
             token_id
-            for name, head in self._heads(self._bound)
-            if name in self._bound or self._is_forbidden(name)
-            for left in self._left(head)
-            for token_id in self._banned_by(name, left)
+            for name, head in self._heads(self._constrained)
+            if name in self._constrained or self._is_forbidden(name)
+            for missing in self._missing_parts(head)
+            for token_id in self._banned_for(name, missing)
         ]
         for mark in self._marks.get(self._reader.region, ()):
-            if mark.special and mark.name is not None and self._is_forbidden(mark.name):
+            if mark.is_control and mark.name is not None and self._is_forbidden(mark.name):
                 banned += self._vocabulary.control_ids(mark.text)
         return banned
 
-    def _banned_by(self, name: str, left: str) -> list[int]:
-        if (name, left) not in self._banned:
-            self._banned[name, left] = [
+    def _banned_for(self, name: str, missing: str) -> list[int]:
+        if (name, missing) not in self._banned_by_head:
+            self._banned_by_head[name, missing] = [
                 token_id
-                for rest, token_id in self._vocabulary.starting_with(left.encode())
+                for rest, token_id in self._vocabulary.tokens_starting_with(missing.encode())
                 if self._is_forbidden(name) or not self._may_follow(name, rest)
             ]
-        return self._banned[name, left]
+        return self._banned_by_head[name, missing]
 
     def _may_follow(self, name: str, rest: bytes) -> bool:
-        return not rest or name not in self._bound or self._bound[name](rest)
+        return not rest or name not in self._constrained or self._constrained[name](rest)
 
-    def _mask_of_names(self, recipients: frozenset[str]) -> Mask:
-        """Only tokens that lead to one of `recipients`."""
+    def _name_mask(self, recipients: frozenset[str]) -> Mask:
+        """Return a mask that allows only tokens that spell the name of one of `recipients`."""
         allowed = np.zeros(self._vocabulary.size, dtype=np.bool_)
         for name, head in self._heads(recipients):
-            for left in self._left(head):
-                allowed[list(self._vocabulary.spelling(left.encode()))] = True
-                if not self._reader.since:  # SentencePiece's space after a control token
-                    allowed[list(self._vocabulary.spelling(b" " + left.encode()))] = True
-                for rest, token_id in self._vocabulary.starting_with(left.encode()):
+            for missing in self._missing_parts(head):
+                allowed[list(self._vocabulary.prefixes_of(missing.encode()))] = True
+                if not self._reader.region_text:  # SentencePiece adds a space after a control token
+                    allowed[list(self._vocabulary.prefixes_of(b" " + missing.encode()))] = True
+                for rest, token_id in self._vocabulary.tokens_starting_with(missing.encode()):
                     allowed[token_id] |= self._may_follow(name, rest)
         return allowed

@@ -1,6 +1,7 @@
-"""What a request asks to be guaranteed, as grammars; data only, the engine compiles them.
+"""Build the constraint of a request: which outputs are allowed, as grammars that the engine compiles.
 
-In auto without `strict` nothing is guaranteed and the logits stay untouched: the model knows how to conform.
+With tool_choice "auto" and no strict function there is no constraint and the logits stay as they are: the model is
+trained to write valid calls.
 """
 
 from __future__ import annotations
@@ -18,43 +19,44 @@ from text.parser import OutputParser
 
 TokenId = Callable[[str], int | None]
 
-_MAY_BE_CONTROL = re.compile(r"(<[^<>\s]+>)")
+_CONTROL_LIKE = re.compile(r"(<[^<>\s]+>)")
 
 
 def constraint(request: ChatRequest, template: PromptTemplate, token_id: TokenId) -> Constraint | None:
-    """What the answer to `request` must obey; None if it is free.
+    """Return the constraint of the answer to `request`, or None if every output is allowed.
 
-    `token_id` gives the id of a control token, None for other texts. A forced call wins over the response format.
+    `token_id` returns the id of a control token, or None for other texts. If a call is forced, the response format is
+    ignored.
     """
-    choice, spelling = request.choice, _Spelling(request, template, token_id)
+    choice, builder = request.choice, _GrammarBuilder(request, template, token_id)
     callable_tools = [tool for tool in request.tools if choice.names is None or tool.name in choice.names]
     has_format = request.response_format.kind != "text"
     if choice.mode in ("required", "named"):
-        return Constraint(turn=spelling.turn(callable_tools, may_answer=False))
+        return Constraint(turn=builder.turn(callable_tools, may_be_text=False))
     if choice.mode == "auto" and callable_tools and not has_format:
-        return _watch(request, template, spelling, callable_tools)
+        return _auto_constraint(request, template, builder, callable_tools)
     if has_format:
-        return Constraint(turn=spelling.turn(callable_tools if choice.mode == "auto" else (), may_answer=True))
+        return Constraint(turn=builder.turn(callable_tools if choice.mode == "auto" else (), may_be_text=True))
     return None
 
 
-def _watch(
-    request: ChatRequest, template: PromptTemplate, spelling: _Spelling, callable_tools: Sequence[Tool]
+def _auto_constraint(
+    request: ChatRequest, template: PromptTemplate, builder: _GrammarBuilder, callable_tools: Sequence[Tool]
 ) -> Constraint | None:
-    """The model decides. Only what it may call is bound (`allowed_tools`), and the arguments of strict functions."""
+    """Constrain only which functions may be called (`allowed_tools`) and the arguments of strict functions."""
     names = request.choice.names
     strict = [tool for tool in callable_tools if isinstance(tool, Function) and tool.strict]
     if not strict and names is None:
         return None
     return Constraint(
-        reader=template.grammar(request.tools),
-        calls={tool.name: spelling.rest_of_call(tool) for tool in strict},
+        turn_format=template.turn_format(request.tools),
+        calls={tool.name: builder.rest_of_call(tool) for tool in strict},
         recipients=None if names is None else frozenset(tool.name for tool in callable_tools),
     )
 
 
-class _Spelling:
-    """How one request's answer is spelled, as Lark rules."""
+class _GrammarBuilder:
+    """Writes the grammars for the answer to one request, as Lark rules."""
 
     def __init__(self, request: ChatRequest, template: PromptTemplate, token_id: TokenId) -> None:
         self._request = request
@@ -64,67 +66,71 @@ class _Spelling:
         stop_ids = [found for text in template.stop if (found := token_id(text)) is not None]
         self._stop = " | ".join(f"<[{stop_id}]>" for stop_id in stop_ids)
 
-    def turn(self, tools: Sequence[Tool], *, may_answer: bool) -> Lark:
-        """All that follows the prompt: calls of `tools`, or a text in the response format if `may_answer`."""
+    def turn(self, tools: Sequence[Tool], *, may_be_text: bool) -> Lark:
+        """Return the grammar of the turn after the prompt: calls of `tools`, or text in the response format."""
         rules: dict[str, str] = {}
-        jsons: dict[str, JsonRule] = {}
+        json_rules: dict[str, JsonRule] = {}
         functions = [tool for tool in tools if isinstance(tool, Function)]
-        codes = [tool for tool in tools if isinstance(tool, CodeInterpreter)]
+        interpreters = [tool for tool in tools if isinstance(tool, CodeInterpreter)]
         for tool in functions:
-            self._define_arguments(tool, rules, jsons)
-        starts = list(self._calls(functions, codes, rules))
-        if may_answer:
-            starts.append(_sequence(self._literal(self._after_prefill(self._template.text_head)), "answer"))
-            jsons["answer"] = self._answer_rule()
+            self._define_arguments(tool, rules, json_rules)
+        starts = list(self._call_alternatives(functions, interpreters, rules))
+        if may_be_text:
+            starts.append(_sequence(self._literal(self._without_prefill(self._template.text_head)), "answer"))
+            json_rules["answer"] = self._response_rule()
         if not starts:
             raise RequestError("tool_choice allows no function that 'tools' declares.", "tool_choice")
-        return self._lark(_sequence(f"({' | '.join(starts)})", "stop" if self._stop else ""), rules, jsons)
+        return self._lark(_sequence(f"({' | '.join(starts)})", "stop" if self._stop else ""), rules, json_rules)
 
     def rest_of_call(self, function: Function) -> Lark:
-        """What follows where the reader sees a call of `function` open."""
+        """Return the grammar of a call of `function` after the point where OutputParser reports its CallStart."""
         rules: dict[str, str] = {}
-        jsons: dict[str, JsonRule] = {}
-        self._define_arguments(function, rules, jsons)
+        json_rules: dict[str, JsonRule] = {}
+        self._define_arguments(function, rules, json_rules)
         ends = [self._literal(self._separator)] if self._separator else []
         ends += ["stop"] if self._stop else []
-        body = _sequence(self._literal(self._unread_head(function.name)), self._arguments(function))
-        return self._lark(_sequence(body, f"({' | '.join(ends)})" if ends else ""), rules, jsons)
+        body = _sequence(self._literal(self._rest_of_head(function.name)), self._arguments_rule_name(function))
+        return self._lark(_sequence(body, f"({' | '.join(ends)})" if ends else ""), rules, json_rules)
 
-    def _lark(self, start: str, rules: dict[str, str], jsons: dict[str, JsonRule]) -> Lark:
+    def _lark(self, start: str, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> Lark:
         defined = {"start": start, **rules, **({"stop": self._stop} if self._stop else {})}
-        return Lark("".join(f"{name}: {body}\n" for name, body in defined.items()), jsons)
+        return Lark("".join(f"{name}: {body}\n" for name, body in defined.items()), json_rules)
 
-    def _calls(self, functions: Sequence[Tool], codes: Sequence[Tool], rules: dict[str, str]) -> Iterator[str]:
-        """What a turn of calls may be. Code comes last: it runs to the stop token, nothing else is sure to end it."""
-        if codes:
-            rules["CODE"] = self._code()
-            yield self._alternatives(codes, is_first=True)
+    def _call_alternatives(
+        self, functions: Sequence[Tool], interpreters: Sequence[Tool], rules: dict[str, str]
+    ) -> Iterator[str]:
+        """Yield the alternatives for a turn of calls. Code comes last, because only the stop token surely ends it."""
+        if interpreters:
+            rules["CODE"] = self._code_rule()
+            yield self._alternatives(interpreters, is_first=True)
         if functions and not self._separator:
             yield self._alternatives(functions, is_first=True)
         elif functions:
             rules["more"] = f"{self._literal(self._separator or '')} ({self._alternatives(functions, is_first=False)})"
             last = ""
-            if codes:
-                rules["last"] = f"{self._literal(self._separator or '')} ({self._alternatives(codes, is_first=False)})"
+            if interpreters:
+                rules["last"] = (
+                    f"{self._literal(self._separator or '')} ({self._alternatives(interpreters, is_first=False)})"
+                )
                 last = "last?"
             yield _sequence(f"({self._alternatives(functions, is_first=True)})", "more*", last)
 
     def _alternatives(self, tools: Sequence[Tool], *, is_first: bool) -> str:
         heads = [(self._template.call_head(tool.name), tool) for tool in tools]
         return " | ".join(
-            _sequence(self._literal(self._after_prefill(head) if is_first else head), self._arguments(tool))
+            _sequence(self._literal(self._without_prefill(head) if is_first else head), self._arguments_rule_name(tool))
             for head, tool in heads
         )
 
-    def _arguments(self, tool: Tool) -> str:
+    def _arguments_rule_name(self, tool: Tool) -> str:
         return f"arguments_{self._request.tools.index(tool)}" if isinstance(tool, Function) else "CODE"
 
-    def _define_arguments(self, function: Function, rules: dict[str, str], jsons: dict[str, JsonRule]) -> None:
+    def _define_arguments(self, function: Function, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> None:
         if function.parameters is None:
-            rules[self._arguments(function)] = '"{}"'
+            rules[self._arguments_rule_name(function)] = '"{}"'
             return
         index = self._request.tools.index(function)
-        jsons[self._arguments(function)] = JsonRule(
+        json_rules[self._arguments_rule_name(function)] = JsonRule(
             schema={**function.parameters, "type": "object"},
             strict=function.strict,
             owner=f"function '{function.name}'",
@@ -132,49 +138,54 @@ class _Spelling:
             code="invalid_function_parameters",
         )
 
-    def _answer_rule(self) -> JsonRule:
-        wanted = self._request.response_format
-        schema = (wanted.schema or {}) if wanted.kind == "json_schema" else {"type": "object"}
-        return JsonRule(schema, wanted.strict, owner=f"response_format '{wanted.name}'", param="response_format")
+    def _response_rule(self) -> JsonRule:
+        response_format = self._request.response_format
+        schema = (response_format.schema or {}) if response_format.kind == "json_schema" else {"type": "object"}
+        return JsonRule(
+            schema, response_format.strict, owner=f"response_format '{response_format.name}'", param="response_format"
+        )
 
-    def _code(self) -> str:
-        """Any text. A separator in it would be read as the end of the code, so it cannot be written there."""
+    def _code_rule(self) -> str:
+        """Return the rule for source code: any text without the separator, which would end the code."""
         separator = self._template.separator or ""
         if not separator or self._token_id(separator) is not None:
             return "/(?s:.*)/"
-        within = re.escape(separator).replace("/", r"\/")
-        return f"/(?s:.*)/ & ~/(?s:.*){within}(?s:.*)/"
+        escaped = re.escape(separator).replace("/", r"\/")
+        return f"/(?s:.*)/ & ~/(?s:.*){escaped}(?s:.*)/"
 
-    def _after_prefill(self, head: str) -> str:
-        """What of `head` the prompt does not hold already."""
+    def _without_prefill(self, head: str) -> str:
+        """Return the part of `head` that the prompt does not hold already."""
         return head.removeprefix(self._template.prefill(self._request.choice))
 
-    def _unread_head(self, name: str) -> str:
-        """What of a call's head comes after the mark at which the reader sees the call open."""
-        parser = OutputParser(self._template.grammar(self._request.tools))
-        left = self._template.call_head(name)
-        for text, is_control in self._cut(left):
+    def _rest_of_head(self, name: str) -> str:
+        """Return the part of a call's head after the point where OutputParser reports its CallStart."""
+        parser = OutputParser(self._template.turn_format(self._request.tools))
+        rest = self._template.call_head(name)
+        for text, is_control in self._split_at_control_tokens(rest):
             for piece in [text] if is_control else text:
-                left = left[len(piece) :]
-                if any(isinstance(event, CallStart) for event in parser.feed(piece, special=is_control)):
-                    return left
-        raise ValueError(f"{self._template.name}: the grammar does not read the head of a call")
+                rest = rest[len(piece) :]
+                if any(isinstance(event, CallStart) for event in parser.feed(piece, is_control=is_control)):
+                    return rest
+        raise ValueError(f"{self._template.name}: the turn format does not open a call at its head")
 
     def _literal(self, text: str) -> str:
-        """A fixed text. SentencePiece tokens after a control token may begin with a space, which nobody reads."""
+        """Return the Lark expression of a fixed text.
+
+        After a control token, SentencePiece may add a space, which the parser strips.
+        """
         parts: list[str] = []
-        cuts = list(self._cut(text))
-        for number, (part, is_control) in enumerate(cuts, start=1):
+        stretches = list(self._split_at_control_tokens(text))
+        for number, (stretch, is_control) in enumerate(stretches, start=1):
             if is_control:
-                is_before_word = number == len(cuts) or not cuts[number][0][0].isspace()
-                parts.append(f"<[{self._token_id(part)}]>" + (' " "?' if is_before_word else ""))
+                is_before_word = number == len(stretches) or not stretches[number][0][0].isspace()
+                parts.append(f"<[{self._token_id(stretch)}]>" + (' " "?' if is_before_word else ""))
             else:
-                parts.append(json.dumps(part))
+                parts.append(json.dumps(stretch))
         return " ".join(parts)
 
-    def _cut(self, text: str) -> Iterator[tuple[str, bool]]:
-        """`text` cut into control tokens and what is between them, never empty."""
-        for part in _MAY_BE_CONTROL.split(text):
+    def _split_at_control_tokens(self, text: str) -> Iterator[tuple[str, bool]]:
+        """Yield the control tokens of `text` and the stretches between them, and whether each is a control token."""
+        for part in _CONTROL_LIKE.split(text):
             if part:
                 yield part, self._token_id(part) is not None
 

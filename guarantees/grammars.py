@@ -47,7 +47,7 @@ class Compiled:
 
     def loosened(self) -> LLMatcher | None:
         """Without what can blow up while values are written, where that is not strict; None if all is strict."""
-        rules = self.lark.json
+        rules = self.lark.json_rules
         if all(rule.strict for rule in rules.values()):
             return None
         bodies = {name: body(rule) if rule.strict else loosened(rule) for name, rule in rules.items()}
@@ -55,7 +55,7 @@ class Compiled:
         return loosened_matcher
 
 
-class Run:
+class GrammarState:
     """One way through a grammar, token by token."""
 
     def __init__(self, compiled: Compiled) -> None:
@@ -109,7 +109,7 @@ class Run:
 def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
     """Raises RequestError for a strict rule that cannot be compiled; others lose the keywords in the way."""
     deadline = time.monotonic() + _COMPILE_S
-    text = _text(lark, {name: body(rule) for name, rule in lark.json.items()})
+    text = _text(lark, {name: body(rule) for name, rule in lark.json_rules.items()})
     if len(text) > _MAX_CHARACTERS:
         deadline = 0.0
     elif not _fault(matcher := _matcher(text, vocabulary)):
@@ -118,10 +118,10 @@ def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
     def fault_of(rule_body: str) -> str:
         return _fault(_matcher(f"start: {rule_body}\n", vocabulary))
 
-    text = _text(lark, {name: settled(rule, fault_of, deadline) for name, rule in lark.json.items()})
+    text = _text(lark, {name: settled(rule, fault_of, deadline) for name, rule in lark.json_rules.items()})
     matcher = _matcher(text, vocabulary)
     if fault := _fault(matcher):
-        raise _too_large(lark.json, fault)
+        raise _too_large(lark.json_rules, fault)
     return Compiled(lark, text, vocabulary, matcher)
 
 
@@ -130,7 +130,7 @@ def _text(lark: Lark, bodies: Mapping[str, str]) -> str:
 
 
 def _matcher(text: str, vocabulary: Vocabulary) -> LLMatcher:
-    return LLMatcher(vocabulary.compiler, text, log_level=0, limits=_LIMITS)
+    return LLMatcher(vocabulary.ll_tokenizer, text, log_level=0, limits=_LIMITS)
 
 
 def _fault(matcher: LLMatcher) -> str:

@@ -1,12 +1,12 @@
-"""v1 (functionary-7b-v1.1 and 7b-v1.4): an end token for every role, one call a turn."""
+"""The format v1 (functionary-7b-v1.1 and 7b-v1.4): each role has its own end token; a turn has at most one call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from core.conversation import Message, Tool
-from core.turn_format import Grammar, Mark
-from prompt_template import DEFAULT_SYSTEM, Piece, PromptTemplate, complete, one_call_a_turn
+from core.turn_format import Mark, TurnFormat
+from prompt_template import DEFAULT_SYSTEM, Piece, PromptTemplate, normalise, one_call_per_turn
 from schema import typescript
 
 _CALL = "<|START_OF_FUNCTION_CALL|>"
@@ -20,22 +20,22 @@ class FunctionaryV1(PromptTemplate):
     bos = True
     stop = (_END_OF_TEXT, _END_OF_CALL)
     opening = Piece("assistant:", markup=True)
-    text_head = "\n"  # also the head's of a call, so that it commits to nothing
+    text_head = "\n"  # a call begins with it too
     separator = None
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
         pieces = _turn("system:\n", typescript(self.functions_only(tools)), "SYSTEM")
         pieces += [Piece(f"system:\n{DEFAULT_SYSTEM}<|END_OF_SYSTEM|>\n", markup=True)]
-        for message in one_call_a_turn(complete(messages)):
+        for message in one_call_per_turn(normalise(messages)):
             pieces += self._message(message)
         return pieces
 
     def call_head(self, name: str) -> str:
         return f"\n{_CALL}{name}:\n"
 
-    def grammar(self, tools: Sequence[Tool]) -> Grammar:
-        call = (Mark(_CALL, "name", special=True),)
-        return Grammar(start="text", marks={"text": call, "name": (Mark(":", "args"),), "args": call})
+    def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
+        call = (Mark(_CALL, "name", is_control=True),)
+        return TurnFormat(start="text", marks={"text": call, "name": (Mark(":", "args"),), "args": call})
 
     def _message(self, message: Message) -> list[Piece]:
         text = message.content or ""
@@ -51,7 +51,7 @@ class FunctionaryV1(PromptTemplate):
                 return list(self._assistant(message))
 
     def _assistant(self, message: Message) -> Iterator[Piece]:
-        """Nothing for a message without text and call; an empty text before a call leaves its line."""
+        """Yield the pieces of an assistant message; none if it has neither text nor calls. Empty text is rendered."""
         if message.content is None and not message.calls:
             return
         yield self.opening

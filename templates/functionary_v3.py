@@ -1,7 +1,7 @@
-"""v3.llama3 (functionary-medium-v3.0, small and medium v3.2): `>>>RECIPIENT`, a line break and a body.
+"""The format v3.llama3 (functionary-medium-v3.0, small and medium v3.2).
 
-The recipient `all` is the user. `>>>` is ordinary text, not a control token: inside text and code it
-separates only before a known recipient.
+Each part of a turn is `>>>RECIPIENT`, a line break and a body. The recipient `all` is the user. `>>>` is ordinary text,
+not a control token: inside text and code it begins a new part only before a known recipient.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.conversation import CodeInterpreter, Message, Tool
-from core.turn_format import Grammar, Mark
-from prompt_template import CODE_INTERPRETER_SYSTEM, Piece, PromptTemplate, complete, functions_of
+from core.turn_format import Mark, TurnFormat
+from prompt_template import CODE_INTERPRETER_SYSTEM, Piece, PromptTemplate, functions_of, normalise
 from schema import typescript
 
 _HEADER = """\
@@ -26,7 +26,7 @@ Available functions:
 
 
 class RecipientTemplate(PromptTemplate):
-    """The format in turns of any spelling: `start` ROLE `body` TEXT `end` `after`."""
+    """The format with any markup of turns. A turn is rendered as `start` ROLE `body` TEXT `end` `after`."""
 
     text_head = text_prefill = "all\n"
     separator = ">>>"
@@ -50,11 +50,11 @@ class RecipientTemplate(PromptTemplate):
         self._header = header
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
-        self.refuse_name("all", tools)
+        self.check_reserved_name("all", tools)
         pieces = self._turn("system", self._header, typescript(functions_of(tools)))
         if any(isinstance(tool, CodeInterpreter) for tool in tools):
             pieces += self._turn("system", CODE_INTERPRETER_SYSTEM, "")
-        for message in complete(messages):
+        for message in normalise(messages):
             if message.role == "assistant":
                 pieces += self._assistant(message)
             else:
@@ -64,10 +64,10 @@ class RecipientTemplate(PromptTemplate):
     def call_head(self, name: str) -> str:
         return f"{name}\n"
 
-    def grammar(self, tools: Sequence[Tool]) -> Grammar:
+    def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         recipients = dict.fromkeys(["all", *(tool.name for tool in tools)])
         heads = tuple(Mark(f">>>{name}\n", "args", name=name) for name in recipients)
-        return Grammar(
+        return TurnFormat(
             start="name",
             marks={"name": (Mark("\n", "args"),), "args": (Mark(">>>", "name"),), "text": heads, "code": heads},
             text_recipient="all",
@@ -79,7 +79,7 @@ class RecipientTemplate(PromptTemplate):
         return [head, Piece(text), Piece(self._end + self._after, markup=True)]
 
     def _assistant(self, message: Message) -> Iterator[Piece]:
-        """Nothing for a message without text and calls; an empty text is a part like any other."""
+        """Yield the pieces of an assistant message; none if it has neither text nor calls. Empty text is rendered."""
         parts = [] if message.content is None else [("all", message.content)]
         parts += [(call.name, call.arguments) for call in message.calls]
         if not parts:

@@ -1,6 +1,6 @@
-"""v3's recipients in ChatML turns and without its header: the embedded model's format.
+"""The format of the embedded model: the recipients of v3 in ChatML turns.
 
-Every fixed line is paid in each row of a short training, hence no header; `>>>` and `all` are one token each.
+It has no header, because every fixed line costs tokens in each training row. `>>>` and `all` are one token each.
 """
 
 from __future__ import annotations

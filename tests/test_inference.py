@@ -1,4 +1,4 @@
-"""One request through template, engine and parser; the engine plays a script."""
+"""One request through template, engine and parser. The engine is scripted: it generates a fixed text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def events(model: Model, **parameters: Any) -> list[Any]:
 
 
 def answer(model: Model, **parameters: Any) -> dict[str, Any]:
-    """The folded choice: message and finish_reason."""
+    """Return the choice of the whole answer: message and finish_reason."""
     request = chat_request({"model": model.names[0], "messages": USER, **parameters})
     choice = Choice(request)
     return fold(chunk for event in events(model, **parameters) for chunk in choice.chunks(event))
@@ -55,8 +55,8 @@ def test_text_and_parallel_calls(chatml: Model) -> None:
     assert got["finish_reason"] == "tool_calls"
 
 
-def test_a_named_choice_is_prefilled_and_read_from_there(chatml: Model) -> None:
-    """The prompt already holds `f`, a line break; the engine only writes the arguments."""
+def test_a_named_choice_is_prefilled_and_its_call_parsed(chatml: Model) -> None:
+    """The prompt already holds `f` and a line break; the engine generates only the arguments."""
     model, engine = scripted(chatml, '{"a": 1}')
     got = answer(model, tools=TOOLS, tool_choice={"type": "function", "function": {"name": "f"}})
     assert calls(got) == [("f", '{"a": 1}')]
@@ -73,8 +73,8 @@ def test_plain_chat_is_prefilled_into_text(chatml: Model) -> None:
     assert model.tokenizer.decode(engine.last_prompt).endswith(">>>all\n")
 
 
-def test_auto_leaves_the_logits_alone(chatml: Model) -> None:
-    """The founding principle: the model knows how to conform. Guarantees are for those who ask."""
+def test_auto_has_no_constraint(chatml: Model) -> None:
+    """The model is trained to write valid calls, so only a request that asks for a guarantee has a constraint."""
     model, engine = scripted(chatml, "all\nHi")
     answer(model, tools=TOOLS)
     assert engine.last_sampling is not None
@@ -82,8 +82,8 @@ def test_auto_leaves_the_logits_alone(chatml: Model) -> None:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_at_most_one_call_where_one_is_asked_for(chatml: Model, legacy: bool) -> None:
-    """The engine is stopped when a second call opens."""
+def test_at_most_one_call_if_the_request_allows_one(chatml: Model, legacy: bool) -> None:
+    """The engine is stopped when a second call starts."""
     model, engine = scripted(chatml, 'f\n{"a": 1}>>>g\n{"a": 2}' + "x" * 50)
     asked: dict[str, Any] = {"functions": FUNCTIONS} if legacy else {"tools": TOOLS, "parallel_tool_calls": False}
     got = answer(model, **asked)
@@ -99,7 +99,7 @@ def test_at_most_one_call_where_one_is_asked_for(chatml: Model, legacy: bool) ->
 
 @pytest.mark.parametrize("named", [False, True])
 def test_no_text_follows_a_function_call(chatml: Model, named: bool) -> None:
-    """The older style knows one call with content null; what a model said after it stood beside the call as content."""
+    """With `functions`, an answer is one call and null content. Text after the call used to become content."""
     model, _ = scripted(chatml, '{"a": 1}>>>all\nDone.' if named else 'f\n{"a": 1}>>>all\nDone.')
     got = answer(model, functions=FUNCTIONS, function_call={"name": "f"} if named else "auto")
     assert got["message"]["content"] is None
@@ -108,7 +108,7 @@ def test_no_text_follows_a_function_call(chatml: Model, named: bool) -> None:
 
 
 def test_no_call_is_shown_when_calls_are_off(chatml: Model) -> None:
-    """tool_choice none: a model that calls all the same is stopped, and its markup is not shown as text."""
+    """With tool_choice "none", an answer ends where the model starts a call, and the markup is not shown as text."""
     model, _ = scripted(chatml, 'Let me see.>>>f\n{"a": 1}')
     got = answer(model, tools=TOOLS, tool_choice="none")
     assert got["message"] == {"role": "assistant", "content": "Let me see.", "refusal": None, "annotations": []}
@@ -126,8 +126,8 @@ def test_no_call_is_shown_when_calls_are_off(chatml: Model) -> None:
         ("two\n\nparagraphs", "\n\n", "two"),
     ],
 )
-def test_stop_strings_never_show(chatml: Model, text: str, stop: str | list[str], shown: str) -> None:
-    """One byte a token here, so that every stop string is split over many; none of it may leak into a stream."""
+def test_stop_strings_are_never_shown(chatml: Model, text: str, stop: str | list[str], shown: str) -> None:
+    """Each token is one byte here, so that a stop string spans several tokens. No part of it may be streamed."""
     model, _ = scripted(chatml, text)
     got = events(model, stop=stop)
     texts = [event.text for event in got if isinstance(event, TextDelta)]
@@ -136,9 +136,9 @@ def test_stop_strings_never_show(chatml: Model, text: str, stop: str | list[str]
 
 
 @pytest.mark.parametrize(("text", "stop"), [("Hi\n\n\n\n\n", "\n\n"), ("Hi.\n\n\n\n\n", ".\n\n"), ("Hi\n\n", "\n")])
-def test_a_stop_string_of_blanks_ends_the_answer_at_once(chatml: Model, text: str, stop: str) -> None:
-    """The parser holds blanks back until something follows: a model that wrote line breaks for ever ran to the limit
-    of tokens, and an answer whose last token was the stop string ended with `length`."""
+def test_a_stop_string_of_whitespace_ends_the_answer_at_once(chatml: Model, text: str, stop: str) -> None:
+    """The parser holds whitespace back until text follows. Endless line breaks ran to the token limit, and an answer
+    whose last token completed the stop string ended with `length`."""
     model, _ = scripted(chatml, text)
     num_tokens = text.find(stop) + len(stop)
     for max_tokens in (num_tokens, 100):
@@ -147,8 +147,8 @@ def test_a_stop_string_of_blanks_ends_the_answer_at_once(chatml: Model, text: st
         assert got[-1] == Finish("stop", got[-1].prompt_tokens, num_tokens)
 
 
-def test_stop_strings_leave_arguments_whole(chatml: Model) -> None:
-    """They end the text; half a JSON object would help nobody."""
+def test_stop_strings_do_not_cut_arguments(chatml: Model) -> None:
+    """Stop strings apply to the text only: half a JSON object is of no use."""
     model, _ = scripted(chatml, 'f\n{"a": 1}')
     assert calls(answer(model, tools=TOOLS, stop="a")) == [("f", '{"a": 1}')]
 
@@ -157,8 +157,8 @@ OUTPUT = 'all\nHi>>>f\n{"a": 12}'
 
 
 @pytest.mark.parametrize("max_tokens", range(1, len(OUTPUT) + 3))
-def test_cut_anywhere(chatml: Model, max_tokens: int) -> None:
-    """`length` wherever the limit falls, partial arguments kept, usage as generated; never `tool_calls`."""
+def test_the_token_limit_may_cut_the_answer_anywhere(chatml: Model, max_tokens: int) -> None:
+    """The finish reason is then always `length`, partial arguments are kept, and the usage counts all tokens."""
     model, _ = scripted(chatml, OUTPUT)
     got = events(model, tools=TOOLS, max_tokens=max_tokens)
     finish = got[-1]
@@ -184,13 +184,13 @@ def test_an_empty_answer_is_an_empty_text(chatml: Model) -> None:
 
 
 def test_control_tokens_in_the_answer_are_never_shown(chatml: Model) -> None:
-    """A model may sample <|im_start|> within its text; and it may write the same characters as ordinary text."""
+    """A model may sample <|im_start|> within its text, and it may write the same characters as ordinary text."""
     model, _ = scripted(chatml, "a<|im_start|>b<|endoftext|>c")
     assert answer(model)["message"]["content"] == "abc"
 
 
 def test_failures_before_and_after_the_first_step(chatml: Model) -> None:
-    """What the request itself causes comes before any event, also for a named choice, whose call is known at once."""
+    """An error of the request comes before any event, even with a named choice, whose first event is known at once."""
     named = {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}
     small, _ = scripted(chatml, "x", max_context=20)
     broken, engine = scripted(chatml, '{"a": 1}', fails_at=3)
@@ -215,8 +215,8 @@ def test_failures_before_and_after_the_first_step(chatml: Model) -> None:
     assert engine.num_active == 0
 
 
-def test_closing_the_outermost_iterator_stops_the_engine(chatml: Model) -> None:
-    """Every level must close the level below: with a plain `async for` the engine ran on to the end."""
+def test_closing_the_outer_iterator_stops_the_engine(chatml: Model) -> None:
+    """Each generator must close the one below: with a plain `async for` the engine generated to the end."""
     model, engine = scripted(chatml, "x" * 200, step_s=0.001)
 
     async def leave_early() -> int:
@@ -229,8 +229,8 @@ def test_closing_the_outermost_iterator_stops_the_engine(chatml: Model) -> None:
     assert engine.num_steps < 50
 
 
-def test_logprobs_are_those_of_the_text_only(chatml: Model) -> None:
-    """Neither the recipient's name nor the arguments of calls are content."""
+def test_logprobs_are_reported_for_text_only(chatml: Model) -> None:
+    """Tokens of the recipient's name and of arguments are not content."""
     model, engine = scripted(chatml, 'all\nHé>>>f\n{"a": 1}')
     played = engine.generate
 
@@ -262,7 +262,7 @@ def test_logprobs_are_those_of_the_text_only(chatml: Model) -> None:
     assert len(plain) == 3
 
 
-def test_the_models_defaults_and_the_requests_wishes(chatml: Model) -> None:
+def test_request_parameters_override_the_models_defaults(chatml: Model) -> None:
     model, engine = scripted(chatml, "x")
     answer(model, temperature=0.3, top_p=0.4, seed=7, max_tokens=10**12, logit_bias={"5": 1})
     sampling = engine.last_sampling
@@ -276,8 +276,8 @@ def test_the_models_defaults_and_the_requests_wishes(chatml: Model) -> None:
     assert engine.last_sampling.temperature == model.temperature
 
 
-def test_equal_requests_have_equal_prompts_with_the_functions_first(chatml: Model) -> None:
-    """Prompts are to be cached by their beginnings."""
+def test_equal_requests_have_equal_prompts_that_begin_with_the_functions(chatml: Model) -> None:
+    """The prefix cache finds prompts by their beginnings."""
     one, two = (
         chat_prompt(
             chatml, chat_request({"model": "tiny", "messages": [{"role": "user", "content": text}], "tools": TOOLS})
@@ -298,8 +298,8 @@ def raw(model: Model, **parameters: Any) -> list[Any]:
     return asyncio.run(collect())
 
 
-def test_raw_completions_keep_whitespace_and_read_control_tokens(chatml: Model) -> None:
-    """The writer of a raw prompt owns all of it."""
+def test_raw_completions_keep_whitespace_and_tokenize_control_tokens(chatml: Model) -> None:
+    """All of a raw prompt comes from the caller, so nothing in it needs protection."""
     model, engine = scripted(chatml, "  two words \n", max_context=100)
     got = raw(model, prompt="<|im_start|>user\nHi", max_tokens=50)
     assert "".join(event.text for event in got if isinstance(event, TextDelta)) == "  two words \n"
@@ -309,12 +309,12 @@ def test_raw_completions_keep_whitespace_and_read_control_tokens(chatml: Model) 
 
 
 @pytest.mark.parametrize("prompt", ["a" * 100, "a" * 10_000, [5] * 100])
-def test_a_raw_prompt_that_is_too_long_is_refused_by_its_own_name(chatml: Model, prompt: object) -> None:
-    """The refusal once spoke of `messages`, which such a request does not have."""
+def test_a_too_long_raw_prompt_is_an_error_about_the_prompt_field(chatml: Model, prompt: object) -> None:
+    """The error once named `messages`, which such a request does not have."""
     model, _ = scripted(chatml, "x", max_context=100)
-    with pytest.raises(PromptTooLong, match="Please reduce the length of the prompt") as refusal:
+    with pytest.raises(PromptTooLong, match="Please reduce the length of the prompt") as error:
         raw(model, prompt=prompt)
-    assert refusal.value.param == "prompt"
+    assert error.value.param == "prompt"
 
 
 def test_generate_without_a_server(embedded: Model) -> None:

@@ -1,4 +1,4 @@
-"""What all templates share: choices, complete messages, and finding the right template."""
+"""What all templates share: tool choices, normalised messages, and the detection of the right template."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 
 from core.conversation import Call, CodeInterpreter, Function, Message, ToolChoice
 from core.errors import ModelError
-from prompt_template import complete, detect_template, load_template, one_call_a_turn, template_names
+from prompt_template import detect_template, load_template, normalise, one_call_per_turn, template_names
 
 SEARCH, CLOCK = Function("search"), Function("clock")
 TOOLS = (SEARCH, CLOCK, CodeInterpreter())
-EVERYONE = template_names()
+NAMES = template_names()
 CALLS = (Call("search", "{}", "a"), Call("clock", "{}", "b"))
 
-PREFILLS = {  # none, a named "clock"
+PREFILLS = {  # for tool_choice none, and for the function "clock"
     "functionary_v1": ("", "\n<|START_OF_FUNCTION_CALL|>clock:\n"),
     "functionary_v1_plain": ("", " to=functions.clock:\n"),
     "functionary_v3": ("all\n", "clock\n"),
@@ -23,70 +23,70 @@ PREFILLS = {  # none, a named "clock"
 }
 
 
-@pytest.mark.parametrize("name", EVERYONE)
+@pytest.mark.parametrize("name", NAMES)
 def test_none_hides_all_tools(name: str) -> None:
     template, choice = load_template(name), ToolChoice("none")
     assert template.visible_tools(TOOLS, choice) == ()
     assert template.prefill(choice) == PREFILLS[name][0]
 
 
-@pytest.mark.parametrize("name", EVERYONE)
-def test_a_named_function_is_shown_alone_and_begun(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_a_named_choice_shows_only_its_function_and_prefills_the_call(name: str) -> None:
     template, choice = load_template(name), ToolChoice("named", ("clock",))
     assert template.visible_tools(TOOLS, choice) == (CLOCK,)
     assert template.prefill(choice) == PREFILLS[name][1]
 
 
-@pytest.mark.parametrize("name", EVERYONE)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("choice", [ToolChoice("auto"), ToolChoice("required"), ToolChoice("required", ("clock",))])
-def test_other_choices_show_all_tools_and_begin_nothing(name: str, choice: ToolChoice) -> None:
+def test_other_choices_show_all_tools_and_have_no_prefill(name: str, choice: ToolChoice) -> None:
     """Allowed tools narrow what may be called; the prompt stays the same, and with it the prefix cache."""
     template = load_template(name)
     assert template.visible_tools(TOOLS, choice) == TOOLS
     assert template.prefill(choice) == ""
 
 
-def test_results_stand_in_the_order_of_their_calls() -> None:
+def test_results_are_sorted_by_the_order_of_their_calls() -> None:
     results = [Message("tool", "noon", call_id="b"), Message("tool", "found", call_id="a")]
-    completed = complete([Message("assistant", None, CALLS), *results, Message("user", "ok")])
-    assert [message.content for message in completed] == [None, "found", "noon", "ok"]
+    normalised = normalise([Message("assistant", None, CALLS), *results, Message("user", "ok")])
+    assert [message.content for message in normalised] == [None, "found", "noon", "ok"]
 
 
-def test_results_of_calls_without_ids_stay_as_they_are() -> None:
+def test_results_of_calls_without_ids_keep_their_order() -> None:
     calls = (Call("search", "{}"), Call("clock", "{}"))
-    completed = complete([Message("assistant", None, calls), Message("tool", "1"), Message("tool", "2")])
-    assert [(message.name, message.content) for message in completed[1:]] == [("search", "1"), ("clock", "2")]
+    normalised = normalise([Message("assistant", None, calls), Message("tool", "1"), Message("tool", "2")])
+    assert [(message.name, message.content) for message in normalised[1:]] == [("search", "1"), ("clock", "2")]
 
 
 def test_a_result_is_named_after_its_call() -> None:
     """D8: a tool message without `name` crashed the older server, and OpenAI's clients never send one."""
     late = Message("tool", "noon", call_id="b")
-    completed = complete([Message("assistant", None, CALLS), Message("user", "Well?"), late])
-    assert completed[-1].name == "clock"
+    normalised = normalise([Message("assistant", None, CALLS), Message("user", "Well?"), late])
+    assert normalised[-1].name == "clock"
 
 
-def test_ids_may_be_used_again() -> None:
-    """Some clients count their calls from 1 in every turn; the latest call of an id is meant."""
+def test_call_ids_may_repeat() -> None:
+    """Some clients count their calls from 1 in every turn; a result belongs to the latest call with its id."""
     turns = [Message("assistant", None, (Call(name, "{}", "call_1"),)) for name in ("search", "clock")]
     result = Message("tool", "x", call_id="call_1")
-    assert [message.name for message in complete([turns[0], result, turns[1], result])] == ["", "search", "", "clock"]
+    assert [message.name for message in normalise([turns[0], result, turns[1], result])] == ["", "search", "", "clock"]
 
 
 def test_a_result_without_any_call_keeps_its_text() -> None:
-    assert complete([Message("tool", "x", call_id="gone")]) == [Message("tool", "x", call_id="gone")]
+    assert normalise([Message("tool", "x", call_id="gone")]) == [Message("tool", "x", call_id="gone")]
 
 
 def test_null_content_is_empty_but_for_the_assistant() -> None:
-    """D9: a null user content was an internal error. The assistant's null means: no text part at all."""
+    """D9: null content of a user was an internal error. Null content of the assistant means that there is no text."""
     messages = [Message("system"), Message("user"), Message("tool"), Message("assistant")]
-    assert [message.content for message in complete(messages)] == ["", "", "", None]
+    assert [message.content for message in normalise(messages)] == ["", "", "", None]
 
 
-def test_one_call_a_turn() -> None:
-    """v1 and v1_plain know no parallel calls, but a history from another model may hold some."""
+def test_parallel_calls_become_one_call_per_turn() -> None:
+    """v1 and v1_plain have no parallel calls, but a history from another model may contain some."""
     turn = Message("assistant", "Both.", CALLS)
     results = [Message("tool", "found", call_id="a"), Message("tool", "noon", call_id="b")]
-    assert one_call_a_turn([turn, *results]) == [
+    assert one_call_per_turn([turn, *results]) == [
         Message("assistant", "Both.", CALLS[:1]),
         results[0],
         Message("assistant", None, CALLS[1:]),
@@ -95,24 +95,24 @@ def test_one_call_a_turn() -> None:
 
 
 def test_calls_without_results_are_kept() -> None:
-    turns = one_call_a_turn([Message("assistant", None, CALLS), Message("user", "Stop")])
+    turns = one_call_per_turn([Message("assistant", None, CALLS), Message("user", "Stop")])
     assert [call.name for turn in turns for call in turn.calls] == ["search", "clock"]
     assert turns[-1].content == "Stop"
 
 
-def test_long_histories_are_completed_in_linear_time() -> None:
+def test_long_histories_are_normalised_in_linear_time() -> None:
     turns = [Message("assistant", None, (Call("search", "{}", "1"),)), Message("tool", "x", call_id="1")] * 5000
-    assert len(one_call_a_turn(complete(turns))) == 10_000
+    assert len(one_call_per_turn(normalise(turns))) == 10_000
 
 
-@pytest.mark.parametrize("name", [*EVERYONE, "v1", "v1.0-plain", "v3.llama3", "v3.chatml"])
+@pytest.mark.parametrize("name", [*NAMES, "v1", "v1.0-plain", "v3.llama3", "v3.chatml"])
 def test_templates_load_by_name_and_version(name: str) -> None:
     template = load_template(name)
     assert name in (template.name, *template.versions)
 
 
 @pytest.mark.parametrize("name", ["v9", "../conversation", "", "__init__"])
-def test_unknown_templates_are_refused_with_the_list(name: str) -> None:
+def test_an_unknown_template_is_an_error_that_lists_the_known_ones(name: str) -> None:
     with pytest.raises(ModelError, match=r"^There is no prompt template .*; there are functionary_v1, .*\.$"):
         load_template(name)
 

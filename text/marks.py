@@ -1,4 +1,4 @@
-"""Finds marks in text that arrives in pieces, in time linear in the text however many marks there are."""
+"""Find marks in streamed text, in time linear in the length of the text for any number of marks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-STRING_REST = r'(?:[^"\\]++|\\.)*+'  # of a JSON string, up to its closing quote; possessive: it never goes back
-_DEPTH = 4  # deeper, the expression takes longer to compile than it saves
+STRING_REST = r'(?:[^"\\]++|\\.)*+'  # a JSON string up to its closing quote; possessive, so it never backtracks
+_MAX_PATTERN_DEPTH = 4  # characters of each mark in the regular expression; more take longer to compile than they save
 
 
 @dataclass(slots=True)
@@ -17,41 +17,52 @@ class _Node:
 
 
 class MarkFinder:
-    """A prefix tree, with a cheap expression before it that skips most text at the speed of `re`."""
+    """A prefix tree of the marks. A regular expression skips the text that cannot begin a mark."""
 
     def __init__(self, marks: Iterable[str], *, skips_strings: bool = False) -> None:
-        """With `skips_strings` marks count outside of JSON strings only; a string without end is a candidate too."""
+        """With `skips_strings`, marks inside JSON strings do not count.
+
+        `next_candidate` then also stops at the opening quote of a string that is not closed yet.
+        """
         self._root = _Node()
         for mark in marks:
             node = self._root
             for char in mark:
                 node = node.children.setdefault(char, _Node())
             node.is_mark = True
-        beginning = _beginnings(self._root, _DEPTH)
+        beginning = _beginning_pattern(self._root, _MAX_PATTERN_DEPTH)
         outside = rf'(?:"{STRING_REST}"|(?!{beginning})[^"])*+' if skips_strings else rf"(?:(?!{beginning}).)*+"
-        self._before = re.compile(outside, re.DOTALL)
+        self._text_before_mark = re.compile(outside, re.DOTALL)
 
-    def candidate(self, text: str, at: int) -> int:
-        """The next place where a mark, or one cut by the text's end, may begin; the end of `text` if there is none."""
-        found = self._before.match(text, at)
+    def next_candidate(self, text: str, at: int) -> int:
+        """Return the first index from `at` on where a mark may begin, even one cut off by the end; else len(text)."""
+        found = self._text_before_mark.match(text, at)
         return found.end() if found else at
 
-    def longest(self, text: str, at: int) -> tuple[int, bool]:
-        """Where the longest mark at `at` ends (`at` if there is none), and whether more text could prolong it."""
+    def longest_mark(self, text: str, at: int) -> tuple[int, bool]:
+        """Return the end index of the longest mark that begins at `at`, and whether more text could make it longer.
+
+        The end index is `at` if no mark begins there.
+        """
         node, end = self._root, at
-        for place in range(at, len(text)):
-            child = node.children.get(text[place])
+        for index in range(at, len(text)):
+            child = node.children.get(text[index])
             if child is None:
                 return end, False
             node = child
             if node.is_mark:
-                end = place + 1
+                end = index + 1
         return end, bool(node.children)
 
 
-def _beginnings(node: _Node, depth: int) -> str:
-    """An expression for the first `depth` characters of all marks below `node`, whole or cut by the end of the text."""
+def _beginning_pattern(node: _Node, depth: int) -> str:
+    """Return a regular expression for the beginning, up to `depth` characters, of every mark below `node`.
+
+    It also matches a mark that is cut off by the end of the text.
+    """
     if node.is_mark or depth == 0:
         return ""
-    ways = [re.escape(char) + _beginnings(child, depth - 1) for char, child in sorted(node.children.items())]
-    return "(?:" + "|".join([*ways, r"\Z"]) + ")"
+    alternatives = [
+        re.escape(char) + _beginning_pattern(child, depth - 1) for char, child in sorted(node.children.items())
+    ]
+    return "(?:" + "|".join([*alternatives, r"\Z"]) + ")"

@@ -1,68 +1,74 @@
-"""Text as it arrives -> message events; one machine for all formats, and a format is data."""
+"""Split the output of a model into events: text, and calls with their arguments. One parser for all turn formats."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
-from core.turn_format import ArgsDelta, CallStart, Event, Grammar, Mark, Region, TextDelta
+from core.turn_format import ArgsDelta, CallStart, Event, Mark, Region, TextDelta, TurnFormat
 from text.marks import STRING_REST, MarkFinder
-from text.trim import Trim
+from text.trim import Trimmer
 
-_NAME = re.compile(r"\s*[A-Za-z0-9_.-]{1,64}\s*")  # no function of a request can have another
+_NAME = re.compile(r"\s*[A-Za-z0-9_.-]{1,64}\s*")  # the names that a request may declare
 _SPACE = re.compile(r"\s*")
-_NAME_REACH = 80  # characters of a name and the whitespace behind it: an endless "name" must be shown at last
+_MAX_NAME_LENGTH = 80  # characters, with the whitespace after the name; a longer "name" is text
 _STRING_REST = re.compile(STRING_REST, re.DOTALL)
 
 
 class OutputParser:
-    """Feed it the output in any pieces; the events, joined, are always the same. Never raises on any output.
+    """A streaming parser. The joined events are the same however the output is cut into pieces. No output raises.
 
-    The text of a turn is stripped at its ends, and so are the arguments of each call; between two parts of the text
-    whitespace stays. A name cut off before its mark is neither call nor text.
+    Whitespace is stripped at both ends of the turn's text and of the arguments of each call; whitespace between two
+    parts of the text is kept. A name whose mark is missing at the end is dropped.
     """
 
-    def __init__(self, grammar: Grammar) -> None:
-        self._grammar = grammar
-        self._region: Region = grammar.start
-        self._known: dict[Region, _Marks] = {}
-        self._held = ""  # read but not yet understood; never longer than a mark or a name
+    def __init__(self, turn_format: TurnFormat) -> None:
+        self._format = turn_format
+        self._region: Region = turn_format.start
+        self._marks_by_region: dict[Region, _Marks] = {}
+        self._held_back = ""  # text that may still become a mark or a name; never longer than one
         self._in_string = False
-        self._text = Trim()
-        self._arguments = Trim()
+        self._text = Trimmer()
+        self._arguments = Trimmer()
         self._events: list[Event] = []
 
     @property
     def region(self) -> Region:
-        """Where the next character stands, as far as is known."""
+        """The region that the next character belongs to, as far as is known yet."""
         return self._region
 
     @property
-    def blanks(self) -> str:
-        """Whitespace behind the text so far, which is not shown before something follows it; its last part if long."""
-        return self._text.waiting if self._region == "text" else ""
+    def trailing_whitespace(self) -> str:
+        """Whitespace held back at the end of the text, until more text follows; only its last part if it is long."""
+        return self._text.held_whitespace if self._region == "text" else ""
 
-    def feed(self, text: str, *, special: bool = False) -> Iterator[Event]:
-        """Read on. `special`: `text` is the spelling of one control token; one that is no mark is dropped."""
-        if not special:
-            self._read(self._held + text, final=False)
-        elif text in self._marks().special:
-            self._settle()
-            mark = self._marks().special.get(text)
+    def feed(self, text: str, *, is_control: bool = False) -> Iterator[Event]:
+        """Parse the next piece of output.
+
+        With `is_control`, `text` is the spelling of one control token; a control token that is not a mark is dropped.
+        """
+        if not is_control:
+            self._read(self._held_back + text, is_final=False)
+        elif text in self._marks().control_tokens:
+            self._flush()
+            mark = self._marks().control_tokens.get(text)
             if mark is not None:
-                name, self._held = self._held.strip(), ""
-                self._enter(mark, name)
+                name, self._held_back = self._held_back.strip(), ""
+                self._enter_region(mark, name)
         return self._release()
 
-    def finish(self, *, cut: bool = False) -> Iterator[Event]:
-        """Release what was held back: a half-written mark was text after all. A call that ended without arguments
-        gets "{}". `cut`: the token limit ended the output, so that a half-written mark was one, and is dropped."""
-        if cut and self._region != "name" and not self._in_string:
-            self._held = ""
-        self._settle()
-        if not cut:
-            self._close()
-        self._region, self._held = "end", ""
+    def finish(self, *, is_truncated: bool = False) -> Iterator[Event]:
+        """Return the last events, at the end of the output.
+
+        An incomplete mark counts as text, and a call without arguments gets "{}". With `is_truncated`, which means that
+        the token limit ended the output, an incomplete mark is dropped and missing arguments stay missing.
+        """
+        if is_truncated and self._region != "name" and not self._in_string:
+            self._held_back = ""
+        self._flush()
+        if not is_truncated:
+            self._end_region()
+        self._region, self._held_back = "end", ""
         return self._release()
 
     def _release(self) -> Iterator[Event]:
@@ -70,105 +76,109 @@ class OutputParser:
         return iter(events)
 
     def _marks(self) -> _Marks:
-        if self._region not in self._known:
-            self._known[self._region] = _Marks(self._grammar.marks.get(self._region, ()), self._region == "args")
-        return self._known[self._region]
+        if self._region not in self._marks_by_region:
+            marks = self._format.marks.get(self._region, ())
+            self._marks_by_region[self._region] = _Marks(marks, has_strings=self._region == "args")
+        return self._marks_by_region[self._region]
 
-    def _settle(self) -> None:
-        """No more of this stretch will come: afterwards only what may be a name is still held."""
-        self._read(self._held, final=True)
-        if self._region == "name" and self._held and not _NAME.fullmatch(self._held):
+    def _flush(self) -> None:
+        """Parse the held-back text as complete: no ordinary text follows it. Only a possible name stays held back."""
+        self._read(self._held_back, is_final=True)
+        if self._region == "name" and self._held_back and not _NAME.fullmatch(self._held_back):
             self._region = "text"
-            self._read(self._held, final=True)
+            self._read(self._held_back, is_final=True)
 
-    def _read(self, text: str, *, final: bool) -> None:
-        at, goes_on = 0, True
-        while goes_on and at < len(text):
-            read = self._read_name if self._region == "name" else self._read_shown
-            at, goes_on = read(text, at, final)
-        self._held = text[at:]
+    def _read(self, text: str, *, is_final: bool) -> None:
+        at, can_continue = 0, True
+        while can_continue and at < len(text):
+            read = self._read_name_region if self._region == "name" else self._read_shown_region
+            at, can_continue = read(text, at, is_final)
+        self._held_back = text[at:]
 
-    def _read_shown(self, text: str, at: int, final: bool) -> tuple[int, bool]:
-        """Show all up to the next mark. Returns where to read on, and whether that can be done now."""
-        end, after, mark = self._find(text, at, final)
-        self._show(text[at:end])
+    def _read_shown_region(self, text: str, at: int, is_final: bool) -> tuple[int, bool]:
+        """Emit the text before the next mark. Return the index to continue at, and whether to continue now."""
+        end, after, mark = self._find(text, at, is_final)
+        self._emit(text[at:end])
         if mark is not None:
-            self._enter(mark)
+            self._enter_region(mark)
         return after, mark is not None
 
-    def _read_name(self, text: str, at: int, final: bool) -> tuple[int, bool]:
-        """Like `_read_shown`, but a name is held back until its mark has come."""
+    def _read_name_region(self, text: str, at: int, is_final: bool) -> tuple[int, bool]:
+        """Like `_read_shown_region`, but emit nothing before the mark that ends the name is complete."""
         at = _end_of(_SPACE, text, at)
-        within = text[at : at + 2 * _NAME_REACH]
-        end, after, mark = self._find(within, 0, final)
+        within = text[at : at + 2 * _MAX_NAME_LENGTH]
+        end, after, mark = self._find(within, 0, is_final)
         name = within[:end]
-        if end > _NAME_REACH or (mark is not None and not _NAME.fullmatch(name)):
+        if end > _MAX_NAME_LENGTH or (mark is not None and not _NAME.fullmatch(name)):
             self._region = "text"
             return at, True
         if mark is None:
             return at, False
-        self._enter(mark, name.strip())
+        self._enter_region(mark, name.strip())
         return at + after, True
 
-    def _find(self, text: str, at: int, final: bool) -> tuple[int, int, Mark | None]:
-        """The next mark: where it begins, where it ends. Without one, both are where all that is sure ends."""
+    def _find(self, text: str, at: int, is_final: bool) -> tuple[int, int, Mark | None]:
+        """Return the start and end index of the next mark, and the mark.
+
+        Without a mark, both indices are the end of the text that cannot be part of one.
+        """
         marks = self._marks()
         while True:
             if self._in_string:
                 at = _end_of(_STRING_REST, text, at)
                 if not text.startswith('"', at):
-                    at = len(text) if final else at  # else half an escape is held back
+                    at = len(text) if is_final else at  # an incomplete escape is held back
                     return at, at, None
                 self._in_string, at = False, at + 1
-            at = marks.finder.candidate(text, at)
+            at = marks.finder.next_candidate(text, at)
             if marks.has_strings and text.startswith('"', at):
                 self._in_string, at = True, at + 1
                 continue
-            end, is_open = marks.finder.longest(text, at)
-            if at == len(text) or (is_open and not final):
+            end, may_be_longer = marks.finder.longest_mark(text, at)
+            if at == len(text) or (may_be_longer and not is_final):
                 return at, at, None
-            mark = marks.ordinary.get(text[at:end])
+            mark = marks.strings.get(text[at:end])
             if mark is not None:
                 return at, end, mark
             at += 1
 
-    def _show(self, text: str) -> None:
+    def _emit(self, text: str) -> None:
         if self._region == "text" and (shown := self._text.push(text)):
             self._events.append(TextDelta(shown))
         if self._region in ("args", "code") and (shown := self._arguments.push(text)):
             self._events.append(ArgsDelta(shown))
 
-    def _enter(self, mark: Mark, name: str = "") -> None:
-        """Go where `mark` leads; `name` is what stood before it in a name region."""
-        self._close()
+    def _enter_region(self, mark: Mark, name: str = "") -> None:
+        """Enter the region after `mark`. `name` is the text of the name region that `mark` ends."""
+        self._end_region()
         if mark.name is None and self._region != "name":
             self._region = mark.next
             return
         name = name if mark.name is None else mark.name
-        if name == self._grammar.text_recipient:
+        if name == self._format.text_recipient:
             self._region = "text"
             return
-        self._region = "code" if name in self._grammar.code_names else "args"
-        self._arguments = Trim()
+        self._region = "code" if name in self._format.code_names else "args"
+        self._arguments = Trimmer()
         self._events.append(CallStart(name))
 
-    def _close(self) -> None:
-        if self._region == "args" and not self._arguments.has_begun:
+    def _end_region(self) -> None:
+        if self._region == "args" and not self._arguments.has_text:
             self._events.append(ArgsDelta("{}"))
         self._in_string = False
 
 
 class _Marks:
-    """The marks of one region, sorted for reading."""
+    """The marks of one region, by kind."""
 
-    def __init__(self, marks: Sequence[Mark], has_strings: bool) -> None:
+    def __init__(self, marks: Sequence[Mark], *, has_strings: bool) -> None:
         self.has_strings = has_strings
-        self.special = {mark.text: mark for mark in marks if mark.special}
-        self.ordinary = {mark.text: mark for mark in marks if not mark.special}
-        self.finder = MarkFinder(self.ordinary, skips_strings=has_strings)
+        self.control_tokens = {mark.text: mark for mark in marks if mark.is_control}
+        self.strings = {mark.text: mark for mark in marks if not mark.is_control}
+        self.finder = MarkFinder(self.strings, skips_strings=has_strings)
 
 
 def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
-    """Where a pattern that matches everywhere, if only nothing, ends."""
+    """Return the end index of the match at `at`. `pattern` matches everywhere, at least the empty string."""
     found = pattern.match(text, at)
     return found.end() if found else at

@@ -1,4 +1,4 @@
-"""Stop strings in text that arrives in pieces: found across pieces, never shown, nothing held back for long."""
+"""Find stop strings in streamed text, even across pieces, and never show any part of one."""
 
 from __future__ import annotations
 
@@ -6,37 +6,39 @@ from collections.abc import Sequence
 
 
 class StopStrings:
-    """Feed it text; it gives back what surely stands before every stop string."""
+    """Pass text through up to the first stop string.
+
+    Text is held back only while it could be the beginning of a stop string.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self.is_hit = False
         self._stops = tuple(stop for stop in stops if stop)
-        self._longest = max(map(len, self._stops), default=0)
-        self._held = ""
+        self._max_length = max(map(len, self._stops), default=0)
+        self._held_back = ""
 
     def feed(self, text: str) -> str:
-        """The text that can be shown now. After a hit nothing more comes."""
+        """Add a piece of text; return what can be shown now. Nothing is shown after a stop string."""
         if self.is_hit or not self._stops:
             return "" if self.is_hit else text
-        text = self._held + text
-        places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
-        if places:
-            self.is_hit, self._held = True, ""
-            return text[: min(places)]
-        length = next(
-            (length for length in range(min(self._longest - 1, len(text)), 0, -1) if self._begins(text[-length:])), 0
-        )
-        self._held = text[len(text) - length :]
+        text = self._held_back + text
+        starts = [start for stop in self._stops if (start := text.find(stop)) >= 0]
+        if starts:
+            self.is_hit, self._held_back = True, ""
+            return text[: min(starts)]
+        lengths = range(min(self._max_length - 1, len(text)), 0, -1)
+        length = next((length for length in lengths if self._begins_stop(text[-length:])), 0)
+        self._held_back = text[len(text) - length :]
         return text[: len(text) - length]
 
     def would_hit(self, text: str) -> bool:
-        """Whether `text`, if it came next, would complete a stop string."""
-        return any(stop in self._held + text for stop in self._stops) and not self.is_hit
+        """Return whether `text` as the next piece would complete a stop string."""
+        return any(stop in self._held_back + text for stop in self._stops) and not self.is_hit
 
     def finish(self) -> str:
-        """What was held back: it was no stop string after all."""
-        held, self._held = self._held, ""
+        """Return the text that is still held back, at the end of the output."""
+        held, self._held_back = self._held_back, ""
         return held
 
-    def _begins(self, end: str) -> bool:
-        return any(stop.startswith(end) for stop in self._stops)
+    def _begins_stop(self, ending: str) -> bool:
+        return any(stop.startswith(ending) for stop in self._stops)

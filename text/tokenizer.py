@@ -1,6 +1,6 @@
-"""Pieces of prompt to token ids, and token ids back to text as they arrive.
+"""Convert the pieces of a prompt to token ids, and sampled token ids to text.
 
-A caller's text never becomes a control token: it goes through a copy of the tokenizer that knows none.
+A caller's text never becomes a control token: it is tokenized with a copy of the tokenizer that has none.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tokenizers import Tokenizer as Backend
 from core.errors import ModelError
 from prompt_template import Piece
 
-Before = Literal["nothing", "control", "text"]
-_ANCHOR = "\n"
+Preceding = Literal["nothing", "control", "text"]  # what stands before a text: nothing, a control token, or text
+_ANCHOR = "\n"  # one token in every SentencePiece vocabulary; it never merges with the text after it
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids, and for each whether the model should learn it."""
+    """Token ids, and for each whether it is a learned token, which counts in the loss."""
 
     ids: list[int] = field(default_factory=list)
     learned: list[bool] = field(default_factory=list)
@@ -35,14 +35,14 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Output text; `special` when it is the spelling of one control token."""
+    """A piece of output text. With `is_control`, it is the spelling of one control token."""
 
     text: str
-    special: bool = False
+    is_control: bool = False
 
 
 class Tokenizer:
-    """A checkpoint's tokenizer, as prompts and outputs need it. Safe to use from several threads."""
+    """The tokenizer of a checkpoint, for prompts and answers. Safe to use from several threads."""
 
     def __init__(self, backend: Backend, *, bos_id: int | None = None, eos_id: int | None = None) -> None:
         """`backend` is the `tokenizers` object of a transformers tokenizer.
@@ -55,7 +55,7 @@ class Tokenizer:
         self._control = {token.content: i for i, token in backend.get_added_tokens_decoder().items()}
         self._control_text = {token_id: text for text, token_id in self._control.items()}
         longest_first = sorted(self._control, key=len, reverse=True)
-        self._control_mark = (
+        self._control_pattern = (
             re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else re.compile("(?!)")
         )
         self._to_bytes = _bytes_of_tokens(backend)
@@ -65,58 +65,59 @@ class Tokenizer:
                 raise ModelError(
                     f"The tokenizer cannot tell the control token {text} from the same characters in a message."
                 )
-        self._space_at = self._where_a_space_is_put()
-        self._longest = max(len(text.encode()) for text in backend.get_vocab())
-        self._puts_bos = bos_id is not None and list(backend.encode("").ids)[:1] == [bos_id]
+        self._space_after = self._find_added_spaces()
+        self._max_token_bytes = max(len(text.encode()) for text in backend.get_vocab())
+        self._adds_bos = bos_id is not None and list(backend.encode("").ids)[:1] == [bos_id]
 
     def token_id(self, text: str) -> int | None:
-        """The id of a control token, or None."""
+        """Return the id of the control token spelled `text`, or None."""
         return self._control.get(text)
 
     def encode(self, pieces: Sequence[Piece], *, bos: bool = False) -> Encoded:
-        """The prompt's ids.
+        """Tokenize the pieces of a prompt.
 
-        Text between two control tokens is tokenized at once, as in training, but for the borders of what the model
-        learns: an answer never has a token across them.
+        The text between two control tokens is tokenized in one stretch, as in training. It is cut only where learned
+        text begins or ends, because no token of an answer extends over that border.
         """
         encoded = Encoded()
-        before: Before = "nothing"
+        preceding: Preceding = "nothing"
         if bos and self.bos_id is not None:
-            encoded.add([self.bos_id], learned=False)  # before it is still nothing: tokenizers put it at the very end
-        for run in _runs(pieces, self._control_mark):
-            if run.markup and run.text in self._control:
-                encoded.add([self._control[run.text]], learned=run.learned)
-                before = "control"
+            # `preceding` stays: tokenizers add the space of a text's start first and put BOS before it.
+            encoded.add([self.bos_id], learned=False)
+        for segment in _segments(pieces, self._control_pattern):
+            if segment.markup and segment.text in self._control:
+                encoded.add([self._control[segment.text]], learned=segment.learned)
+                preceding = "control"
                 continue
-            before = "nothing" if run.apart else before
-            encoded.add(self._run_ids(run.text, before), learned=run.learned)
-            before = "text"
+            preceding = "nothing" if segment.is_separate else preceding
+            encoded.add(self._segment_ids(segment.text, preceding), learned=segment.learned)
+            preceding = "text"
         return encoded
 
-    def least_tokens(self, text: str) -> int:
-        """How many tokens `text` has at least: known at once, where tokenizing 2 MiB would take seconds."""
-        return len(text.encode()) // self._longest
+    def min_num_tokens(self, text: str) -> int:
+        """Return a lower bound of the number of tokens of `text`. Fast: tokenizing 2 MiB would take seconds."""
+        return len(text.encode()) // self._max_token_bytes
 
     def encode_raw(self, text: str) -> list[int]:
-        """A raw prompt, whose writer owns all of it: control tokens spelled in it are control tokens.
+        """Tokenize a raw prompt, in which the spelling of a control token becomes that control token.
 
-        BOS goes first where the tokenizer itself puts it, which not every one with a BOS does (GPT-2's, SmolLM2's).
+        BOS comes first if the tokenizer itself adds it. Some tokenizers have a BOS and do not add it (GPT-2, SmolLM2).
         """
-        return self.encode([Piece(text, markup=True)], bos=self._puts_bos).ids
+        return self.encode([Piece(text, markup=True)], bos=self._adds_bos).ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """All ids as one text, control tokens spelled out."""
+        """Return the text of all ids, control tokens spelled out."""
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
 
-    def stream(self) -> TokenStream:
-        """A reader of an answer's ids."""
-        return TokenStream(self)
+    def stream_decoder(self) -> StreamDecoder:
+        """Return a new decoder for the token ids of one answer."""
+        return StreamDecoder(self)
 
     def is_control(self, token_id: int) -> bool:
         return token_id in self._control_text
 
     def token_bytes(self, token_id: int) -> bytes:
-        """What the token stands for; empty for an id without a token."""
+        """Return the bytes that a token stands for; empty for an id without a token."""
         if token_id in self._control_text:
             return self._control_text[token_id].encode()
         token = self._backend.id_to_token(token_id)
@@ -125,87 +126,100 @@ class Tokenizer:
     def _ids(self, text: str) -> list[int]:
         return list(self._plain.encode(text, add_special_tokens=False).ids)
 
-    def _run_ids(self, text: str, before: Before) -> list[int]:
-        """The ids of text, with a space before it only where the tokenizer would put one.
+    def _segment_ids(self, text: str, preceding: Preceding) -> list[int]:
+        """Tokenize text with SentencePiece's added space only where the checkpoint's own tokenizer adds one.
 
-        SentencePiece puts a space before a text, and some of its tokenizers after every control token. Where none
-        belongs, a line break goes first, which is a byte there and never merges with what follows, and is cut off.
+        SentencePiece adds a space at the start of a text, and some tokenizers also after every control token. Where the
+        space must be absent, a line break is tokenized in front of the text and its tokens are removed again.
         """
-        if before in self._space_at or not self._space_at:
+        if preceding in self._space_after or not self._space_after:
             return self._ids(text)
         return self._ids(_ANCHOR + text)[len(self._ids(_ANCHOR)) :]
 
-    def _where_a_space_is_put(self) -> frozenset[Before]:
-        """Empty for tokenizers that put none."""
-        alone = self._ids("x")
-        if alone == self._ids(_ANCHOR + "x")[len(self._ids(_ANCHOR)) :]:
+    def _find_added_spaces(self) -> frozenset[Preceding]:
+        """Return what a text must follow for the tokenizer to add a space before it; empty if it never adds one."""
+        ids = self._ids("x")
+        if ids == self._ids(_ANCHOR + "x")[len(self._ids(_ANCHOR)) :]:
             return frozenset()
         control = next(iter(self._control), "")
         after_control = list(self._backend.encode(control + "x", add_special_tokens=False).ids)[1:]
-        return frozenset({"nothing", "control"} if after_control == alone else {"nothing"})
+        return frozenset({"nothing", "control"} if after_control == ids else {"nothing"})
 
 
-class TokenStream:
-    """An answer's ids to text, never half a character; the spaces of SentencePiece are kept."""
+class StreamDecoder:
+    """Decodes the token ids of one answer. Incomplete characters are held back; SentencePiece's spaces are kept."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, token_id: int) -> Iterator[Decoded]:
-        """The text that this token completes. A control token also ends a character that was cut short."""
+        """Return the text that this token completes. A control token also ends an incomplete character."""
         token = self._tokenizer.token_bytes(token_id)
         if self._tokenizer.is_control(token_id):
             yield from self.finish()
-            yield Decoded(token.decode(), special=True)
+            yield Decoded(token.decode(), is_control=True)
         elif text := self._decoder.decode(token):
             yield Decoded(text)
 
     def finish(self) -> Iterator[Decoded]:
-        """What is left at the end: a replacement character, if the output ends within a character."""
+        """Return a replacement character (U+FFFD) if the output ends within a character, else nothing."""
         text = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         if text:
             yield Decoded(text)
 
 
-def _runs(pieces: Sequence[Piece], control_mark: re.Pattern[str]) -> Iterator[Piece]:
-    """The pieces cut at the control tokens of markup, what is left between two cuts joined."""
-    run: Piece | None = None
+def _segments(pieces: Sequence[Piece], control_pattern: re.Pattern[str]) -> Iterator[Piece]:
+    """Cut the pieces at the control tokens in markup, and join the texts between two cuts."""
+    segment: Piece | None = None
     for piece in pieces:
-        apart = piece.apart
-        for text in control_mark.split(piece.text) if piece.markup else [piece.text]:
-            is_control = piece.markup and control_mark.fullmatch(text) is not None
-            if run and (apart or is_control or run.learned != piece.learned):
-                yield run
-                run = None
+        is_separate = piece.is_separate
+        for text in control_pattern.split(piece.text) if piece.markup else [piece.text]:
+            is_control = piece.markup and control_pattern.fullmatch(text) is not None
+            if segment and (is_separate or is_control or segment.learned != piece.learned):
+                yield segment
+                segment = None
             if is_control:
                 yield Piece(text, markup=True, learned=piece.learned)
             elif text:
-                run = Piece((run.text if run else "") + text, learned=piece.learned, apart=run.apart if run else apart)
-            apart = apart and not text
-    if run:
-        yield run
+                segment = Piece(
+                    (segment.text if segment else "") + text,
+                    learned=piece.learned,
+                    is_separate=segment.is_separate if segment else is_separate,
+                )
+            is_separate = is_separate and not text
+    if segment:
+        yield segment
 
 
 def _without_control_tokens(backend: Backend, control: Mapping[str, int]) -> Backend:
-    """A copy that reads every text as text: no added tokens, and none in the vocabulary that merges or a whole word
-    (Llama 3's `ignore_merges`) could spell."""
+    """Return a copy of the tokenizer that never produces a control token.
+
+    The copy has no added tokens, and its vocabulary has other names for the control tokens. So neither merges nor the
+    lookup of whole words (`ignore_merges` of Llama 3) produce one.
+    """
     plain = json.loads(backend.to_str())
     plain.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
     model = plain["model"]
     if model["type"] == "BPE":
-        # No word has a space in it: both kinds of tokenizer write it as another character.
-        unspoken = {text: f" {text}" for text in control}
-        model["vocab"] = {unspoken.get(token, token): i for token, i in model["vocab"].items()}
-        model["unk_token"] = unspoken.get(model["unk_token"], model["unk_token"])
+        # No word contains a space: both kinds of tokenizer replace it by another character.
+        unreachable = {text: f" {text}" for text in control}
+        model["vocab"] = {unreachable.get(token, token): i for token, i in model["vocab"].items()}
+        model["unk_token"] = unreachable.get(model["unk_token"], model["unk_token"])
         pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
-        model["merges"] = [(left, right) for left, right in pairs if not {left, right, left + right} & unspoken.keys()]
+        model["merges"] = [
+            (left, right) for left, right in pairs if not {left, right, left + right} & unreachable.keys()
+        ]
     return Backend.from_str(json.dumps(plain))
 
 
 def _bytes_of_tokens(backend: Backend) -> Callable[[str], bytes]:
-    """How this vocabulary spells bytes: GPT-2's printable alphabet, or SentencePiece's underlined spaces and <0x..>."""
+    """Return the function from a token of the vocabulary to its bytes.
+
+    Byte-level vocabularies use GPT-2's alphabet of 256 printable characters. SentencePiece writes a space as U+2581 and
+    a single byte as <0xNN>. Raises ModelError for other kinds.
+    """
     decoder = json.dumps(json.loads(backend.to_str())["decoder"])
     if '"ByteLevel"' in decoder:
         alphabet = _byte_level_alphabet()
@@ -223,7 +237,7 @@ def _sentencepiece_bytes(token: str, has_bytes: bool) -> bytes:
 
 
 def _byte_level_alphabet() -> dict[str, int]:
-    """GPT-2's characters for the 256 bytes: printable Latin-1 stands for itself, the rest follows from U+0100 on."""
+    """Return GPT-2's character for each byte: printable Latin-1 is itself, other bytes are numbered from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}

@@ -1,30 +1,30 @@
-"""Strips text that arrives in pieces."""
+"""Strip whitespace from both ends of streamed text."""
 
 from __future__ import annotations
 
-_MAX_WAITING = 1_000  # characters of whitespace that anybody may want to see; a stop string has no more
+_MAX_HELD = 1_000  # characters; no stop string is longer
 
 
-class Trim:
-    """Whitespace waits until something follows it; at the start it is dropped."""
+class Trimmer:
+    """Drop whitespace at the start; hold back other whitespace until more text follows."""
 
     def __init__(self) -> None:
-        self.has_begun = False
-        self._waiting: list[str] = []  # a list, since endless whitespace must not be copied again and again
+        self.has_text = False
+        self._held_whitespace: list[str] = []  # a list, so that long whitespace is not copied for each piece
 
     @property
-    def waiting(self) -> str:
-        """The whitespace; of an endless one its last part, as long as any stop string."""
-        return "".join(self._waiting[-_MAX_WAITING:])
+    def held_whitespace(self) -> str:
+        """The whitespace held back; of very long whitespace only the last pieces."""
+        return "".join(self._held_whitespace[-_MAX_HELD:])
 
     def push(self, text: str) -> str:
-        """What may be shown now."""
+        """Add a piece of text; return what can be shown now."""
         body = text.rstrip()
         if not body:
-            if self.has_begun:
-                self._waiting.append(text)
+            if self.has_text:
+                self._held_whitespace.append(text)
             return ""
-        shown = "".join(self._waiting) + body if self.has_begun else body.lstrip()
-        self.has_begun = True
-        self._waiting = [text[len(body) :]]
+        shown = "".join(self._held_whitespace) + body if self.has_text else body.lstrip()
+        self.has_text = True
+        self._held_whitespace = [text[len(body) :]]
         return shown

@@ -1,4 +1,4 @@
-"""The assistant's turn: decoded tokens become events, until the request's own limits end it."""
+"""The assistant's turn as events, ended by the stop strings and the limit on calls of the request."""
 
 from __future__ import annotations
 
@@ -15,53 +15,62 @@ from text.tokenizer import Decoded, Tokenizer
 
 @dataclass(frozen=True)
 class Token:
-    """One generated token as text (none while a character is incomplete), and the counts so far."""
+    """One sampled token as text, and the counts of the request so far.
+
+    `pieces` is empty while a character is incomplete, and for the stop token.
+    """
 
     pieces: tuple[Decoded, ...]
     report: TokenReport | None
     num_generated: int
     num_cached: int
     finish_reason: FinishReason | None = None
-    num_accepted: int = 0  # of the engine's guesses
+    num_accepted: int = 0  # draft tokens
     num_rejected: int = 0
 
 
 class Turn:
-    """The assistant's turn of one answer: what was decoded becomes events, until the request's own limits end it."""
+    """Turns the tokens of one answer into events.
+
+    `is_over` becomes true at a stop string, at a call beyond the request's limit, and at a mark that ends the turn.
+    """
 
     def __init__(self, request: ChatRequest, template: PromptTemplate, tokenizer: Tokenizer) -> None:
         self.is_over = False
-        self._parser = OutputParser(template.grammar(request.tools))
+        self._parser = OutputParser(template.turn_format(request.tools))
         self._stop = StopStrings(request.sampling.stop)
-        self._calls_left = 0 if request.choice.mode == "none" else request.max_calls
-        self._ends_with_call = request.legacy and request.choice.mode != "none"  # content is null beside function_call
+        self._num_calls_left = 0 if request.choice.mode == "none" else request.max_calls
+        self._ends_with_call = request.legacy and request.choice.mode != "none"  # with function_call, content is null
         self._reports: list[TokenReport] = []
         prefill = tokenizer.encode([Piece(template.prefill(request.choice), markup=True)]).ids
-        reader = tokenizer.stream()
-        self._unread = [piece for token_id in prefill for piece in reader.feed(token_id)]
+        decoder = tokenizer.stream_decoder()
+        self._unread_prefill = [piece for token_id in prefill for piece in decoder.feed(token_id)]
 
     def read(self, token: Token) -> Iterator[Event | TokenReport]:
-        """Events of one more token; those of the prefill come with the first, when nothing can be refused any more."""
-        yield from self._feed(self._unread)
-        self._unread = []
+        """Yield the events of one more token.
+
+        Events of the prefill come with the first token: the engine has accepted the request by then.
+        """
+        yield from self._feed(self._unread_prefill)
+        self._unread_prefill = []
         if token.report and self._parser.region == "text":
             self._reports.append(token.report)
         yield from self._feed(token.pieces)
-        if self._stop.would_hit(self._parser.blanks):
-            yield from self._text(self._stop.feed(self._parser.blanks))
+        if self._stop.would_hit(self._parser.trailing_whitespace):
+            yield from self._text(self._stop.feed(self._parser.trailing_whitespace))
             self.is_over = True
         self.is_over = self.is_over or self._parser.region == "end"
 
-    def end(self, *, cut: bool) -> Iterator[Event | TokenReport]:
-        """What was held back. `cut`: the token limit ended the answer."""
+    def end(self, *, is_truncated: bool) -> Iterator[Event | TokenReport]:
+        """Yield the last events. `is_truncated` means that the token limit ended the answer."""
         if not self.is_over:
-            yield from self._allowed(self._parser.finish(cut=cut))
+            yield from self._allowed(self._parser.finish(is_truncated=is_truncated))
         if not self._stop.is_hit:
             yield from self._text(self._stop.finish())
 
     def _feed(self, pieces: Sequence[Decoded]) -> Iterator[Event | TokenReport]:
         for piece in pieces:
-            yield from self._allowed(self._parser.feed(piece.text, special=piece.special))
+            yield from self._allowed(self._parser.feed(piece.text, is_control=piece.is_control))
 
     def _allowed(self, events: Iterator[Event]) -> Iterator[Event | TokenReport]:
         for event in events:
@@ -69,17 +78,17 @@ class Turn:
                 return
             match event:
                 case TextDelta():
-                    if self._ends_with_call and self._calls_left == 0:
+                    if self._ends_with_call and self._num_calls_left == 0:
                         self.is_over = True
                         return
                     yield from self._text(self._stop.feed(event.text))
                     self.is_over = self._stop.is_hit
                 case CallStart():
                     self._reports.clear()
-                    if self._calls_left == 0:
+                    if self._num_calls_left == 0:
                         self.is_over = True
                         return
-                    self._calls_left = None if self._calls_left is None else self._calls_left - 1
+                    self._num_calls_left = None if self._num_calls_left is None else self._num_calls_left - 1
                     yield from self._text(self._stop.finish())
                     yield event
                 case ArgsDelta():

@@ -1,56 +1,57 @@
-"""Follows an answer token by token, for code that must know where in the turn the next token stands."""
+"""Track the region of a turn token by token, for drafts and constraints."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
 
-from core.turn_format import Event, Grammar, Region
+from core.turn_format import Event, Region, TurnFormat
 from text.parser import OutputParser
 from text.vocabulary import Vocabulary
 
-_REACH = 80  # characters of a region that are kept; names have at most 64, and heads of calls little more
+_MAX_REGION_TEXT = 80  # characters; a function name has at most 64, the head of a call a few more
 
 
 class TurnReader:
-    """Reads sampled tokens character by character, so that each event is known with the character that completes it."""
+    """Parse sampled tokens one character at a time, to know which character completed each event."""
 
-    def __init__(self, turn_format: Grammar, vocabulary: Vocabulary) -> None:
+    def __init__(self, turn_format: TurnFormat, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._parser = OutputParser(turn_format)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
-        self._at = 0
-        self.since = ""  # the last characters of the current region, at most _REACH
+        self._num_read = 0
+        self.region_text = ""  # the last characters of the current region, at most _MAX_REGION_TEXT
 
     @property
     def region(self) -> Region:
-        """The region of the next character, as far as is known."""
+        """The region that the next character belongs to, as far as is known yet."""
         return self._parser.region
 
     @property
-    def unread(self) -> bytes:
-        """The bytes of the last token behind the character that gave the last event."""
-        return self._text[self._at :].encode() + self._decoder.getstate()[0]
+    def rest_of_token(self) -> bytes:
+        """The bytes of the last token after the character that gave the last event."""
+        return self._text[self._num_read :].encode() + self._decoder.getstate()[0]
 
     def read(self, token_id: int) -> Iterator[Event]:
-        """The events of one more token. Must be consumed to its end."""
-        control = self._vocabulary.control.get(token_id)
+        """Parse one more token. The iterator must be consumed to its end."""
+        control = self._vocabulary.control_tokens.get(token_id)
         if control is None:
             yield from self.read_text(self._decoder.decode(self._vocabulary.token_bytes(token_id)))
             return
         self._decoder.reset()
-        self._text, self._at = "", 0
+        self._text, self._num_read = "", 0
         region = self.region
-        events = self._parser.feed(control, special=True)
-        self.since = self.since if self.region == region else ""  # a control token that is no mark is dropped
+        events = self._parser.feed(control, is_control=True)
+        if self.region != region:  # a control token that is not a mark is dropped and changes nothing
+            self.region_text = ""
         yield from events
 
     def read_text(self, text: str) -> Iterator[Event]:
-        """The events of more text, as the prompt holds it after its opening. Must be consumed to its end."""
+        """Parse text without tokens, such as the prefill. The iterator must be consumed to its end."""
         self._text = text
-        for self._at, char in enumerate(text, start=1):
+        for self._num_read, char in enumerate(text, start=1):
             region = self.region
             events = self._parser.feed(char)
-            self.since = (self.since + char)[-_REACH:] if self.region == region else ""
+            self.region_text = (self.region_text + char)[-_MAX_REGION_TEXT:] if self.region == region else ""
             yield from events

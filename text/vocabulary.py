@@ -1,4 +1,4 @@
-"""A model's tokens as bytes, for those who must know which tokens spell what."""
+"""The vocabulary of a model as bytes, to find the tokens that spell a given text."""
 
 from __future__ import annotations
 
@@ -12,43 +12,52 @@ from tokenizers import Tokenizer
 
 
 class Vocabulary:
-    """Built once per model; takes half a second. `size` is the width of the logits, which may exceed the tokenizer's.
+    """The tokens of one model, sorted by their bytes. Building it takes half a second.
 
-    All added tokens count as control tokens: they stand in an output only where a grammar names their ids.
+    `size` is the width of the logits, which may be larger than the tokenizer's vocabulary. All added tokens count as
+    control tokens: a grammar allows one only where it names the token's id.
     """
 
     def __init__(self, tokenizer: Tokenizer, size: int, *, eos_id: int | None = None) -> None:
         described = {**json.loads(tokenizer.to_str()), "truncation": None, "padding": None}
         for token in described["added_tokens"]:
-            token["special"] = True  # else llguidance lets it stand for its characters
+            token["special"] = True  # otherwise llguidance accepts the token where its characters are allowed
         num_tokens = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
         self.size = size
-        self.control = {token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items()}
-        self.compiler = LLTokenizer(json.dumps(described), n_vocab=max(size, num_tokens), eos_token=eos_id or 0)
-        ordinary = (token_id for token_id in range(size) if not self.compiler.is_special_token(token_id))
-        self._sorted = sorted((token, token_id) for token_id in ordinary if (token := self.token_bytes(token_id)))
+        self.control_tokens = {
+            token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items()
+        }
+        self.ll_tokenizer = LLTokenizer(json.dumps(described), n_vocab=max(size, num_tokens), eos_token=eos_id or 0)
+        ordinary = (token_id for token_id in range(size) if not self.ll_tokenizer.is_special_token(token_id))
+        self._tokens_by_bytes = sorted(
+            (token, token_id) for token_id in ordinary if (token := self.token_bytes(token_id))
+        )
 
     def token_bytes(self, token_id: int) -> bytes:
-        return bytes(self.compiler.decode_bytes([token_id]))
+        """Return the bytes that a token stands for."""
+        return bytes(self.ll_tokenizer.decode_bytes([token_id]))
 
     def tokenize(self, text: bytes) -> list[int]:
-        """Ordinary tokens that spell `text`, whatever it holds."""
-        return list(self.compiler.tokenize_bytes(text))
+        """Tokenize `text` without control tokens, even where it contains their spelling."""
+        return list(self.ll_tokenizer.tokenize_bytes(text))
 
     def control_ids(self, text: str) -> list[int]:
-        return [token_id for token_id, content in self.control.items() if content == text and token_id < self.size]
+        """Return the ids of the control tokens spelled `text`."""
+        return [
+            token_id for token_id, content in self.control_tokens.items() if content == text and token_id < self.size
+        ]
 
-    def starting_with(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
-        """Ordinary tokens whose bytes begin with `prefix`, shortest first: what they hold after it, and their ids."""
-        at = bisect_left(self._sorted, (prefix, -1))
-        while at < len(self._sorted) and self._sorted[at][0].startswith(prefix):
-            token, token_id = self._sorted[at]
+    def tokens_starting_with(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
+        """Yield (bytes after `prefix`, id) of each ordinary token that begins with `prefix`, sorted by bytes."""
+        at = bisect_left(self._tokens_by_bytes, (prefix, -1))
+        while at < len(self._tokens_by_bytes) and self._tokens_by_bytes[at][0].startswith(prefix):
+            token, token_id = self._tokens_by_bytes[at]
             yield token[len(prefix) :], token_id
             at += 1
 
-    def spelling(self, text: bytes) -> Iterator[int]:
-        """Ordinary tokens whose bytes are `text` or a beginning of it."""
+    def prefixes_of(self, text: bytes) -> Iterator[int]:
+        """Yield the ids of the ordinary tokens whose bytes are a prefix of `text` or all of it, shortest first."""
         for end in range(1, len(text) + 1):
             yield from (
-                token_id for _, token_id in takewhile(lambda found: not found[0], self.starting_with(text[:end]))
+                token_id for _, token_id in takewhile(lambda found: not found[0], self.tokens_starting_with(text[:end]))
             )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import MAX_MESSAGE
-from core.turn_format import Finish, SpelledLogprob
+from core.turn_format import DecodedLogprob, Finish
 
 Json = dict[str, Any]
 
@@ -103,6 +103,6 @@ def usage(finishes: Sequence[Finish], n: int) -> Json:
     }
 
 
-def spelled(token: SpelledLogprob) -> Json:
+def spelled(token: DecodedLogprob) -> Json:
     """A token as text, which may hold half a character as U+FFFD, and its bytes."""
     return {"token": token.token.decode("utf-8", "replace"), "logprob": token.logprob, "bytes": list(token.token)}

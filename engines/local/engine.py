@@ -29,7 +29,7 @@ from engines.local.prefill_budget import Pace
 from engines.local.sampling import Sampler
 from engines.local.scheduler import Request, Scheduler
 from engines.local.stepping import Stepper
-from guarantees.matcher import Constraints
+from guarantees.matcher import ConstraintCompiler
 
 MAX_RUNNING = 16
 
@@ -61,7 +61,9 @@ class HFEngine:
         room = cache_bytes or min(memory_at_hand(model.device) // 4, bytes_per_token * max_running * max_context)
         self._memory = Memory(max(BLOCK, room // bytes_per_token), bytes_per_token)
         self._max_context = min(max_context, self._memory.max_tokens)
-        self._constraints = Constraints(tokenizer.backend_tokenizer, self._vocab_size, eos_id=tokenizer.eos_token_id)
+        self._constraints = ConstraintCompiler(
+            tokenizer.backend_tokenizer, self._vocab_size, eos_id=tokenizer.eos_token_id
+        )
         self._scheduler = Scheduler(max_running, scheduler.MAX_WAITING)
         self._metrics = self._watched()
         self._stepper = Stepper(model, self._max_context, self._deliver, self._metrics)

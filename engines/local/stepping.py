@@ -86,7 +86,7 @@ class Stepper:
         if request.drafter:
             request.drafter.read(drawn)
             if guess:
-                request.drafter.judged(num_accepted)
+                request.drafter.record_accepted(num_accepted)
         num_cached = request.num_cached if is_first else 0
         step = Step(tuple(drawn), request.reason, tuple(reports), num_cached, num_accepted, len(guess) - num_accepted)
         self._count(request, step, is_first)

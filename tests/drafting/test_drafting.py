@@ -21,11 +21,11 @@ from checkpoints import embedded
 from checkpoints.files import find_checkpoint
 from core.conversation import Call, Message
 from core.generation import DraftedCall, Drafts, Sampling, Step
-from core.turn_format import Grammar
+from core.turn_format import TurnFormat
 from drafting.call_scanner import CallScanner
-from drafting.drafter import LONGEST, Drafter
+from drafting.drafter import MAX_DRAFT_TOKENS, Drafter
 from drafting.predictions import drafts
-from drafting.user_message import Spoken
+from drafting.user_message import UserMessage
 from engines.local.engine import HFEngine
 from evaluate.rows import read_questions
 from inference import Model
@@ -34,7 +34,7 @@ from text.tokenizer import Tokenizer
 from text.vocabulary import Vocabulary
 
 EVERYDAY = Path(__file__).parents[2] / "examples" / "everyday.jsonl"
-NOTHING = Drafts(reader=Grammar(start="text", marks={}), begun="", calls=())
+NOTHING = Drafts(turn_format=TurnFormat(start="text", marks={}), prefill="", calls=())
 HOT = Sampling(max_tokens=30, temperature=1.0, seed=3)
 
 
@@ -53,7 +53,7 @@ class Guesses:
         known = self._answer[self.num_drawn : self.num_drawn + size]
         return [self._random.randrange(500) if self._random.random() < self._wrong else one for one in known]
 
-    def judged(self, num_accepted: int) -> None:
+    def record_accepted(self, num_accepted: int) -> None:
         pass
 
 
@@ -168,7 +168,7 @@ SCHEMA: dict[str, Any] = {
 )
 def test_what_a_schema_lets_expect(written: str, expected: str) -> None:
     """Keys in their order, the member of an enum that was spoken of, the end when nothing required is left."""
-    scanner = CallScanner(SCHEMA, Spoken("is it warm in fahrenheit?"))
+    scanner = CallScanner(SCHEMA, UserMessage("is it warm in fahrenheit?"))
     scanner.read(written)
     assert scanner.next_text() == expected
 
@@ -177,7 +177,7 @@ def test_a_reference_is_followed() -> None:
     """pydantic writes every enum and every nested model as a `$ref`."""
     unit = {"type": "string", "enum": ["celsius", "fahrenheit"]}
     schema = {"$ref": "#/$defs/P", "$defs": {"U": unit, "P": {"properties": {"unit": {"$ref": "#/$defs/U"}}}}}
-    scanner = CallScanner(schema, Spoken("is it warm in fahrenheit?"))
+    scanner = CallScanner(schema, UserMessage("is it warm in fahrenheit?"))
     assert scanner.next_text() == '{"unit": "fahrenheit"}'
 
 
@@ -205,7 +205,7 @@ ASKED = 'How warm is it in New York for 3 days, in celsius? Tag it "best of May"
 )
 def test_values_are_words_of_the_question(written: str, expected: str) -> None:
     """Quoted ones first, then names; from where they were said last, to the end of the word, name or quotation."""
-    scanner = CallScanner(SCHEMA, Spoken(ASKED))
+    scanner = CallScanner(SCHEMA, UserMessage(ASKED))
     scanner.read(written)
     assert scanner.next_text() == expected
 
@@ -213,34 +213,34 @@ def test_values_are_words_of_the_question(written: str, expected: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(max_size=60), begun=st.text(max_size=8), written=st.text(max_size=20))
 def test_what_goes_on_was_said(text: str, begun: str, written: str) -> None:
-    spoken = Spoken(text)
-    rest = spoken.rest(begun)
+    spoken = UserMessage(text)
+    rest = spoken.continuation(begun)
     assert rest is None or spoken.mentions(begun + rest)
-    for value in (spoken.name(written), spoken.number(written)):
+    for value in (spoken.next_name(written), spoken.next_number(written)):
         assert value is None or value in text
 
 
 def test_looking_for_a_value_takes_time_in_step_with_the_text() -> None:
     """The end of a long text is looked at; words without an end are no trap for a pattern."""
     for text in ("a" * 10**6, "A" + " A" * 10**6, '"' * 10**6, "a." * 10**6, "1" * 10**6):
-        spoken, begun = Spoken(text), time.process_time()
+        spoken, begun = UserMessage(text), time.process_time()
         for word in ("a", "A", "1", "a.a", "A A"):
-            spoken.rest(word)
-        spoken.name("")
-        spoken.number("")
+            spoken.continuation(word)
+        spoken.next_name("")
+        spoken.next_number("")
         assert time.process_time() - begun < 10  # 0.01 s on an idle core
 
 
 def test_a_large_schema_is_looked_for_in_the_question_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step of every request waits meanwhile: all members of all enums would be sought in all that was said."""
     looked_for: list[str] = []
-    monkeypatch.setattr(Spoken, "mentions", lambda self, value: looked_for.append(value))
+    monkeypatch.setattr(UserMessage, "mentions", lambda self, value: looked_for.append(value))
     schema = {"properties": {f"key_{i}": {"enum": [f"member_{j}" for j in range(1000)]} for i in range(50)}}
-    scanner = CallScanner(schema, Spoken("Hello"))
+    scanner = CallScanner(schema, UserMessage("Hello"))
     for _ in range(9):
         scanner.next_text()
     assert len(looked_for) == 50 * 17
-    assert not Spoken("Oslo" + " " * 10**6).mentions("Oslo"), "its end is looked at"
+    assert not UserMessage("Oslo" + " " * 10**6).mentions("Oslo"), "its end is looked at"
 
 
 def test_the_function_that_shares_most_words_with_the_question_is_likely() -> None:
@@ -256,13 +256,13 @@ def test_the_function_that_shares_most_words_with_the_question_is_likely() -> No
         ("Hello!", ""),
     ):
         asked = chat_request({"model": "m", "messages": [{"role": "user", "content": question}], "tools": tools})
-        assert drafts(asked, load_template("functionary_v3")).likely == expected
+        assert drafts(asked, load_template("functionary_v3")).likely_function == expected
 
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text('{}[]",:\\ abcity1', max_size=40), cut=st.integers(0, 40))
 def test_any_text_is_read_without_fault_and_in_any_pieces(text: str, cut: int) -> None:
-    one, other = CallScanner(SCHEMA, Spoken("city a1")), CallScanner(SCHEMA, Spoken("city a1"))
+    one, other = CallScanner(SCHEMA, UserMessage("city a1")), CallScanner(SCHEMA, UserMessage("city a1"))
     one.read(text)
     other.read(text[:cut])
     other.read(text[cut:])
@@ -286,11 +286,11 @@ def simulated(drafter: Drafter, answer: Sequence[int]) -> int:
     num_steps = place = 0
     while place < len(answer):
         guess = drafter.propose(len(answer) - place - 1)
-        assert len(guess) <= min(LONGEST, len(answer) - place)
+        assert len(guess) <= min(MAX_DRAFT_TOKENS, len(answer) - place)
         num_accepted = next((i for i, one in enumerate(guess) if one != answer[place + i]), len(guess))
         drafter.read(answer[place : place + num_accepted + 1])
         if guess:
-            drafter.judged(num_accepted)
+            drafter.record_accepted(num_accepted)
         place += num_accepted + 1
         num_steps += 1
     return num_steps
@@ -333,7 +333,7 @@ def test_who_is_wrong_again_and_again_is_asked_seldom(smol: tuple[PromptTemplate
         drafter.read([7])
         if drafter.propose(20):
             num_asked += 1
-            drafter.judged(0)
+            drafter.record_accepted(0)
     assert num_asked < 60
 
 
@@ -342,7 +342,7 @@ def test_no_output_is_too_odd(name: str, smol: tuple[PromptTemplate, Tokenizer, 
     vocabulary, draw = smol[2], Random(name)
     call = DraftedCall("look", load_template(name).call_head("look"), SCHEMA)
     for _ in range(20):
-        likely = Drafts(load_template(name).grammar(()), "", (call,), "in celsius", "look at it")
+        likely = Drafts(load_template(name).turn_format(()), "", (call,), "in celsius", "look at it")
         drafter = Drafter(likely, [draw.randrange(49_152) for _ in range(20)], vocabulary)
         for _ in range(60):
             drafter.read([draw.choice([draw.randrange(49_152), 30, 3, 2, 1, 10, 198])])

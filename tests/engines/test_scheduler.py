@@ -115,7 +115,7 @@ class Wrong:
     def propose(self, limit: int) -> list[int]:
         return [9, 9, 9][:limit]
 
-    def judged(self, num_accepted: int) -> None: ...
+    def record_accepted(self, num_accepted: int) -> None: ...
 
 
 @pytest.mark.parametrize("point", [is_queued, is_reading, is_drawing])

@@ -331,7 +331,7 @@ def test_grammars_are_kept_and_bounded(bytes_model: RandomModel) -> None:
             "properties": {f"property_{number}_{index}": {"type": "string"} for index in range(1000)},
         }
         constraints.matcher(of(big, bytes_model))
-    assert constraints._num_bytes() <= 32 << 20 and len(constraints._cache) < 12
+    assert constraints._num_cached_bytes() <= 32 << 20 and len(constraints._cache) < 12
 
 
 def test_matchers_of_one_grammar_are_apart(bytes_model: RandomModel) -> None:

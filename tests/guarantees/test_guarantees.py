@@ -239,7 +239,7 @@ def test_tokens_across_the_border_are_masked_beforehand() -> None:
     wanted = constraint(asked(AUTO, STRICT), V3, model.tokenizer.token_id)
     assert wanted is not None
     matcher, vocabulary = model.constraints.matcher(wanted), model.constraints.vocabulary
-    across = {rest: token_id for rest, token_id in vocabulary.starting_with(b"\n") if rest}
+    across = {rest: token_id for rest, token_id in vocabulary.tokens_starting_with(b"\n") if rest}
     assert any(rest.startswith(b"{") for rest in across)
     for token_id in model.tokenize("get_weather"):
         matcher.accept(token_id)

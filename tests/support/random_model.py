@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from core.conversation import Tool
 from core.generation import Constraint
 from core.turn_format import ArgsDelta, CallStart, TextDelta
-from guarantees.matcher import Constraints, Matcher
+from guarantees.matcher import ConstraintCompiler, Matcher
 from prompt_template import PromptTemplate
 from text.parser import OutputParser
 from text.tokenizer import Tokenizer
@@ -87,7 +87,7 @@ class RandomModel:
     def __init__(self, backend: PreTrainedTokenizerFast, *, padding: int = 7) -> None:
         self.tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
         self.vocab_size = len(backend) + padding  # as in checkpoints whose logits are wider than the tokenizer
-        self.constraints = Constraints(backend.backend_tokenizer, self.vocab_size, eos_id=backend.eos_token_id)
+        self.constraints = ConstraintCompiler(backend.backend_tokenizer, self.vocab_size, eos_id=backend.eos_token_id)
         self._closing = [self._ids_of(text) for text in ('"', "}", "]", ">>>")]
 
     def stop_ids(self, template: PromptTemplate) -> list[int]:
@@ -119,11 +119,12 @@ class RandomModel:
 
     def read(self, template: PromptTemplate, tools: Sequence[Tool], ids: Sequence[int], prefill: str = "") -> Turn:
         """What a client gets of these ids."""
-        parser, stream, turn = OutputParser(template.grammar(tools)), self.tokenizer.stream(), Turn(list(ids))
-        events = [event for part in _CONTROL.split(prefill) for event in parser.feed(part, special=part in CONTROL)]
+        parser, decoder = OutputParser(template.turn_format(tools)), self.tokenizer.stream_decoder()
+        turn = Turn(list(ids))
+        events = [event for part in _CONTROL.split(prefill) for event in parser.feed(part, is_control=part in CONTROL)]
         for token_id in ids:
-            for decoded in stream.feed(token_id):
-                events += parser.feed(decoded.text, special=decoded.special)
+            for decoded in decoder.feed(token_id):
+                events += parser.feed(decoded.text, is_control=decoded.is_control)
         for event in [*events, *parser.finish()]:
             match event:
                 case TextDelta(text):
@@ -143,7 +144,7 @@ class RandomModel:
             while left:
                 control_id = self.tokenizer.token_id(part)
                 mask = matcher.mask()
-                ways = [control_id] if control_id is not None else self.constraints.vocabulary.spelling(left[:20])
+                ways = [control_id] if control_id is not None else self.constraints.vocabulary.prefixes_of(left[:20])
                 allowed = [token_id for token_id in ways if mask is None or bool(mask[token_id])]
                 if not allowed:
                     return None

@@ -1,6 +1,6 @@
-"""Every template against its golden prompts: tests/golden/TEMPLATE/CASE.json is the request, CASE.txt the exact prompt.
+"""Each template against its golden prompts: tests/golden/TEMPLATE/CASE.json is a request, CASE.txt the exact prompt.
 
-`python -m tests.test_templates` writes the prompts anew; review the difference before you commit it.
+`python -m tests.templates.test_templates` rewrites the prompts. Review their diff before you commit it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_the_file_name_is_the_templates_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_callers_text_is_never_markup(name: str) -> None:
-    """What a caller writes anywhere must not become control tokens: such servers let a user end his own turn."""
+    """A caller's text must not become control tokens, or a user could forge turns of the assistant."""
     mark = "<|forged|>"
     function = Function("f", mark, {"type": "object", "properties": {"p": {"type": "string", "description": mark}}})
     call = Call(f"name{mark}", f"args{mark}", "a")
@@ -113,9 +113,9 @@ LEARNED = {
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_what_is_learned(name: str) -> None:
-    """Exactly what the model writes itself, stop tokens included: no opening, no line break after a stop token, and in
-    v1_plain the beginning of the user's turn too, which the model writes to end its own."""
+def test_learned_pieces(name: str) -> None:
+    """The model learns exactly what it generates, with the stop tokens and without the opening or a line break after a
+    stop token. In v1_plain it also learns the beginning of the user's turn, with which it ends its own turn."""
     assert learned(name, CHAT) == LEARNED[name]
 
 
@@ -125,13 +125,13 @@ def test_separators_inside_a_turn_are_learned() -> None:
     assert learned("functionary_v3", turn) == 'all\nBoth.>>>set_light\n{}>>>set_light\n{"room": "hall"}<|eot_id|>'
 
 
-def test_v1_plain_tokenizes_message_by_message() -> None:
-    """In training its messages were tokenized one by one, each behind a space token; text and call are two of them."""
+def test_v1_plain_tokenizes_each_message_separately() -> None:
+    """In training each message was tokenized separately, with a space token first. Text and call are two messages."""
     template = load_template("functionary_v1_plain")
     turn = Message("assistant", "One moment.", (Call("set_light", "{}"),))
     stretches: list[str] = []
     for piece in [*template.render([Message("user", "Hi"), turn], []), template.opening]:
-        if piece.apart:
+        if piece.is_separate:
             stretches.append("")
         stretches[-1] += piece.text
     assert stretches[1:] == [
@@ -143,20 +143,20 @@ def test_v1_plain_tokenizes_message_by_message() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if name != "functionary_v1_plain"])
-def test_other_formats_are_tokenized_in_one_stretch(name: str) -> None:
+def test_other_formats_have_no_separate_pieces(name: str) -> None:
     template = load_template(name)
-    assert not any(piece.apart for piece in [*template.render(CHAT, [LIGHT]), template.opening])
+    assert not any(piece.is_separate for piece in [*template.render(CHAT, [LIGHT]), template.opening])
 
 
 @pytest.mark.parametrize("name", ["functionary_v1", "functionary_v1_plain"])
-def test_formats_without_code_interpreter_say_so(name: str) -> None:
+def test_formats_without_code_interpreter_raise_an_error(name: str) -> None:
     with pytest.raises(RequestError, match=f"prompt format, {name}, has no code interpreter"):
         load_template(name).render([Message("user", "1 + 1?")], [CodeInterpreter()])
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_prompts_grow_at_the_end(name: str) -> None:
-    """A turn that is sent back continues the prompt it answered, so that the prefix cache finds all of it."""
+def test_a_longer_conversation_extends_the_prompt(name: str) -> None:
+    """The prompt of the next turn begins with the prompt of this one, so that the prefix cache finds all of it."""
     template = load_template(name)
     before = joined([*template.render(CHAT[:2], [LIGHT]), template.opening])
     assert joined(template.render(CHAT, [LIGHT])).startswith(before)

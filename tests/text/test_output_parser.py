@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from core.conversation import CodeInterpreter, Function
-from core.turn_format import ArgsDelta, CallStart, Event, Grammar, Mark, TextDelta
+from core.turn_format import ArgsDelta, CallStart, Event, Mark, TextDelta, TurnFormat
 from prompt_template import load_template
 from text.parser import OutputParser
 
@@ -17,21 +17,21 @@ CONTROL = re.compile(r"(<\|[A-Za-z_]+\|>|</s>)")
 Message = tuple[str, list[tuple[str, str]]]
 
 
-def grammar(template: str, *, code: bool = False) -> Grammar:
-    return load_template(template).grammar([*TOOLS, CodeInterpreter()] if code else TOOLS)
+def turn_format(template: str, *, code: bool = False) -> TurnFormat:
+    return load_template(template).turn_format([*TOOLS, CodeInterpreter()] if code else TOOLS)
 
 
-def read(rules: Grammar, output: str, *, step: int = 0, cut: bool = False) -> Message:
+def read(rules: TurnFormat, output: str, *, step: int = 0, cut: bool = False) -> Message:
     """Text and calls of an output, fed `step` characters at a time (0: all at once)."""
     parser = OutputParser(rules)
     events: list[Event] = []
     for number, stretch in enumerate(CONTROL.split(output)):
         if number % 2:
-            events += parser.feed(stretch, special=True)
+            events += parser.feed(stretch, is_control=True)
             continue
         for start in range(0, len(stretch), step or len(stretch) or 1):
             events += parser.feed(stretch[start : start + (step or len(stretch))])
-    return folded([*events, *parser.finish(cut=cut)])
+    return folded([*events, *parser.finish(is_truncated=cut)])
 
 
 def folded(events: Iterable[Event]) -> Message:
@@ -78,58 +78,58 @@ def test_v3(output: str, step: int) -> None:
     """D2: a name that is the beginning of another, is unknown, or begins with `all` made the whole stream empty.
     D4: `>>>` inside arguments or text was taken for a separator.
     D5: the same answer read in single characters and in one piece gave different results in nearly every case."""
-    assert read(grammar("functionary_v3"), output, step=step) == V3_OUTPUTS[output]
+    assert read(turn_format("functionary_v3"), output, step=step) == V3_OUTPUTS[output]
 
 
 def test_no_delta_is_lost_after_a_line_break() -> None:
     """D1: after a delta that was exactly a line break the next one vanished: `One moment` became ` moment`."""
-    parser = OutputParser(grammar("functionary_v3"))
+    parser = OutputParser(turn_format("functionary_v3"))
     deltas = ["all", "\n", "One", " moment", "\n", "please"]
     assert folded(event for delta in deltas for event in parser.feed(delta)) == ("One moment\nplease", [])
 
 
 def test_an_answer_of_one_token_and_a_half_mark_at_the_end_are_shown() -> None:
     """D3: the first token was held back, so that an answer of one token, or the half mark at the end, was lost."""
-    assert read(grammar("functionary_v3"), "all\nx >>", step=1) == ("x >>", [])
-    assert read(grammar("functionary_v1"), "7", step=1) == ("7", [])
+    assert read(turn_format("functionary_v3"), "all\nx >>", step=1) == ("x >>", [])
+    assert read(turn_format("functionary_v1"), "7", step=1) == ("7", [])
 
 
 @pytest.mark.parametrize("arguments", ['{"origin": "Ly', '{"a": "\\', "{", ""])
 def test_a_call_that_is_cut_off_is_a_call(arguments: str) -> None:
     """D6: a call cut by the token limit came back as text, in streams as a call. What is cut is not mended."""
-    assert read(grammar("functionary_v3"), f"get_x\n{arguments}", cut=True) == ("", [("get_x", arguments)])
+    assert read(turn_format("functionary_v3"), f"get_x\n{arguments}", cut=True) == ("", [("get_x", arguments)])
 
 
 @pytest.mark.parametrize("output", ["all", "get_x", "get", "", "get_x\n{}>>>pin"])
 def test_a_name_that_is_cut_off_is_nothing(output: str) -> None:
     """No call has begun before its name is complete, and half a name is no answer to a user."""
     calls = [("get_x", "{}")] if "{}" in output else []
-    assert read(grammar("functionary_v3"), output, cut=True) == ("", calls)
+    assert read(turn_format("functionary_v3"), output, cut=True) == ("", calls)
 
 
 @pytest.mark.parametrize("text", ["I cannot do that.", "Sure, here it is:\nget_x", "<b>Hello</b>\n", "x" * 500])
 @pytest.mark.parametrize("step", [0, 1, 80])
 def test_what_cannot_be_a_name_is_text(text: str, step: int) -> None:
     """A model that forgets the format and simply answers is heard, and an endless name is not held back forever."""
-    assert read(grammar("functionary_v3"), text, step=step) == (text.strip(), [])
+    assert read(turn_format("functionary_v3"), text, step=step) == (text.strip(), [])
 
 
 def test_a_call_without_arguments_gets_an_empty_object() -> None:
-    assert read(grammar("functionary_v3"), "ping\n >>>ping\n") == ("", [("ping", "{}"), ("ping", "{}")])
-    assert read(grammar("functionary_v3"), "ping\n", cut=True) == ("", [("ping", "")])
+    assert read(turn_format("functionary_v3"), "ping\n >>>ping\n") == ("", [("ping", "{}"), ("ping", "{}")])
+    assert read(turn_format("functionary_v3"), "ping\n", cut=True) == ("", [("ping", "")])
 
 
 def test_code_has_no_strings() -> None:
     """An odd quote in Python must not swallow the next call."""
     output = "python\nprint(\"it's\", 5 >>>2)  # don't\n>>>get_x\n{}"
     expected = [("python", "print(\"it's\", 5 >>>2)  # don't"), ("get_x", "{}")]
-    assert read(grammar("functionary_v3", code=True), output, step=1) == ("", expected)
-    assert read(grammar("functionary_v3", code=True), "python\n") == ("", [("python", "")])
+    assert read(turn_format("functionary_v3", code=True), output, step=1) == ("", expected)
+    assert read(turn_format("functionary_v3", code=True), "python\n") == ("", [("python", "")])
 
 
 def test_python_is_a_function_without_code_interpreter() -> None:
     output = 'python\n{"code": ">>>get_x\\n"}>>>get_x\n{}'
-    assert read(grammar("functionary_v3"), output) == ("", [("python", '{"code": ">>>get_x\\n"}'), ("get_x", "{}")])
+    assert read(turn_format("functionary_v3"), output) == ("", [("python", '{"code": ">>>get_x\\n"}'), ("get_x", "{}")])
 
 
 CALL = "<|START_OF_FUNCTION_CALL|>"
@@ -146,12 +146,12 @@ V1_OUTPUTS: dict[str, Message] = {
 @pytest.mark.parametrize("step", [0, 1, 5])
 @pytest.mark.parametrize("output", V1_OUTPUTS)
 def test_v1(output: str, step: int) -> None:
-    assert read(grammar("functionary_v1"), output, step=step) == V1_OUTPUTS[output]
+    assert read(turn_format("functionary_v1"), output, step=step) == V1_OUTPUTS[output]
 
 
 def test_a_mark_spelled_in_ordinary_text_is_text() -> None:
     """A model that explains its own format must not call: only the control token itself opens a call."""
-    parser = OutputParser(grammar("functionary_v1"))
+    parser = OutputParser(turn_format("functionary_v1"))
     spelled = f"I write {CALL}ping: to call."
     assert folded([*parser.feed(spelled), *parser.finish()]) == (spelled, [])
 
@@ -173,11 +173,11 @@ PLAIN_OUTPUTS: dict[str, Message] = {
 @pytest.mark.parametrize("step", [0, 1, 4])
 @pytest.mark.parametrize("output", PLAIN_OUTPUTS)
 def test_v1_plain(output: str, step: int) -> None:
-    assert read(grammar("functionary_v1_plain"), output, step=step) == PLAIN_OUTPUTS[output]
+    assert read(turn_format("functionary_v1_plain"), output, step=step) == PLAIN_OUTPUTS[output]
 
 
 def test_the_longest_mark_counts() -> None:
-    rules = Grammar(
+    rules = TurnFormat(
         "text", {"text": (Mark("<a", "skip"), Mark("<ab>", "name")), "skip": (), "name": (Mark(";", "args"),)}
     )
     assert read(rules, "x<ab>f;1", step=1) == ("x", [("f", "1")])
@@ -188,20 +188,20 @@ def test_the_longest_mark_counts() -> None:
 def test_closing_tags_inside_strings_are_arguments() -> None:
     """D4, in formats with tags: `</function>` inside a string cut the arguments."""
     opening, closing = Mark("<function=", "name"), Mark("</function>", "text")
-    rules = Grammar("text", {"text": (opening,), "name": (Mark(">", "args"),), "args": (closing,)})
+    rules = TurnFormat("text", {"text": (opening,), "name": (Mark(">", "args"),), "args": (closing,)})
     output = 'Sure <function=f>{"a": "</function>"}</function>\n<function=g></function>\nDone <'
     assert read(rules, output, step=1) == ("Sure \n\nDone <", [("f", '{"a": "</function>"}'), ("g", "{}")])
 
 
 def test_special_marks_end_names_and_strings() -> None:
     """v2's way: the name ends at a line break and a control token, which also counts inside a string."""
-    name = (Mark("<|content|>", "args", special=True),)
-    rules = Grammar("name", {"name": name, "args": (Mark("<|from|>", "name", special=True),)}, "all")
+    name = (Mark("<|content|>", "args", is_control=True),)
+    rules = TurnFormat("name", {"name": name, "args": (Mark("<|from|>", "name", is_control=True),)}, "all")
     assert read(rules, ' f\n<|content|> {"a": "<|from|>all\n<|content|>Hi', step=1) == ("Hi", [("f", '{"a": "')])
 
 
 def test_the_region_is_known_while_reading() -> None:
-    parser = OutputParser(grammar("functionary_v3", code=True))
+    parser = OutputParser(turn_format("functionary_v3", code=True))
     regions = []
     for stretch in ["all", "\n", "text>>>get_x\n", '{"a": "', "python", ">>>", '"}>>>', "python\n", "1"]:
         list(parser.feed(stretch))
@@ -213,13 +213,13 @@ def test_the_region_is_known_while_reading() -> None:
 
 def test_feeding_works_without_reading_the_events() -> None:
     """Prefills are fed for their effect alone."""
-    parser = OutputParser(grammar("functionary_v3"))
+    parser = OutputParser(turn_format("functionary_v3"))
     parser.feed("all\n")
     assert list(parser.feed("Hi")) == [TextDelta("Hi")]
 
 
 def test_whitespace_waits_for_what_follows() -> None:
-    parser = OutputParser(grammar("functionary_v3"))
+    parser = OutputParser(turn_format("functionary_v3"))
     deltas = [list(parser.feed(text)) for text in ["all\n", "  ", "One", " ", "\n", "two", " "]]
     assert deltas == [[], [], [TextDelta("One")], [], [], [TextDelta(" \ntwo")], []]
     assert list(parser.finish()) == []
@@ -228,7 +228,7 @@ def test_whitespace_waits_for_what_follows() -> None:
 @pytest.mark.parametrize("end", [">", ">>", ">>>", ">>>get"])
 def test_a_mark_that_is_cut_is_not_shown(end: str) -> None:
     """The token limit fell into `>>>get_x`: markup stood at the end of the text, and behind whole arguments."""
-    v3 = grammar("functionary_v3")
+    v3 = turn_format("functionary_v3")
     assert read(v3, f"all\nLet me see.{end}", cut=True) == ("Let me see.", [])
     assert read(v3, f"all\nLet me see.{end}") == (f"Let me see.{end}", [])
     if len(end) < 4:

@@ -81,9 +81,9 @@ def folded(events: list[Event]) -> list[Event]:
 
 
 def read(template: PromptTemplate, tools: list[Tool], stretches: list[Stretch], *, cut: bool = False) -> list[Event]:
-    parser = OutputParser(template.grammar(tools))
-    events = [event for text, special in stretches for event in parser.feed(text, special=special)]
-    return folded([*events, *parser.finish(cut=cut)])
+    parser = OutputParser(template.turn_format(tools))
+    events = [event for text, special in stretches for event in parser.feed(text, is_control=special)]
+    return folded([*events, *parser.finish(is_truncated=cut)])
 
 
 def merged(stretches: list[Stretch]) -> list[Stretch]:

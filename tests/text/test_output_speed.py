@@ -15,7 +15,7 @@ TOOLS = [Function(f"get_{number}") for number in range(128)] + [Function("get_x"
 
 def read(template: str, output: str) -> int:
     """How many events there are."""
-    parser = OutputParser(load_template(template).grammar(TOOLS))
+    parser = OutputParser(load_template(template).turn_format(TOOLS))
     return len([*parser.feed(output), *parser.finish()])
 
 
@@ -43,7 +43,7 @@ def test_an_endless_name_or_mark_is_read_in_linear_time() -> None:
 @pytest.mark.parametrize("unit", ["x", " ", ">", "\\", "\n"])
 def test_tokens_are_cheap(unit: str) -> None:
     """Whitespace that waits is not copied again with each token."""
-    parser = OutputParser(load_template("functionary_v3").grammar(TOOLS))
+    parser = OutputParser(load_template("functionary_v3").turn_format(TOOLS))
     list(parser.feed('get_x\n{"'))
     started = time.thread_time()
     for _ in range(50_000):

@@ -97,23 +97,23 @@ def test_the_stream_gives_back_every_text(model: Model, text: str) -> None:
     """Token by token, no half characters, SentencePiece's spaces kept; it may only put one in front."""
     tokenizer = model.tokenizer
     ids = tokenizer.encode([Piece(text)]).ids
-    stream = tokenizer.stream()
+    stream = tokenizer.stream_decoder()
     parts = [part for token_id in ids for part in stream.feed(token_id)] + list(stream.finish())
     joined = "".join(part.text for part in parts)
     assert joined.removeprefix(" ") == text.removeprefix(" ")
     assert "\ufffd" not in joined or "\ufffd" in text
-    assert not any(part.special for part in parts)
+    assert not any(part.is_control for part in parts)
 
 
 def test_a_cut_character_becomes_one_replacement_mark(chatml: Model) -> None:
     """The token limit may cut an emoji in two; the next control token, or the end, shows that something was there."""
     tokenizer = chatml.tokenizer
     half = tokenizer.encode([Piece("a😀")]).ids[:-2]
-    stream = tokenizer.stream()
+    stream = tokenizer.stream_decoder()
     assert [part.text for token_id in half for part in stream.feed(token_id)] == ["a"]
     end = tokenizer.token_id("<|im_end|>")
     assert end is not None
-    assert [(part.text, part.special) for part in stream.feed(end)] == [("\ufffd", False), ("<|im_end|>", True)]
+    assert [(part.text, part.is_control) for part in stream.feed(end)] == [("\ufffd", False), ("<|im_end|>", True)]
     assert not list(stream.finish())
 
 
@@ -140,9 +140,9 @@ def test_messages_apart_begin_with_sentencepieces_space(llama: Model) -> None:
     def spelled(*pieces: Piece) -> list[str]:
         return [tokenizer.token_bytes(i).decode() for i in tokenizer.encode(pieces).ids]
 
-    assert spelled(Piece("assistant", apart=True), Piece("from", apart=True)) == [" assistant", " from"]
-    assert spelled(Piece("assistant", apart=True), Piece("from", learned=True))[0] == " assistant"
-    assert spelled(Piece("assistant", apart=True), Piece("from", learned=True))[1:] != [" from"]
+    assert spelled(Piece("assistant", is_separate=True), Piece("from", is_separate=True)) == [" assistant", " from"]
+    assert spelled(Piece("assistant", is_separate=True), Piece("from", learned=True))[0] == " assistant"
+    assert spelled(Piece("assistant", is_separate=True), Piece("from", learned=True))[1:] != [" from"]
     assert spelled(Piece("user:\n</s>", markup=True), Piece("the weather"))[-2:] == ["he", " weather"]
 
 
@@ -212,7 +212,7 @@ def test_a_control_token_is_spelled_as_it_was_added(llama: Model) -> None:
     tokenizer = Tokenizer(backend)
     end = tokenizer.token_id("</s>")
     assert end is not None and backend.id_to_token(end) == "▁</s>"
-    assert [(part.text, part.special) for part in tokenizer.stream().feed(end)] == [("</s>", True)]
+    assert [(part.text, part.is_control) for part in tokenizer.stream_decoder().feed(end)] == [("</s>", True)]
 
 
 def test_a_tokenizer_of_another_kind_is_refused() -> None:
