@@ -1,4 +1,4 @@
-"""Where in a call's arguments the text stands, and what a schema says comes next."""
+"""Follow the arguments of a call as they are written, and predict from the schema what comes next."""
 
 from __future__ import annotations
 
@@ -9,51 +9,53 @@ from core.conversation import JsonSchema
 from drafting.user_message import UserMessage
 from json_schema.walk import target_of
 
-_FIRST = 16  # members of an enum that are looked for in the question
+_MAX_MEMBERS = 16  # of an enum that are searched for in the user message
 
 
 class CallScanner:
-    """Reads the JSON text of one call's arguments as it comes; looks at the outer object's keys and values."""
+    """Reads the JSON text of one call's arguments in pieces, and predicts keys and values of the outer object."""
 
-    def __init__(self, schema: JsonSchema, spoken: UserMessage) -> None:
-        """`schema` is the function's parameters, checked."""
+    def __init__(self, schema: JsonSchema, user_message: UserMessage) -> None:
+        """`schema` is the JSON Schema of the function's parameters, which has been validated."""
         self._root = schema
         parameters = target_of(schema, schema)
         self._properties: JsonSchema = parameters.get("properties", {})
         self._required = frozenset(parameters.get("required", ()))
-        self._spoken = spoken
+        self._user_message = user_message
         self._written = ""
-        self._spoken_of: dict[str, bool] = {}
-        self._keys: list[str] = []  # whose values have begun
+        self._mentioned: dict[str, bool] = {}
+        self._keys: list[str] = []  # keys that were written
         self._depth = 0
         self._in_string = self._is_escaped = False
-        self._part = ""  # of the key or value that is open, as written
-        self._lacks_space = False  # behind the last comma or colon
+        self._part = ""  # the incomplete key or value, as written
+        self._lacks_space = False  # whether the space after the last comma or colon is not yet written
         self._state = "start"  # start, key, colon, value, after, end
 
     def read(self, text: str) -> None:
+        """Read the next piece of the arguments."""
         self._written += text
         for char in text:
             self._read_one(char)
 
     def next_text(self) -> str:
-        """What probably follows; empty where nothing is known."""
+        """Return the text that probably comes next; empty if nothing can be predicted."""
         space = " " if self._lacks_space and not self._part else ""
         match self._state:
             case "start":
-                return "{" + self._key(begun="", is_due=False) if self._next_key("", is_due=False) else "{}"
+                return "{" + self._key(beginning="", is_due=False) if self._next_key("", is_due=False) else "{}"
             case "key":
-                return space + self._key(begun=self._part, is_due=True)
+                return space + self._key(beginning=self._part, is_due=True)
             case "colon":
-                return ": " + self._value(begun="")
+                return ": " + self._value(beginning="")
             case "value":
-                return space + self._value(begun=self._part)
+                return space + self._value(beginning=self._part)
             case "after":
-                return self._behind()
+                return self._after_value()
         return ""
 
     @property
     def is_at_end(self) -> bool:
+        """Whether the outer object is closed."""
         return self._state == "end"
 
     def _read_one(self, char: str) -> None:
@@ -98,72 +100,83 @@ class CallScanner:
         elif self._depth == 1 and self._state == "value":
             self._state = "after"
 
-    def _next_key(self, begun: str, *, is_due: bool, after: str | None = None) -> str | None:
-        """The next required one in schema order, or one that was spoken of; of others the first, where a key is due."""
+    def _next_key(self, beginning: str, *, is_due: bool, after: str | None = None) -> str | None:
+        """Return the next key that begins with `beginning`: the first that is required or mentioned by the user.
+
+        Without such a key, the first unwritten key if one must follow (`is_due`), else None.
+        """
         known = (*self._keys, after)
-        left = [name for name in self._properties if name not in known and name.startswith(begun)]
-        expected = (name for name in left if name in self._required or self._is_spoken_of(name))
+        left = [name for name in self._properties if name not in known and name.startswith(beginning)]
+        expected = (name for name in left if name in self._required or self._is_mentioned(name))
         return next(expected, left[0] if left and is_due else None)
 
-    def _is_spoken_of(self, name: str) -> bool:
-        """By its own name, or a member of its enum."""
-        if name not in self._spoken_of:
-            members = [member for member in _members(self._schema_of(name))[:_FIRST] if isinstance(member, str)]
+    def _is_mentioned(self, name: str) -> bool:
+        """Whether the user message contains the property's name or a member of its enum."""
+        if name not in self._mentioned:
+            members = [member for member in _members(self._schema_of(name))[:_MAX_MEMBERS] if isinstance(member, str)]
             spellings = (name.replace("_", " "), *members)
-            self._spoken_of[name] = any(len(one) > 2 and self._spoken.mentions(one) for one in spellings)
-        return self._spoken_of[name]
+            self._mentioned[name] = any(len(one) > 2 and self._user_message.mentions(one) for one in spellings)
+        return self._mentioned[name]
 
-    def _key(self, begun: str, *, is_due: bool) -> str:
-        name = self._next_key(begun[1:], is_due=is_due)
-        if name is None or not f'"{name}"'.startswith(begun):
+    def _key(self, beginning: str, *, is_due: bool) -> str:
+        name = self._next_key(beginning[1:], is_due=is_due)
+        if name is None or not f'"{name}"'.startswith(beginning):
             return ""
-        return f'"{name}"'[len(begun) :] + ": " + self._value(begun="", name=name)
+        return f'"{name}"'[len(beginning) :] + ": " + self._value(beginning="", name=name)
 
-    def _behind(self, name: str | None = None) -> str:
-        """What follows a value, of `name` or of the key that was read last: the next key, or the end."""
+    def _after_value(self, name: str | None = None) -> str:
+        """Return what follows a value of `name`, or of the last key: the next key, or the end of the object."""
         following = self._next_key("", is_due=False, after=name)
         if following is None:
             return "}"
         return f', "{following}": {self._opening(self._schema_of(following))}'
 
-    def _value(self, begun: str, name: str | None = None) -> str:
-        """Of an enum the member that was spoken of, else the first; of others what was said, or how they open."""
-        schema = self._schema_of(name or (self._keys[-1] if self._keys else ""))
-        fitting = [text for member in _members(schema) if (text := json.dumps(member)).startswith(begun)]
-        if fitting:
-            mentioned = [text for text in fitting if self._spoken.mentions(text.strip('"'))]
-            return (mentioned or fitting)[0][len(begun) :] + self._behind(name)
-        kind = _kind(schema)
-        if kind == "string" and (said := self._said(begun)) is not None:
-            return f'{said}"' + self._behind(name)
-        if kind in ("integer", "number"):
-            said = self._spoken.continuation(begun) if begun else self._spoken.next_number(self._written)
-            return "" if said is None else said + self._behind(name)
-        return self._opening(schema) if not begun else ""
+    def _value(self, beginning: str, name: str | None = None) -> str:
+        """Return the rest of a value and what follows it; `beginning` is the part that was written.
 
-    def _said(self, begun: str) -> str | None:
-        """A string's text behind `begun`, which includes the quotation mark."""
-        if begun[1:]:
-            return self._spoken.continuation(begun[1:])
-        name = self._spoken.next_name(self._written)
-        return None if name is None else ('"' if not begun else "") + name
+        For an enum, the member that the user mentions, else the first; for a string or number, a value of the user
+        message; else only the opening bracket.
+        """
+        schema = self._schema_of(name or (self._keys[-1] if self._keys else ""))
+        candidates = [text for member in _members(schema) if (text := json.dumps(member)).startswith(beginning)]
+        if candidates:
+            mentioned = [text for text in candidates if self._user_message.mentions(text.strip('"'))]
+            return (mentioned or candidates)[0][len(beginning) :] + self._after_value(name)
+        kind = _kind(schema)
+        if kind == "string" and (found := self._mentioned_text(beginning)) is not None:
+            return f'{found}"' + self._after_value(name)
+        if kind in ("integer", "number"):
+            found = (
+                self._user_message.continuation(beginning)
+                if beginning
+                else self._user_message.next_number(self._written)
+            )
+            return "" if found is None else found + self._after_value(name)
+        return self._opening(schema) if not beginning else ""
+
+    def _mentioned_text(self, beginning: str) -> str | None:
+        """Return the rest of a string after `beginning`, which includes the quotation mark; None if unknown."""
+        if beginning[1:]:
+            return self._user_message.continuation(beginning[1:])
+        name = self._user_message.next_name(self._written)
+        return None if name is None else ('"' if not beginning else "") + name
 
     def _schema_of(self, name: str) -> JsonSchema:
         return target_of(self._root, self._properties.get(name))
 
     def _opening(self, schema: JsonSchema) -> str:
-        """How a value begins."""
+        """Return the first characters that every value of the schema has."""
         opening = {"string": '"', "array": "[", "object": "{"}.get(_kind(schema), "")
-        is_strings = opening == "[" and _kind(target_of(self._root, schema.get("items"))) == "string"
-        return '["' if is_strings else opening
+        has_strings = opening == "[" and _kind(target_of(self._root, schema.get("items"))) == "string"
+        return '["' if has_strings else opening
 
 
 def _members(schema: JsonSchema) -> list[Any]:
-    """The values that are allowed, where they are listed."""
+    """Return the values of an enum or const."""
     return [schema["const"]] if "const" in schema else schema.get("enum", [])
 
 
 def _kind(schema: JsonSchema) -> str:
-    """The type of a value, the first one of several; "any" where it is not said."""
+    """Return the type, or the first of several types; "any" without one."""
     kind = schema.get("type", "any")
     return str(kind[0] if isinstance(kind, list) else kind)

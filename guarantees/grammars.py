@@ -1,4 +1,4 @@
-"""Lark grammars with JSON rules, compiled by llguidance within limits, and one way through each."""
+"""Grammars with JSON rules, compiled by llguidance within limits, and the state of one answer in a grammar."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from core.generation import JsonRule, Lark
 from json_schema.grammar_rules import body, loosened, settled, uncompilable
 from text.vocabulary import Vocabulary
 
-_COMPILE_S = 3.0  # for one grammar, all attempts together
-_MAX_CHARACTERS = 500_000  # of a grammar; takes a second and 50 MB
+_COMPILE_S = 3.0  # for all attempts at one grammar
+_MAX_CHARACTERS = 500_000  # of a grammar; that size takes 1 s and 50 MB to compile
 
-# Rows: an object of 1,000 optional properties has 4,000 items. Fuel: 20 ms to build a lexer, 15 ms for one mask. States
-# take 1-2 kB each, and stay with the cached grammar.
+# An object of 1,000 optional properties has 4,000 items in a row. The fuel allows 20 ms to build a lexer and 15 ms for
+# one mask. A lexer state takes 1 to 2 kB, for as long as the grammar is cached.
 _LIMITS = LLParserLimits(
     max_items_in_row=10_000,
     initial_lexer_fuel=1_000_000,
@@ -27,13 +27,13 @@ _LIMITS = LLParserLimits(
     step_max_items=200_000,
     max_lexer_states=20_000,
     max_grammar_size=500_000,
-    verbose_errors=False,  # they would carry the caller's schema into logs
+    verbose_errors=False,  # verbose errors would write the client's schema to the log
 )
 
 
 @dataclass
 class Compiled:
-    """A grammar ready for use. Its lexer is shared by all who use it, so what broke once stays broken."""
+    """A compiled grammar. All answers share its lexer, so a grammar that has exceeded a limit stays broken."""
 
     lark: Lark
     text: str
@@ -42,11 +42,12 @@ class Compiled:
     is_broken: bool = False
 
     def may_begin_with(self, text: bytes) -> bool:
+        """Return whether an answer in this grammar can begin with `text`."""
         token_ids = self.vocabulary.tokenize(text)
         return int(self.start.deep_copy().try_consume_tokens(token_ids)) == len(token_ids)
 
     def loosened(self) -> LLMatcher | None:
-        """Without what can blow up while values are written, where that is not strict; None if all is strict."""
+        """Compile the grammar without the keywords that can exceed limits at run time; None if all rules are strict."""
         rules = self.lark.json_rules
         if all(rule.strict for rule in rules.values()):
             return None
@@ -56,7 +57,7 @@ class Compiled:
 
 
 class GrammarState:
-    """One way through a grammar, token by token."""
+    """The position of one answer in a grammar."""
 
     def __init__(self, compiled: Compiled) -> None:
         self._compiled = compiled
@@ -66,11 +67,11 @@ class GrammarState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the grammar has come to its end, stop token or separator included."""
+        """Whether the grammar has ended, including the stop token or separator."""
         return bool(self._matcher.is_stopped()) and not self._matcher.is_error()
 
     def mask(self) -> NDArray[np.bool_]:
-        """Which tokens may come next, (vocab_size,)."""
+        """Return which tokens may come next, (vocab_size,)."""
         bits = self._matcher.compute_bitmask()
         if self._matcher.is_error():
             self._recover()
@@ -79,11 +80,11 @@ class GrammarState:
         return np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size, bitorder="little").view(np.bool_)
 
     def forced(self) -> list[int]:
-        """The tokens that must come next, as far as there is no choice."""
+        """Return the tokens that must come next; empty if there is a choice."""
         return [] if self._matcher.is_error() else list(self._matcher.compute_ff_tokens())
 
     def accept(self, token_ids: list[int]) -> None:
-        """Raises EngineError for tokens that the grammar does not allow here."""
+        """Advance by these tokens. Raises EngineError if the grammar does not allow them."""
         if not self._matcher.consume_tokens(token_ids):
             if "satisfy the grammar" in self._matcher.get_error():
                 raise EngineError("a token was sampled that the constraint does not allow")
@@ -93,11 +94,12 @@ class GrammarState:
         self._accepted += token_ids
 
     def accept_text(self, text: bytes) -> None:
+        """Advance by the tokens of `text`. Raises EngineError if the grammar does not allow them."""
         if text:
             self.accept(self._compiled.vocabulary.tokenize(text))
 
     def _recover(self) -> None:
-        """A value used up the matcher's limits. What is not strict goes on without the keywords that can do that."""
+        """Continue with the loosened grammar after a value has exceeded a limit. Raises EngineError for a strict grammar."""
         self._compiled.is_broken = True
         loosened = None if self._is_loosened else self._compiled.loosened()
         self._is_loosened = True
@@ -107,7 +109,10 @@ class GrammarState:
 
 
 def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
-    """Raises RequestError for a strict rule that cannot be compiled; others lose the keywords in the way."""
+    """Compile a grammar. Rules that are not strict lose the keywords that llguidance cannot take.
+
+    Raises RequestError for a strict rule that cannot be compiled.
+    """
     deadline = time.monotonic() + _COMPILE_S
     text = _text(lark, {name: body(rule) for name, rule in lark.json_rules.items()})
     if len(text) > _MAX_CHARACTERS:
@@ -134,7 +139,7 @@ def _matcher(text: str, vocabulary: Vocabulary) -> LLMatcher:
 
 
 def _fault(matcher: LLMatcher) -> str:
-    """Why it does not work, empty if it does. Some limits show at the first mask only."""
+    """Return llguidance's error, empty if there is none. Some limits are only reached by the first mask."""
     if not matcher.is_error():
         matcher = matcher.deep_copy()
         matcher.compute_bitmask()
@@ -142,7 +147,7 @@ def _fault(matcher: LLMatcher) -> str:
 
 
 def _too_large(rules: Mapping[str, JsonRule], fault: str) -> RequestError:
-    """Each rule compiles alone, so it is all of them together that do not."""
+    """The error for rules that compile each, but not together."""
     if not rules:
-        raise EngineError(f"a grammar of ours does not compile: {fault[:200]}")
+        raise EngineError(f"an internal grammar does not compile: {fault[:200]}")
     return uncompilable(next(iter(rules.values())), "with the request's other schemas it is too large")
