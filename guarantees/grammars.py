@@ -99,7 +99,7 @@ class GrammarState:
             self.accept(self._compiled.vocabulary.tokenize(text))
 
     def _recover(self) -> None:
-        """Continue with the loosened grammar after a value has exceeded a limit. Raises EngineError for a strict grammar."""
+        """Continue with the loosened grammar after a value exceeds a limit; EngineError if all rules are strict."""
         self._compiled.is_broken = True
         loosened = None if self._is_loosened else self._compiled.loosened()
         self._is_loosened = True
