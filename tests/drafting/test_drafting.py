@@ -1,4 +1,4 @@
-"""Guesses change nothing but the number of steps."""
+"""Drafts change nothing but the number of steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from apis.openai_types import chat_request
 from checkpoints import embedded
-from checkpoints.files import find_checkpoint
 from core.conversation import Call, Message
 from core.generation import DraftedCall, Drafts, Sampling, Step
 from drafting.call_scanner import CallScanner
@@ -305,9 +304,9 @@ def test_any_text_is_read_without_fault_and_in_any_pieces(text: str, cut: int) -
 
 
 @pytest.fixture(scope="module")
-def smol() -> tuple[PromptTemplate, Tokenizer, Vocabulary]:
+def smol(embedded_file: Any) -> tuple[PromptTemplate, Tokenizer, Vocabulary]:
     """The embedded model's tokenizer, without its weights."""
-    backend = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
+    backend = embedded.load_tokenizer(embedded_file)
     tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
     return load_template(embedded.TEMPLATE), tokenizer, Vocabulary(backend, 49_152)
 

@@ -1,4 +1,4 @@
-"""HTTP from people who do not mean well: broken framing, huge and slow bodies, wrong keys, foreign sites.
+"""Hostile HTTP: ambiguous and broken framing, huge and slow bodies, clients that leave.
 
 What h11 cannot read is answered by uvicorn, in text/plain: tolerated here, as long as it is one refusal and no more.
 """
@@ -63,7 +63,7 @@ def check_health(url: str) -> None:
         client.check_health()
 
 
-def test_one_answer_to_an_ambiguous_request(
+def test_an_ambiguous_request_gets_one_error_at_most(
     url: str, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     for name, request in AMBIGUOUS.items():
@@ -75,7 +75,7 @@ def test_one_answer_to_an_ambiguous_request(
             check_health(url)
 
 
-def test_one_refusal_of_what_is_no_http(url: str, subtests: pytest.Subtests) -> None:
+def test_malformed_http_gets_one_error_at_most(url: str, subtests: pytest.Subtests) -> None:
     for name, request in MALFORMED.items():
         with subtests.test(name):
             received = raw(url, request)
@@ -199,8 +199,8 @@ def test_clients_that_leave_in_the_middle(url: str, cut: int) -> None:
     check_health(url)
 
 
-def test_who_was_unplugged_is_looked_for() -> None:
-    """No goodbye comes of a peer that is gone; without a look the request would hold its slot to the end."""
+def test_connections_have_keepalive_probes() -> None:
+    """A peer that was unplugged closes nothing; without probes its request would hold its slot to the end."""
     with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:

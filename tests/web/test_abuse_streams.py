@@ -1,4 +1,4 @@
-"""Group F: clients that leave, dawdle, or meet a failure in the middle of a stream."""
+"""Clients that leave, read slowly, or meet a failure in the middle of a stream."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("fields", [{"stream": True}, {"stream": True, "n": 4}, {}, {"n": 3}], ids=str)
 @pytest.mark.parametrize("path", [CHAT, RAW])
-def test_who_leaves_is_worked_for_no_longer(
+def test_a_client_that_leaves_frees_the_engine(
     played_url: str, play: Callable[..., ScriptedEngine], fields: dict[str, Any], path: str, subtests: pytest.Subtests
 ) -> None:
-    """At once, before the first byte or in the middle, by a goodbye or a reset: the engine is free within a second."""
+    """Whether it leaves at once, before the first byte or mid-stream, by a close or a reset: free within a second."""
     engine = play("all\nhello")
     for after_s, is_reset in product((0.0, 0.02, 0.15), (False, True)):
         with subtests.test(after_s=after_s, is_reset=is_reset):
