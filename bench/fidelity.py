@@ -65,7 +65,8 @@ def differences(plain: Any, asked: Sequence[Sequence[int]], answers: Sequence[Se
     found: list[Place] = []
     pairs = list(zip(asked, answers, strict=True))
     for number, (ids, answer) in enumerate(tqdm(pairs, "reading again")):
-        logits = plain(input_ids=torch.tensor([[*ids, *answer]])).logits[0, len(ids) - 1 : -1].float()
+        read = plain(input_ids=torch.tensor([[*ids, *answer]]), logits_to_keep=len(answer) + 1)
+        logits = read.logits[0, :-1].float()
         below = logits.amax(-1) - logits.gather(1, torch.tensor(answer)[:, None])[:, 0]
         found += [Place(number, place, float(gap)) for place, gap in enumerate(below) if gap > 0]
     return found

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from openai import OpenAI
 
+from bench.servers import plain_model
+from checkpoints.embedded import open_file
+from checkpoints.files import find_checkpoint
 from inference import Model, load_model
 from prompt_template import Piece
 from server import create_app
@@ -49,6 +54,18 @@ def chatml(chatml_folder: Path) -> Model:
 def embedded() -> Model:
     """The embedded model, for real."""
     return load_model()
+
+
+@pytest.fixture(scope="session")
+def embedded_file() -> Any:
+    """The embedded model's GGUF file, read once: it takes three seconds."""
+    return open_file(str(find_checkpoint(None)))
+
+
+@pytest.fixture(scope="session")
+def plain_embedded() -> Any:
+    """The embedded model in transformers' own code, in float32; a test that changes it takes a copy."""
+    return plain_model(torch.float32)
 
 
 @pytest.fixture(scope="session")

@@ -134,18 +134,19 @@ def test_whole_answer(stage: Stage, row: Row) -> None:
         assert answer["usage"]["completion_tokens"] == limit
 
 
-@pytest.mark.parametrize("include_usage", [False, True], ids=["", "with usage"])
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
-def test_stream_adds_up_to_the_whole_answer(stage: Stage, row: Row, include_usage: bool) -> None:
+def test_stream_adds_up_to_the_whole_answer(stage: Stage, row: Row, subtests: pytest.Subtests) -> None:
     """Every chunk is held against the rules of strict_fold.py, then their sum against the answer without `stream`."""
-    whole = stage.ask(row).json()
-    response = stage.ask(row, stream=True, stream_options={"include_usage": True} if include_usage else None)
-    assert response.headers["content-type"].startswith("text/event-stream")
-    streamed = strict_fold(events(response.text), include_usage=include_usage)
-    (choice,), (expected,) = streamed["choices"], whole["choices"]
-    assert choice["finish_reason"] == expected["finish_reason"]
-    assert said(choice["message"]) == said(expected["message"])
-    assert streamed["usage"] == (whole["usage"] if include_usage else None)
+    for include_usage in (False, True):
+        with subtests.test(include_usage=include_usage):
+            whole = stage.ask(row).json()
+            response = stage.ask(row, stream=True, stream_options={"include_usage": True} if include_usage else None)
+            assert response.headers["content-type"].startswith("text/event-stream")
+            streamed = strict_fold(events(response.text), include_usage=include_usage)
+            (choice,), (expected,) = streamed["choices"], whole["choices"]
+            assert choice["finish_reason"] == expected["finish_reason"]
+            assert said(choice["message"]) == said(expected["message"])
+            assert streamed["usage"] == (whole["usage"] if include_usage else None)
 
 
 def test_arguments_flow_in_pieces(stage: Stage) -> None:

@@ -156,19 +156,20 @@ def test_stop_strings_do_not_cut_arguments(chatml: Model) -> None:
 OUTPUT = 'all\nHi>>>f\n{"a": 12}'
 
 
-@pytest.mark.parametrize("max_tokens", range(1, len(OUTPUT) + 3))
-def test_the_token_limit_may_cut_the_answer_anywhere(chatml: Model, max_tokens: int) -> None:
-    """The finish reason is then always `length`, partial arguments are kept, and the usage counts all tokens."""
-    model, _ = scripted(chatml, OUTPUT)
-    got = events(model, tools=TOOLS, max_tokens=max_tokens)
-    finish = got[-1]
-    assert isinstance(finish, Finish)
-    assert finish.completion_tokens == min(max_tokens, len(OUTPUT) + 1)
-    assert finish.reason == ("length" if max_tokens <= len(OUTPUT) else "stop")
-    arguments = "".join(event.text for event in got if isinstance(event, ArgsDelta))
-    assert '{"a": 12}'.startswith(arguments)
-    choice = answer(model, tools=TOOLS, max_tokens=max_tokens)
-    assert choice["finish_reason"] == ("length" if max_tokens <= len(OUTPUT) else "tool_calls")
+def test_cut_anywhere(chatml: Model, subtests: pytest.Subtests) -> None:
+    """`length` wherever the limit falls, partial arguments kept, usage as generated; never `tool_calls`."""
+    for max_tokens in range(1, len(OUTPUT) + 3):
+        with subtests.test(max_tokens=max_tokens):
+            model, _ = scripted(chatml, OUTPUT)
+            got = events(model, tools=TOOLS, max_tokens=max_tokens)
+            finish = got[-1]
+            assert isinstance(finish, Finish)
+            assert finish.completion_tokens == min(max_tokens, len(OUTPUT) + 1)
+            assert finish.reason == ("length" if max_tokens <= len(OUTPUT) else "stop")
+            arguments = "".join(event.text for event in got if isinstance(event, ArgsDelta))
+            assert '{"a": 12}'.startswith(arguments)
+            choice = answer(model, tools=TOOLS, max_tokens=max_tokens)
+            assert choice["finish_reason"] == ("length" if max_tokens <= len(OUTPUT) else "tool_calls")
 
 
 def test_a_call_without_arguments_gets_an_empty_object(chatml: Model) -> None:

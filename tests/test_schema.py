@@ -31,10 +31,11 @@ def functions_of(case: str) -> list[Function]:
 
 
 @pytest.mark.parametrize("printer", PRINTERS)
-@pytest.mark.parametrize("case", CASES)
-def test_golden(case: str, printer: str) -> None:
-    text = (GOLDEN / printer / f"{case}.txt").read_text(encoding="utf-8")
-    assert PRINTERS[printer](functions_of(case)) == text
+def test_golden(printer: str, subtests: pytest.Subtests) -> None:
+    for case in CASES:
+        with subtests.test(case):
+            text = (GOLDEN / printer / f"{case}.txt").read_text(encoding="utf-8")
+            assert PRINTERS[printer](functions_of(case)) == text
 
 
 def test_no_functions_is_an_empty_namespace() -> None:

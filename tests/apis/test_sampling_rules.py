@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.ranges import RANGES
 from tests.support.request_examples import chat, refused
 
-HUGE = 10**400
-OUT_OF_RANGE: dict[str, list[object]] = {
-    "temperature": [-0.1, 2.1, float("nan"), float("inf"), 1e308, HUGE, True],
-    "top_p": [-0.1, 1.1, float("nan"), "0.5"],
-    "presence_penalty": [-2.1, 2.1, float("-inf")],
-    "frequency_penalty": [-2.1, 2.1, []],
-    "max_tokens": [0, -1, 1.5, 1.0, "ten", True],
-    "max_completion_tokens": [0, 2.0, {}],
-    "n": [0, 9, 10**9, HUGE, 1.0, "1", [1], True],
-    "seed": [2**63, -(2**63) - 1, 2**70, "x", 1.5],
-    "stop": [1, [1], [None], ["a"] * 5, "a" * 1001, ["a" * 1001], {}],
-    "logprobs": [1, "true"],
-    "top_logprobs": [5, 0],
-    "logit_bias": [[], {"x": 1}, {"-1": 1}, {"1": 101}, {"1": "1"}, {"1": float("nan")}, {str(2**31): 1}, {"²": 1}],
-    "stream": ["maybe", 1, "true"],
-    "metadata": [{"a": 1}, {"k" * 65: "v"}, {"k": "v" * 513}, {str(i): "v" for i in range(17)}, "x"],
-    "top_k": [-2, 1.5, HUGE],
-    "min_p": [-0.1, 1.1],
-    "repetition_penalty": [0, -1, 11],
-    "min_tokens": [-1, HUGE],
-    "stop_token_ids": [[-1], ["a"], [0] * 65, 1],
-    "ignore_eos": [1],
-    "user": [1],
-    "store": ["yes"],
-    "reasoning_effort": ["much", 1],
-    "verbosity": ["mute"],
-    "modalities": [["text", "audio"], [], "text"],
-    "audio": [{}],
-    "web_search_options": [{}],
-    "moderation": [{"model": "x"}],
-    "response_format": ["json", {}, {"type": "xml"}, {"type": "json_schema"}],
-    "stream_options": [{}, [], 1],
-}
+
+def test_values_out_of_range_are_refused(subtests: pytest.Subtests) -> None:
+    for field, values in RANGES.items():
+        for value in (*values.outside, *values.not_json):
+            with subtests.test(f"{field}={value!r:.60}"):
+                message, param, _ = refused(**{field: value})
+                assert field in message or message.startswith("Invalid value: ")
+                assert param is not None and param.startswith(field)
 
 
-@pytest.mark.parametrize(("field", "value"), [(key, value) for key, values in OUT_OF_RANGE.items() for value in values])
-def test_out_of_range(field: str, value: object) -> None:
-    message, param, _ = refused(**{field: value})
-    assert field in message or message.startswith("Invalid value: ")
-    assert param is not None and param.startswith(field)
+def test_values_within_the_ranges_are_taken(subtests: pytest.Subtests) -> None:
+    for field, values in RANGES.items():
+        for value in (*values.inside, *values.beyond_the_model):
+            with subtests.test(f"{field}={value!r:.60}"):
+                chat(**{field: value})
 
 
 def test_the_ends_of_the_ranges() -> None:

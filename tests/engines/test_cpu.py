@@ -12,8 +12,6 @@ import torch
 from torch import nn
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaForCausalLM
 
-from checkpoints import embedded
-from checkpoints.files import find_checkpoint
 from engines.local.cpu import speed_up
 from engines.local.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu_packs_bfloat16
 from engines.local.forward import NAME, Span, forward
@@ -196,10 +194,9 @@ def test_half_precision_is_left_alone_where_nothing_multiplies_it(monkeypatch: p
     assert type(model.lm_head) is nn.Linear
 
 
-def test_the_embedded_model_says_the_same() -> None:
+def test_the_embedded_model_says_the_same(plain_embedded: Any) -> None:
     """Greedy, in float32, 24 tokens behind each of three beginnings, as plain transformers says them."""
-    reader = embedded.open_file(str(find_checkpoint(None)))
-    model: Any = embedded.load_model(reader, torch.float32, torch.device("cpu"))
+    model = copy.deepcopy(plain_embedded)
     beginnings = [[1, 4093, 198], [504, 3575, 282, 4649], [788, 253, 655, 28]]
     expected = [
         model.generate(torch.tensor([ids]), max_new_tokens=24, do_sample=False, eos_token_id=None)[0].tolist()

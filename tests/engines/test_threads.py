@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import signal
@@ -104,7 +105,11 @@ def test_a_model_is_loaded_in_passing(llama_folder: Path, makers: list[threading
     assert not maker.is_alive()
 
 
-def test_so_is_one_to_evaluate(makers: list[threading.Thread], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_is_one_to_evaluate(
+    makers: list[threading.Thread], embedded_file: Any, plain_embedded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("checkpoints.embedded.open_file", lambda path: embedded_file)
+    monkeypatch.setattr("checkpoints.embedded.load_model", lambda *how: copy.deepcopy(plain_embedded))
     monkeypatch.setattr("evaluate.local.embedded_model", lambda adapter: embedded_model(None))
     load(None, "none")
     (maker,) = makers
@@ -114,6 +119,7 @@ def test_so_is_one_to_evaluate(makers: list[threading.Thread], monkeypatch: pyte
 EXITS = """
 import asyncio, sys, time, torch
 from pathlib import Path
+from dataclasses import replace
 from tests.support.small_engine import GREEDY, small_engine, steps
 engine = small_engine(Path(sys.argv[1]), max_running=1, num_blocks=4)
 def took(*args):
@@ -121,7 +127,7 @@ def took(*args):
     while time.monotonic() < until:
         torch.zeros(100_000).add_(1)
 engine._pace.took = took
-asyncio.run(steps(engine, [5, 6, 7]))
+asyncio.run(steps(engine, [5, 6, 7], replace(GREEDY, max_tokens=2)))
 """
 
 

@@ -132,9 +132,8 @@ def test_a_malformed_schema_is_reported_first() -> None:
     assert error_of(closed({"a": {"type": "odd"}})).startswith("In context=('properties', 'a'), 'type' must be one of")
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [
+def test_legal_patterns(subtests: pytest.Subtests) -> None:
+    for pattern in (
         "",
         "^x$",
         r"\d{3}-\d{4}",
@@ -147,20 +146,19 @@ def test_a_malformed_schema_is_reported_first() -> None:
         "(?i)a",
         "a{2,}?",
         "a*?",
-    ],
-)
-def test_legal_patterns(pattern: str) -> None:
-    assert error_of(closed({"a": {"type": "string", "pattern": pattern}})) == ""
+    ):
+        with subtests.test(pattern=pattern):
+            assert error_of(closed({"a": {"type": "string", "pattern": pattern}})) == ""
 
 
-@pytest.mark.parametrize(
-    "pattern", ["a(?=b)", "(?!b)a", "(?<=a)b", "(?<!a)b", r"(a)\1", r"(?P<n>a)(?P=n)", r"(?<n>a)\k<n>"]
-)
-def test_lookaround_and_backreferences_are_errors(pattern: str) -> None:
-    """No automaton can follow them; one ended another server in its grammar compiler."""
-    assert "lookaround and backreferences are not permitted" in error_of(closed({"a": {"pattern": pattern}}))
+def test_lookaround_and_backreferences_are_refused(subtests: pytest.Subtests) -> None:
+    """No automaton can follow them; another server died of one in the grammar compiler."""
+    for pattern in ("a(?=b)", "(?!b)a", "(?<=a)b", "(?<!a)b", r"(a)\1", r"(?P<n>a)(?P=n)", r"(?<n>a)\k<n>"):
+        with subtests.test(pattern=pattern):
+            assert "lookaround and backreferences are not permitted" in error_of(closed({"a": {"pattern": pattern}}))
 
 
-@pytest.mark.parametrize("pattern", ["(", "a)", "[a", "*a", "(+)", "a|*", "a\\", "(a))(", "x[^", "((a)"])
-def test_a_broken_pattern_is_an_error(pattern: str) -> None:
-    assert "'pattern' is not a regular expression" in error_of(closed({"a": {"pattern": pattern}}))
+def test_a_broken_pattern_is_refused(subtests: pytest.Subtests) -> None:
+    for pattern in ("(", "a)", "[a", "*a", "(+)", "a|*", "a\\", "(a))(", "x[^", "((a)"):
+        with subtests.test(pattern=pattern):
+            assert "'pattern' is not a regular expression" in error_of(closed({"a": {"pattern": pattern}}))

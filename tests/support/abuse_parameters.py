@@ -7,10 +7,12 @@ from typing import Any
 
 from tests.support.abuse_client import BODY, CANARY, PROMPT, RAW, USER
 from tests.support.abuse_json import Case
+from tests.support.ranges import RANGES
 
 VALUES: tuple[Any, ...] = (True, -1, 7, 1.5, "x", "", [], [1], [None], {}, {"x": 1}, [[]], [{}])
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 NAMED = {"type": "function", "function": {"name": "f"}}
+CHAT_BODY = {"model": "tiny", "messages": [USER]}
 JSON_SCHEMA = {"name": "x", "schema": {"type": "object"}}
 
 # Of VALUES, those that a field takes; True is no number and 1.5 no integer.
@@ -52,46 +54,8 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "functions": (),
     "function_call": (),
 }
-OUT_OF_RANGE: dict[str, tuple[Any, ...]] = {
-    "temperature": (-0.0001, 2.0001, 1e308, -1e308, 10**300, "0.5", None.__class__.__name__),
-    "top_p": (-0.1, 1.0001, 1e308),
-    "presence_penalty": (-2.1, 2.1, 1e300),
-    "frequency_penalty": (-2.1, 2.1, -1e300),
-    "n": (0, 9, 129, 10**9, 2**63, 1.0, "1", [1]),
-    "max_tokens": (0, -(2**63), 1.0, "ten", "1"),
-    "seed": (2**63, -(2**63) - 1, 2**64, -(2**70), 1.0, "1"),
-    "stop": (["a"] * 5, "x" * 1001, ["x" * 1001], ["a", 1], {"a": 1}, ["a"] * 1000),
-    "logit_bias": (
-        *({"1": 101}, {"1": -101}, {"1": "x"}, {"1": None}, {"1": True}, {"x": 1}, {"-1": 1}, {"1.5": 1}, {"": 1}),
-        *({"272": 1}, {"100000": 1}, {str(2**31): 1}, {"9" * 400: 1}, {"٣": 1}, {"1e1": 1}, {" 1": 1}),
-        {str(i): 0 for i in range(1025)},
-    ),
-    "top_k": (-2, 2**31, 1.0),
-    "min_p": (-0.1, 1.1),
-    "repetition_penalty": (0, -1, 10.1, 1e300),
-    "min_tokens": (2, -1, 2**31),
-    "stop_token_ids": ([-1], [272], [2**31 - 1], [2**31], [1.5], ["1"], [True], list(range(65))),
-    "metadata": ({"k": 1}, {"k" * 65: "v"}, {"k": "v" * 513}, {str(i): "v" for i in range(17)}, {"k": None}),
-    "modalities": (["audio"], ["text", "audio"], "text"),
-    "prompt_cache_key": (1, {}, []),
-    "functions": ([{}], [{"name": 1}], [{"name": "f"}] * 2, [{"name": f"f{i}"} for i in range(129)]),
-}
-WITHIN: dict[str, tuple[Any, ...]] = {
-    "temperature": (0, 2, 1e-300, 5e-324, 1e-6, None),
-    "top_p": (0, 1, 1e-300, 5e-324, None),
-    "presence_penalty": (-2, 2),
-    "frequency_penalty": (-2, 2, 1e-300),
-    "n": (1, 8),
-    "max_tokens": (1, None),
-    "seed": (2**63 - 1, -(2**63), 0),
-    "stop": (["x" * 1000] * 4, "\0", ["", ""], "😀"),
-    "logit_bias": ({"271": 100}, {"0": -100, "00": 100}, {str(i): -100 for i in range(272)}, {"258": 1e-300}),
-    "top_k": (0, 2**31 - 1),
-    "min_p": (0, 1),
-    "repetition_penalty": (0.01, 10),
-    "min_tokens": (1,),
-    "stop_token_ids": ([271, 0], [258]),
-    "metadata": ({"k" * 64: "v" * 512}, {str(i): "" for i in range(16)}),
+# Fields that other servers know and this one ignores, whatever they hold.
+IGNORED: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("guided_json", "guided_regex", "guided_grammar"), ("(a+)+$", {"$ref": "#"}, 1)),
     "prompt_embeds": ("gASVDwAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOU",),
     "cache_salt": ("\0" * 1000, 1, {}),
@@ -143,16 +107,15 @@ PROMPTS: tuple[Any, ...] = (
     *([272], [-1], [2**31], [2**63], [1.5], [True], [[1], [272]], ["x"] * 129, [[1]] * 129),
 )
 RAW_FIELDS: dict[str, tuple[Any, ...]] = {
+    **{
+        field: (*RANGES[field].outside, *RANGES[field].beyond_the_model)
+        for field in ("n", "max_tokens", "stream", "logit_bias", "stop")
+    },
     "suffix": ("x",),
     "best_of": (2, 0, 10**9, "1"),
     "logprobs": (6, -1, True, 1.5),
     "echo": (1, "x"),
-    "n": (9, 129, 0, 10**9),
-    "max_tokens": (0, -1, 1.5),
-    "stream": ("maybe", 1),
     "stream_options": ({"include_usage": True},),
-    "logit_bias": ({"272": 1},),
-    "stop": (["a"] * 5,),
 }
 
 
@@ -164,12 +127,15 @@ def wrong_types() -> Iterator[Case]:
 
 
 def ranges() -> Iterator[Case]:
-    for field, values in OUT_OF_RANGE.items():
-        for value in values:
-            yield Case(f"{field}={value!r:.40}", {**BODY, field: value}, param=field)
-    for field, values in WITHIN.items():
-        for value in values:
-            yield Case(f"{field}={value!r:.40} fits", {**BODY, "max_tokens": 2, field: value}, (200,))
+    for field, values in RANGES.items():
+        limit = "max_completion_tokens" if field == "max_completion_tokens" else "max_tokens"  # never both
+        for value in (*values.outside, *values.beyond_the_model):
+            yield Case(f"{field}={value!r:.40}", {**CHAT_BODY, limit: 1, field: value}, param=field)
+        for value in values.inside:
+            yield Case(f"{field}={value!r:.40} fits", {**CHAT_BODY, limit: 2, field: value}, (200,))
+    for field, ignored in IGNORED.items():
+        for value in ignored:
+            yield Case(f"{field}={value!r:.40} is ignored", {**BODY, "max_tokens": 2, field: value}, (200,))
     yield Case("a billion tokens, cut by a stop", {**BODY, "max_tokens": 10**9, "logit_bias": {"258": 100}}, (200,))
 
 
@@ -196,8 +162,6 @@ def combinations() -> Iterator[Case]:
     yield Case("a long model", {**BODY, "model": "x" * 10_000}, (404,), "does not exist")
     yield Case("no model", {"messages": [USER]}, param="model")
     yield Case("no messages", {"model": "tiny"}, param="messages")
-    for stream in ("maybe", 1, "true", [True]):
-        yield Case(f"stream={stream!r}", {**BODY, "stream": stream}, param="stream")
 
 
 def raw_completions() -> Iterator[Case]:

@@ -67,9 +67,12 @@ def learned(template_name: str, messages: list[Message]) -> str:
     return joined([piece for piece in load_template(template_name).render(messages, [LIGHT]) if piece.learned])
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_golden(case: Path) -> None:
-    assert prompt(case.parent.name, read_request(case)) == case.with_suffix(".txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_golden(name: str, subtests: pytest.Subtests) -> None:
+    for case in CASES:
+        if case.parent.name == name:
+            with subtests.test(case.stem):
+                assert prompt(name, read_request(case)) == case.with_suffix(".txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

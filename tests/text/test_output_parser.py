@@ -72,13 +72,14 @@ V3_OUTPUTS: dict[str, Message] = {
 }
 
 
-@pytest.mark.parametrize("step", [0, 1, 2, 3, 7])
 @pytest.mark.parametrize("output", V3_OUTPUTS)
-def test_v3(output: str, step: int) -> None:
+def test_v3(output: str, subtests: pytest.Subtests) -> None:
     """D2: a name that is the beginning of another, is unknown, or begins with `all` made the whole stream empty.
     D4: `>>>` inside arguments or text was taken for a separator.
     D5: the same answer read in single characters and in one piece gave different results in nearly every case."""
-    assert read(turn_format("functionary_v3"), output, step=step) == V3_OUTPUTS[output]
+    for step in (0, 1, 2, 3, 7):
+        with subtests.test(step=step):
+            assert read(turn_format("functionary_v3"), output, step=step) == V3_OUTPUTS[output]
 
 
 def test_no_delta_is_lost_after_a_line_break() -> None:
@@ -108,10 +109,11 @@ def test_a_name_that_is_cut_off_is_nothing(output: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["I cannot do that.", "Sure, here it is:\nget_x", "<b>Hello</b>\n", "x" * 500])
-@pytest.mark.parametrize("step", [0, 1, 80])
-def test_what_cannot_be_a_name_is_text(text: str, step: int) -> None:
+def test_what_cannot_be_a_name_is_text(text: str, subtests: pytest.Subtests) -> None:
     """A model that forgets the format and simply answers is heard, and an endless name is not held back forever."""
-    assert read(turn_format("functionary_v3"), text, step=step) == (text.strip(), [])
+    for step in (0, 1, 80):
+        with subtests.test(step=step):
+            assert read(turn_format("functionary_v3"), text, step=step) == (text.strip(), [])
 
 
 def test_a_call_without_arguments_gets_an_empty_object() -> None:
@@ -143,10 +145,11 @@ V1_OUTPUTS: dict[str, Message] = {
 }
 
 
-@pytest.mark.parametrize("step", [0, 1, 5])
 @pytest.mark.parametrize("output", V1_OUTPUTS)
-def test_v1(output: str, step: int) -> None:
-    assert read(turn_format("functionary_v1"), output, step=step) == V1_OUTPUTS[output]
+def test_v1(output: str, subtests: pytest.Subtests) -> None:
+    for step in (0, 1, 5):
+        with subtests.test(step=step):
+            assert read(turn_format("functionary_v1"), output, step=step) == V1_OUTPUTS[output]
 
 
 def test_a_mark_spelled_in_ordinary_text_is_text() -> None:
@@ -170,10 +173,11 @@ PLAIN_OUTPUTS: dict[str, Message] = {
 }
 
 
-@pytest.mark.parametrize("step", [0, 1, 4])
 @pytest.mark.parametrize("output", PLAIN_OUTPUTS)
-def test_v1_plain(output: str, step: int) -> None:
-    assert read(turn_format("functionary_v1_plain"), output, step=step) == PLAIN_OUTPUTS[output]
+def test_v1_plain(output: str, subtests: pytest.Subtests) -> None:
+    for step in (0, 1, 4):
+        with subtests.test(step=step):
+            assert read(turn_format("functionary_v1_plain"), output, step=step) == PLAIN_OUTPUTS[output]
 
 
 def test_the_longest_mark_counts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import product
 
 import pytest
 
@@ -11,6 +12,8 @@ from prompt_template import load_template, template_names
 from text.parser import OutputParser
 
 TOOLS = [Function(f"get_{number}") for number in range(128)] + [Function("get_x")]
+HEADS = ("", "all\n", "get_x\n", ":", "to=functions.get_x:")
+UNITS = (">", ">>>", '"', "\\", '"\\', " ", "\n", ":", "t", "to=f", "\n user:", "{[", ">>>get_")
 
 
 def read(template: str, output: str) -> int:
@@ -20,16 +23,14 @@ def read(template: str, output: str) -> int:
 
 
 @pytest.mark.parametrize("template", template_names())
-@pytest.mark.parametrize(
-    "unit", [">", ">>>", '"', "\\", '"\\', " ", "\n", ":", "t", "to=f", "\n user:", "{[", ">>>get_"]
-)
-@pytest.mark.parametrize("head", ["", "all\n", "get_x\n", ":", "to=functions.get_x:"])
-def test_a_megabyte_is_read_in_linear_time(template: str, unit: str, head: str) -> None:
+def test_a_megabyte_is_read_in_linear_time(template: str, subtests: pytest.Subtests) -> None:
     """Regular expressions that go back made parsers of other servers a way to stop them (CVE-2025-48887)."""
-    output = head + unit * (1_000_000 // len(unit))
-    started = time.thread_time()
-    read(template, output)
-    assert time.thread_time() - started < 3  # a second where it is slowest; anything quadratic takes minutes
+    for head, unit in product(HEADS, UNITS):
+        with subtests.test(head=head, unit=unit):
+            output = head + unit * (1_000_000 // len(unit))
+            started = time.thread_time()
+            read(template, output)
+            assert time.thread_time() - started < 3  # a second where it is slowest; anything quadratic takes minutes
 
 
 def test_an_endless_name_or_mark_is_read_in_linear_time() -> None:
@@ -40,12 +41,13 @@ def test_an_endless_name_or_mark_is_read_in_linear_time() -> None:
     assert time.thread_time() - started < 3
 
 
-@pytest.mark.parametrize("unit", ["x", " ", ">", "\\", "\n"])
-def test_tokens_are_cheap(unit: str) -> None:
+def test_tokens_are_cheap(subtests: pytest.Subtests) -> None:
     """Whitespace that waits is not copied again with each token."""
-    parser = OutputParser(load_template("functionary_v3").turn_format(TOOLS))
-    list(parser.feed('get_x\n{"'))
-    started = time.thread_time()
-    for _ in range(50_000):
-        parser.feed(unit)
-    assert time.thread_time() - started < 1.5  # 30 microseconds each; some 3 are usual
+    for unit in ("x", " ", ">", "\\", "\n"):
+        with subtests.test(unit=unit):
+            parser = OutputParser(load_template("functionary_v3").turn_format(TOOLS))
+            list(parser.feed('get_x\n{"'))
+            started = time.thread_time()
+            for _ in range(50_000):
+                parser.feed(unit)
+            assert time.thread_time() - started < 1.5  # 30 microseconds each; some 3 are usual

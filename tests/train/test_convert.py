@@ -83,19 +83,23 @@ def test_a_missing_source_is_a_sentence(source: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("text", ["", "{", "[]", "[[]]", '{"x": [{}]}', "[1]", "\xff\xfe"])
-def test_a_source_of_another_shape_is_a_sentence_and_the_old_rows_stay(source: str, text: str, tmp_path: Path) -> None:
+def test_a_source_of_another_shape_is_a_sentence_and_the_old_rows_stay(
+    source: str, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     """Whatever stands in the files: status 1, no traceback, and what an earlier run made is kept."""
-    shutil.copytree(SAMPLES / source, tmp_path / "in")
-    for path in (tmp_path / "in").rglob("*.*"):
-        if path.is_file():
-            path.write_bytes(text.encode("latin-1"))
-    (tmp_path / "out.jsonl").write_text("finished work\n")
-    with pytest.raises(SystemExit) as ended:
-        convert(source, tmp_path, samples=tmp_path / "in")
-    assert str(ended.value.code).startswith("convert: ")
-    assert "\n" not in str(ended.value.code)
-    assert (tmp_path / "out.jsonl").read_text() == "finished work\n"
+    for number, text in enumerate(("", "{", "[]", "[[]]", '{"x": [{}]}', "[1]", "\xff\xfe")):
+        with subtests.test(text=text):
+            folder = tmp_path / str(number)
+            shutil.copytree(SAMPLES / source, folder / "in")
+            for path in (folder / "in").rglob("*.*"):
+                if path.is_file():
+                    path.write_bytes(text.encode("latin-1"))
+            (folder / "out.jsonl").write_text("finished work\n")
+            with pytest.raises(SystemExit) as ended:
+                convert(source, folder, samples=folder / "in")
+            assert str(ended.value.code).startswith("convert: ")
+            assert "\n" not in str(ended.value.code)
+            assert (folder / "out.jsonl").read_text() == "finished work\n"
 
 
 def test_an_entry_of_another_shape_does_not_end_the_run(tmp_path: Path) -> None:

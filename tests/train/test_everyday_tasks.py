@@ -17,7 +17,6 @@ from train.everyday.phrasing import say, say_known, template
 from train.everyday.tasks import SLOT, Parameter, Task, Wording, flat
 from train.everyday.values import FLAG
 
-BY_FIELD = pytest.mark.parametrize("tasks", FIELDS.values(), ids=FIELDS)
 SEEDS = range(6)
 
 
@@ -58,46 +57,46 @@ def test_arrays_booleans_numbers_and_objects_are_well_represented() -> None:
     assert sum(len(task.parameters) >= 3 for task in TASKS) >= 80
 
 
-@BY_FIELD
-def test_every_wording_gives_calls_that_fit_the_schema(tasks: tuple[Task, ...]) -> None:
-    for task in tasks:
-        for wording in task.wordings:
-            for seed in SEEDS:
-                spoken = say(task, wording, Random(seed))
-                assert not re.search(r"[\[\]{}]", spoken.text)
-                assert task.required <= set(flat(spoken.calls[0]))
-                fits(task, spoken.calls[0])
-
-
-@BY_FIELD
-def test_repeated_parts_give_different_calls(tasks: tuple[Task, ...]) -> None:
-    for task in tasks:
-        for wording in task.wordings:
-            if template(wording).repeated:
+def test_every_wording_gives_calls_that_fit_the_schema(subtests: pytest.Subtests) -> None:
+    for task in TASKS:
+        with subtests.test(task.name):
+            for wording in task.wordings:
                 for seed in SEEDS:
-                    first, second = say(task, wording, Random(seed), num_calls=2).calls
-                    assert first != second
-                    fits(task, second)
+                    spoken = say(task, wording, Random(seed))
+                    assert not re.search(r"[\[\]{}]", spoken.text)
+                    assert task.required <= set(flat(spoken.calls[0]))
+                    fits(task, spoken.calls[0])
 
 
-@BY_FIELD
-def test_no_list_stands_in_a_repeated_part(tasks: tuple[Task, ...]) -> None:
+def test_repeated_parts_give_different_calls(subtests: pytest.Subtests) -> None:
+    for task in TASKS:
+        with subtests.test(task.name):
+            for wording in task.wordings:
+                if template(wording).repeated:
+                    for seed in SEEDS:
+                        first, second = say(task, wording, Random(seed), num_calls=2).calls
+                        assert first != second
+                        fits(task, second)
+
+
+def test_no_list_stands_in_a_repeated_part(subtests: pytest.Subtests) -> None:
     """ "Add tea and milk and bread" would be one list or two calls, and nobody could tell."""
-    for task in tasks:
-        for wording in task.wordings:
-            for slot in SLOT.findall(template(wording).repeated):
-                assert task.parameter(slot).schema["type"] != "array"
+    for task in TASKS:
+        with subtests.test(task.name):
+            for wording in task.wordings:
+                for slot in SLOT.findall(template(wording).repeated):
+                    assert task.parameter(slot).schema["type"] != "array"
 
 
-@BY_FIELD
-def test_a_task_has_wordings_enough_and_mentions_each_parameter(tasks: tuple[Task, ...]) -> None:
+def test_a_task_has_wordings_enough_and_mentions_each_parameter(subtests: pytest.Subtests) -> None:
     """What no wording ever gives, a model would learn never to give."""
-    for task in tasks:
-        assert 2 <= len(task.wordings) <= 6
-        mentioned = {slot for wording in task.wordings for slot in slots(wording)}
-        mentioned |= {name for wording in task.wordings for name in template(wording).fixed}
-        leaves = set(leaf_paths(task.parameters)) - unmentioned_flags(task)
-        assert leaves <= mentioned
+    for task in TASKS:
+        with subtests.test(task.name):
+            assert 2 <= len(task.wordings) <= 6
+            mentioned = {slot for wording in task.wordings for slot in slots(wording)}
+            mentioned |= {name for wording in task.wordings for name in template(wording).fixed}
+            leaves = set(leaf_paths(task.parameters)) - unmentioned_flags(task)
+            assert leaves <= mentioned
 
 
 def leaf_paths(fields: tuple[Parameter, ...], prefix: str = "") -> list[str]:
@@ -113,80 +112,80 @@ def unmentioned_flags(task: Task) -> set[str]:
     return {field.name for field in optional(task.parameters)}
 
 
-@BY_FIELD
-def test_flags_are_fixed_by_the_words_and_never_said(tasks: tuple[Task, ...]) -> None:
-    for task in tasks:
-        for wording in (*task.wordings, *(ask.wording for ask in task.asks)):
-            assert all(task.parameter(slot).maker is not FLAG for slot in slots(wording))
-            for name, value in template(wording).fixed.items():
-                jsonschema.Draft202012Validator(task.parameter(name).schema).validate(value)
+def test_flags_are_fixed_by_the_words_and_never_said(subtests: pytest.Subtests) -> None:
+    for task in TASKS:
+        with subtests.test(task.name):
+            for wording in (*task.wordings, *(ask.wording for ask in task.asks)):
+                assert all(task.parameter(slot).maker is not FLAG for slot in slots(wording))
+                for name, value in template(wording).fixed.items():
+                    jsonschema.Draft202012Validator(task.parameter(name).schema).validate(value)
 
 
-@BY_FIELD
-def test_asks_end_in_a_call_with_all_that_is_required(tasks: tuple[Task, ...]) -> None:
-    for task in tasks:
-        for ask in task.asks:
-            assert not task.required <= {*slots(ask.wording), *template(ask.wording).fixed}, "nothing is missing"
-            assert set(SLOT.findall(ask.question)) <= set(slots(ask.wording))
-            for seed in SEEDS:
-                asked = say(task, ask.wording, Random(seed))
-                reply = say_known(task, ask.reply, Random(seed), flat(asked.calls[0]))
-                assert task.required <= set(flat(reply.calls[0]))
-                assert not re.search(r"[\[\]{}]", reply.text)
-                fits(task, reply.calls[0])
+def test_asks_end_in_a_call_with_all_that_is_required(subtests: pytest.Subtests) -> None:
+    for task in TASKS:
+        with subtests.test(task.name):
+            for ask in task.asks:
+                assert not task.required <= {*slots(ask.wording), *template(ask.wording).fixed}, "nothing is missing"
+                assert set(SLOT.findall(ask.question)) <= set(slots(ask.wording))
+                for seed in SEEDS:
+                    asked = say(task, ask.wording, Random(seed))
+                    reply = say_known(task, ask.reply, Random(seed), flat(asked.calls[0]))
+                    assert task.required <= set(flat(reply.calls[0]))
+                    assert not re.search(r"[\[\]{}]", reply.text)
+                    fits(task, reply.calls[0])
 
 
-@BY_FIELD
-def test_answers_are_computed_and_told_for_every_wording(tasks: tuple[Task, ...]) -> None:
-    for task in tasks:
-        for wording in task.wordings:
-            for seed in SEEDS:
-                arguments = say(task, wording, Random(seed)).calls[0]
-                result = task.result(arguments)
-                assert result == task.result(arguments), "the world answers the same to the same"
-                told = task.told(arguments, result)
-                assert told
-                assert not re.search(r"[\[\]{}]|\bNone\b|True|False", told)
+def test_answers_are_computed_and_told_for_every_wording(subtests: pytest.Subtests) -> None:
+    for task in TASKS:
+        with subtests.test(task.name):
+            for wording in task.wordings:
+                for seed in SEEDS:
+                    arguments = say(task, wording, Random(seed)).calls[0]
+                    result = task.result(arguments)
+                    assert result == task.result(arguments), "the world answers the same to the same"
+                    told = task.told(arguments, result)
+                    assert told
+                    assert not re.search(r"[\[\]{}]|\bNone\b|True|False", told)
 
 
-@BY_FIELD
-def test_what_follows_changes_a_call_and_keeps_the_rest(tasks: tuple[Task, ...]) -> None:
-    for task in tasks:
-        if not task.again:
-            continue
-        whole = [wording for wording in task.wordings if asked_for(wording) == task.required]
-        assert whole, "no wording after which `again` could come"
-        known = flat(say(task, whole[0], Random(1)).calls[0])
-        fits(task, say_known(task, task.again, Random(2), known).calls[0])
+def test_what_follows_changes_a_call_and_keeps_the_rest(subtests: pytest.Subtests) -> None:
+    for task in TASKS:
+        with subtests.test(task.name):
+            if not task.again:
+                continue
+            whole = [wording for wording in task.wordings if asked_for(wording) == task.required]
+            assert whole, "no wording after which `again` could come"
+            known = flat(say(task, whole[0], Random(1)).calls[0])
+            fits(task, say_known(task, task.again, Random(2), known).calls[0])
 
 
-@BY_FIELD
-def test_slots_have_names_that_frames_do_not_use(tasks: tuple[Task, ...]) -> None:
-    for task in tasks:
-        assert not set(leaf_paths(task.parameters)) & {"a", "b", "c", "x", "X", "0", "1", "2"}
+def test_slots_have_names_that_frames_do_not_use(subtests: pytest.Subtests) -> None:
+    for task in TASKS:
+        with subtests.test(task.name):
+            assert not set(leaf_paths(task.parameters)) & {"a", "b", "c", "x", "X", "0", "1", "2"}
 
 
-@BY_FIELD
-def test_imperatives_begin_with_a_verb(tasks: tuple[Task, ...]) -> None:
+def test_imperatives_begin_with_a_verb(subtests: pytest.Subtests) -> None:
     """ "Can you at 7 pm, remind me" was a frame around a wording that began with the time."""
-    for task in tasks:
-        for wording in task.wordings:
-            parts = template(wording)
-            if parts.is_imperative:
-                assert re.match(r"[A-Z][a-z]+ ", parts.whole), parts.whole
-                assert parts.whole.split()[0] not in (
-                    "The",
-                    "At",
-                    "In",
-                    "On",
-                    "A",
-                    "I",
-                    "My",
-                    "What",
-                    "How",
-                    "Is",
-                    "Which",
-                )
+    for task in TASKS:
+        with subtests.test(task.name):
+            for wording in task.wordings:
+                parts = template(wording)
+                if parts.is_imperative:
+                    assert re.match(r"[A-Z][a-z]+ ", parts.whole), parts.whole
+                    assert parts.whole.split()[0] not in (
+                        "The",
+                        "At",
+                        "In",
+                        "On",
+                        "A",
+                        "I",
+                        "My",
+                        "What",
+                        "How",
+                        "Is",
+                        "Which",
+                    )
 
 
 def test_names_in_the_tables_of_rivals_exist() -> None:

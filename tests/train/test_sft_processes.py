@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from client.rows import write_rows
 from tests.support.started_server import ROOT
 from tests.support.training_rows import TEN
+from train.sft import main
 
 RUN = ["--preset", "functionary-7b-v1", "--template", "functionary_v3_chatml", "--epochs", "2", "--as-is"]
 SIZES = ["--batch-size", "4", "--device-batch-size", "1", "--max-length", "1024", "--learning-rate", "1e-3"]
@@ -31,15 +32,13 @@ def test_two_processes_learn_what_one_learns(
 ) -> None:
     """Each saw half of the batch, and the loss was divided by the whole batch's tokens and once more by two."""
     write_rows(tmp_path / "ten.jsonl", TEN)
+    options = [*RUN, *SIZES, *lora, "--model", str(chatml_folder), "--data", str(tmp_path / "ten.jsonl")]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    learned = []
-    for launcher in ([], ["-m", "torch.distributed.run", "--nproc_per_node", "2"]):
-        out = tmp_path / f"out{len(launcher)}"
-        options = ["--model", str(chatml_folder), "--data", str(tmp_path / "ten.jsonl"), "--out", str(out)]
-        command = [sys.executable, *launcher, "-m", "train.sft", *RUN, *SIZES, *lora, *options]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=300)
-        learned.append(load_file(out / weights))
-    one, two = learned
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "train.sft"]
+    command = [*launcher, *options, "--out", str(tmp_path / "two")]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=300)
+    main([*options, "--out", str(tmp_path / "one")])
+    one, two = (load_file(tmp_path / name / weights) for name in ("one", "two"))
     assert one.keys() == two.keys()
     for name, values in one.items():
         torch.testing.assert_close(two[name], values, atol=2e-3 if lora else 1e-5, rtol=1e-2 if lora else 1e-5)

@@ -138,16 +138,16 @@ def test_what_is_large_but_legal(endless_url: str, cases: Callable[[], Iterable[
     assert check_cases(endless_url, cases()) >= at_least
 
 
-@pytest.mark.parametrize(("name", "fields"), list(forced_calls()), ids=[name for name, _ in forced_calls()])
-def test_any_name_can_be_called(url: str, name: str, fields: dict[str, Any]) -> None:
+def test_any_name_can_be_called(url: str, subtests: pytest.Subtests) -> None:
     """As a tool, and in the older dialect; streamed deltas carry the name once."""
-    with Client(url) as client:
-        message = client.chat(**fields).json["choices"][0]["message"]
-        [call] = message["tool_calls"]
-        assert (call["function"]["name"], message["content"]) == (name, None)
-        legacy = {"functions": [{"name": name}], "function_call": {"name": name}, "messages": fields["messages"]}
-        message = client.chat(**legacy).json["choices"][0]["message"]
-        assert message["function_call"] == {"name": name, "arguments": "{"}  # one token
+    for name, fields in forced_calls():
+        with subtests.test(name), Client(url) as client:
+            message = client.chat(**fields).json["choices"][0]["message"]
+            [call] = message["tool_calls"]
+            assert (call["function"]["name"], message["content"]) == (name, None)
+            legacy = {"functions": [{"name": name}], "function_call": {"name": name}, "messages": fields["messages"]}
+            message = client.chat(**legacy).json["choices"][0]["message"]
+            assert message["function_call"] == {"name": name, "arguments": "{"}  # one token
 
 
 def test_a_name_that_the_format_needs_itself(url: str) -> None:

@@ -1,4 +1,4 @@
-"""HTTP from people who do not mean well: broken framing, huge and slow bodies, wrong keys, foreign sites.
+"""Hostile HTTP: ambiguous and broken framing, huge and slow bodies, clients that leave.
 
 What h11 cannot read is answered by uvicorn, in text/plain: tolerated here, as long as it is one refusal and no more.
 """
@@ -32,7 +32,7 @@ from tests.support.abuse_client import (
 )
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
-from web import edge as http_edge
+from web import edge
 from web.command_line import bind
 
 
@@ -63,33 +63,37 @@ def check_health(url: str) -> None:
         client.check_health()
 
 
-@pytest.mark.parametrize("name", AMBIGUOUS)
-def test_one_answer_to_an_ambiguous_request(url: str, caplog: pytest.LogCaptureFixture, name: str) -> None:
-    received = raw(url, AMBIGUOUS[name])
-    assert all(400 <= status < 500 for status in statuses(received)), received
-    assert len(statuses(received)) <= 1
-    assert "/smuggled" not in caplog.text
-    check_health(url)
+def test_an_ambiguous_request_gets_one_error_at_most(
+    url: str, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    for name, request in AMBIGUOUS.items():
+        with subtests.test(name):
+            received = raw(url, request)
+            assert all(400 <= status < 500 for status in statuses(received)), received
+            assert len(statuses(received)) <= 1
+            assert "/smuggled" not in caplog.text
+            check_health(url)
 
 
-@pytest.mark.parametrize("name", MALFORMED)
-def test_one_refusal_of_what_is_no_http(url: str, name: str) -> None:
-    received = raw(url, MALFORMED[name])
-    assert len(statuses(received)) <= 1
-    assert all(400 <= status < 500 for status in statuses(received)), received
-    check_health(url)
+def test_malformed_http_gets_one_error_at_most(url: str, subtests: pytest.Subtests) -> None:
+    for name, request in MALFORMED.items():
+        with subtests.test(name):
+            received = raw(url, request)
+            assert len(statuses(received)) <= 1
+            assert all(400 <= status < 500 for status in statuses(received)), received
+            check_health(url)
 
 
-@pytest.mark.parametrize("name", ODD_BUT_LEGAL)
-def test_odd_requests(url: str, name: str) -> None:
-    request, expected = ODD_BUT_LEGAL[name]
-    with connect(url) as connection:
-        connection.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
-        received = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert statuses(received) == [expected], received
-    if expected >= 400:
-        check_error(received.partition(b"\r\n\r\n")[2])
-    check_health(url)
+def test_odd_requests(url: str, subtests: pytest.Subtests) -> None:
+    for name, (request, expected) in ODD_BUT_LEGAL.items():
+        with subtests.test(name):
+            with connect(url) as connection:
+                connection.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+                received = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert statuses(received) == [expected], received
+            if expected >= 400:
+                check_error(received.partition(b"\r\n\r\n")[2])
+            check_health(url)
 
 
 def test_requests_in_a_row_are_answered_in_a_row(url: str) -> None:
@@ -172,7 +176,7 @@ def test_a_slow_body_is_cut_off(
     url: str, monkeypatch: pytest.MonkeyPatch, framing: str, drip: tuple[bytes, ...]
 ) -> None:
     """Whether nothing comes or a byte now and then: after the deadline there is a 408, and the connection is closed."""
-    monkeypatch.setattr(http_edge, "RECEIVE_DEADLINE_S", 0.5)
+    monkeypatch.setattr(edge, "RECEIVE_DEADLINE_S", 0.5)
     started = time.monotonic()
     with connect(url) as connection:
         connection.sendall(head("POST", CHAT, framing))
@@ -195,8 +199,8 @@ def test_clients_that_leave_in_the_middle(url: str, cut: int) -> None:
     check_health(url)
 
 
-def test_who_was_unplugged_is_looked_for() -> None:
-    """No goodbye comes of a peer that is gone; without a look the request would hold its slot to the end."""
+def test_connections_have_keepalive_probes() -> None:
+    """A peer that was unplugged closes nothing; without probes its request would hold its slot to the end."""
     with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:

@@ -128,20 +128,20 @@ HOSTS = (
 )
 
 
-@pytest.mark.parametrize("name", WRONG_KEYS)
-def test_wrong_keys(locked_url: str, name: str) -> None:
+def test_wrong_keys(locked_url: str, subtests: pytest.Subtests) -> None:
     """401 for each, and never more of a key in the answer than its ends."""
-    value = WRONG_KEYS[name]
-    with Client(locked_url) as client:
-        for method, path in (("POST", CHAT), ("GET", "/v1/models"), ("GET", "/nope"), ("DELETE", "/docs")):
-            answer = client.send(method, path, headers={} if value is None else {"Authorization": value})
-            check_answer(answer)
-            assert answer.status == 401
-            assert answer.error["code"] in ("invalid_api_key", None)
-            assert answer.headers["www-authenticate"] == "Bearer"
-            assert not [key for key in KEYS if key in answer.body.decode()]
-    with Client(locked_url, KEY) as client:
-        client.check_health()
+    for name, value in WRONG_KEYS.items():
+        with subtests.test(name):
+            with Client(locked_url) as client:
+                for method, path in (("POST", CHAT), ("GET", "/v1/models"), ("GET", "/nope"), ("DELETE", "/docs")):
+                    answer = client.send(method, path, headers={} if value is None else {"Authorization": value})
+                    check_answer(answer)
+                    assert answer.status == 401
+                    assert answer.error["code"] in ("invalid_api_key", None)
+                    assert answer.headers["www-authenticate"] == "Bearer"
+                    assert not [key for key in KEYS if key in answer.body.decode()]
+            with Client(locked_url, KEY) as client:
+                client.check_health()
 
 
 def test_a_key_belongs_into_its_header(locked_url: str) -> None:

@@ -15,8 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import EngineBusy, EngineError
 from tests.support.abuse_client import check_error
 from tests.support.edge import a_scope, ask
-from web import edge as http_edge
-from web import event_stream
+from web import edge, event_stream
 from web.edge import Edge
 from web.event_stream import EventStream, until_disconnect
 from web.event_stream import event_stream as start_stream
@@ -123,7 +122,7 @@ def test_a_client_that_does_not_read_is_given_up(
 ) -> None:
     """Its work ends, and the log has a line about it, but no traceback."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(http_edge, "WRITE_DEADLINE_S", 0.05)
+    monkeypatch.setattr(edge, "WRITE_DEADLINE_S", 0.05)
     app, seen = streaming(*["x"] * 10)
     num_sent = 0
 

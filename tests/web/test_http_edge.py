@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import EngineBusy, EngineError, PromptTooLong, RequestError, UnknownModel
 from tests.support.abuse_client import check_error
 from tests.support.edge import ask, ok
-from web import edge as http_edge
+from web import edge
 from web.edge import read_body
 from web.errors import HttpError
 
@@ -212,8 +212,8 @@ async def echo_size(scope: Scope, receive: Receive, send: Send) -> None:
 
 def test_a_body_is_bounded_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A little over: read to its end, so that the refusal arrives. Far over: refused midway, connection closed."""
-    monkeypatch.setattr(http_edge, "MAX_BODY", 10)
-    monkeypatch.setattr(http_edge, "MAX_DRAINED", 100)
+    monkeypatch.setattr(edge, "MAX_BODY", 10)
+    monkeypatch.setattr(edge, "MAX_DRAINED", 100)
     assert ask(echo_size, "POST", receive=reading(b"12345", b"67890")).json == {"size": 10}
     little = ask(echo_size, "POST", receive=reading(*[b"12345"] * 3))
     far = ask(echo_size, "POST", receive=reading(*[b"12345"] * 1_000))
@@ -224,7 +224,7 @@ def test_a_body_is_bounded_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_edge, "RECEIVE_DEADLINE_S", 0.05)
+    monkeypatch.setattr(edge, "RECEIVE_DEADLINE_S", 0.05)
 
     async def never() -> Message:
         return await asyncio.Future()
