@@ -151,9 +151,16 @@ class Engine(Protocol):
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
         """Closing the iterator cancels the request and frees its memory within one step.
 
-        Raises PromptTooLong, RequestError (a constraint that cannot be compiled) or EngineBusy before the first step,
-        EngineError when the engine fails on this request.
+        Raises PromptTooLong, RequestError (a constraint that cannot be compiled), EngineBusy or EngineDown before the
+        first step, EngineError when the engine fails on this request.
         """
+
+    def health(self) -> str:
+        """Why requests are not served now, as "a step has been running for 130 s"; empty when they are."""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the engine has failed for good: only a new process serves again."""
 
     async def close(self) -> None:
         """End the engine; running requests end with EngineError."""

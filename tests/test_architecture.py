@@ -101,9 +101,9 @@ def test_nothing_that_could_run_a_strangers_code(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.name)
 def test_files_and_functions_stay_short(path: Path) -> None:
-    """250 and 60 lines: past that it is two things."""
+    """400 and 60 lines: past that it is two things."""
     text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= 250, path.name
+    assert text.count("\n") <= 400, path.name
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, f"{path.name}: {node.name}"
