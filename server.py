@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from choices import as_chunks, chat_choices, text_choices
 from command_line import read_options
 from conversation import ChatRequest, CompletionRequest, Finish
-from errors import ModelError, RequestError, UnknownModel
+from errors import EngineDown, ModelError, RequestError, UnknownModel
 from event_stream import event_stream, until_disconnect
 from http_edge import Edge, read_body
 from http_errors import HttpError, unknown_route
@@ -90,8 +90,9 @@ async def live() -> Json:
 
 
 async def ready(request: Request) -> Json:
-    """The model is loaded; 503 before that."""
-    _model(request)
+    """The model is loaded and its engine serves; 503 otherwise."""
+    if trouble := _model(request).engine.health():
+        raise EngineDown(trouble)
     return {"status": "ok"}
 
 
