@@ -27,7 +27,7 @@ from apis.rules.chat_answer import ChatCompletion, ChatCompletionChunk
 from apis.rules.json_text import parse_json
 from checkpoints.model import Model
 from core.conversation import ChatRequest, CompletionRequest
-from core.errors import ModelError, RequestError, UnknownModel
+from core.errors import EngineDown, ModelError, RequestError, UnknownModel
 from core.turn_format import Finish
 from web.choices import as_chunks, chat_choices, text_choices
 from web.command_line import read_options
@@ -99,8 +99,9 @@ async def live() -> Json:
 
 
 async def ready(request: Request) -> Json:
-    """The model is loaded; 503 before that."""
-    _model(request)
+    """The model is loaded and its engine serves; 503 otherwise."""
+    if trouble := _model(request).engine.health():
+        raise EngineDown(trouble)
     return {"status": "ok"}
 
 

@@ -43,7 +43,7 @@ class Checkpoint:
     tokenizer: Tokenizer
     chat_template: str | None
     template: str | None  # the prompt format, when the checkpoint is one of ours
-    load_engine: Callable[..., HFEngine]  # takes max_running, cache_bytes and quantize
+    load_engine: Callable[..., HFEngine]  # takes max_running, cache_bytes, quantize and step_timeout_s
     temperature: float = 1.0
     top_p: float = 1.0
 

@@ -42,13 +42,15 @@ def load_model(
     max_running: int | None = None,
     cache_bytes: int | None = None,
     quantize: str | None = None,
+    step_timeout_s: float | None = None,
 ) -> Model:
     """Load a checkpoint with its weights: a folder, a name on the hub, or None for the embedded model.
 
     device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: the
     prompt format by name, detected from the tokenizer when not given. max_running: requests in one batch, 16 if not
     given. cache_bytes: for keys and values; by default what all of them can fill, or a quarter of the memory at hand.
-    quantize: "int8", or "int4" on a GPU. Raises ModelError with one line that says what to do.
+    quantize: "int8", or "int4" on a GPU. step_timeout_s: after it a step counts as hung; by default 60 on a GPU, else
+    120. Raises ModelError with one line that says what to do.
     """
     from checkpoints.checkpoint import open_checkpoint  # torch is loaded here and not before
 
@@ -58,7 +60,13 @@ def load_model(
         prompt_template = load_template(wanted)
     else:
         prompt_template = detect_template(checkpoint.chat_template, checkpoint.tokenizer.token_id, checkpoint.name)
-    load_engine = partial(checkpoint.load_engine, max_running=max_running, cache_bytes=cache_bytes, quantize=quantize)
+    load_engine = partial(
+        checkpoint.load_engine,
+        max_running=max_running,
+        cache_bytes=cache_bytes,
+        quantize=quantize,
+        step_timeout_s=step_timeout_s,
+    )
     return Model(
         names=tuple(dict.fromkeys((*served_names, checkpoint.name, *(("functionary",) if name is None else ())))),
         template=prompt_template,

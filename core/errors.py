@@ -51,5 +51,16 @@ class EngineError(Exception):
     """The engine failed on this request; others are unharmed."""
 
 
+class EngineDown(EngineError):
+    """The engine serves no requests: it is shutting down, it has failed, or a step of it hangs.
+
+    `code` is that of OpenAI's error object.
+    """
+
+    def __init__(self, message: str, code: str = "server_is_overloaded") -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ModelError(Exception):
     """A model cannot be loaded; the message is one line for the operator."""

@@ -160,8 +160,15 @@ class Engine(Protocol):
 
         Closing the iterator cancels the request and frees its memory within one step. Before the first step, raises
         PromptTooLong, EngineBusy, or RequestError for a constraint that cannot be compiled; at any time, raises
-        EngineError if the engine fails on this request.
+        EngineError if the engine fails on this request, and EngineDown if it has failed for good or is closing.
         """
 
+    def health(self) -> str:
+        """Return why requests are not served now, such as "a step has been running for 130 s"; empty if they are."""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the engine has failed for good, so that only a new process can serve again."""
+
     async def close(self) -> None:
-        """Stop the engine. Running requests end with EngineError."""
+        """Stop the engine. Running requests end with EngineDown."""

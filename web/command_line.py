@@ -32,6 +32,13 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     http.add_argument(
         "--api-key", action="append", default=[], metavar="KEY", help=f"may be repeated; or set {KEY_VARIABLE}"
     )
+    http.add_argument(
+        "--step-timeout",
+        type=_positive,
+        metavar="SECONDS",
+        help="a longer step counts as hung, and /health answers 503 (default: 60 on a GPU, else 120)",
+    )
+    http.add_argument("--stay-up", action="store_true", help="do not exit when the engine cannot go on; for debugging")
     rules = parser.add_argument_group("rules for requests")
     rules.add_argument("--lenient", action="store_true", help="drop the rules that only cost the caller (see README)")
     rules.add_argument(

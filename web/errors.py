@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from core.errors import EngineBusy, EngineError, RequestError, UnknownModel
+from core.errors import EngineBusy, EngineDown, EngineError, RequestError, UnknownModel
 
 Json = dict[str, Any]
 
@@ -54,6 +54,10 @@ def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
         case EngineBusy():
             message = "The queue of this server is full; try again in a moment."
             return 429, error_body(message, "rate_limit_error", None, "slow_down"), {"Retry-After": "2"}
+        case EngineDown():
+            message = f"The server serves no requests now: {error}."
+            body = error_body(message, "service_unavailable_error", None, error.code)
+            return 503, body, {"Retry-After": "5"}
         case EngineError():
             message = f"The server could not finish this request: {error}."
             return 500, error_body(message, "server_error", None, "internal_error"), {}

@@ -33,9 +33,30 @@ UVICORN: dict[str, Any] = {
     "log_config": None,
 }
 
+FAILED_EXIT_S = 5  # for errors on their way to clients; the process is to be started anew soon
+
 
 class Server(uvicorn.Server):
-    """Told to stop, it lets the running requests end and exits with status 0. Told twice, it ends at once."""
+    """Told to stop, it lets the running requests end and exits with status 0. Told twice, it ends at once.
+
+    It also stops when the engine is down, unless `stay_up`; `has_failed` then.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, stay_up: bool = False) -> None:
+        super().__init__(config)
+        self.has_failed = False
+        self._stay_up = stay_up
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second."""
+        model: Model | None = self.config.app.state.model  # type: ignore[union-attr]
+        if model and model.engine.is_down and not self.has_failed:
+            self.has_failed = True
+            log.error("the engine cannot go on: %s%s", model.engine.health(), "" if self._stay_up else "; exiting")
+            if not self._stay_up:
+                self.config.timeout_graceful_shutdown = FAILED_EXIT_S
+                self.should_exit = True
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Also at once while the model loads: there is nothing to lose, and the thread that loads cannot be stopped."""
@@ -69,6 +90,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
             max_running=options.max_running,
             cache_bytes=options.cache_mb and options.cache_mb << 20,
             quantize=options.quantize,
+            step_timeout_s=options.step_timeout,
         )
         warm_up(model)
         gc.collect()
@@ -88,7 +110,9 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         strict_params=options.strict_params,
         on_failure=on_failure,
     )
-    server = Server(uvicorn.Config(app, **UVICORN))
+    server = Server(uvicorn.Config(app, **UVICORN), stay_up=options.stay_up)
     server.run(sockets=[listener])
     if failures:
         sys.exit(f"functionary: {failures[0]}")
+    if server.has_failed:
+        sys.exit(1)

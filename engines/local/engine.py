@@ -15,12 +15,13 @@ from collections.abc import AsyncGenerator, Sequence
 from prometheus_client import CollectorRegistry
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.errors import EngineError, PromptTooLong, RequestError
+from core.errors import EngineDown, EngineError, PromptTooLong, RequestError
 from core.generation import Sampling, Step
 from drafting.drafter import Drafter
 from engines.local import scheduler
 from engines.local.cpu import speed_up
 from engines.local.devices import memory_at_hand
+from engines.local.faults import Faults
 from engines.local.forward import has_changing_positions, prepare
 from engines.local.kv_cache import BLOCK
 from engines.local.kv_memory import Memory
@@ -32,6 +33,8 @@ from engines.local.stepping import Stepper
 from guarantees.matcher import ConstraintCompiler
 
 MAX_RUNNING = 16
+MOST_FAULTS = 3  # in a row that ended all running requests: then the engine cannot go on
+STEP_TIMEOUT_S, GPU_STEP_TIMEOUT_S = 120.0, 60.0
 
 
 class HFEngine:
@@ -46,11 +49,13 @@ class HFEngine:
         max_running: int | None = None,
         cache_bytes: int | None = None,
         quantize: str | None = None,
+        step_timeout_s: float | None = None,
     ) -> None:
         """The model is changed: it runs in this engine only.
 
         cache_bytes: for keys and values, running and remembered; by default part of the memory at hand. quantize: what
-        is done with weights on a CPU, "int8" or nothing. Raises ModelError for a model that cannot be run so.
+        is done with weights on a CPU, "int8" or nothing. step_timeout_s: after which a step counts as hung. Raises
+        ModelError for a model that cannot be run so.
         """
         self._model = model
         self._vocab_size = int(model.get_output_embeddings().weight.shape[0])  # type: ignore[no-untyped-call]
@@ -66,10 +71,16 @@ class HFEngine:
         )
         self._scheduler = Scheduler(max_running, scheduler.MAX_WAITING)
         self._metrics = self._watched()
-        self._stepper = Stepper(model, self._max_context, self._deliver, self._metrics)
+        self._faults = Faults(self._memory, self._deliver, self._metrics)
+        self._stepper = Stepper(model, self._max_context, self._deliver, self._metrics, self._faults)
         self._pace = Pace()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # around the scheduler's lists; never while memory or the model is at work
+        self._wake = threading.Event()
         self._is_closing = False
+        self._down = ""  # why the engine cannot go on
+        self._num_faults = 0  # in a row
+        self._step_timeout_s = step_timeout_s or (STEP_TIMEOUT_S if model.device.type == "cpu" else GPU_STEP_TIMEOUT_S)
+        self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
         atexit.register(self._end)
@@ -89,12 +100,25 @@ class HFEngine:
     @property
     def num_running(self) -> int:
         """Requests that hold a slot or wait for one."""
-        with self._changed:
+        with self._lock:
             return sum(1 for _ in self._scheduler)
+
+    @property
+    def is_down(self) -> bool:
+        return not self._is_closing and bool(self._down or not self._thread.is_alive())
 
     def description(self) -> str:
         how = [str(self._model.dtype).removeprefix("torch."), *([self._made_fast] if self._made_fast else [])]
         return f"{self._model.device} ({', '.join(how)})"
+
+    def health(self) -> str:
+        if self._is_closing:
+            return "the engine is shutting down"
+        if self.is_down:
+            return self._down or "the engine's thread has ended"
+        begun = self._busy_since
+        busy_s = 0.0 if begun is None else time.monotonic() - begun
+        return f"a step has been running for {busy_s:.0f} s" if busy_s > self._step_timeout_s else ""
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
         self._check(prompt_ids, sampling)
@@ -104,11 +128,11 @@ class HFEngine:
         sampler = Sampler(sampling, prompt_ids)
         drafter = await asyncio.to_thread(self._drafter, prompt_ids, sampling)
         request = Request(list(prompt_ids), sampling, sampler, matcher, asyncio.get_running_loop(), drafter=drafter)
-        with self._changed:
-            if self._is_closing:
-                raise EngineError("the engine is shutting down")
+        with self._lock:
+            if self.health():
+                raise self._refusal()
             self._scheduler.submit(request)
-            self._changed.notify()
+        self._wake.set()
         ended = "abort"
         try:
             while True:
@@ -123,9 +147,8 @@ class HFEngine:
                     return
         finally:
             self._metrics.finished.labels(ended).inc()
-            with self._changed:
-                request.is_closed = True
-                self._changed.notify()
+            request.is_closed = True
+            self._wake.set()
 
     async def close(self) -> None:
         await asyncio.to_thread(self._end)
@@ -133,10 +156,12 @@ class HFEngine:
 
     def _end(self) -> None:
         """Let the thread end after its step: torn off while it computes it would abort the interpreter at its exit."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify()
+        self._is_closing = True
+        self._wake.set()
         self._thread.join(30)
+
+    def _refusal(self) -> EngineDown:
+        return EngineDown(self.health(), "shutting_down" if self._is_closing else "server_is_overloaded")
 
     def _watched(self) -> EngineMetrics:
         metrics, requests = EngineMetrics(), self._scheduler
@@ -169,65 +194,120 @@ class HFEngine:
                     )
 
     def _deliver(self, request: Request, item: Step | Exception) -> None:
-        with self._changed:
+        """Hand an item to the request's reader; none follows the one that ends it."""
+        if request.has_ended:
+            return
+        with self._lock:
             request.num_unread += 1
         try:
             request.loop.call_soon_threadsafe(request.steps.put_nowait, item)
-        except RuntimeError:  # the event loop is gone, and with it the reader
-            request.is_closed = True
+        except RuntimeError:
+            if not request.loop.is_closed():
+                raise
+            request.is_closed = True  # with the event loop its reader is gone
+        request.has_ended = isinstance(item, Exception) or item.finish_reason is not None
 
     def _took_one(self, request: Request) -> None:
-        with self._changed:
+        with self._lock:
             request.num_unread -= 1
             if request.num_unread == scheduler.MAX_UNREAD - 1:
-                self._changed.notify()
+                self._wake.set()
 
     def _run(self) -> None:
-        """The engine's thread."""
-        while self._wait_for_work():
+        """The engine's thread. However it ends, no request is left waiting."""
+        try:
+            while self._go_round():
+                pass
+        except BaseException as error:
+            self._faults.count(error)
+        finally:
+            self._end_all()
+
+    def _go_round(self) -> bool:
+        """Wait for work and do a step. False when the engine closes, or cannot go on."""
+        try:
+            if not self._wait_for_work():
+                return False
+            self._step()
+            self._num_faults = 0
+        except BaseException as error:
+            self._num_faults += 1
+            self._recover(error)
+        return self._num_faults < MOST_FAULTS
+
+    def _recover(self, error: BaseException) -> None:
+        """End all running requests, and free their memory: the error may come from any of them and have spoilt it."""
+        self._faults.count(error)
+        for request in self._scheduler.running:
+            self._faults.end(request, EngineError("the engine failed, and with it all requests that ran"))
+        with self._lock:
+            self._scheduler.running = []
+        self._memory.clear()
+
+    def _end_all(self) -> None:
+        """End all requests, and mark the engine as down, so that later requests are refused."""
+        with self._lock:
+            many = f"the engine failed {self._num_faults} times in a row"
+            self._down = many if self._num_faults >= MOST_FAULTS else "the engine's thread has ended"
+            requests = self._scheduler.clear()
+        for request in requests:
             try:
-                self._step()
+                self._faults.end(request, self._refusal())
             except BaseException as error:
-                for request in list(self._scheduler.running):  # it is not known whose fault it is
-                    self._stepper.fail(request, error)
-        for request in self._scheduler:
-            self._deliver(request, EngineError("the engine is shutting down"))
+                self._faults.count(error)
+        self._memory.clear()
 
     def _wait_for_work(self) -> bool:
         """Until some request can go on; False when the engine closes."""
-        with self._changed:
-            while not self._is_closing:
-                self._exchange()
-                if any(request.is_ready for request in self._scheduler.running):
-                    return True
-                self._changed.wait()
-            return False
+        while True:
+            self._wake.clear()
+            if self._is_closing:
+                return False
+            self._busy_since = time.monotonic()
+            self._exchange()
+            if any(request.is_ready for request in self._scheduler.running):
+                return True
+            self._busy_since = None
+            self._wake.wait()
 
     def _exchange(self) -> None:
         """Requests that have ended, or whose reader has left, make room for those that wait."""
         for request in self._scheduler.running:
             if request.is_closed:
-                self._memory.keep(request)
-        self._scheduler.drop_closed()
-        while waiting := self._scheduler.next_waiting():
-            if not self._memory.has_room(self._scheduler.running, waiting):
-                return
-            self._scheduler.admit(waiting)
+                with self._faults.pinned(request):
+                    self._memory.keep(request)
+        with self._lock:
+            self._scheduler.drop_closed()
+        while waiting := self._next_waiting():
+            with self._faults.pinned(waiting):
+                if not self._memory.has_room(self._scheduler.running, waiting):
+                    return
+                with self._lock:
+                    self._scheduler.admit(waiting)
+            if waiting.is_closed:
+                with self._lock:
+                    self._scheduler.drop_closed()
+
+    def _next_waiting(self) -> Request | None:
+        with self._lock:
+            return self._scheduler.next_waiting()
 
     def _step(self) -> None:
         """One forward for all that are in turn, and a token for each whose prompt is read. Nothing is held after it."""
-        with self._changed:
-            for request in self._memory.too_many(self._scheduler.running):
+        for request in self._memory.too_many(self._scheduler.running):
+            with self._faults.pinned(request), self._lock:
                 self._scheduler.put_back(request)
-            running = list(self._scheduler.running)
+        running = [request for request in self._scheduler.running if not request.is_closed]
         for request in running:
             if request.keys_values is None:
-                self._memory.begin(request, running)
+                with self._faults.pinned(request):
+                    self._memory.begin(request, running)
         is_waited_for = any(request.num_left == 1 for request in running)
         turn = self._scheduler.turn(self._pace.num_tokens(is_waited_for))
         turn = [(request, num_read) for request, num_read in turn if not request.is_closed]
         begun = time.monotonic()
         for group in [[one] for one in turn] if self._runs_alone else [turn]:
-            self._stepper.advance(group)
+            if group:
+                self._stepper.advance(group)
         self._metrics.steps.inc(bool(turn))
         self._pace.took(sum(num_read for _, num_read in turn), time.monotonic() - begun)

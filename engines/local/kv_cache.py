@@ -96,12 +96,17 @@ class KeyValues:
             return
         shelf = self._shelves.find(needed) if self._shelves else Shelf(rounded(needed), 1)
         place = shelf.take()
-        for number, layer in self.shelf.layers.items():
-            old = layer[self.place, :, :, : self.length]
-            shelf.layer(number, old[0])[place, :, :, : self.length] = old
+        leave = weakref.finalize(self, shelf.free.append, place)
+        try:
+            for number, layer in self.shelf.layers.items():
+                old = layer[self.place, :, :, : self.length]
+                shelf.layer(number, old[0])[place, :, :, : self.length] = old
+        except BaseException:
+            leave()
+            raise
         self._leave()
         self.shelf, self.place = shelf, place
-        self._leave = weakref.finalize(self, shelf.free.append, place)
+        self._leave = leave
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> Tensor:
         """Put (heads, n, width) twice behind `length`; gives all of the place, (2, heads, capacity, width).

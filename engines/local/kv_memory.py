@@ -66,5 +66,14 @@ class Memory:
         if request.keys_values is not None:
             self._cache.put(request.sampling.owner, request.ids, request.keys_values)
 
+    def forget(self) -> None:
+        """Drop the prefix cache."""
+        self._cache = PrefixCache()
+
+    def clear(self) -> None:
+        """Free all keys and values. No request may be running."""
+        self.forget()
+        self._shelves = Shelves(self.max_tokens)
+
     def _needed(self, requests: Sequence[Request]) -> int:
         return sum(capacity_for(len(request.ids) + 1) for request in requests)

@@ -16,6 +16,7 @@ class EngineMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.steps = self._counter("engine_steps", "Forwards of the model.")
+        self.faults = self._counter("engine_faults", "Errors in the engine, of one request or of all that ran.")
         self.prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts that were read.")
         self.cached_tokens = self._counter("prefix_cache_hits", "Those of them that an earlier request had left.")
         self.generated_tokens = self._counter("generation_tokens", "Tokens of answers.")

@@ -35,6 +35,7 @@ class Request:
     num_cached: int = 0
     num_unread: int = 0
     is_closed: bool = False
+    has_ended: bool = False  # its last item was delivered
     reason: FinishReason | None = None
 
     def __post_init__(self) -> None:
@@ -101,9 +102,9 @@ class Scheduler:
 
     def put_back(self, request: Request) -> None:
         """It has to make room, and is first among its owner's to run again."""
-        self.running.remove(request)
         request.keys_values = None
         self._waiting.setdefault(request.sampling.owner, deque()).appendleft(request)
+        self.running.remove(request)
 
     def drop_closed(self) -> None:
         """Requests whose reader has left, or that have ended."""
@@ -112,6 +113,13 @@ class Scheduler:
             self._waiting[owner] = deque(request for request in queue if not request.is_closed)
             if not self._waiting[owner]:
                 del self._waiting[owner]
+
+    def clear(self) -> list[Request]:
+        """Forget all requests; returns them."""
+        requests = list(self)
+        self.running = []
+        self._waiting.clear()
+        return requests
 
     def next_waiting(self) -> Request | None:
         """Who would be admitted next, if there is a place."""
@@ -126,11 +134,11 @@ class Scheduler:
     def admit(self, request: Request) -> None:
         """Its owner is asked last the next time."""
         owner = request.sampling.owner
-        queue = self._waiting.pop(owner)
-        queue.popleft()
-        if queue:
-            self._waiting[owner] = queue
         self.running.append(request)
+        self._waiting[owner].popleft()
+        self._waiting.move_to_end(owner)
+        if not self._waiting[owner]:
+            del self._waiting[owner]
 
     def turn(self, num_tokens: int) -> list[tuple[Request, int]]:
         """The requests of the next step, and how many tokens of each are read.

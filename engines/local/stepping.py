@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from core.errors import EngineError
 from core.generation import Step, TokenLogprob
+from engines.local.faults import Faults
 from engines.local.forward import Span, forward
 from engines.local.metrics import EngineMetrics
 from engines.local.scheduler import Request
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Stepper:
-    """`deliver` hands a request's steps, or the exception that ends it, to its reader."""
+    """`deliver` hands a request's steps to its reader; `faults` takes the errors of single requests."""
 
     def __init__(
         self,
@@ -31,32 +31,46 @@ class Stepper:
         max_context: int,
         deliver: Callable[[Request, Step | Exception], None],
         metrics: EngineMetrics,
+        faults: Faults,
     ) -> None:
         self._model = model
         self._max_context = max_context
         self._deliver = deliver
         self._metrics = metrics
+        self._faults = faults
 
     def advance(self, turn: Sequence[tuple[Request, int]]) -> None:
         """Read tokens of some requests together. What fails is tried again one by one, and fails for itself alone."""
         room = max(_FEWEST_GUESSED, _FREE_ROWS // len(turn))
-        guesses = [self._guess(request, num_read, room) for request, num_read in turn]
-        spans = [_span(request, num_read, guess) for (request, num_read), guess in zip(turn, guesses, strict=True)]
-        try:
-            all_logits = forward(self._model, spans)
-        except BaseException as error:
-            if len(turn) == 1:
-                self.fail(turn[0][0], error)
-                return
-            log.warning("a step of %d requests failed with %s; each is tried alone", len(turn), type(error).__name__)
-            for one in turn:
-                self.advance([one])
+        planned = [(plan, one) for one in turn if (plan := self._planned(*one, room)) is not None]
+        if not planned:
             return
-        for (request, num_read), guess, logits in zip(turn, guesses, all_logits, strict=True):
-            try:
-                self._go_on(request, num_read, guess, logits)
-            except BaseException as error:  # also a panic of Rust code, which is no Exception: this thread must not end
-                self.fail(request, error)
+        try:
+            all_logits = forward(self._model, [span for (_, span), _ in planned])
+        except BaseException as error:
+            if len(planned) == 1:
+                self._faults.fail(planned[0][1][0], error)
+                return
+            self._faults.survived(error)
+            log.warning("a step of %d requests failed; each is tried alone", len(planned))
+        else:
+            for ((guess, _), (request, num_read)), logits in zip(planned, all_logits, strict=True):
+                try:
+                    self._go_on(request, num_read, guess, logits)
+                except BaseException as error:
+                    self._faults.fail(request, error)
+            return
+        for _, one in planned:  # not in the handler: its error holds what the forward has computed
+            self.advance([one])
+
+    def _planned(self, request: Request, num_read: int, room: int) -> tuple[list[int], Span] | None:
+        """The guess behind what is read, and both as a span; None if the request fails over it."""
+        try:
+            guess = self._guess(request, num_read, room)
+            return guess, _span(request, num_read, guess)
+        except BaseException as error:
+            self._faults.fail(request, error)
+            return None
 
     def _guess(self, request: Request, num_read: int, room: int) -> list[int]:
         """Tokens that may follow the last one; none while the prompt is read, and no more than may still be drawn."""
@@ -100,15 +114,6 @@ class Stepper:
         self._metrics.generated_tokens.inc(len(step.token_ids))
         self._metrics.guessed_tokens.inc(step.num_accepted + step.num_rejected)
         self._metrics.accepted_tokens.inc(step.num_accepted)
-
-    def fail(self, request: Request, error: BaseException) -> None:
-        request.is_closed = True
-        request.keys_values = None  # the error's traceback holds `request`, for as long as somebody holds the error
-        if isinstance(error, EngineError):
-            self._deliver(request, error.with_traceback(None))
-            return
-        log.error("a step failed", exc_info=error)
-        self._deliver(request, EngineError("a step of the model failed"))
 
     def _draw(self, request: Request, logits: Tensor) -> tuple[int, TokenLogprob | None]:
         """One token; it ends the request when it is the last."""

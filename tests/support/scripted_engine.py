@@ -37,6 +37,10 @@ class ScriptedEngine:
         self._stop_id = stop_id
         self.fails_at = fails_at
         self.step_s = step_s
+        self.is_down = False
+
+    def health(self) -> str:
+        return "the script says so" if self.is_down else ""
 
     def description(self) -> str:
         return "a script"

@@ -63,9 +63,13 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(*options: str, **variables: str) -> Iterator[Started]:
-    """A server on a free port, unless `options` name one; ended by its process id when the test is over."""
-    command = [sys.executable, "server.py", "--port", "0", *options]
+def started(*options: str, before: str = "", **variables: str) -> Iterator[Started]:
+    """A server on a free port, unless `options` name one; ended by its process id when the test is over.
+
+    `before`: a program that runs in the process before the server does.
+    """
+    program = ["-c", f"{before}\nimport server\nserver.main()"] if before else ["server.py"]
+    command = [sys.executable, *program, "--port", "0", *options]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(**variables), stderr=subprocess.PIPE, text=True)
     try:
         yield Started(process)

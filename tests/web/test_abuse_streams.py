@@ -152,7 +152,7 @@ def test_a_failure_before_the_first_byte_is_a_status(
 class Leaky:
     """An engine that fails as no engine should: with a path in the exception."""
 
-    max_context, vocab_size = 1_000, 272
+    max_context, vocab_size, is_down = 1_000, 272, False
 
     def __init__(self, steps: Sequence[int]) -> None:
         self.steps = steps
@@ -160,6 +160,9 @@ class Leaky:
 
     def description(self) -> str:
         return "a leak"
+
+    def health(self) -> str:
+        return ""
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
         for token_id in self.steps:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.errors import EngineBusy, EngineError, PromptTooLong, RequestError, UnknownModel
+from core.errors import EngineBusy, EngineDown, EngineError, PromptTooLong, RequestError, UnknownModel
 from tests.support.abuse_client import check_error
 from tests.support.edge import ask, ok
 from web import edge
@@ -131,6 +131,8 @@ def test_our_own_names() -> None:
         (UnknownModel("x"), 404, "invalid_request_error", "model_not_found"),
         (HttpError(418, "No.", "permission_error"), 418, "permission_error", None),
         (EngineBusy(), 429, "rate_limit_error", "slow_down"),
+        (EngineDown("a step has been running for 130 s"), 503, "service_unavailable_error", "server_is_overloaded"),
+        (EngineDown("it ends", "shutting_down"), 503, "service_unavailable_error", "shutting_down"),
         (EngineError("a step failed"), 500, "server_error", "internal_error"),
         (OSError(2, "No such file", "/secret/path.py"), 500, "server_error", "internal_error"),
         (RecursionError("at 0x7f0000000000"), 500, "server_error", "internal_error"),
@@ -143,7 +145,7 @@ def test_each_error_becomes_one_shape(error: Exception, status: int, kind: str, 
     check_error(answer.body)
     assert (answer.status, answer.error["type"], answer.error["code"]) == (status, kind, code)
     assert "secret" not in answer.body.decode()
-    assert status != 429 or answer.headers["retry-after"] == "2"
+    assert answer.headers.get("retry-after") == {429: "2", 503: "5"}.get(status)
 
 
 def test_long_messages_are_cut() -> None:

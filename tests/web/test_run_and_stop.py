@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -91,3 +92,89 @@ def is_alive(url: str) -> bool:
         return httpx2.get(f"{url}/live").status_code == 200
     except httpx2.TransportError:
         return False
+
+
+# When the engine fails
+
+NO_ROOM = """
+from engines.local.kv_memory import Memory
+too_many = Memory.too_many
+def no_room(self, running):
+    if any(request.num_prompt > 1 for request in running):  # the first request, which warms up, has one token
+        raise MemoryError
+    return too_many(self, running)
+Memory.too_many = no_room
+"""
+HANGS = """
+import time
+from engines.local.prefill_budget import Pace
+took, hung = Pace.took, []
+def hangs(self, num_tokens, seconds):
+    if num_tokens > 1 and not hung:
+        hung.append(time.sleep(4))
+    took(self, num_tokens, seconds)
+Pace.took = hangs
+"""
+
+
+def ask(url: str) -> httpx2.Response:
+    return httpx2.post(f"{url}{CHAT}", json=ASKED, timeout=30)
+
+
+def get(url: str, path: str) -> tuple[int, str | None]:
+    """Status, and the code of the error."""
+    answer = httpx2.get(f"{url}{path}")
+    return answer.status_code, answer.json().get("error", {}).get("code")
+
+
+def test_an_engine_that_cannot_go_on_ends_the_process(chatml_folder: Path) -> None:
+    """With a status that makes systemd, Docker or Kubernetes start it anew; vLLM's was 0 once."""
+    with started("--model", str(chatml_folder), "--served-model-name", "tiny", before=NO_ROOM) as server:
+        url = server.url
+        for _ in range(3):
+            answer = ask(url)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+        assert server.exit_status(15) == 1
+        told = [line for line in server.lines if "cannot go on" in line]
+        assert [line.split(" ", 1)[1] for line in told] == [
+            "the engine cannot go on: the engine failed 3 times in a row; exiting"
+        ]
+
+
+def test_it_stays_up_for_debugging(chatml_folder: Path) -> None:
+    options = ("--model", str(chatml_folder), "--served-model-name", "tiny", "--stay-up")
+    with started(*options, before=NO_ROOM) as server:
+        url = server.url
+        assert get(url, "/health") == get(url, "/ready") == (200, None)
+        for _ in range(3):
+            assert ask(url).status_code == 500
+        time.sleep(1)
+        for path in ("/health", "/ready"):
+            assert get(url, path) == (503, "server_is_overloaded")
+        assert get(url, "/live") == (200, None)
+        answer = ask(url)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        assert answer.json()["error"]["type"] == "service_unavailable_error"
+        assert "functionary:engine_faults_total 3.0" in httpx2.get(f"{url}/metrics").text
+        assert len([line for line in server.lines if "cannot go on" in line]) == 1
+        server.terminate()
+        assert server.exit_status() == 1
+
+
+def test_a_step_that_hangs_is_told(chatml_folder: Path) -> None:
+    """The process is alive, and not healthy; when the step ends after all it is again."""
+    options = ("--model", str(chatml_folder), "--served-model-name", "tiny", "--step-timeout", "1")
+    with started(*options, before=HANGS) as server, ThreadPoolExecutor() as pool:
+        url = server.url
+        asked = pool.submit(ask, url)
+        deadline = time.monotonic() + 10
+        while get(url, "/health")[0] == 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert get(url, "/health") == get(url, "/ready") == (503, "server_is_overloaded")
+        assert get(url, "/live") == (200, None)
+        assert ask(url).status_code == 503
+        assert asked.result().status_code == 200
+        assert get(url, "/health") == (200, None)
+        assert ask(url).status_code == 200

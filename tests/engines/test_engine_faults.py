@@ -1,0 +1,219 @@
+"""Errors injected into every function that the engine's thread calls: what ends, what goes on, and what is left behind.
+
+The scene is always the same: two requests run, the guilty one joins them, and a fourth waits for a slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.errors import EngineDown, EngineError
+from engines.local.engine import HFEngine
+from engines.local.kv_cache import KeyValues
+from engines.local.scheduler import Request
+from engines.local.stepping import Stepper
+from tests.support.injected_faults import (
+    ANSWER_S,
+    ERRORS,
+    FIRST,
+    GUILTY,
+    LAST,
+    LONG,
+    POINTS,
+    SECOND,
+    SUSPECT,
+    Injection,
+    Point,
+    as_ids,
+    check_nothing_is_left,
+    failing,
+    num_faults,
+    spy_on_keys_values,
+    until,
+)
+from tests.support.small_engine import GREEDY, ids, prompts_of, small_engine, steps
+
+Results = list[list[int] | BaseException]
+
+
+@pytest.fixture(scope="module")
+def engine(llama_folder: Path) -> Iterator[HFEngine]:
+    """Three slots."""
+    made = small_engine(llama_folder, max_running=3, num_blocks=16)
+    yield made
+    asyncio.run(made.close())
+
+
+@pytest.fixture(scope="module")
+def expected(engine: HFEngine) -> Results:
+    """What each request of the scene is answered alone."""
+    asked = ((FIRST, LONG), (SECOND, LONG), (GUILTY, SUSPECT), (LAST, GREEDY))
+    return [ids(asyncio.run(steps(engine, prompt, sampling))) for prompt, sampling in asked]
+
+
+async def scene(engine: HFEngine, injection: Injection, point: Point, seen: Callable[[], bool]) -> Results:
+    """The answers of all four, or what each raised. `seen`: the fault has had its effect, and all may read on."""
+    resumed = asyncio.Event()
+
+    async def patient(prompt: list[int], has_begun: asyncio.Event) -> list[int]:
+        """Takes one step and then none, so that it runs for as long as the scene needs it."""
+        async with aclosing(engine.generate(prompt, LONG)) as stream:
+            got = [await anext(stream)]
+            has_begun.set()
+            await resumed.wait()
+            return ids([*got, *[step async for step in stream]])
+
+    async def suspect() -> list[int]:
+        async with aclosing(engine.generate(GUILTY, SUSPECT)) as stream:
+            got = [await anext(stream)]
+            begun[2].set()
+            if point.since == "together":
+                await resumed.wait()
+            injection.arm()
+            return ids([*got, *[step async for step in stream]])
+
+    begun = [asyncio.Event() for _ in range(3)]
+    tasks = [asyncio.create_task(patient(prompt, one)) for prompt, one in zip((FIRST, SECOND), begun, strict=False)]
+    await until(lambda: begun[0].is_set() and begun[1].is_set())
+    if point.since == "submitted":
+        injection.arm()
+    tasks.append(asyncio.create_task(suspect()))
+    await until(lambda: engine.num_running > 2 or tasks[2].done())
+    tasks.append(asyncio.create_task(as_ids(engine, LAST, GREEDY)))
+    if point.since == "together":
+        await until(begun[2].is_set)
+        resumed.set()
+    await until(seen)
+    resumed.set()
+    async with asyncio.timeout(ANSWER_S):
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KeyValues]]:
+    """All keys and values that come into being; a request whose reader pauses does so soon."""
+    monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD", 4)
+    return spy_on_keys_values(monkeypatch)
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.path} {point.times}")
+def test_an_error_ends_what_it_must_and_no_more(
+    engine: HFEngine, expected: Results, point: Point, made: list[weakref.ref[KeyValues]]
+) -> None:
+    threads = threading.active_count()
+    for error in ERRORS:
+        engine._memory.clear()
+        faults = num_faults(engine)
+
+        def fault(*args: Any, error: Callable[[], BaseException] = error) -> None:
+            raise error()
+
+        with pytest.MonkeyPatch.context() as patch:
+            injection = Injection(engine, point, fault, patch)
+            results = asyncio.run(scene(engine, injection, point, injection.has_fired))
+        assert injection.has_fired()
+        ended = [isinstance(result, EngineError) for result in results]
+        assert (
+            ended
+            == {
+                "guilty": [False, False, True, False],
+                "running": [True, True, True, False],
+                "none": [False] * 4,
+            }[point.ends]
+        )
+        for result, answer in zip(results, expected, strict=True):
+            if isinstance(result, BaseException):
+                assert type(result) is EngineError
+                assert "0x7f" not in str(result)
+                assert "secret" not in str(result)
+            else:
+                assert result == answer
+        assert num_faults(engine) > faults
+        assert engine.health() == ""
+        check_nothing_is_left(engine, made)
+        assert ids(asyncio.run(steps(engine, FIRST, LONG))) == expected[0], "the next request"
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.path} {point.times}")
+def test_a_step_that_hangs_is_seen_and_harms_no_request(
+    engine: HFEngine, expected: Results, point: Point, made: list[weakref.ref[KeyValues]]
+) -> None:
+    """The event loop goes on meanwhile: only the scheduler's lists are changed under the lock that `generate` takes."""
+    engine._memory.clear()
+    faults, told, is_locked = num_faults(engine), [""], list[bool]()
+
+    def hung() -> bool:
+        told.append(engine.health())
+        return bool(injection.num_fired and told[-1])
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def hang(*args: Any) -> None:
+            patch.setattr(engine, "_step_timeout_s", 0.1)
+            is_locked.append(not engine._lock.acquire(timeout=0.2))
+            if not is_locked[-1]:
+                engine._lock.release()
+            time.sleep(0.3)
+
+        injection = Injection(engine, replace(point, times=1), hang, patch)
+        results = asyncio.run(scene(engine, injection, point, hung))
+    assert is_locked == [point.path.removeprefix("_scheduler.") in ("drop_closed", "next_waiting", "admit")]
+    assert told[-1].startswith("a step has been running for")
+    assert results[:3] == expected[:3]
+    assert results[3] == expected[3] or isinstance(results[3], EngineDown), "refused while the step hung"
+    assert num_faults(engine) == faults
+    assert engine.health() == ""
+    check_nothing_is_left(engine, made)
+
+
+def test_logits_that_are_no_numbers(
+    engine: HFEngine, expected: Results, made: list[weakref.ref[KeyValues]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine._memory.clear()
+    point = Point("_draw", "guilty", of=True, owner=Stepper)
+
+    def spoil(stepper: Stepper, request: Request, logits: torch.Tensor) -> None:
+        with torch.inference_mode():
+            logits.fill_(torch.nan)
+
+    injection = Injection(engine, point, spoil, monkeypatch)
+    results = asyncio.run(scene(engine, injection, point, injection.has_fired))
+    assert isinstance(results.pop(2), EngineError)
+    assert results == [*expected[:2], expected[3]]
+    check_nothing_is_left(engine, made)
+
+
+def test_an_error_while_a_request_is_put_back(
+    llama_folder: Path, made: list[weakref.ref[KeyValues]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three requests outgrow a memory for two and a half, so that the last one is put back."""
+    monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD", 256)
+    tight = small_engine(llama_folder, max_running=3, num_blocks=5)
+    prompts = prompts_of([250, 250, 250], seed=3)
+
+    async def crowd() -> list[Any]:
+        return await asyncio.gather(*(as_ids(tight, one, LONG) for one in prompts), return_exceptions=True)
+
+    answers = asyncio.run(crowd())
+    assert all(len(answer) == 20 for answer in answers)
+    for error in ERRORS:
+        with pytest.MonkeyPatch.context() as patch:
+            failing(tight, "_scheduler.put_back", error, patch, times=1)
+            results = asyncio.run(crowd())
+        (place,) = [place for place, result in enumerate(results) if isinstance(result, EngineError)]
+        assert [*results[:place], *results[place + 1 :]] == [*answers[:place], *answers[place + 1 :]]
+        assert asyncio.run(crowd()) == answers
+        check_nothing_is_left(tight, made)
+    asyncio.run(tight.close())

@@ -1,0 +1,230 @@
+"""Errors injected into the functions that the engine's thread calls, and a look at what they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import pytest
+
+from core.generation import Constraint, Drafts, Lark, Sampling
+from core.turn_format import TurnFormat
+from engines.local import forward, stepping
+from engines.local.engine import HFEngine
+from engines.local.kv_cache import KeyValues, Shelf, Shelves
+from engines.local.prefix_cache import PrefixCache
+from engines.local.scheduler import Request
+from tests.support.small_engine import GREEDY, ids, prompts_of, steps
+
+ANSWER_S = 5.0
+COMMON, *REST = prompts_of([40, 10, 12, 8, 20])
+FIRST, SECOND, GUILTY, LAST = ([*COMMON, *rest] for rest in REST)
+LONG = replace(GREEDY, max_tokens=20)
+SUSPECT = replace(
+    GREEDY,
+    max_tokens=24,
+    constraint=Constraint(turn=Lark("start: /(.|\\n)*/\n", {})),
+    drafts=Drafts(TurnFormat("text", {}), prefill="", calls=()),
+)
+
+
+class Panic(BaseException):
+    """As pyo3 raises it for a panic in Rust: no Exception."""
+
+
+ERRORS: tuple[Callable[[], BaseException], ...] = (
+    lambda: MemoryError("no room"),
+    lambda: RuntimeError("cannot allocate memory at 0x7f00"),
+    lambda: Panic("at /secret/path.rs"),
+    lambda: SystemExit(0),
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A function that the loop calls, as an attribute of the engine, of its guilty request or of what is imported here.
+
+    ends: which requests an error there ends. since: the point is armed when the guilty request is submitted, when it
+    has drawn its first token, or when all three draw together. `of`: only calls with the guilty request, or with one of
+    its parts, among the arguments. times: how often it fails; what fails in a step of many is tried again.
+    """
+
+    path: str
+    ends: Literal["guilty", "running", "none"]
+    since: Literal["submitted", "drawn", "together"] = "drawn"
+    of: bool = False
+    times: int = 1
+    owner: object = None
+
+
+POINTS = (
+    Point("_wait_for_work", "running"),
+    Point("_exchange", "running"),
+    Point("_next_waiting", "running"),
+    Point("_step", "running"),
+    Point("_scheduler.drop_closed", "running"),
+    Point("_scheduler.next_waiting", "running"),
+    Point("_scheduler.turn", "running"),
+    Point("_memory.too_many", "running"),
+    Point("_memory._needed", "running"),
+    Point("shrink", "running", owner=PrefixCache),
+    Point("_pace.num_tokens", "running"),
+    Point("_pace.took", "running"),
+    Point("_metrics.steps.inc", "running"),
+    Point("_stepper.advance", "running"),
+    Point("_memory.has_room", "guilty", "submitted", of=True),
+    Point("_scheduler.admit", "guilty", "submitted", of=True),
+    Point("_memory.begin", "guilty", "submitted", of=True),
+    Point("longest", "guilty", "submitted", of=True, owner=PrefixCache),
+    Point("find", "guilty", "submitted", owner=Shelves),
+    Point("take", "guilty", "submitted", owner=Shelf),
+    Point("copy", "guilty", "submitted", owner=KeyValues),
+    Point("_copied_to", "guilty", "submitted", owner=KeyValues),
+    Point("reserve", "none", "together", of=True, owner=KeyValues),
+    Point("reserve", "guilty", "together", of=True, times=2, owner=KeyValues),
+    Point("write", "none", "together", of=True, owner=KeyValues),
+    Point("forward", "none", "together", of=True, owner=stepping),
+    Point("forward", "guilty", "together", of=True, times=2, owner=stepping),
+    Point("_logits", "none", "together", of=True, owner=forward),
+    Point("_planned", "none", "together", of=True, owner=forward),
+    Point("_stepper._guess", "guilty", of=True),
+    Point("_stepper._planned", "running"),
+    Point("_span", "guilty", of=True, owner=stepping),
+    Point("_stepper._go_on", "guilty", of=True),
+    Point("_stepper._draw", "guilty", of=True),
+    Point("_stepper._count", "guilty", of=True),
+    Point("_stepper._deliver", "guilty", of=True),
+    Point("sampler.sample", "guilty"),
+    Point("matcher.mask", "guilty"),
+    Point("matcher.accept", "guilty"),
+    Point("matcher.forced", "guilty"),
+    Point("drafter.propose", "guilty"),
+    Point("drafter.read", "guilty"),
+    Point("end", "guilty", of=True, owner=Request),
+    Point("call_soon_threadsafe", "guilty", of=True, owner=asyncio.BaseEventLoop),
+    Point("_memory.keep", "none", of=True),
+    Point("put", "none", of=True, owner=PrefixCache),
+)
+
+
+class Injection:
+    """Lets a point fail, once it is armed."""
+
+    def __init__(
+        self, engine: HFEngine, point: Point, fault: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """`fault` gets the arguments of the call."""
+        self.num_fired = 0
+        self.is_armed = False
+        self._engine, self._point, self._fault = engine, point, fault
+        self._patch = monkeypatch
+
+    def arm(self) -> None:
+        if not self.is_armed:
+            is_its_own = self._point.path.startswith(("sampler", "matcher", "drafter"))
+            self._insert(self._guilty if is_its_own else self._point.owner or self._engine)
+        self.is_armed = True
+
+    def has_fired(self) -> bool:
+        return self.num_fired == self._point.times
+
+    @property
+    def _guilty(self) -> Request | None:
+        return next((request for request in list(self._engine._scheduler) if is_guilty(request)), None)
+
+    def _insert(self, root: object) -> None:
+        *way, name = self._point.path.split(".")
+        owner = operator.attrgetter(".".join(way))(root) if way else root
+        original = getattr(owner, name)
+
+        def wrapped(*args: Any, **options: Any) -> Any:
+            if self.num_fired < self._point.times and (not self._point.of or self._concerns(args)):
+                self.num_fired += 1
+                self._fault(*args)
+            return original(*args, **options)
+
+        self._patch.setattr(owner, name, wrapped)
+
+    def _concerns(self, args: Sequence[Any]) -> bool:
+        """Whether the guilty request is meant: itself, its keys and values, its tokens or its reader."""
+        for arg in args:
+            if isinstance(arg, Request) and is_guilty(arg):
+                return True
+            guilty = self._guilty
+            if guilty is None:
+                continue
+            if arg is guilty.keys_values or getattr(arg, "__self__", None) is guilty.steps:
+                return True
+            if isinstance(arg, list) and arg:
+                if arg == guilty.ids[: len(arg)]:
+                    return True
+                if any(getattr(span, "keys_values", arg) is guilty.keys_values for span in arg):
+                    return True
+        return False
+
+
+def is_guilty(request: Request) -> bool:
+    return request.sampling == SUSPECT
+
+
+def failing(
+    engine: HFEngine,
+    point: str | Point,
+    error: Callable[[], BaseException],
+    patch: pytest.MonkeyPatch,
+    *,
+    times: int = 10**9,
+) -> None:
+    """From now on the point fails, so many times."""
+
+    def fault(*args: Any) -> None:
+        raise error()
+
+    point = replace(point, times=times) if isinstance(point, Point) else Point(point, "none", times=times)
+    Injection(engine, point, fault, patch).arm()
+
+
+def spy_on_keys_values(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KeyValues]]:
+    """All keys and values that come into being from now on."""
+    found: list[weakref.ref[KeyValues]] = []
+    init = KeyValues.__init__
+
+    def spied(self: KeyValues, *args: Any) -> None:
+        found.append(weakref.ref(self))
+        init(self, *args)
+
+    monkeypatch.setattr(KeyValues, "__init__", spied)
+    return found
+
+
+def check_nothing_is_left(engine: HFEngine, made: list[weakref.ref[KeyValues]]) -> None:
+    """No request, no slot of a shelf, and no keys and values but those that the prefix cache counts.
+
+    The garbage collector is not needed for it: it does not count the memory of a GPU.
+    """
+    asyncio.run(until(lambda: engine.num_running == 0))
+    remembered = {id(entry.keys_values) for entry in engine._memory._cache._entries}
+
+    def is_freed() -> bool:
+        return {id(one) for ref in made if (one := ref()) is not None} <= remembered
+
+    asyncio.run(until(is_freed))
+    assert all(len(shelf.free) == shelf.num_places for shelf in engine._memory._shelves._shelves)
+
+
+def num_faults(engine: HFEngine) -> float:
+    return engine.registry.get_sample_value("functionary:engine_faults_total") or 0.0
+
+
+async def as_ids(engine: HFEngine, prompt: list[int], sampling: Sampling) -> list[int]:
+    return ids(await steps(engine, prompt, sampling))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(ANSWER_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
