@@ -26,7 +26,7 @@ from checkpoints import embedded
 from checkpoints.files import advised_sampling, find_checkpoint, weights_bytes
 from core.errors import ModelError
 from engines.local.devices import pick_device, pick_dtype
-from engines.local.engine import HFEngine
+from engines.local.engine import LocalEngine
 from text.tokenizer import Tokenizer
 
 _CONTEXT = 4096  # of models that name no limit
@@ -43,7 +43,7 @@ class Checkpoint:
     tokenizer: Tokenizer
     chat_template: str | None
     template: str | None  # the prompt format, when the checkpoint is one of ours
-    load_engine: Callable[..., HFEngine]  # takes max_running, cache_bytes, quantize and step_timeout_s
+    load_engine: Callable[..., LocalEngine]  # takes max_running, cache_bytes, quantize and step_timeout_s
     temperature: float = 1.0
     top_p: float = 1.0
 
@@ -69,7 +69,7 @@ def _open_embedded(path: Path, device: torch.device, dtype: torch.dtype, max_con
     reader = embedded.open_file(str(path))
     backend = embedded.load_tokenizer(reader)
 
-    def load_engine(**options: Any) -> HFEngine:
+    def load_engine(**options: Any) -> LocalEngine:
         if options.get("quantize") and device.type != "cpu":
             raise ModelError("--quantize: the embedded model is small; fewer bits are for larger ones, or for a CPU.")
         _quantized(options.get("quantize"), device)
@@ -90,7 +90,7 @@ def _open_folder(
         raise ModelError(f"--model {name}: its tokenizer has no fast form in transformers, which streaming needs.")
     placement = {"device_map": "auto" if device.type == "cuda" and device.index is None else str(device)}
 
-    def load_engine(**options: Any) -> HFEngine:
+    def load_engine(**options: Any) -> LocalEngine:
         wanted = {**source, "config": config, "dtype": dtype, "use_safetensors": True, **placement}
         wanted |= _quantized(options.get("quantize"), device)
         model = _read(name, "weights", lambda: AutoModelForCausalLM.from_pretrained(folder, **wanted))
@@ -106,11 +106,11 @@ def _engine(
     backend: PreTrainedTokenizerBase,
     max_context: int | None,
     **options: Any,
-) -> HFEngine:
+) -> LocalEngine:
     if "past_key_values" not in inspect.signature(type(model).forward).parameters:  # Mamba would ignore ours
         raise ModelError(f"--model {name}: {type(model).__name__} has no cache of keys and values, which is needed.")
     longest = longest_context(model.config)
-    return HFEngine(model, backend, min(longest, max_context or longest), **options)
+    return LocalEngine(model, backend, min(longest, max_context or longest), **options)
 
 
 def longest_context(config: Any) -> int:

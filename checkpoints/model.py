@@ -12,7 +12,7 @@ from functools import partial
 from checkpoints.files import check_checkpoint
 from core.generation import Drafts, Engine, Sampling
 from core.turn_format import TurnFormat
-from engines.local.threads import in_passing
+from engines.local.threads import run_in_own_thread
 from prompt_template import PromptTemplate, detect_template, load_template
 from text.tokenizer import Tokenizer
 
@@ -71,7 +71,7 @@ def load_model(
         names=tuple(dict.fromkeys((*served_names, checkpoint.name, *(("functionary",) if name is None else ())))),
         template=prompt_template,
         tokenizer=checkpoint.tokenizer,
-        engine=in_passing(load_engine),
+        engine=run_in_own_thread(load_engine),
         temperature=checkpoint.temperature,
         top_p=checkpoint.top_p,
     )

@@ -16,7 +16,7 @@ from client.json_lines import Json
 from core.conversation import Call
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from core.turn_format import Finish
-from engines.local.threads import in_passing
+from engines.local.threads import run_in_own_thread
 from inference import Model, load_model, stream
 from prompt_template import load_template
 from text.tokenizer import Tokenizer
@@ -87,7 +87,7 @@ def load(name: str | None, adapter: str) -> tuple[Model, str]:
             raise ModelError("--adapter belongs to the embedded model: leave out --model, or merge the adapter first.")
         return load_model(name), name
     folder = _adapter(adapter)
-    model = in_passing(partial(embedded_model, folder))
+    model = run_in_own_thread(partial(embedded_model, folder))
     told = "no adapter"
     if folder is not None and (folder / WEIGHTS).exists():
         told = f"adapter {hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:8]}"
@@ -98,7 +98,7 @@ def embedded_model(adapter: Path | None) -> Model:
     """The embedded model as the server loads it, with any adapter or none."""
     from checkpoints import embedded  # torch is loaded here and not before
     from engines.local import devices
-    from engines.local.engine import HFEngine
+    from engines.local.engine import LocalEngine
 
     reader = embedded.open_file(str(find_checkpoint(None, None)))
     backend = embedded.load_tokenizer(reader)
@@ -108,7 +108,7 @@ def embedded_model(adapter: Path | None) -> Model:
         names=(embedded.NAME,),
         template=load_template(embedded.TEMPLATE),
         tokenizer=Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id),
-        engine=HFEngine(weights, backend, weights.config.max_position_embeddings),
+        engine=LocalEngine(weights, backend, weights.config.max_position_embeddings),
     )
 
 

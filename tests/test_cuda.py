@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from core.generation import Sampling
-from engines.local.engine import HFEngine
+from engines.local.engine import LocalEngine
 from inference import Model, generate, load_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
@@ -41,17 +41,17 @@ def model(chatml_folder: Path) -> Iterator[Model]:
     asyncio.run(made.engine.close())
 
 
-async def ids(engine: HFEngine, prompt: Sequence[int], sampling: Sampling = GREEDY) -> list[int]:
+async def ids(engine: LocalEngine, prompt: Sequence[int], sampling: Sampling = GREEDY) -> list[int]:
     async with aclosing(engine.generate(prompt, sampling)) as stream:
         return [token_id async for step in stream for token_id in step.token_ids]
 
 
-async def crowd(engine: HFEngine, sampling: Sampling = GREEDY) -> list[list[int]]:
+async def crowd(engine: LocalEngine, sampling: Sampling = GREEDY) -> list[list[int]]:
     return await asyncio.gather(*(ids(engine, prompt, sampling) for prompt in PROMPTS))
 
 
 def plain(model: Model) -> Any:
-    assert isinstance(model.engine, HFEngine)
+    assert isinstance(model.engine, LocalEngine)
     return model.engine
 
 

@@ -1,4 +1,4 @@
-"""Attention for short sequences on one shelf: one product for all of them, whatever their lengths.
+"""Attention for short sequences on one slab: one product for all of them, whatever their lengths.
 
 A token behind the end of a sequence is computed and not looked at.
 """
@@ -11,24 +11,24 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from engines.local.kv_cache import Shelf
+from engines.local.kv_cache import KVSlab
 
 
-class Row:
+class SlabSpan:
     """The tokens `start` to `end` of a forward, which follow the first `length` of the sequence at `place`."""
 
     def __init__(self, start: int, end: int, place: int, length: int) -> None:
         self.start, self.end, self.place, self.length = start, end, place, length
 
 
-class Batch:
-    """Rows of one shelf in one forward, one behind the other in the order of their places.
+class SlabBatch:
+    """Rows of one slab in one forward, one behind the other in the order of their places.
 
     What all layers need is laid out once; `own` are the tokens of all rows.
     """
 
-    def __init__(self, shelf: Shelf, rows: Sequence[Row], device: torch.device) -> None:
-        self._shelf = shelf
+    def __init__(self, slab: KVSlab, rows: Sequence[SlabSpan], device: torch.device) -> None:
+        self._slab = slab
         self.own = slice(rows[0].start, rows[-1].end)
         self._num_new = max(row.end - row.start for row in rows)
         self._num_kept = max(row.length + row.end - row.start for row in rows)
@@ -51,13 +51,15 @@ class Batch:
         self._positions = positions.view(self._num_rows, self._num_new).to(device)
         self._masks: dict[int | None, Tensor] = {}
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None) -> Tensor:
+    def attention(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None
+    ) -> Tensor:
         """query (H, n, D), key and value (G, n, D) of our own tokens -> (n, H, D)."""
         heads, _, width = query.shape
         groups = key.shape[0]
-        shelf = self._shelf.layer(layer, key)
-        shelf[self._places, :, :, self._behind] = torch.stack((key, value)).permute(2, 0, 1, 3)
-        kept = shelf[self._looked_at, :, :, : self._num_kept]
+        slab = self._slab.layer(layer, key)
+        slab[self._places, :, :, self._behind] = torch.stack((key, value)).permute(2, 0, 1, 3)
+        kept = slab[self._looked_at, :, :, : self._num_kept]
         if kept.device.type == "cpu" and kept.dtype != torch.float32:
             kept = kept.float()
         asked = query if self._is_even else query[:, self._asked]

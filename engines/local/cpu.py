@@ -12,10 +12,8 @@ from engines.local.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu
 from engines.local.fused_layers import Pack, fuse
 from engines.local.packed_linear import HalfLinear, Int8Linear, PackedLinear
 
-QUANTIZED = ("int8",)
 
-
-def speed_up(model: Any, quantize: str | None = None) -> str:
+def optimize(model: Any, quantize: str | None = None) -> str:
     """Pack the weights in place, and fuse the layers of known architectures; gives what was done, in a few words.
 
     quantize: "int8" or None. A model in float16, or in bfloat16 where oneDNN does not multiply it, has float16 weights

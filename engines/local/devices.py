@@ -46,7 +46,7 @@ def pick_dtype(dtype: str, device: torch.device, num_bytes: int = 0) -> torch.dt
             raise ModelError(f"--dtype {dtype}: unknown; use auto, {', '.join(DTYPES)}.")
         return DTYPES[dtype]
     if device.type == "cpu":
-        is_small = num_bytes * _LITTLE < memory_at_hand(device)
+        is_small = num_bytes * _LITTLE < free_memory(device)
         if cpu_has_float16_weights() and (is_small or not cpu_has_bfloat16()):
             return torch.float16
         return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
@@ -75,7 +75,7 @@ def _has_bfloat16(device: torch.device) -> bool:
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
-def memory_at_hand(device: torch.device) -> int:
+def free_memory(device: torch.device) -> int:
     """Bytes that are free on a device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
@@ -87,7 +87,7 @@ def _unknown(device: str) -> ModelError:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Threads wait for each other at every operator: with many small ones that is most of the time."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)

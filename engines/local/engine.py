@@ -19,25 +19,25 @@ from core.errors import EngineDown, EngineError, PromptTooLong, RequestError
 from core.generation import Sampling, Step
 from drafting.drafter import Drafter
 from engines.local import scheduler
-from engines.local.cpu import speed_up
-from engines.local.devices import memory_at_hand
+from engines.local.cpu import optimize
+from engines.local.devices import free_memory
 from engines.local.faults import Faults
-from engines.local.forward import has_changing_positions, prepare
+from engines.local.forward import has_length_dependent_rope, prepare
 from engines.local.kv_cache import BLOCK
-from engines.local.kv_memory import Memory
+from engines.local.kv_memory import KVMemory
 from engines.local.metrics import EngineMetrics
-from engines.local.prefill_budget import Pace
+from engines.local.prefill_budget import PrefillBudget
 from engines.local.sampling import Sampler
 from engines.local.scheduler import Request, Scheduler
 from engines.local.stepping import Stepper
 from guarantees.matcher import ConstraintCompiler
 
 MAX_RUNNING = 16
-MOST_FAULTS = 3  # in a row that ended all running requests: then the engine cannot go on
+MAX_FAULTS_IN_A_ROW = 3  # in a row that ended all running requests: then the engine cannot go on
 STEP_TIMEOUT_S, GPU_STEP_TIMEOUT_S = 120.0, 60.0
 
 
-class HFEngine:
+class LocalEngine:
     """The engine over any causal language model of transformers whose attention can be exchanged, on CPU or GPU."""
 
     def __init__(
@@ -59,31 +59,31 @@ class HFEngine:
         """
         self._model = model
         self._vocab_size = int(model.get_output_embeddings().weight.shape[0])  # type: ignore[no-untyped-call]
-        self._made_fast = speed_up(model, quantize) if model.device.type == "cpu" else ""
-        self._runs_alone = has_changing_positions(model)
+        self._optimizations = optimize(model, quantize) if model.device.type == "cpu" else ""
+        self._needs_own_forwards = has_length_dependent_rope(model)
         bytes_per_token = prepare(model)
         max_running = max_running or MAX_RUNNING
-        room = cache_bytes or min(memory_at_hand(model.device) // 4, bytes_per_token * max_running * max_context)
-        self._memory = Memory(max(BLOCK, room // bytes_per_token), bytes_per_token)
+        room = cache_bytes or min(free_memory(model.device) // 4, bytes_per_token * max_running * max_context)
+        self._memory = KVMemory(max(BLOCK, room // bytes_per_token), bytes_per_token)
         self._max_context = min(max_context, self._memory.max_tokens)
         self._constraints = ConstraintCompiler(
             tokenizer.backend_tokenizer, self._vocab_size, eos_id=tokenizer.eos_token_id
         )
         self._scheduler = Scheduler(max_running, scheduler.MAX_WAITING)
-        self._metrics = self._watched()
+        self._metrics = self._make_metrics()
         self._faults = Faults(self._memory, self._deliver, self._metrics)
         self._stepper = Stepper(model, self._max_context, self._deliver, self._metrics, self._faults)
-        self._pace = Pace()
+        self._prefill_budget = PrefillBudget()
         self._lock = threading.Lock()  # around the scheduler's lists; never while memory or the model is at work
         self._wake = threading.Event()
         self._is_closing = False
-        self._down = ""  # why the engine cannot go on
+        self._down_reason = ""  # why the engine cannot go on
         self._num_faults = 0  # in a row
         self._step_timeout_s = step_timeout_s or (STEP_TIMEOUT_S if model.device.type == "cpu" else GPU_STEP_TIMEOUT_S)
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
-        atexit.register(self._end)
+        atexit.register(self._stop)
 
     @property
     def max_context(self) -> int:
@@ -98,24 +98,18 @@ class HFEngine:
         return self._metrics.registry
 
     @property
-    def num_running(self) -> int:
-        """Requests that hold a slot or wait for one."""
-        with self._lock:
-            return sum(1 for _ in self._scheduler)
-
-    @property
     def is_down(self) -> bool:
-        return not self._is_closing and bool(self._down or not self._thread.is_alive())
+        return not self._is_closing and bool(self._down_reason or not self._thread.is_alive())
 
     def description(self) -> str:
-        how = [str(self._model.dtype).removeprefix("torch."), *([self._made_fast] if self._made_fast else [])]
+        how = [str(self._model.dtype).removeprefix("torch."), *([self._optimizations] if self._optimizations else [])]
         return f"{self._model.device} ({', '.join(how)})"
 
     def health(self) -> str:
         if self._is_closing:
             return "the engine is shutting down"
         if self.is_down:
-            return self._down or "the engine's thread has ended"
+            return self._down_reason or "the engine's thread has ended"
         begun = self._busy_since
         busy_s = 0.0 if begun is None else time.monotonic() - begun
         return f"a step has been running for {busy_s:.0f} s" if busy_s > self._step_timeout_s else ""
@@ -126,11 +120,11 @@ class HFEngine:
         if sampling.constraint is not None:
             matcher = await asyncio.to_thread(self._constraints.matcher, sampling.constraint)
         sampler = Sampler(sampling, prompt_ids)
-        drafter = await asyncio.to_thread(self._drafter, prompt_ids, sampling)
+        drafter = await asyncio.to_thread(self._make_drafter, prompt_ids, sampling)
         request = Request(list(prompt_ids), sampling, sampler, matcher, asyncio.get_running_loop(), drafter=drafter)
         with self._lock:
             if self.health():
-                raise self._refusal()
+                raise self._down_error()
             self._scheduler.submit(request)
         self._wake.set()
         ended = "abort"
@@ -140,7 +134,7 @@ class HFEngine:
                 if isinstance(item, Exception):
                     ended = "error"
                     raise item
-                self._took_one(request)
+                self._mark_read(request)
                 ended = item.finish_reason or ended
                 yield item
                 if item.finish_reason:
@@ -151,27 +145,27 @@ class HFEngine:
             self._wake.set()
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._end)
-        atexit.unregister(self._end)
+        await asyncio.to_thread(self._stop)
+        atexit.unregister(self._stop)
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         """Let the thread end after its step: torn off while it computes it would abort the interpreter at its exit."""
         self._is_closing = True
         self._wake.set()
         self._thread.join(30)
 
-    def _refusal(self) -> EngineDown:
+    def _down_error(self) -> EngineDown:
         return EngineDown(self.health(), "shutting_down" if self._is_closing else "server_is_overloaded")
 
-    def _watched(self) -> EngineMetrics:
+    def _make_metrics(self) -> EngineMetrics:
         metrics, requests = EngineMetrics(), self._scheduler
-        metrics.watch("num_requests_running", "Requests that hold a slot.", lambda: len(requests.running))
-        metrics.watch("num_requests_waiting", "Requests that wait for one.", lambda: requests.num_waiting)
+        metrics.add_gauge("num_requests_running", "Requests that hold a slot.", lambda: len(requests.running))
+        metrics.add_gauge("num_requests_waiting", "Requests that wait for one.", lambda: requests.num_waiting)
         about = "Share of the room for keys and values that running and remembered requests take, 0 to 1."
-        metrics.watch("kv_cache_usage_perc", about, lambda: self._memory.share(requests.running))
+        metrics.add_gauge("kv_cache_usage_perc", about, lambda: self._memory.usage(requests.running))
         return metrics
 
-    def _drafter(self, prompt_ids: Sequence[int], sampling: Sampling) -> Drafter | None:
+    def _make_drafter(self, prompt_ids: Sequence[int], sampling: Sampling) -> Drafter | None:
         """Blocks for half a second when the vocabulary is first needed."""
         if sampling.drafts is None:
             return None
@@ -198,7 +192,7 @@ class HFEngine:
         if request.has_ended:
             return
         with self._lock:
-            request.num_unread += 1
+            request.num_unread_steps += 1
         try:
             request.loop.call_soon_threadsafe(request.steps.put_nowait, item)
         except RuntimeError:
@@ -207,23 +201,23 @@ class HFEngine:
             request.is_closed = True  # with the event loop its reader is gone
         request.has_ended = isinstance(item, Exception) or item.finish_reason is not None
 
-    def _took_one(self, request: Request) -> None:
+    def _mark_read(self, request: Request) -> None:
         with self._lock:
-            request.num_unread -= 1
-            if request.num_unread == scheduler.MAX_UNREAD - 1:
+            request.num_unread_steps -= 1
+            if request.num_unread_steps == scheduler.MAX_UNREAD_STEPS - 1:
                 self._wake.set()
 
     def _run(self) -> None:
         """The engine's thread. However it ends, no request is left waiting."""
         try:
-            while self._go_round():
+            while self._iterate():
                 pass
         except BaseException as error:
-            self._faults.count(error)
+            self._faults.record(error)
         finally:
-            self._end_all()
+            self._end_all_requests()
 
-    def _go_round(self) -> bool:
+    def _iterate(self) -> bool:
         """Wait for work and do a step. False when the engine closes, or cannot go on."""
         try:
             if not self._wait_for_work():
@@ -233,28 +227,28 @@ class HFEngine:
         except BaseException as error:
             self._num_faults += 1
             self._recover(error)
-        return self._num_faults < MOST_FAULTS
+        return self._num_faults < MAX_FAULTS_IN_A_ROW
 
     def _recover(self, error: BaseException) -> None:
         """End all running requests, and free their memory: the error may come from any of them and have spoilt it."""
-        self._faults.count(error)
+        self._faults.record(error)
         for request in self._scheduler.running:
             self._faults.end(request, EngineError("the engine failed, and with it all requests that ran"))
         with self._lock:
             self._scheduler.running = []
         self._memory.clear()
 
-    def _end_all(self) -> None:
+    def _end_all_requests(self) -> None:
         """End all requests, and mark the engine as down, so that later requests are refused."""
         with self._lock:
             many = f"the engine failed {self._num_faults} times in a row"
-            self._down = many if self._num_faults >= MOST_FAULTS else "the engine's thread has ended"
+            self._down_reason = many if self._num_faults >= MAX_FAULTS_IN_A_ROW else "the engine's thread has ended"
             requests = self._scheduler.clear()
         for request in requests:
             try:
-                self._faults.end(request, self._refusal())
+                self._faults.end(request, self._down_error())
             except BaseException as error:
-                self._faults.count(error)
+                self._faults.record(error)
         self._memory.clear()
 
     def _wait_for_work(self) -> bool:
@@ -264,23 +258,23 @@ class HFEngine:
             if self._is_closing:
                 return False
             self._busy_since = time.monotonic()
-            self._exchange()
+            self._update_running()
             if any(request.is_ready for request in self._scheduler.running):
                 return True
             self._busy_since = None
             self._wake.wait()
 
-    def _exchange(self) -> None:
+    def _update_running(self) -> None:
         """Requests that have ended, or whose reader has left, make room for those that wait."""
         for request in self._scheduler.running:
             if request.is_closed:
-                with self._faults.pinned(request):
-                    self._memory.keep(request)
+                with self._faults.isolated(request):
+                    self._memory.cache_prefix(request)
         with self._lock:
             self._scheduler.drop_closed()
         while waiting := self._next_waiting():
-            with self._faults.pinned(waiting):
-                if not self._memory.has_room(self._scheduler.running, waiting):
+            with self._faults.isolated(waiting):
+                if not self._memory.can_start(self._scheduler.running, waiting):
                     return
                 with self._lock:
                     self._scheduler.admit(waiting)
@@ -294,20 +288,20 @@ class HFEngine:
 
     def _step(self) -> None:
         """One forward for all that are in turn, and a token for each whose prompt is read. Nothing is held after it."""
-        for request in self._memory.too_many(self._scheduler.running):
-            with self._faults.pinned(request), self._lock:
-                self._scheduler.put_back(request)
+        for request in self._memory.excess(self._scheduler.running):
+            with self._faults.isolated(request), self._lock:
+                self._scheduler.preempt(request)
         running = [request for request in self._scheduler.running if not request.is_closed]
         for request in running:
-            if request.keys_values is None:
-                with self._faults.pinned(request):
-                    self._memory.begin(request, running)
-        is_waited_for = any(request.num_left == 1 for request in running)
-        turn = self._scheduler.turn(self._pace.num_tokens(is_waited_for))
+            if request.kv_cache is None:
+                with self._faults.isolated(request):
+                    self._memory.start(request, running)
+        is_decoding = any(request.num_uncomputed == 1 for request in running)
+        turn = self._scheduler.schedule(self._prefill_budget.num_tokens(is_decoding))
         turn = [(request, num_read) for request, num_read in turn if not request.is_closed]
         begun = time.monotonic()
-        for group in [[one] for one in turn] if self._runs_alone else [turn]:
+        for group in [[one] for one in turn] if self._needs_own_forwards else [turn]:
             if group:
                 self._stepper.advance(group)
         self._metrics.steps.inc(bool(turn))
-        self._pace.took(sum(num_read for _, num_read in turn), time.monotonic() - begun)
+        self._prefill_budget.record(sum(num_read for _, num_read in turn), time.monotonic() - begun)

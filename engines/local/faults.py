@@ -11,7 +11,7 @@ import torch
 
 from core.errors import EngineError
 from core.generation import Step
-from engines.local.kv_memory import Memory
+from engines.local.kv_memory import KVMemory
 from engines.local.metrics import EngineMetrics
 from engines.local.scheduler import Request
 
@@ -22,14 +22,14 @@ class Faults:
     """`deliver` hands a request's steps, or the exception that ends it, to its reader."""
 
     def __init__(
-        self, memory: Memory, deliver: Callable[[Request, Step | Exception], None], metrics: EngineMetrics
+        self, memory: KVMemory, deliver: Callable[[Request, Step | Exception], None], metrics: EngineMetrics
     ) -> None:
         self._memory = memory
         self._deliver = deliver
         self._metrics = metrics
 
     @contextmanager
-    def pinned(self, request: Request) -> Iterator[None]:
+    def isolated(self, request: Request) -> Iterator[None]:
         """An error in the block ends this request alone."""
         try:
             yield
@@ -37,12 +37,12 @@ class Faults:
             self.fail(request, error)
 
     def fail(self, request: Request, error: BaseException) -> None:
-        """End one request because of an error in its own work. Raises what `survived` raises."""
+        """End one request because of an error in its own work. Raises what `record_unless_fatal` raises."""
         is_expected = isinstance(error, EngineError)
-        self.survived(error)
+        self.record_unless_fatal(error)
         self.end(request, EngineError(str(error) if is_expected else "a step of the model failed"))
 
-    def survived(self, error: BaseException) -> None:
+    def record_unless_fatal(self, error: BaseException) -> None:
         """Count an error that leaves the other requests unharmed. Raises it if the GPU has failed.
 
         A GPU's error stays until the process ends: every later step fails with it, whatever the request.
@@ -50,10 +50,10 @@ class Faults:
         if isinstance(error, torch.AcceleratorError):
             raise error
         if _is_out_of_memory(error):
-            self._memory.forget()
-        self.count(error)
+            self._memory.clear_prefix_cache()
+        self.record(error)
 
-    def count(self, error: BaseException) -> None:
+    def record(self, error: BaseException) -> None:
         """Into metric and log; as text, because a record with the error would hold keys and values in memory."""
         self._metrics.faults.inc()
         if isinstance(error, EngineError):
@@ -64,7 +64,7 @@ class Faults:
     def end(self, request: Request, error: EngineError) -> None:
         """End a request, unless its last item was delivered before, and free its memory."""
         request.is_closed = True
-        request.keys_values = None
+        request.kv_cache = None
         self._deliver(request, error)
 
 

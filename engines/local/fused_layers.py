@@ -15,7 +15,7 @@ from torch.linalg import vector_norm
 from torch.nn.functional import embedding
 
 from engines.local.forward import attention
-from engines.local.packed_linear import FEW_ROWS, HalfLinear, Packed
+from engines.local.packed_linear import MEMORY_BOUND_ROWS, HalfLinear, Packed
 
 KNOWN = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
@@ -31,7 +31,7 @@ def fuse(model: Any, pack: Pack) -> bool:
     for number, layer in enumerate(inner.layers):
         inner.layers[number] = FusedLayer(layer, pack)
     inner.norm = _Norm(inner.norm)
-    if inner.layers[0].computes_in_two_ways:
+    if inner.layers[0].uses_two_dtypes:
         inner.embed_tokens = _Embedding(inner.embed_tokens)
     return True
 
@@ -59,7 +59,7 @@ class FusedLayer(nn.Module):
             pack([mlp.gate_proj, mlp.up_proj]),
             down,
         )
-        self.computes_in_two_ways = isinstance(down, HalfLinear) and down.for_many is not None
+        self.uses_two_dtypes = isinstance(down, HalfLinear) and down.for_many_rows is not None
 
     def forward(
         self, hidden: Tensor, *, position_embeddings: tuple[Tensor, Tensor], plan: Any, **others: Any
@@ -76,7 +76,7 @@ class FusedLayer(nn.Module):
         else:
             rotated = _rotated(heads[:, :num_rotated], *position_embeddings)
             query, key = rotated[:, : self._num_heads], rotated[:, self._num_heads :]
-        if self.computes_in_two_ways:  # and remembers in one
+        if self.uses_two_dtypes:  # and remembers in one
             key, value = key.bfloat16(), value.bfloat16()
         how = {"plan": plan, "scaling": self._scaling, "sliding_window": self._window}
         seen, _ = attention(self, query, key, value, None, **how)
@@ -94,7 +94,7 @@ class _Embedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         rows = embedding(ids, self.weight)
-        return rows if ids.numel() <= FEW_ROWS else rows.bfloat16()
+        return rows if ids.numel() <= MEMORY_BOUND_ROWS else rows.bfloat16()
 
 
 class _Norm(nn.Module):

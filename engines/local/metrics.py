@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 PREFIX = "functionary:"
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
+_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
 
 
 class EngineMetrics:
@@ -20,7 +20,7 @@ class EngineMetrics:
         self.prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts that were read.")
         self.cached_tokens = self._counter("prefix_cache_hits", "Those of them that an earlier request had left.")
         self.generated_tokens = self._counter("generation_tokens", "Tokens of answers.")
-        self.guessed_tokens = self._counter("spec_decode_num_draft_tokens", "Guessed tokens that were verified.")
+        self.draft_tokens = self._counter("spec_decode_num_draft_tokens", "Guessed tokens that were verified.")
         self.accepted_tokens = self._counter("spec_decode_num_accepted_tokens", "Those of them that were drawn.")
         self.finished = Counter(
             f"{PREFIX}request_success",
@@ -33,11 +33,11 @@ class EngineMetrics:
         self.seconds_to_first_token = Histogram(
             f"{PREFIX}time_to_first_token_seconds",
             "From a request's arrival at the engine to its first token.",
-            buckets=_SECONDS,
+            buckets=_BUCKETS_S,
             registry=self.registry,
         )
 
-    def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
+    def add_gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
         """A number that is read whenever it is asked for."""
         Gauge(PREFIX + name, about, registry=self.registry).set_function(read)
 

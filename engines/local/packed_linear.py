@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from engines.local.devices import cpu_has_bfloat16
 
-FEW_ROWS = 8  # up to which reading the weights takes longer than arithmetic
-_MOST_INT8_ROWS = 16  # up to which 8-bit weights are multiplied as they are
+MEMORY_BOUND_ROWS = 8  # up to which reading the weights takes longer than arithmetic
+MAX_INT8_ROWS = 16  # up to which 8-bit weights are multiplied as they are
 _packed_product = torch.ops.mkldnn._linear_pointwise.default  # overloads by name: to find them takes 5 us a call
 _packed_sum = torch.ops.mkldnn._linear_pointwise.binary
 _half_product = torch.ops.quantized.linear_dynamic_fp16.default
@@ -50,22 +50,22 @@ class HalfLinear(nn.Module):
         weight, bias = _joined(linears)
         self.out_features, self.in_features = weight.shape
         self.packed = torch.ops.quantized.linear_prepack_fp16(weight.float(), None if bias is None else bias.float())
-        self.for_many = PackedLinear(linears, torch.bfloat16) if cpu_has_bfloat16() else None
+        self.for_many_rows = PackedLinear(linears, torch.bfloat16) if cpu_has_bfloat16() else None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Of few rows in float32, whatever they are given in."""
-        if self.for_many and self._is_many(hidden):
-            return self.for_many.forward(hidden.bfloat16()).to(hidden.dtype)
+        if self.for_many_rows and self._has_many_rows(hidden):
+            return self.for_many_rows.forward(hidden.bfloat16()).to(hidden.dtype)
         product: Tensor = _half_product(hidden.float(), self.packed)
         return product
 
     def add(self, hidden: Tensor, other: Tensor) -> Tensor:
-        if self.for_many and self._is_many(hidden):
-            return self.for_many.add(hidden.bfloat16(), other.bfloat16()).to(hidden.dtype)
+        if self.for_many_rows and self._has_many_rows(hidden):
+            return self.for_many_rows.add(hidden.bfloat16(), other.bfloat16()).to(hidden.dtype)
         return self.forward(hidden).add_(other)
 
-    def _is_many(self, hidden: Tensor) -> bool:
-        return hidden.numel() > FEW_ROWS * self.in_features
+    def _has_many_rows(self, hidden: Tensor) -> bool:
+        return hidden.numel() > MEMORY_BOUND_ROWS * self.in_features
 
 
 class Int8Linear(nn.Module):
@@ -76,7 +76,7 @@ class Int8Linear(nn.Module):
         weight, self.bias = _joined(linears)
         self.out_features, self.in_features = weight.shape
         scales = weight.float().abs().amax(dim=1).clamp_min(1e-8) / 127
-        self.rounded = (weight.float() / scales[:, None]).round().to(torch.int8)
+        self.block_capacity = (weight.float() / scales[:, None]).round().to(torch.int8)
         if weight.dtype == torch.bfloat16:
             self.scales = scales.to(weight.dtype)
         else:
@@ -84,10 +84,10 @@ class Int8Linear(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         rows = hidden.reshape(-1, self.in_features)
-        if len(rows) <= _MOST_INT8_ROWS and rows.dtype == torch.bfloat16:
-            product = torch.ops.aten._weight_int8pack_mm(rows, self.rounded, self.scales)
+        if len(rows) <= MAX_INT8_ROWS and rows.dtype == torch.bfloat16:
+            product = torch.ops.aten._weight_int8pack_mm(rows, self.block_capacity, self.scales)
         else:
-            product = nn.functional.linear(rows, self.rounded.to(rows.dtype)) * self.scales
+            product = nn.functional.linear(rows, self.block_capacity.to(rows.dtype)) * self.scales
         product = product if self.bias is None else product + self.bias
         shaped: Tensor = product.view(*hidden.shape[:-1], self.out_features)
         return shaped

@@ -1,7 +1,7 @@
 """Keys and values of earlier sequences, found again by the tokens that a new prompt begins with.
 
 Tokens themselves are compared, not hashes: another prompt's memory is never taken for one's own. Each owner has a
-shelf: nobody learns from the time of an answer what others asked.
+slab: nobody learns from the time of an answer what others asked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engines.local.kv_cache import KeyValues
+from engines.local.kv_cache import KVCache
 
 MAX_ENTRIES = 128
 
@@ -18,7 +18,7 @@ MAX_ENTRIES = 128
 class _Entry:
     owner: str
     ids: list[int]
-    keys_values: KeyValues
+    kv_cache: KVCache
     num_bytes: int  # it grows no more
 
 
@@ -35,19 +35,19 @@ class PrefixCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, owner: str, ids: Sequence[int], keys_values: KeyValues) -> None:
+    def put(self, owner: str, ids: Sequence[int], kv_cache: KVCache) -> None:
         """Keep a sequence, `ids` being the tokens of its keys and values. What it continues is no longer needed."""
-        ids = list(ids)[: keys_values.length]
+        ids = list(ids)[: kv_cache.length]
         mine = [entry for entry in self._entries if entry.owner == owner]
         if not ids or any(num_common(entry.ids, ids) == len(ids) for entry in mine):
             return
         continued = {id(entry) for entry in mine if num_common(entry.ids, ids) == len(entry.ids)}
         self._entries = [entry for entry in self._entries if id(entry) not in continued]
-        alone = keys_values.alone()
-        self._entries.append(_Entry(owner, ids, alone, alone.num_bytes))
+        detached = kv_cache.detached()
+        self._entries.append(_Entry(owner, ids, detached, detached.num_bytes))
         del self._entries[:-MAX_ENTRIES]
 
-    def longest(self, owner: str, ids: Sequence[int]) -> tuple[KeyValues | None, int]:
+    def longest(self, owner: str, ids: Sequence[int]) -> tuple[KVCache | None, int]:
         """Of the owner's sequences the one that begins most alike, and the number of tokens in common."""
         best, num_best = None, 0
         for entry in self._entries:
@@ -57,7 +57,7 @@ class PrefixCache:
             return None, 0
         self._entries.remove(best)
         self._entries.append(best)
-        return best.keys_values, num_best
+        return best.kv_cache, num_best
 
     def shrink(self, max_bytes: int) -> None:
         while self._entries and self.num_bytes > max_bytes:

@@ -52,7 +52,7 @@ class Sampler:
         logits = logits.detach().to("cpu", torch.float32)
         if not bool(torch.isfinite(logits.max())):  # nan wins every max; minus infinity for single tokens is fine
             raise EngineError("the model's logits are not finite")
-        token_id = self._draw(self._adjusted(logits, allowed))
+        token_id = self._choose(self._adjusted(logits, allowed))
         self._counts[token_id] += 1
         return token_id, self._report(logits, token_id)
 
@@ -74,7 +74,7 @@ class Sampler:
             logits = longer if bool(torch.isfinite(longer.max())) else logits  # the constraint may admit nothing else
         return logits
 
-    def _draw(self, logits: Tensor) -> int:
+    def _choose(self, logits: Tensor) -> int:
         """Top-p keeps the smallest set whose mass reaches p (Holtzman 2019), min-p what comes near the likeliest."""
         sampling = self._sampling
         if sampling.temperature < _GREEDY:

@@ -12,12 +12,12 @@ from core.errors import EngineBusy
 from core.generation import Sampling, Step
 from core.turn_format import FinishReason
 from drafting.drafter import Drafter
-from engines.local.kv_cache import KeyValues
+from engines.local.kv_cache import KVCache
 from engines.local.sampling import Sampler
 from guarantees.matcher import Matcher
 
 MAX_WAITING = 128
-MAX_UNREAD = 256  # steps that nobody has taken yet; then the request pauses until its reader is back
+MAX_UNREAD_STEPS = 256  # steps that nobody has taken yet; then the request pauses until its reader is back
 
 
 @dataclass(eq=False)
@@ -31,50 +31,50 @@ class Request:
     loop: asyncio.AbstractEventLoop
     steps: asyncio.Queue[Step | Exception] = field(default_factory=asyncio.Queue)
     drafter: Drafter | None = None
-    keys_values: KeyValues | None = None
+    kv_cache: KVCache | None = None
     num_cached: int = 0
-    num_unread: int = 0
+    num_unread_steps: int = 0
     is_closed: bool = False
     has_ended: bool = False  # its last item was delivered
-    reason: FinishReason | None = None
+    finish_reason: FinishReason | None = None
 
     def __post_init__(self) -> None:
-        self.num_prompt = len(self.ids)
-        self.begun = time.monotonic()
+        self.num_prompt_tokens = len(self.ids)
+        self.submitted_at = time.monotonic()
 
-    def end(self, reason: FinishReason) -> None:
+    def finish(self, reason: FinishReason) -> None:
         """With the token drawn last. Never back to open: its reader may have left meanwhile."""
-        self.reason = reason
+        self.finish_reason = reason
         self.is_closed = True
 
     @property
-    def kept(self) -> KeyValues:
-        """The keys and values of a request that has begun."""
-        if self.keys_values is None:
-            raise ValueError("the request has not begun")
-        return self.keys_values
+    def running_kv_cache(self) -> KVCache:
+        """The keys and values of a request that has submitted_at."""
+        if self.kv_cache is None:
+            raise ValueError("the request has not submitted_at")
+        return self.kv_cache
 
     @property
     def num_computed(self) -> int:
-        return 0 if self.keys_values is None else self.keys_values.length
+        return 0 if self.kv_cache is None else self.kv_cache.length
 
     @property
-    def num_left(self) -> int:
+    def num_uncomputed(self) -> int:
         """Tokens that are to be read before the next one can be drawn; 1 when the last one drawn is all."""
         return len(self.ids) - self.num_computed
 
     @property
     def is_ready(self) -> bool:
         """Not paused until its reader is back."""
-        return self.num_unread < MAX_UNREAD
+        return self.num_unread_steps < MAX_UNREAD_STEPS
 
     @property
-    def num_drawn(self) -> int:
-        return len(self.ids) - self.num_prompt
+    def num_sampled(self) -> int:
+        return len(self.ids) - self.num_prompt_tokens
 
 
 class Scheduler:
-    """Requests wait in turn of their owners, and run together. Not for two threads at once.
+    """Requests wait in schedule of their owners, and run together. Not for two threads at once.
 
     A place goes to the owner who has fewest, then to who has waited longest.
     """
@@ -100,9 +100,9 @@ class Scheduler:
             raise EngineBusy
         self._waiting.setdefault(request.sampling.owner, deque()).append(request)
 
-    def put_back(self, request: Request) -> None:
+    def preempt(self, request: Request) -> None:
         """It has to make room, and is first among its owner's to run again."""
-        request.keys_values = None
+        request.kv_cache = None
         self._waiting.setdefault(request.sampling.owner, deque()).appendleft(request)
         self.running.remove(request)
 
@@ -125,11 +125,11 @@ class Scheduler:
         """Who would be admitted next, if there is a place."""
         if not self._waiting or len(self.running) >= self._max_running:
             return None
-        num_places = dict.fromkeys(self._waiting, 0)
+        num_rows = dict.fromkeys(self._waiting, 0)
         for request in self.running:
-            if request.sampling.owner in num_places:
-                num_places[request.sampling.owner] += 1
-        return self._waiting[min(num_places, key=num_places.__getitem__)][0]
+            if request.sampling.owner in num_rows:
+                num_rows[request.sampling.owner] += 1
+        return self._waiting[min(num_rows, key=num_rows.__getitem__)][0]
 
     def admit(self, request: Request) -> None:
         """Its owner is asked last the next time."""
@@ -140,20 +140,20 @@ class Scheduler:
         if not self._waiting[owner]:
             del self._waiting[owner]
 
-    def turn(self, num_tokens: int) -> list[tuple[Request, int]]:
+    def schedule(self, num_tokens: int) -> list[tuple[Request, int]]:
         """The requests of the next step, and how many tokens of each are read.
 
         Whoever draws goes on. Prompts share `num_tokens`: the oldest has a quarter at least, and the shortest rest
         comes first, so that neither a long prompt holds up short ones nor many short ones a long one.
         """
-        ready = [request for request in self.running if request.is_ready and request.keys_values is not None]
-        drawing = [request for request in ready if request.num_left == 1]
-        reading = [request for request in ready if request.num_left > 1]
+        ready = [request for request in self.running if request.is_ready and request.kv_cache is not None]
+        drawing = [request for request in ready if request.num_uncomputed == 1]
+        reading = [request for request in ready if request.num_uncomputed > 1]
         shares: dict[Request, int] = {}
         for request in reading[:1]:
-            shares[request] = min(request.num_left, max(1, num_tokens // 4))
-        for request in sorted(reading, key=lambda request: request.num_left):
+            shares[request] = min(request.num_uncomputed, max(1, num_tokens // 4))
+        for request in sorted(reading, key=lambda request: request.num_uncomputed):
             room = num_tokens - sum(shares.values()) + shares.get(request, 0)
             if room > 0:
-                shares[request] = min(request.num_left, room)
+                shares[request] = min(request.num_uncomputed, room)
         return [*((request, 1) for request in drawing), *((one, shares[one]) for one in reading if one in shares)]

@@ -19,7 +19,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def in_passing(work: Callable[[], T]) -> T:
+def run_in_own_thread(work: Callable[[], T]) -> T:
     """The work's result, or what it raises; it is done in a thread that has ended when this returns.
 
     Ctrl-C ends the work, as it would here: a thread left running would abort the process on its way out.
@@ -32,7 +32,7 @@ def in_passing(work: Callable[[], T]) -> T:
         except BaseException as error:
             result.set_exception(error)
 
-    thread = threading.Thread(target=run, name="in passing", daemon=True)
+    thread = threading.Thread(target=run, name="short-lived", daemon=True)
     try:
         thread.start()
         return result.result()

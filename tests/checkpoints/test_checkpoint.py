@@ -20,7 +20,7 @@ from checkpoints.files import weights_bytes
 from core.errors import ModelError
 from core.generation import Sampling
 from engines.local.devices import pick_dtype
-from engines.local.engine import HFEngine
+from engines.local.engine import LocalEngine
 from inference import load_model
 
 PROMPT = [5 + i % 90 for i in range(150)]
@@ -48,8 +48,8 @@ def test_a_sliding_window_slides_over_chunks_too(folder: Path, monkeypatch: pyte
     }
     name = write_model(folder, MistralConfig(vocab_size=272, num_hidden_layers=2, sliding_window=32, **sizes))
     engine = load_model(name, dtype="float32").engine
-    assert isinstance(engine, HFEngine)
-    monkeypatch.setattr(engine._pace, "num_tokens", lambda is_waited_for: 50)
+    assert isinstance(engine, LocalEngine)
+    monkeypatch.setattr(engine._prefill_budget, "num_tokens", lambda is_decoding: 50)
     plain: Any = AutoModel.from_pretrained(name)
     expected = plain.generate(
         torch.tensor([PROMPT]), max_new_tokens=40, do_sample=False, eos_token_id=None, pad_token_id=0
@@ -136,7 +136,7 @@ def test_weights_are_laid_out_twice_where_there_is_room(
 ) -> None:
     monkeypatch.setattr("engines.local.devices.cpu_has_bfloat16", lambda: has_bfloat16)
     monkeypatch.setattr("engines.local.devices.cpu_has_float16_weights", lambda: has_fbgemm)
-    monkeypatch.setattr("engines.local.devices.memory_at_hand", lambda device: 8 * 10**9)
+    monkeypatch.setattr("engines.local.devices.free_memory", lambda device: 8 * 10**9)
     assert pick_dtype("auto", torch.device("cpu"), num_bytes) == expected
 
 

@@ -26,7 +26,7 @@ from drafting.call_scanner import CallScanner
 from drafting.drafter import MAX_DRAFT_TOKENS, Drafter
 from drafting.predictions import drafts
 from drafting.user_message import UserMessage
-from engines.local.engine import HFEngine
+from engines.local.engine import LocalEngine
 from evaluate.rows import read_questions
 from inference import Model
 from prompt_template import PromptTemplate, load_template
@@ -59,12 +59,12 @@ class Guesses:
 
 
 @pytest.fixture
-def hf(llama: Model) -> HFEngine:
-    assert isinstance(llama.engine, HFEngine)
+def hf(llama: Model) -> LocalEngine:
+    assert isinstance(llama.engine, LocalEngine)
     return llama.engine
 
 
-async def steps(engine: HFEngine, prompt: Sequence[int], sampling: Sampling) -> list[Step]:
+async def steps(engine: LocalEngine, prompt: Sequence[int], sampling: Sampling) -> list[Step]:
     async with aclosing(engine.generate(prompt, sampling)) as stream:
         return [step async for step in stream]
 
@@ -76,7 +76,7 @@ def ids(got: Sequence[Step]) -> list[int]:
 @pytest.mark.parametrize("sampling", [replace(HOT, temperature=0.0), HOT, replace(HOT, logprobs=2)])
 @pytest.mark.parametrize("wrong", [0.0, 0.3, 1.0])
 def test_an_answer_is_the_same_with_and_without_guesses(
-    hf: HFEngine, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, wrong: float
+    hf: LocalEngine, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, wrong: float
 ) -> None:
     """Greedy and drawn with a seed, alone and beside others, whatever is guessed."""
     prompts = [[5, 6, 7 + number] for number in range(12)]
@@ -86,7 +86,7 @@ def test_an_answer_is_the_same_with_and_without_guesses(
     def guessing(prompt_ids: Sequence[int], asked: Sampling) -> Guesses:
         return Guesses(answers[tuple(prompt_ids)], wrong, seed=prompt_ids[-1])
 
-    monkeypatch.setattr(hf, "_drafter", guessing)
+    monkeypatch.setattr(hf, "_make_drafter", guessing)
 
     async def together() -> list[list[Step]]:
         return await asyncio.gather(*(steps(hf, prompt, sampling) for prompt in prompts))
@@ -107,7 +107,7 @@ NUM_DRAWS = 400
 Pair = tuple[int, ...]
 
 
-def drawn_pairs(engine: HFEngine, seeds: range, sampling: Sampling) -> Counter[Pair]:
+def drawn_pairs(engine: LocalEngine, seeds: range, sampling: Sampling) -> Counter[Pair]:
     """The first two tokens of one answer for each seed, and how often each pair was drawn."""
 
     async def draw(seeds: range) -> list[list[Step]]:
@@ -135,7 +135,9 @@ def chi_squared(one: Counter[Pair], other: Counter[Pair]) -> tuple[float, float]
     return statistic, quantile
 
 
-def test_drafts_do_not_change_the_distribution_of_what_is_drawn(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drafts_do_not_change_the_distribution_of_what_is_drawn(
+    hf: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """400 answers without drafts and 400 with them, no seed twice: chi-squared on the counts of their first two tokens.
 
     A sample with the first drafted token favoured by half a logit shows that the test would find such a bias.
@@ -151,7 +153,7 @@ def test_drafts_do_not_change_the_distribution_of_what_is_drawn(hf: HFEngine, mo
         drafters.append(Guesses([*likeliest, 0], 0.0, seed=asked.seed or 0))
         return drafters[-1]
 
-    monkeypatch.setattr(hf, "_drafter", drafting)
+    monkeypatch.setattr(hf, "_make_drafter", drafting)
     drafted = drawn_pairs(hf, range(NUM_DRAWS, 2 * NUM_DRAWS), sampling)
     accepted = Counter(drafter.num_accepted for drafter in drafters)
     assert min(accepted[number] for number in (0, 1, 2)) > 20, accepted
@@ -161,10 +163,10 @@ def test_drafts_do_not_change_the_distribution_of_what_is_drawn(hf: HFEngine, mo
     assert statistic > quantile
 
 
-def test_the_limit_and_the_stop_end_an_answer_among_guesses(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_and_the_stop_end_an_answer_among_guesses(hf: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     greedy = replace(HOT, temperature=0.0)
     answer = ids(asyncio.run(steps(hf, [5, 6], greedy)))
-    monkeypatch.setattr(hf, "_drafter", lambda prompt_ids, asked: Guesses([*answer, *answer], 0.0, seed=2))
+    monkeypatch.setattr(hf, "_make_drafter", lambda prompt_ids, asked: Guesses([*answer, *answer], 0.0, seed=2))
     for max_tokens in (1, 2, 3, 9):
         got = asyncio.run(steps(hf, [5, 6], replace(greedy, max_tokens=max_tokens)))
         assert (ids(got), got[-1].finish_reason) == (answer[:max_tokens], "length")

@@ -13,15 +13,15 @@ import torch
 
 from core.errors import PromptTooLong
 from core.generation import Sampling
-from engines.local.engine import HFEngine
-from engines.local.forward import NAME, Span, forward
-from engines.local.kv_cache import BLOCK, KeyValues, Shelves
+from engines.local.engine import LocalEngine
+from engines.local.forward import ATTENTION, Span, forward
+from engines.local.kv_cache import BLOCK, KVCache, KVSlabs
 from tests.support.small_engine import GREEDY, MODELS, ids, prompts_of, small_engine, steps, together
 
 
-@pytest.mark.parametrize("shelves", [None, Shelves(16384)], ids=["apart", "on shelves"])
+@pytest.mark.parametrize("slabs", [None, KVSlabs(16384)], ids=["apart", "on slabs"])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_ragged_forward_is_each_sequence_alone(name: str, shelves: Shelves | None) -> None:
+def test_a_ragged_forward_is_each_sequence_alone(name: str, slabs: KVSlabs | None) -> None:
     """Prompts in chunks, single tokens and drafts side by side: the logits are those of a plain forward."""
     torch.manual_seed(0)
     model = MODELS[name]()
@@ -30,8 +30,8 @@ def test_a_ragged_forward_is_each_sequence_alone(name: str, shelves: Shelves | N
     sequences = [[draw.randrange(300) for _ in range(length)] for length in (1, 3, 30, 90, 200, 300, 513)]
     with torch.inference_mode():
         expected = [model(input_ids=torch.tensor([ids])).logits[0] for ids in sequences]
-    model.set_attn_implementation(NAME)
-    kept = [KeyValues(shelves) for _ in sequences]
+    model.set_attn_implementation(ATTENTION)
+    kept = [KVCache(slabs) for _ in sequences]
     while any(one.length < len(ids) for one, ids in zip(kept, sequences, strict=True)):
         todo = [i for i, ids in enumerate(sequences) if kept[i].length < len(ids) and draw.random() < 0.8]
         sizes = [min(draw.choice([1, 2, 5, 40, 150, 290]), len(sequences[i]) - kept[i].length) for i in todo]
@@ -49,13 +49,13 @@ def test_few_numbers_of_rows_are_computed() -> None:
     """oneDNN keeps 0.3 MB of kernels for each weight and number of rows: prompts of all lengths took hundreds of MB."""
     torch.manual_seed(0)
     model = MODELS["llama"]()
-    model.set_attn_implementation(NAME)
+    model.set_attn_implementation(ATTENTION)
     seen: list[int] = []
     for module in (model.model.norm, model.lm_head):
         module.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))
     computed: dict[int, tuple[int, ...]] = {}
     for number in range(1, 513):
-        (logits,) = forward(model, [Span([1] * number, KeyValues(), number)])
+        (logits,) = forward(model, [Span([1] * number, KVCache(), number)])
         assert logits.shape == (number, 300)
         computed[number] = tuple(seen)
         seen.clear()
@@ -70,8 +70,8 @@ def test_what_was_not_accepted_is_written_over() -> None:
     model = MODELS["llama"]()
     with torch.inference_mode():
         expected = model(input_ids=torch.tensor([[1, 2, 3, 4]])).logits[0, -1]
-    model.set_attn_implementation(NAME)
-    kept = KeyValues()
+    model.set_attn_implementation(ATTENTION)
+    kept = KVCache()
     forward(model, [Span([1, 2, 99, 98], kept, 1)])
     kept.length = 2
     (logits,) = forward(model, [Span([3, 4], kept, 1)])
@@ -82,7 +82,7 @@ def test_what_was_not_accepted_is_written_over() -> None:
 
 
 @pytest.fixture(scope="module")
-def engine(llama_folder: Path) -> Iterator[HFEngine]:
+def engine(llama_folder: Path) -> Iterator[LocalEngine]:
     """Room for three requests, and little memory."""
     made = small_engine(llama_folder, max_running=3, num_blocks=5)
     yield made
@@ -90,7 +90,7 @@ def engine(llama_folder: Path) -> Iterator[HFEngine]:
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(max_tokens=20, temperature=1.0, seed=7)])
-def test_a_crowd_gets_what_each_gets_alone(engine: HFEngine, sampling: Sampling) -> None:
+def test_a_crowd_gets_what_each_gets_alone(engine: LocalEngine, sampling: Sampling) -> None:
     """More than there are places and more than there is memory for: some wait, some have to make room and read anew."""
     prompts = prompts_of([4, 400, 30, 250, 3, 480, 90, 300])
     alone = [ids(asyncio.run(steps(engine, prompt, sampling))) for prompt in prompts]
@@ -118,7 +118,7 @@ def test_a_prompt_larger_than_the_memory_is_refused(llama_folder: Path) -> None:
     asyncio.run(engine.close())
 
 
-def test_an_owner_with_many_requests_does_not_hold_up_another(engine: HFEngine) -> None:
+def test_an_owner_with_many_requests_does_not_hold_up_another(engine: LocalEngine) -> None:
     """Ten of one owner are waiting for three places; the single one of another owner is not eleventh."""
 
     async def race() -> list[str]:

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaForCausalLM
 
-from engines.local.cpu import speed_up
+from engines.local.cpu import optimize
 from engines.local.devices import cpu_has_bfloat16, cpu_has_float16_weights, cpu_packs_bfloat16
-from engines.local.forward import NAME, Span, forward
-from engines.local.kv_cache import KeyValues
-from engines.local.packed_linear import FEW_ROWS, HalfLinear, Int8Linear, PackedLinear
+from engines.local.forward import ATTENTION, Span, forward
+from engines.local.kv_cache import KVCache
+from engines.local.packed_linear import MEMORY_BOUND_ROWS, HalfLinear, Int8Linear, PackedLinear
 from tests.support.small_engine import MODELS, SIZES
 
 NEEDS_BFLOAT16 = pytest.mark.skipif(not cpu_packs_bfloat16(), reason="oneDNN does not multiply bfloat16 here")
@@ -59,14 +59,14 @@ def test_eight_bits_are_near(dtype: torch.dtype) -> None:
             expected = linear(rows).float()
             assert float((eight(rows).float() - expected).norm() / expected.norm()) < 0.01
             torch.testing.assert_close(eight.add(rows, eight(rows)), 2 * eight(rows), atol=0.05, rtol=0.02)
-    assert eight.rounded.dtype == torch.int8
+    assert eight.block_capacity.dtype == torch.int8
 
 
 def logits_of(model: Any, sizes: tuple[int, ...]) -> torch.Tensor:
     """Of a sequence in pieces, beside another one; (tokens, vocabulary)."""
     ids = [(7 * i * i + 3 * i) % 300 for i in range(sum(sizes))]
-    kept, beside, pieces = KeyValues(), KeyValues(), []
-    model.set_attn_implementation(NAME)
+    kept, beside, pieces = KVCache(), KVCache(), []
+    model.set_attn_implementation(ATTENTION)
     for size in sizes:
         new = ids[kept.length : kept.length + size]
         pieces.append(forward(model, [Span([5, 6], beside, 1), Span(new, kept, len(new))])[1])
@@ -83,7 +83,7 @@ def test_a_fused_model_is_the_model(name: str, dtype: torch.dtype, bound: float)
     torch.manual_seed(0)
     model = MODELS[name]().to(dtype)  # type: ignore[arg-type]
     fast = copy.deepcopy(model)
-    assert speed_up(fast) == "packed weights, fused layers"
+    assert optimize(fast) == "packed weights, fused layers"
     assert not [module for module in fast.modules() if type(module) is nn.Linear]
     sizes = (130, 1, 1, 3, 20, 1)
     torch.testing.assert_close(logits_of(fast, sizes), logits_of(model, sizes), atol=bound, rtol=bound)
@@ -98,7 +98,7 @@ def another_architecture() -> Any:
 def test_another_architecture_has_its_weights_packed() -> None:
     model = another_architecture()
     fast: Any = copy.deepcopy(model)
-    assert speed_up(fast) == "packed weights"
+    assert optimize(fast) == "packed weights"
     torch.testing.assert_close(logits_of(fast, (20, 1, 2)), logits_of(model, (20, 1, 2)), atol=1e-4, rtol=1e-4)
 
 
@@ -107,7 +107,7 @@ def test_another_architecture_has_them_in_half_precision(has_bfloat16: bool) -> 
     """Its layers know nothing of bfloat16: they get float32 back."""
     model = another_architecture().half()
     full = copy.deepcopy(model).float()
-    assert speed_up(model) == "16-bit weights"
+    assert optimize(model) == "16-bit weights"
     found = logits_of(model, (20, 1, 2))
     assert found.dtype == torch.float32
     bound = 0.05 if has_bfloat16 else 1e-4
@@ -118,7 +118,7 @@ def test_the_weights_are_there_once() -> None:
     model = MODELS["llama"]()
     held = [weakref.ref(value) for name, value in model.named_parameters() if name.endswith("proj.weight")]
     assert len(held) == 14
-    speed_up(model)
+    optimize(model)
     gc.collect()
     assert not any(weight() is not None for weight in held)
 
@@ -130,7 +130,7 @@ def test_a_model_in_half_precision_computes_in_float32(name: str, has_bfloat16: 
     torch.manual_seed(0)
     model: Any = MODELS[name]().half()  # type: ignore[no-untyped-call]
     full = copy.deepcopy(model).float()
-    assert speed_up(model) == "16-bit weights, fused layers"
+    assert optimize(model) == "16-bit weights, fused layers"
     assert model.dtype == torch.float32
     assert isinstance(model.lm_head, HalfLinear)
     bound = 0.05 if has_bfloat16 else 1e-4
@@ -142,26 +142,26 @@ def test_a_model_in_half_precision_computes_in_float32(name: str, has_bfloat16: 
 def test_eight_bits_are_multiplied_in_bfloat16_where_the_cpu_has_it() -> None:
     """In float32 they would be made 32 bits again for every product."""
     model: Any = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
-    assert speed_up(model, "int8") == "8-bit weights, fused layers"
+    assert optimize(model, "int8") == "8-bit weights, fused layers"
     assert model.dtype == torch.bfloat16
 
 
 @NEEDS_FBGEMM
 @pytest.mark.parametrize("name", MODELS)
 def test_few_rows_are_as_exact_with_bfloat16_as_without(name: str, has_bfloat16: bool) -> None:
-    """Only what is remembered is rounded to bfloat16: here the token's own keys and values."""
+    """Only what is remembered is block_capacity to bfloat16: here the token's own keys and values."""
     torch.manual_seed(0)
     model: Any = MODELS[name]().half()  # type: ignore[no-untyped-call]
     full = copy.deepcopy(model).float()
-    speed_up(model)
-    model.set_attn_implementation(NAME)
-    full.set_attn_implementation(NAME)
-    kept = KeyValues()
+    optimize(model)
+    model.set_attn_implementation(ATTENTION)
+    full.set_attn_implementation(ATTENTION)
+    kept = KVCache()
     (found,) = forward(model, [Span([7], kept, 1)])
-    (expected,) = forward(full, [Span([7], KeyValues(), 1)])
+    (expected,) = forward(full, [Span([7], KVCache(), 1)])
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=2e-3 if has_bfloat16 else 1e-4, rtol=1e-4)
-    assert kept.shelf.layers[0].dtype == (torch.bfloat16 if has_bfloat16 else torch.float32)
+    assert kept.slab.layers[0].dtype == (torch.bfloat16 if has_bfloat16 else torch.float32)
 
 
 @NEEDS_FBGEMM
@@ -169,7 +169,7 @@ def test_few_rows_are_as_exact_with_bfloat16_as_without(name: str, has_bfloat16:
 def test_bfloat16_is_not_emulated() -> None:
     """On a CPU with AVX2 alone `--dtype bfloat16` ended the start: oneDNN packs it only where it can multiply it."""
     model: Any = MODELS["llama"]().bfloat16()
-    assert speed_up(model) == "16-bit weights, fused layers"
+    assert optimize(model) == "16-bit weights, fused layers"
     assert model.dtype == torch.float32
 
 
@@ -181,7 +181,7 @@ def test_sixteen_bits_are_those_of_the_weights(has_bfloat16: bool) -> None:
     for num_rows in NUM_ROWS:
         rows, other = torch.randn(1, num_rows, 576), torch.randn(1, num_rows, 256)
         expected = torch.cat([nn.functional.linear(rows, one.weight.float(), one.bias.float()) for one in linears], -1)
-        bound = 0.03 if has_bfloat16 and num_rows > FEW_ROWS else 1e-5
+        bound = 0.03 if has_bfloat16 and num_rows > MEMORY_BOUND_ROWS else 1e-5
         torch.testing.assert_close(half(rows), expected, atol=bound, rtol=bound)
         torch.testing.assert_close(half.add(rows, other), expected + other, atol=bound, rtol=bound)
 
@@ -189,7 +189,7 @@ def test_sixteen_bits_are_those_of_the_weights(has_bfloat16: bool) -> None:
 def test_half_precision_is_left_alone_where_nothing_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engines.local.cpu.cpu_has_float16_weights", lambda: False)
     model = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
-    assert speed_up(model) == ""
+    assert optimize(model) == ""
     assert isinstance(model, LlamaForCausalLM)
     assert type(model.lm_head) is nn.Linear
 
@@ -202,9 +202,9 @@ def test_the_embedded_model_says_the_same(plain_embedded: Any) -> None:
         model.generate(torch.tensor([ids]), max_new_tokens=24, do_sample=False, eos_token_id=None)[0].tolist()
         for ids in beginnings
     ]
-    speed_up(model)
-    model.set_attn_implementation(NAME)
-    spoken, kept = [list(ids) for ids in beginnings], [KeyValues() for _ in beginnings]
+    optimize(model)
+    model.set_attn_implementation(ATTENTION)
+    spoken, kept = [list(ids) for ids in beginnings], [KVCache() for _ in beginnings]
     while len(spoken[0]) < len(expected[0]):
         spans = [Span(ids[one.length :], one, 1) for ids, one in zip(spoken, kept, strict=True)]
         for ids, one, logits in zip(spoken, kept, forward(model, spans), strict=True):

@@ -21,12 +21,13 @@ from transformers import AutoModelForCausalLM
 
 from core.errors import EngineBusy, EngineError, PromptTooLong, RequestError
 from core.generation import Engine, Sampling, Step
-from engines.local.engine import HFEngine
+from engines.local.engine import LocalEngine
 from engines.local.forward import Span, forward
 from engines.local.sampling import Sampler
 from engines.local.scheduler import MAX_WAITING
 from inference import Model
 from tests.support.scripted_engine import ScriptedEngine
+from tests.support.small_engine import num_requests
 
 PROMPT = [5, 6, 7, 8]
 GREEDY = Sampling(max_tokens=12, temperature=0.0)
@@ -41,8 +42,8 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture
-def hf(llama: Model) -> HFEngine:
-    assert isinstance(llama.engine, HFEngine)
+def hf(llama: Model) -> LocalEngine:
+    assert isinstance(llama.engine, LocalEngine)
     return llama.engine
 
 
@@ -94,7 +95,7 @@ def test_closing_stops_the_request(engine: Engine) -> None:
     async def leave_early() -> None:
         async with aclosing(engine.generate(PROMPT, replace(GREEDY, max_tokens=400))) as stream:
             await anext(stream)
-            if isinstance(engine, HFEngine):
+            if isinstance(engine, LocalEngine):
                 held.extend(map(weakref.ref, engine._scheduler.running))
 
     asyncio.run(leave_early())
@@ -125,7 +126,7 @@ def plain(llama_folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(llama_folder)
 
 
-def test_it_generates_what_transformers_generates(hf: HFEngine, plain: Any) -> None:
+def test_it_generates_what_transformers_generates(hf: LocalEngine, plain: Any) -> None:
     """The same weights, greedy, through `model.generate`."""
     output = plain.generate(
         torch.tensor([PROMPT]), max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0
@@ -133,22 +134,22 @@ def test_it_generates_what_transformers_generates(hf: HFEngine, plain: Any) -> N
     assert ids(hf, GREEDY) == output[0, len(PROMPT) :].tolist()
 
 
-def test_a_long_prompt_is_read_in_chunks_with_the_same_result(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_prompt_is_read_in_chunks_with_the_same_result(hf: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = [7 + i % 90 for i in range(300)]
     whole = ids(hf, GREEDY, prompt)
-    monkeypatch.setattr(hf._pace, "num_tokens", lambda is_waited_for: 64)
+    monkeypatch.setattr(hf._prefill_budget, "num_tokens", lambda is_decoding: 64)
     assert ids(hf, GREEDY, [6, *prompt]) == ids(hf, GREEDY, [6, *prompt])
     assert ids(hf, GREEDY, prompt) == whole
 
 
-def test_a_stop_id_ends_the_answer_and_is_its_last_id(hf: HFEngine) -> None:
+def test_a_stop_id_ends_the_answer_and_is_its_last_id(hf: LocalEngine) -> None:
     free = ids(hf, GREEDY)
     got = asyncio.run(steps(hf, replace(GREEDY, stop_ids=frozenset({free[5]}))))
     assert [i for step in got for i in step.token_ids] == free[: free.index(free[5]) + 1]
     assert got[-1].finish_reason == "stop"
 
 
-def test_seeds_repeat_and_differ(hf: HFEngine) -> None:
+def test_seeds_repeat_and_differ(hf: LocalEngine) -> None:
     """One user's seed must not fix another's sampling: each request has its own generator."""
     hot = Sampling(max_tokens=12, temperature=1.5)
 
@@ -162,20 +163,20 @@ def test_seeds_repeat_and_differ(hf: HFEngine) -> None:
     assert ids(hf, replace(hot, seed=-(2**63))) == ids(hf, replace(hot, seed=-(2**63)))
 
 
-def test_the_context_ends_an_answer(hf: HFEngine) -> None:
+def test_the_context_ends_an_answer(hf: LocalEngine) -> None:
     got = asyncio.run(steps(hf, replace(GREEDY, max_tokens=10_000), [5] * (hf.max_context - 4)))
     assert sum(len(step.token_ids) for step in got) == 4
     assert got[-1].finish_reason == "length"
 
 
-def test_logit_bias_forces_and_forbids(hf: HFEngine) -> None:
+def test_logit_bias_forces_and_forbids(hf: LocalEngine) -> None:
     assert ids(hf, replace(GREEDY, logit_bias=((77, 100.0),))) == [77] * 12
     first = ids(hf, GREEDY)[0]
     assert first not in ids(hf, replace(GREEDY, logit_bias=((first, -100.0),)))
 
 
 @pytest.mark.parametrize("token_id", [-1, 512, 2**31 - 1])
-def test_a_token_id_outside_the_logits_is_refused(hf: HFEngine, token_id: int) -> None:
+def test_a_token_id_outside_the_logits_is_refused(hf: LocalEngine, token_id: int) -> None:
     """Other servers wrote it into other users' logits (CVE-2026-93840)."""
     with pytest.raises(RequestError, match="vocabulary of 512"):
         ids(hf, replace(GREEDY, logit_bias=((token_id, 1.0),)))
@@ -183,13 +184,13 @@ def test_a_token_id_outside_the_logits_is_refused(hf: HFEngine, token_id: int) -
         ids(hf, GREEDY, [token_id])
 
 
-def test_an_empty_prompt_is_refused(hf: HFEngine) -> None:
+def test_an_empty_prompt_is_refused(hf: LocalEngine) -> None:
     """It ended the whole engine elsewhere (CVE-2024-8768)."""
     with pytest.raises(RequestError, match="empty"):
         ids(hf, GREEDY, [])
 
 
-def test_penalties_make_repetition_dear(hf: HFEngine) -> None:
+def test_penalties_make_repetition_dear(hf: LocalEngine) -> None:
     forced = replace(GREEDY, logit_bias=((77, 50.0),))
     assert len(set(ids(hf, forced))) == 1
     assert len(set(ids(hf, replace(forced, presence_penalty=2.0, frequency_penalty=2.0, max_tokens=40)))) > 1
@@ -197,7 +198,7 @@ def test_penalties_make_repetition_dear(hf: HFEngine) -> None:
     assert len(set(ids(hf, repeated))) == 40
 
 
-def test_logprobs_are_those_of_the_model(hf: HFEngine, plain: Any) -> None:
+def test_logprobs_are_those_of_the_model(hf: LocalEngine, plain: Any) -> None:
     got = asyncio.run(steps(hf, replace(GREEDY, max_tokens=3, logprobs=4)))
     with torch.inference_mode():
         expected = torch.log_softmax(plain(input_ids=torch.tensor([PROMPT])).logits[0, -1].float(), -1)
@@ -209,7 +210,7 @@ def test_logprobs_are_those_of_the_model(hf: HFEngine, plain: Any) -> None:
     assert not asyncio.run(steps(hf, GREEDY))[0].logprobs
 
 
-def test_the_queue_is_bounded(hf: HFEngine) -> None:
+def test_the_queue_is_bounded(hf: LocalEngine) -> None:
     """What does not fit is refused at once; what waits when its reader leaves is never started."""
 
     async def crowd() -> list[Any]:
@@ -221,11 +222,11 @@ def test_the_queue_is_bounded(hf: HFEngine) -> None:
 
     kinds = Counter(type(result) for result in asyncio.run(crowd()))
     assert kinds[EngineBusy] >= 20
-    assert _soon(lambda: hf.num_running == 0)
+    assert _soon(lambda: num_requests(hf) == 0)
     assert len(ids(hf, GREEDY)) == 12
 
 
-def test_only_the_guilty_request_fails(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_guilty_request_fails(hf: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits that are no numbers, or an error in the forward of one request: the others' answers stay the same."""
     expected = ids(hf, GREEDY)
 
@@ -256,20 +257,20 @@ def failing(fault: Callable[[Tensor], Tensor], guilty: int) -> Callable[[Any, Se
     begun: set[int] = set()  # the ids of its keys and values
 
     def wrapped(model: Any, spans: Sequence[Span]) -> list[Tensor]:
-        begun.update(id(span.keys_values) for span in spans if span.ids[0] == guilty)
+        begun.update(id(span.kv_cache) for span in spans if span.ids[0] == guilty)
         logits = forward(model, spans)
         pairs = zip(spans, logits, strict=True)
-        return [fault(rows) if id(span.keys_values) in begun else rows for span, rows in pairs]
+        return [fault(rows) if id(span.kv_cache) in begun else rows for span, rows in pairs]
 
     return wrapped
 
 
-def test_an_error_does_not_hold_its_request(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_does_not_hold_its_request(hf: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its traceback led to the request's cache, in a circle: memory of the GPU, which the collector does not count."""
     caches = []
 
     def fails(model: Any, spans: Sequence[Span]) -> list[Tensor]:
-        caches.append(weakref.ref(spans[0].keys_values))
+        caches.append(weakref.ref(spans[0].kv_cache))
         return [torch.full_like(rows, torch.nan) for rows in forward(model, spans)]
 
     monkeypatch.setattr("engines.local.stepping.forward", fails)
@@ -282,16 +283,16 @@ def test_an_error_does_not_hold_its_request(hf: HFEngine, monkeypatch: pytest.Mo
         gc.enable()
 
 
-def test_a_reader_that_does_not_read_pauses_its_request(hf: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_does_not_read_pauses_its_request(hf: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else its answer would pile up in memory; when it reads again it gets everything."""
-    monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD", 5)
+    monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD_STEPS", 5)
 
     async def read_late() -> int:
         async with aclosing(hf.generate(PROMPT, replace(GREEDY, max_tokens=60))) as stream:
             await anext(stream)
             await asyncio.sleep(0.5)
             (running,) = hf._scheduler.running
-            assert running.num_unread == 5
+            assert running.num_unread_steps == 5
             return 1 + len([step async for step in stream])
 
     assert asyncio.run(read_late()) == 60

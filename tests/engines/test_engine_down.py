@@ -14,8 +14,8 @@ import torch
 
 from core.errors import EngineDown, EngineError
 from core.generation import Step
-from engines.local.engine import HFEngine
-from engines.local.kv_cache import KeyValues
+from engines.local.engine import LocalEngine
+from engines.local.kv_cache import KVCache
 from tests.support.injected_faults import (
     ANSWER_S,
     FIRST,
@@ -26,25 +26,25 @@ from tests.support.injected_faults import (
     check_nothing_is_left,
     failing,
     num_faults,
-    spy_on_keys_values,
+    spy_on_kv_caches,
     until,
 )
-from tests.support.small_engine import GREEDY, ids, small_engine, steps
+from tests.support.small_engine import GREEDY, ids, num_requests, small_engine, steps
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KeyValues]]:
+def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KVCache]]:
     """All keys and values that come into being."""
-    return spy_on_keys_values(monkeypatch)
+    return spy_on_kv_caches(monkeypatch)
 
 
 @pytest.fixture
-def fresh(llama_folder: Path) -> HFEngine:
+def fresh(llama_folder: Path) -> LocalEngine:
     """One slot."""
     return small_engine(llama_folder, max_running=1, num_blocks=16)
 
 
-async def ask_until_down(engine: HFEngine) -> list[BaseException]:
+async def ask_until_down(engine: LocalEngine) -> list[BaseException]:
     """What the requests before the first one that is refused have met."""
     met: list[BaseException] = []
     for _ in range(9):
@@ -58,7 +58,7 @@ async def ask_until_down(engine: HFEngine) -> list[BaseException]:
     raise AssertionError("the engine goes on")
 
 
-def check_it_is_down(engine: HFEngine, made: list[weakref.ref[KeyValues]]) -> None:
+def check_it_is_down(engine: LocalEngine, made: list[weakref.ref[KVCache]]) -> None:
     engine._thread.join(ANSWER_S)
     assert not engine._thread.is_alive()
     assert engine.is_down
@@ -74,7 +74,7 @@ def check_it_is_down(engine: HFEngine, made: list[weakref.ref[KeyValues]]) -> No
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point.ends == "running"], ids=lambda point: point.path)
 def test_three_errors_in_a_row_end_the_engine(
-    fresh: HFEngine, point: Point, made: list[weakref.ref[KeyValues]], monkeypatch: pytest.MonkeyPatch
+    fresh: LocalEngine, point: Point, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ids(asyncio.run(steps(fresh, FIRST, GREEDY)))
     failing(fresh, point, MemoryError, monkeypatch)
@@ -85,7 +85,7 @@ def test_three_errors_in_a_row_end_the_engine(
 
 
 def test_waiting_requests_end_with_503(
-    fresh: HFEngine, made: list[weakref.ref[KeyValues]], monkeypatch: pytest.MonkeyPatch
+    fresh: LocalEngine, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The running request ends with an internal error; a waiting one may be sent again, to the next process."""
 
@@ -93,8 +93,8 @@ def test_waiting_requests_end_with_503(
         running = fresh.generate(FIRST, LONG)
         await anext(running)
         tasks = [asyncio.create_task(steps(fresh, LAST, GREEDY)) for _ in range(5)]
-        await until(lambda: fresh.num_running == 6)
-        failing(fresh, "_exchange", MemoryError, monkeypatch)
+        await until(lambda: num_requests(fresh) == 6)
+        failing(fresh, "_update_running", MemoryError, monkeypatch)
         tasks.append(asyncio.create_task(collect(running)))
         async with asyncio.timeout(ANSWER_S):
             return await asyncio.gather(*tasks, return_exceptions=True)
@@ -108,9 +108,9 @@ def test_waiting_requests_end_with_503(
     check_it_is_down(fresh, made)
 
 
-def test_a_good_step_between_errors_starts_the_count_anew(fresh: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_good_step_between_errors_starts_the_count_anew(fresh: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
-        failing(fresh, "_scheduler.turn", MemoryError, monkeypatch, times=2)
+        failing(fresh, "_scheduler.schedule", MemoryError, monkeypatch, times=2)
         for _ in range(2):
             with pytest.raises(EngineError):
                 asyncio.run(steps(fresh, FIRST, GREEDY))
@@ -120,25 +120,25 @@ def test_a_good_step_between_errors_starts_the_count_anew(fresh: HFEngine, monke
     asyncio.run(fresh.close())
 
 
-@pytest.mark.parametrize("path", ["_recover", "_go_round", "_memory.clear"])
+@pytest.mark.parametrize("path", ["_recover", "_iterate", "_memory.clear"])
 def test_an_error_in_the_guard_itself(
-    fresh: HFEngine, path: str, made: list[weakref.ref[KeyValues]], monkeypatch: pytest.MonkeyPatch
+    fresh: LocalEngine, path: str, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing(fresh, path, MemoryError, monkeypatch, times=1)
-    failing(fresh, "_scheduler.turn", MemoryError, monkeypatch, times=1)
+    failing(fresh, "_scheduler.schedule", MemoryError, monkeypatch, times=1)
     asyncio.run(ask_until_down(fresh))
     assert fresh.health() == "the engine's thread has ended"
     check_it_is_down(fresh, made)
 
 
 @pytest.mark.parametrize(
-    "path", ["_faults.fail", "_faults.survived", "_faults.count", "_faults.end", "_faults._deliver"]
+    "path", ["_faults.fail", "_faults.record_unless_fatal", "_faults.record", "_faults.end", "_faults._deliver"]
 )
 def test_an_error_about_an_error(
-    fresh: HFEngine, path: str, made: list[weakref.ref[KeyValues]], monkeypatch: pytest.MonkeyPatch
+    fresh: LocalEngine, path: str, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error in the handling of a request's error counts as one of the loop, and still ends that request."""
-    failing(fresh, "_stepper._draw", RuntimeError, monkeypatch, times=1)
+    failing(fresh, "_stepper._sample", RuntimeError, monkeypatch, times=1)
     failing(fresh, path, MemoryError, monkeypatch, times=1)
     with pytest.raises(EngineError, match="all requests that ran"):
         asyncio.run(asyncio.wait_for(steps(fresh, FIRST, GREEDY), ANSWER_S))
@@ -148,42 +148,42 @@ def test_an_error_about_an_error(
 
 
 def test_a_thread_that_is_gone_is_seen(
-    llama_folder: Path, made: list[weakref.ref[KeyValues]], monkeypatch: pytest.MonkeyPatch
+    llama_folder: Path, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if its last lines never ran."""
-    monkeypatch.setattr(HFEngine, "_run", lambda engine: None)
+    monkeypatch.setattr(LocalEngine, "_run", lambda engine: None)
     engine = small_engine(llama_folder, max_running=1, num_blocks=16)
     assert engine.health() == "the engine's thread has ended"
     check_it_is_down(engine, made)
 
 
-def test_a_failed_gpu_ends_all_running_requests(fresh: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_gpu_ends_all_running_requests(fresh: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA repeats the error of one kernel at every later call, so trying the others alone would blame them too."""
-    failing(fresh, "_stepper._draw", lambda: torch.AcceleratorError("CUDA error: device-side assert"), monkeypatch)
+    failing(fresh, "_stepper._sample", lambda: torch.AcceleratorError("CUDA error: device-side assert"), monkeypatch)
     assert len(asyncio.run(ask_until_down(fresh))) == 3
     assert fresh.is_down
     asyncio.run(fresh.close())
 
 
-def test_what_is_remembered_makes_room(fresh: HFEngine) -> None:
+def test_what_is_remembered_makes_room(fresh: LocalEngine) -> None:
     asyncio.run(steps(fresh, FIRST, GREEDY))
     asyncio.run(until(lambda: len(fresh._memory._cache) == 1))
-    fresh._faults.survived(ValueError())
+    fresh._faults.record_unless_fatal(ValueError())
     assert len(fresh._memory._cache) == 1
     for error in (MemoryError(), torch.OutOfMemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
-        fresh._faults.survived(error)
+        fresh._faults.record_unless_fatal(error)
         assert len(fresh._memory._cache) == 0
         asyncio.run(steps(fresh, FIRST, GREEDY))
         asyncio.run(until(lambda: len(fresh._memory._cache) == 1))
     asyncio.run(fresh.close())
 
 
-def test_closing_ends_all_requests_with_503(fresh: HFEngine) -> None:
+def test_closing_ends_all_requests_with_503(fresh: LocalEngine) -> None:
     """A client may send its request again, to another server."""
 
     async def scene() -> list[Any]:
         tasks = [asyncio.create_task(steps(fresh, FIRST, replace(GREEDY, max_tokens=400))) for _ in range(3)]
-        await until(lambda: fresh.num_running == 3)
+        await until(lambda: num_requests(fresh) == 3)
         await fresh.close()
         tasks.append(asyncio.create_task(steps(fresh, FIRST, GREEDY)))
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -191,4 +191,4 @@ def test_closing_ends_all_requests_with_503(fresh: HFEngine) -> None:
     results = asyncio.run(scene())
     assert [type(error) for error in results] == [EngineDown] * 4
     assert {error.code for error in results} == {"shutting_down"}
-    assert fresh.num_running == 0
+    assert num_requests(fresh) == 0

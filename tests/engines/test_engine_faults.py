@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from core.errors import EngineDown, EngineError
-from engines.local.engine import HFEngine
-from engines.local.kv_cache import KeyValues
+from engines.local.engine import LocalEngine
+from engines.local.kv_cache import KVCache
 from engines.local.scheduler import Request
 from engines.local.stepping import Stepper
 from tests.support.injected_faults import (
@@ -39,16 +39,16 @@ from tests.support.injected_faults import (
     check_nothing_is_left,
     failing,
     num_faults,
-    spy_on_keys_values,
+    spy_on_kv_caches,
     until,
 )
-from tests.support.small_engine import GREEDY, ids, prompts_of, small_engine, steps
+from tests.support.small_engine import GREEDY, ids, num_requests, prompts_of, small_engine, steps
 
 Results = list[list[int] | BaseException]
 
 
 @pytest.fixture(scope="module")
-def engine(llama_folder: Path) -> Iterator[HFEngine]:
+def engine(llama_folder: Path) -> Iterator[LocalEngine]:
     """Three slots."""
     made = small_engine(llama_folder, max_running=3, num_blocks=16)
     yield made
@@ -56,13 +56,13 @@ def engine(llama_folder: Path) -> Iterator[HFEngine]:
 
 
 @pytest.fixture(scope="module")
-def expected(engine: HFEngine) -> Results:
+def expected(engine: LocalEngine) -> Results:
     """What each request of the scene is answered alone."""
     asked = ((FIRST, LONG), (SECOND, LONG), (GUILTY, SUSPECT), (LAST, GREEDY))
     return [ids(asyncio.run(steps(engine, prompt, sampling))) for prompt, sampling in asked]
 
 
-async def scene(engine: HFEngine, injection: Injection, point: Point, seen: Callable[[], bool]) -> Results:
+async def scene(engine: LocalEngine, injection: Injection, point: Point, seen: Callable[[], bool]) -> Results:
     """The answers of all four, or what each raised. `seen`: the fault has had its effect, and all may read on."""
     resumed = asyncio.Event()
 
@@ -89,7 +89,7 @@ async def scene(engine: HFEngine, injection: Injection, point: Point, seen: Call
     if point.since == "submitted":
         injection.arm()
     tasks.append(asyncio.create_task(suspect()))
-    await until(lambda: engine.num_running > 2 or tasks[2].done())
+    await until(lambda: num_requests(engine) > 2 or tasks[2].done())
     tasks.append(asyncio.create_task(as_ids(engine, LAST, GREEDY)))
     if point.since == "together":
         await until(begun[2].is_set)
@@ -101,15 +101,15 @@ async def scene(engine: HFEngine, injection: Injection, point: Point, seen: Call
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KeyValues]]:
+def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KVCache]]:
     """All keys and values that come into being; a request whose reader pauses does so soon."""
-    monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD", 4)
-    return spy_on_keys_values(monkeypatch)
+    monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD_STEPS", 4)
+    return spy_on_kv_caches(monkeypatch)
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.path} {point.times}")
 def test_an_error_ends_what_it_must_and_no_more(
-    engine: HFEngine, expected: Results, point: Point, made: list[weakref.ref[KeyValues]]
+    engine: LocalEngine, expected: Results, point: Point, made: list[weakref.ref[KVCache]]
 ) -> None:
     threads = threading.active_count()
     for error in ERRORS:
@@ -148,7 +148,7 @@ def test_an_error_ends_what_it_must_and_no_more(
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.path} {point.times}")
 def test_a_step_that_hangs_is_seen_and_harms_no_request(
-    engine: HFEngine, expected: Results, point: Point, made: list[weakref.ref[KeyValues]]
+    engine: LocalEngine, expected: Results, point: Point, made: list[weakref.ref[KVCache]]
 ) -> None:
     """The event loop goes on meanwhile: only the scheduler's lists are changed under the lock that `generate` takes."""
     engine._memory.clear()
@@ -179,10 +179,10 @@ def test_a_step_that_hangs_is_seen_and_harms_no_request(
 
 
 def test_logits_that_are_no_numbers(
-    engine: HFEngine, expected: Results, made: list[weakref.ref[KeyValues]], monkeypatch: pytest.MonkeyPatch
+    engine: LocalEngine, expected: Results, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine._memory.clear()
-    point = Point("_draw", "guilty", of=True, owner=Stepper)
+    point = Point("_sample", "guilty", of=True, owner=Stepper)
 
     def spoil(stepper: Stepper, request: Request, logits: torch.Tensor) -> None:
         with torch.inference_mode():
@@ -196,10 +196,10 @@ def test_logits_that_are_no_numbers(
 
 
 def test_an_error_while_a_request_is_put_back(
-    llama_folder: Path, made: list[weakref.ref[KeyValues]], monkeypatch: pytest.MonkeyPatch
+    llama_folder: Path, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three requests outgrow a memory for two and a half, so that the last one is put back."""
-    monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD", 256)
+    monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD_STEPS", 256)
     tight = small_engine(llama_folder, max_running=3, num_blocks=5)
     prompts = prompts_of([250, 250, 250], seed=3)
 
@@ -210,7 +210,7 @@ def test_an_error_while_a_request_is_put_back(
     assert all(len(answer) == 20 for answer in answers)
     for error in ERRORS:
         with pytest.MonkeyPatch.context() as patch:
-            failing(tight, "_scheduler.put_back", error, patch, times=1)
+            failing(tight, "_scheduler.preempt", error, patch, times=1)
             results = asyncio.run(crowd())
         (place,) = [place for place, result in enumerate(results) if isinstance(result, EngineError)]
         assert [*results[:place], *results[place + 1 :]] == [*answers[:place], *answers[place + 1 :]]

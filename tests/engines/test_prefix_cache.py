@@ -13,8 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.local.engine import HFEngine
-from engines.local.kv_cache import KeyValues
+from engines.local.engine import LocalEngine
+from engines.local.kv_cache import KVCache
 from engines.local.prefix_cache import MAX_ENTRIES, PrefixCache, num_common
 from inference import Model
 from server import create_app
@@ -25,15 +25,15 @@ TOKENS = st.lists(st.integers(0, 2), max_size=12)
 
 
 @pytest.fixture
-def engine(llama_folder: Path) -> Iterator[HFEngine]:
+def engine(llama_folder: Path) -> Iterator[LocalEngine]:
     made = small_engine(llama_folder, max_running=4, num_blocks=12)
     yield made
     asyncio.run(made.close())
 
 
-def of(tokens: Sequence[int]) -> KeyValues:
+def of(tokens: Sequence[int]) -> KVCache:
     """Keys and values that say of which token they are."""
-    kept = KeyValues()
+    kept = KVCache()
     rows = torch.tensor(tokens, dtype=torch.float32).view(1, -1, 1)
     kept.reserve(len(tokens))
     kept.write(0, rows, rows)
@@ -85,7 +85,7 @@ def test_a_conversation_that_goes_on_is_kept_once_and_the_number_is_bounded() ->
     assert len(cache) == MAX_ENTRIES
 
 
-def test_the_second_request_reads_only_what_is_new(engine: HFEngine) -> None:
+def test_the_second_request_reads_only_what_is_new(engine: LocalEngine) -> None:
     """The answer is the same, and the number of cached tokens is told in the first step."""
     common, first, second = prompts_of([200, 30, 40])
     fresh = ids(asyncio.run(steps(engine, [*common, *second], replace(GREEDY, owner="nobody"))))
@@ -95,7 +95,7 @@ def test_the_second_request_reads_only_what_is_new(engine: HFEngine) -> None:
     assert ids(got) == fresh
 
 
-def test_a_repeated_prompt_reads_its_last_token_and_a_conversation_its_last_turn(engine: HFEngine) -> None:
+def test_a_repeated_prompt_reads_its_last_token_and_a_conversation_its_last_turn(engine: LocalEngine) -> None:
     (prompt,) = prompts_of([100])
     answer = ids(asyncio.run(steps(engine, prompt)))
     again = asyncio.run(steps(engine, prompt))
@@ -105,7 +105,7 @@ def test_a_repeated_prompt_reads_its_last_token_and_a_conversation_its_last_turn
     assert follow_up[0].num_cached_tokens == 100 + len(answer) - 1, "the last token drawn was never read"
 
 
-def test_nobody_profits_from_another_owners_prompts(engine: HFEngine) -> None:
+def test_nobody_profits_from_another_owners_prompts(engine: LocalEngine) -> None:
     """Else the time of an answer, and the count in `usage`, would tell what others ask."""
     (prompt,) = prompts_of([150])
     asyncio.run(steps(engine, prompt, replace(GREEDY, owner="one")))
@@ -113,16 +113,18 @@ def test_nobody_profits_from_another_owners_prompts(engine: HFEngine) -> None:
     assert asyncio.run(steps(engine, prompt, replace(GREEDY, owner="one")))[0].num_cached_tokens == 149
 
 
-def test_those_who_come_together_read_their_functions_once(engine: HFEngine) -> None:
+def test_those_who_come_together_read_their_functions_once(engine: LocalEngine) -> None:
     common, *rests = prompts_of([240, 20, 21, 22, 23])
     prompts = [[*common, *rest] for rest in rests]
     crowd = asyncio.run(together(engine, prompts, GREEDY))
     assert sum(got[0].num_cached_tokens >= 240 for got in crowd) == 3
-    alone = [ids(asyncio.run(steps(engine, prompt, replace(GREEDY, owner=str(i))))) for i, prompt in enumerate(prompts)]
-    assert [ids(got) for got in crowd] == alone
+    detached = [
+        ids(asyncio.run(steps(engine, prompt, replace(GREEDY, owner=str(i))))) for i, prompt in enumerate(prompts)
+    ]
+    assert [ids(got) for got in crowd] == detached
 
 
-def test_the_memory_of_many_requests_is_bounded(engine: HFEngine) -> None:
+def test_the_memory_of_many_requests_is_bounded(engine: LocalEngine) -> None:
     for prompt in prompts_of([300] * 30):
         asyncio.run(steps(engine, prompt, replace(GREEDY, max_tokens=2)))
     memory = engine._memory

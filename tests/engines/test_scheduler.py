@@ -15,42 +15,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.generation import Sampling
-from engines.local.engine import HFEngine
-from engines.local.kv_cache import KeyValues
-from engines.local.prefill_budget import ALONE_S, FEWEST, MOST, WAITED_FOR_S, Pace
+from engines.local.engine import LocalEngine
+from engines.local.kv_cache import KVCache
+from engines.local.prefill_budget import DECODE_STEP_S, MAX_TOKENS, MIN_TOKENS, PREFILL_STEP_S, PrefillBudget
 from engines.local.scheduler import Request, Scheduler
-from tests.support.small_engine import GREEDY, ids, prompts_of, small_engine, steps
+from tests.support.small_engine import GREEDY, ids, num_requests, prompts_of, small_engine, steps
 
 LEFT = st.lists(st.integers(1, 3000), max_size=12)
 
 
-def begun(num_left: int, owner: str = "") -> Request:
+def submitted_at(num_uncomputed: int, owner: str = "") -> Request:
     """Only what the scheduler looks at."""
     nothing: Any = None
-    request = Request([5] * num_left, Sampling(max_tokens=1, owner=owner), nothing, None, nothing)
-    request.keys_values = KeyValues()
+    request = Request([5] * num_uncomputed, Sampling(max_tokens=1, owner=owner), nothing, None, nothing)
+    request.kv_cache = KVCache()
     return request
 
 
 @given(lefts=LEFT, num_tokens=st.integers(1, 2048))
 def test_prompts_share_what_a_step_reads_and_who_draws_goes_on(lefts: list[int], num_tokens: int) -> None:
     scheduler = Scheduler(16, 128)
-    scheduler.running = [begun(left) for left in lefts]
-    shares = dict(scheduler.turn(num_tokens))
-    reading = [request for request in scheduler.running if request.num_left > 1]
-    assert all(shares[request] == 1 for request in scheduler.running if request.num_left == 1)
-    assert all(1 <= shares[request] <= request.num_left for request in reading if request in shares)
+    scheduler.running = [submitted_at(left) for left in lefts]
+    shares = dict(scheduler.schedule(num_tokens))
+    reading = [request for request in scheduler.running if request.num_uncomputed > 1]
+    assert all(shares[request] == 1 for request in scheduler.running if request.num_uncomputed == 1)
+    assert all(1 <= shares[request] <= request.num_uncomputed for request in reading if request in shares)
     assert sum(shares.get(request, 0) for request in reading) <= max(num_tokens, 1)
     if reading:
-        assert shares[reading[0]] >= min(reading[0].num_left, max(1, num_tokens // 4)), "the oldest"
-        shortest = min(reading, key=lambda request: request.num_left)
-        assert shares.get(shortest, 0) >= min(shortest.num_left, num_tokens - max(1, num_tokens // 4))
+        assert shares[reading[0]] >= min(reading[0].num_uncomputed, max(1, num_tokens // 4)), "the oldest"
+        shortest = min(reading, key=lambda request: request.num_uncomputed)
+        assert shares.get(shortest, 0) >= min(shortest.num_uncomputed, num_tokens - max(1, num_tokens // 4))
 
 
 def test_places_go_round_the_owners() -> None:
     scheduler = Scheduler(4, 128)
     for owner in "aaaabc":
-        scheduler.submit(begun(1, owner))
+        scheduler.submit(submitted_at(1, owner))
     order = []
     while request := scheduler.next_waiting():
         scheduler.admit(request)
@@ -60,51 +60,51 @@ def test_places_go_round_the_owners() -> None:
 
 def test_who_makes_room_is_first_of_its_owner_again() -> None:
     scheduler = Scheduler(1, 128)
-    first, second = begun(1), begun(2)
+    first, second = submitted_at(1), submitted_at(2)
     for request in (first, second):
         scheduler.submit(request)
     scheduler.admit(first)
-    scheduler.put_back(first)
+    scheduler.preempt(first)
     assert scheduler.next_waiting() is first
-    assert first.keys_values is None
+    assert first.kv_cache is None
 
 
 @given(speeds=st.lists(st.floats(1, 1e6), min_size=30, max_size=30))
 def test_the_pace_follows_the_speed(speeds: list[float]) -> None:
     """A step that others wait for reads what takes a third of a second, within bounds."""
-    pace = Pace()
+    budget = PrefillBudget()
     for speed in speeds:
-        pace.took(128, 128 / speed)
-    for is_waited_for, seconds in ((True, WAITED_FOR_S), (False, ALONE_S)):
-        wanted = pace.num_tokens(is_waited_for)
-        assert FEWEST <= wanted <= MOST
+        budget.record(128, 128 / speed)
+    for is_decoding, seconds in ((True, DECODE_STEP_S), (False, PREFILL_STEP_S)):
+        wanted = budget.num_tokens(is_decoding)
+        assert MIN_TOKENS <= wanted <= MAX_TOKENS
         assert wanted & (wanted - 1) == 0
-        assert wanted <= max(FEWEST, max([512.0, *speeds]) * seconds)
-        assert wanted >= min(MOST, max(FEWEST, min([512.0, *speeds]) * seconds / 2))
+        assert wanted <= max(MIN_TOKENS, max([512.0, *speeds]) * seconds)
+        assert wanted >= min(MAX_TOKENS, max(MIN_TOKENS, min([512.0, *speeds]) * seconds / 2))
 
 
 # Leaving
 
 
 @pytest.fixture
-def engine(llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HFEngine]:
+def engine(llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEngine]:
     """Two places, and prompts read 32 tokens at a time."""
     made = small_engine(llama_folder, max_running=2, num_blocks=8)
-    monkeypatch.setattr(made._pace, "num_tokens", lambda is_waited_for: 32)
+    monkeypatch.setattr(made._prefill_budget, "num_tokens", lambda is_decoding: 32)
     yield made
     asyncio.run(made.close())
 
 
-def is_queued(engine: HFEngine) -> bool:
+def is_queued(engine: LocalEngine) -> bool:
     return engine._scheduler.num_waiting > 0
 
 
-def is_reading(engine: HFEngine) -> bool:
-    return any(1 < one.num_left < one.num_prompt for one in list(engine._scheduler.running))
+def is_reading(engine: LocalEngine) -> bool:
+    return any(1 < one.num_uncomputed < one.num_prompt_tokens for one in list(engine._scheduler.running))
 
 
-def is_drawing(engine: HFEngine) -> bool:
-    return any(one.num_drawn > 5 and len(one.ids) < 450 for one in list(engine._scheduler.running))
+def is_drawing(engine: LocalEngine) -> bool:
+    return any(one.num_sampled > 5 and len(one.ids) < 450 for one in list(engine._scheduler.running))
 
 
 class Wrong:
@@ -121,11 +121,11 @@ class Wrong:
 @pytest.mark.parametrize("point", [is_queued, is_reading, is_drawing])
 @pytest.mark.parametrize("guesses", [False, True])
 def test_who_leaves_makes_room_at_every_point(
-    engine: HFEngine, monkeypatch: pytest.MonkeyPatch, point: Callable[[HFEngine], bool], guesses: bool
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, point: Callable[[LocalEngine], bool], guesses: bool
 ) -> None:
     """Queued, in its prompt, in its answer, with guesses on their way: the others go on as if it had not been there."""
     if guesses:
-        monkeypatch.setattr(engine, "_drafter", lambda prompt_ids, sampling: Wrong())
+        monkeypatch.setattr(engine, "_make_drafter", lambda prompt_ids, sampling: Wrong())
     (other,) = prompts_of([40], seed=5)
     expected = ids(asyncio.run(steps(engine, other, replace(GREEDY, max_tokens=60, owner="fresh"))))
     leaving = prompts_of([400] if point is is_reading else [20] * (4 if point is is_queued else 1))
@@ -151,6 +151,6 @@ def test_who_leaves_makes_room_at_every_point(
 
     assert asyncio.run(scene()) == expected
     deadline = time.monotonic() + 5
-    while engine.num_running and time.monotonic() < deadline:
+    while num_requests(engine) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert engine.num_running == 0
+    assert num_requests(engine) == 0

@@ -17,8 +17,8 @@ import psutil
 import pytest
 import torch
 
-from engines.local.engine import HFEngine
-from engines.local.threads import in_passing
+from engines.local.engine import LocalEngine
+from engines.local.threads import run_in_own_thread
 from evaluate.local import embedded_model, load
 from inference import load_model
 from tests.support.started_server import ROOT
@@ -28,7 +28,7 @@ def test_computing_in_passing_leaves_no_threads_behind() -> None:
     process = psutil.Process()
     matrix = torch.ones(1000, 1000)
     before = process.num_threads()
-    total, during = in_passing(lambda: (float((matrix * 2).sum()), process.num_threads()))
+    total, during = run_in_own_thread(lambda: (float((matrix * 2).sum()), process.num_threads()))
     assert total == 2_000_000.0
     assert during > before
     deadline = time.monotonic() + 10  # the system's thread ends a little after Python's
@@ -46,14 +46,14 @@ def test_nor_memory() -> None:
         return [torch.ones(1000) for _ in range(100_000)][-1]
 
     before = process.memory_info().rss
-    kept = in_passing(work)
+    kept = run_in_own_thread(work)
     assert kept.sum() == 1000
     assert process.memory_info().rss - before < 100 * 2**20
 
 
 def test_what_it_raises_is_raised() -> None:
     with pytest.raises(SystemExit, match="enough"):
-        in_passing(lambda: (_ for _ in ()).throw(SystemExit("enough")))
+        run_in_own_thread(lambda: (_ for _ in ()).throw(SystemExit("enough")))
 
 
 def test_ctrl_c_ends_it() -> None:
@@ -79,23 +79,23 @@ def test_ctrl_c_ends_it() -> None:
     try:
         threading.Thread(target=interrupt, daemon=True).start()
         with pytest.raises(KeyboardInterrupt):
-            in_passing(endless)
+            run_in_own_thread(endless)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert seen == ["in passing"]
+    assert seen == ["short-lived"]
 
 
 @pytest.fixture
 def makers(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
     """The threads in which engines were made, weights loaded and packed."""
     found: list[threading.Thread] = []
-    made = HFEngine.__init__
+    made = LocalEngine.__init__
 
-    def spied(self: HFEngine, *args: Any, **options: Any) -> None:
+    def spied(self: LocalEngine, *args: Any, **options: Any) -> None:
         found.append(threading.current_thread())
         made(self, *args, **options)
 
-    monkeypatch.setattr(HFEngine, "__init__", spied)
+    monkeypatch.setattr(LocalEngine, "__init__", spied)
     return found
 
 
@@ -126,7 +126,7 @@ def took(*args):
     until = time.monotonic() + 0.5
     while time.monotonic() < until:
         torch.zeros(100_000).add_(1)
-engine._pace.took = took
+engine._prefill_budget.record = took
 asyncio.run(steps(engine, [5, 6, 7], replace(GREEDY, max_tokens=2)))
 """
 

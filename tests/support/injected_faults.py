@@ -14,11 +14,11 @@ import pytest
 from core.generation import Constraint, Drafts, Lark, Sampling
 from core.turn_format import TurnFormat
 from engines.local import forward, stepping
-from engines.local.engine import HFEngine
-from engines.local.kv_cache import KeyValues, Shelf, Shelves
+from engines.local.engine import LocalEngine
+from engines.local.kv_cache import KVCache, KVSlab, KVSlabs
 from engines.local.prefix_cache import PrefixCache
 from engines.local.scheduler import Request
-from tests.support.small_engine import GREEDY, ids, prompts_of, steps
+from tests.support.small_engine import GREEDY, ids, num_requests, prompts_of, steps
 
 ANSWER_S = 5.0
 COMMON, *REST = prompts_of([40, 10, 12, 8, 20])
@@ -55,7 +55,7 @@ class Point:
 
     path: str
     ends: Literal["guilty", "running", "none"]
-    since: Literal["submitted", "drawn", "together"] = "drawn"
+    since: Literal["submitted", "sampled", "together"] = "sampled"
     of: bool = False
     times: int = 1
     owner: object = None
@@ -63,39 +63,39 @@ class Point:
 
 POINTS = (
     Point("_wait_for_work", "running"),
-    Point("_exchange", "running"),
+    Point("_update_running", "running"),
     Point("_next_waiting", "running"),
     Point("_step", "running"),
     Point("_scheduler.drop_closed", "running"),
     Point("_scheduler.next_waiting", "running"),
-    Point("_scheduler.turn", "running"),
-    Point("_memory.too_many", "running"),
-    Point("_memory._needed", "running"),
+    Point("_scheduler.schedule", "running"),
+    Point("_memory.excess", "running"),
+    Point("_memory._num_needed", "running"),
     Point("shrink", "running", owner=PrefixCache),
-    Point("_pace.num_tokens", "running"),
-    Point("_pace.took", "running"),
+    Point("_prefill_budget.num_tokens", "running"),
+    Point("_prefill_budget.record", "running"),
     Point("_metrics.steps.inc", "running"),
     Point("_stepper.advance", "running"),
-    Point("_memory.has_room", "guilty", "submitted", of=True),
+    Point("_memory.can_start", "guilty", "submitted", of=True),
     Point("_scheduler.admit", "guilty", "submitted", of=True),
-    Point("_memory.begin", "guilty", "submitted", of=True),
+    Point("_memory.start", "guilty", "submitted", of=True),
     Point("longest", "guilty", "submitted", of=True, owner=PrefixCache),
-    Point("find", "guilty", "submitted", owner=Shelves),
-    Point("take", "guilty", "submitted", owner=Shelf),
-    Point("copy", "guilty", "submitted", owner=KeyValues),
-    Point("_copied_to", "guilty", "submitted", owner=KeyValues),
-    Point("reserve", "none", "together", of=True, owner=KeyValues),
-    Point("reserve", "guilty", "together", of=True, times=2, owner=KeyValues),
-    Point("write", "none", "together", of=True, owner=KeyValues),
+    Point("slab_for", "guilty", "submitted", owner=KVSlabs),
+    Point("allocate", "guilty", "submitted", owner=KVSlab),
+    Point("copy", "guilty", "submitted", owner=KVCache),
+    Point("_copied_to", "guilty", "submitted", owner=KVCache),
+    Point("reserve", "none", "together", of=True, owner=KVCache),
+    Point("reserve", "guilty", "together", of=True, times=2, owner=KVCache),
+    Point("write", "none", "together", of=True, owner=KVCache),
     Point("forward", "none", "together", of=True, owner=stepping),
     Point("forward", "guilty", "together", of=True, times=2, owner=stepping),
     Point("_logits", "none", "together", of=True, owner=forward),
-    Point("_planned", "none", "together", of=True, owner=forward),
-    Point("_stepper._guess", "guilty", of=True),
-    Point("_stepper._planned", "running"),
+    Point("_make_plan", "none", "together", of=True, owner=forward),
+    Point("_stepper._draft", "guilty", of=True),
+    Point("_stepper._prepare", "running"),
     Point("_span", "guilty", of=True, owner=stepping),
-    Point("_stepper._go_on", "guilty", of=True),
-    Point("_stepper._draw", "guilty", of=True),
+    Point("_stepper._advance_request", "guilty", of=True),
+    Point("_stepper._sample", "guilty", of=True),
     Point("_stepper._count", "guilty", of=True),
     Point("_stepper._deliver", "guilty", of=True),
     Point("sampler.sample", "guilty"),
@@ -104,9 +104,9 @@ POINTS = (
     Point("matcher.forced", "guilty"),
     Point("drafter.propose", "guilty"),
     Point("drafter.read", "guilty"),
-    Point("end", "guilty", of=True, owner=Request),
+    Point("finish", "guilty", of=True, owner=Request),
     Point("call_soon_threadsafe", "guilty", of=True, owner=asyncio.BaseEventLoop),
-    Point("_memory.keep", "none", of=True),
+    Point("_memory.cache_prefix", "none", of=True),
     Point("put", "none", of=True, owner=PrefixCache),
 )
 
@@ -115,7 +115,7 @@ class Injection:
     """Lets a point fail, once it is armed."""
 
     def __init__(
-        self, engine: HFEngine, point: Point, fault: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+        self, engine: LocalEngine, point: Point, fault: Callable[..., object], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """`fault` gets the arguments of the call."""
         self.num_fired = 0
@@ -157,12 +157,12 @@ class Injection:
             guilty = self._guilty
             if guilty is None:
                 continue
-            if arg is guilty.keys_values or getattr(arg, "__self__", None) is guilty.steps:
+            if arg is guilty.kv_cache or getattr(arg, "__self__", None) is guilty.steps:
                 return True
             if isinstance(arg, list) and arg:
                 if arg == guilty.ids[: len(arg)]:
                     return True
-                if any(getattr(span, "keys_values", arg) is guilty.keys_values for span in arg):
+                if any(getattr(span, "kv_cache", arg) is guilty.kv_cache for span in arg):
                     return True
         return False
 
@@ -172,7 +172,7 @@ def is_guilty(request: Request) -> bool:
 
 
 def failing(
-    engine: HFEngine,
+    engine: LocalEngine,
     point: str | Point,
     error: Callable[[], BaseException],
     patch: pytest.MonkeyPatch,
@@ -188,39 +188,39 @@ def failing(
     Injection(engine, point, fault, patch).arm()
 
 
-def spy_on_keys_values(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KeyValues]]:
+def spy_on_kv_caches(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KVCache]]:
     """All keys and values that come into being from now on."""
-    found: list[weakref.ref[KeyValues]] = []
-    init = KeyValues.__init__
+    found: list[weakref.ref[KVCache]] = []
+    init = KVCache.__init__
 
-    def spied(self: KeyValues, *args: Any) -> None:
+    def spied(self: KVCache, *args: Any) -> None:
         found.append(weakref.ref(self))
         init(self, *args)
 
-    monkeypatch.setattr(KeyValues, "__init__", spied)
+    monkeypatch.setattr(KVCache, "__init__", spied)
     return found
 
 
-def check_nothing_is_left(engine: HFEngine, made: list[weakref.ref[KeyValues]]) -> None:
-    """No request, no slot of a shelf, and no keys and values but those that the prefix cache counts.
+def check_nothing_is_left(engine: LocalEngine, made: list[weakref.ref[KVCache]]) -> None:
+    """No request, no slot of a slab, and no keys and values but those that the prefix cache counts.
 
-    The garbage collector is not needed for it: it does not count the memory of a GPU.
+    The garbage collector is not needed for it: it does not record the memory of a GPU.
     """
-    asyncio.run(until(lambda: engine.num_running == 0))
-    remembered = {id(entry.keys_values) for entry in engine._memory._cache._entries}
+    asyncio.run(until(lambda: num_requests(engine) == 0))
+    remembered = {id(entry.kv_cache) for entry in engine._memory._cache._entries}
 
     def is_freed() -> bool:
         return {id(one) for ref in made if (one := ref()) is not None} <= remembered
 
     asyncio.run(until(is_freed))
-    assert all(len(shelf.free) == shelf.num_places for shelf in engine._memory._shelves._shelves)
+    assert all(len(slab.free_rows) == slab.num_rows for slab in engine._memory._slabs._slabs)
 
 
-def num_faults(engine: HFEngine) -> float:
+def num_faults(engine: LocalEngine) -> float:
     return engine.registry.get_sample_value("functionary:engine_faults_total") or 0.0
 
 
-async def as_ids(engine: HFEngine, prompt: list[int], sampling: Sampling) -> list[int]:
+async def as_ids(engine: LocalEngine, prompt: list[int], sampling: Sampling) -> list[int]:
     return ids(await steps(engine, prompt, sampling))
 
 

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from core.generation import Sampling, Step
-from engines.local.engine import HFEngine
+from engines.local.engine import LocalEngine
 from engines.local.kv_cache import BLOCK
 
 GREEDY = Sampling(max_tokens=20, temperature=0.0)
@@ -51,21 +51,27 @@ def _models() -> Iterator[tuple[str, Callable[[], PreTrainedModel]]]:
 MODELS = dict(_models())
 
 
-def small_engine(folder: Path, *, max_running: int, num_blocks: int) -> HFEngine:
+def small_engine(folder: Path, *, max_running: int, num_blocks: int) -> LocalEngine:
     model = AutoModelForCausalLM.from_pretrained(folder)
     bytes_per_token = 2 * 2 * 2 * 16 * 4  # layers, keys and values, heads, width, float32
     cache_bytes = num_blocks * BLOCK * bytes_per_token
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return HFEngine(model, tokenizer, 512, max_running=max_running, cache_bytes=cache_bytes)
+    return LocalEngine(model, tokenizer, 512, max_running=max_running, cache_bytes=cache_bytes)
 
 
-async def steps(engine: HFEngine, prompt: Sequence[int], sampling: Sampling = GREEDY) -> list[Step]:
+async def steps(engine: LocalEngine, prompt: Sequence[int], sampling: Sampling = GREEDY) -> list[Step]:
     async with aclosing(engine.generate(prompt, sampling)) as stream:
         return [step async for step in stream]
 
 
-async def together(engine: HFEngine, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[list[Step]]:
+async def together(engine: LocalEngine, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[list[Step]]:
     return await asyncio.gather(*(steps(engine, prompt, sampling) for prompt in prompts))
+
+
+def num_requests(engine: LocalEngine) -> int:
+    """Requests that hold a slot or wait for one."""
+    with engine._lock:
+        return sum(1 for _ in engine._scheduler)
 
 
 def ids(got: Sequence[Step]) -> list[int]:

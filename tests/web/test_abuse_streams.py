@@ -17,7 +17,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from core.generation import Sampling, Step
-from engines.local.engine import HFEngine
+from engines.local.engine import LocalEngine
 from inference import Model, load_model
 from prompt_template import Piece
 from server import create_app
@@ -25,6 +25,7 @@ from tests.support.abuse_bytes import post
 from tests.support.abuse_client import BODY, CHAT, RAW, USER, Client, as_json, check_error, connect
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.serving import serving
+from tests.support.small_engine import num_requests
 from tests.support.streamed import events
 
 FREED_S = 1.0
@@ -81,17 +82,17 @@ def test_the_real_engine_is_freed_too(tmp_path_factory: pytest.TempPathFactory, 
     """
     model = load_model(str(chatml_folder), served_names=["tiny"], dtype="float32")
     engine = model.engine
-    assert isinstance(engine, HFEngine)
+    assert isinstance(engine, LocalEngine)
     with serving(create_app(lambda: model)) as url:
         for stream in (True, False):
             body = as_json({**BODY, "max_tokens": 900, "stream": stream, "logit_bias": {"258": -100}})
             connections = [connect(url) for _ in range(16)]
             for connection in connections:
                 connection.sendall(post(body))
-            wait_until(lambda: engine.num_running == 16)
+            wait_until(lambda: num_requests(engine) == 16)
             for connection in connections:
                 connection.close()
-            wait_until(lambda: engine.num_running == 0)
+            wait_until(lambda: num_requests(engine) == 0)
         with Client(url) as client:
             client.check_health()
 

@@ -97,23 +97,23 @@ def is_alive(url: str) -> bool:
 # When the engine fails
 
 NO_ROOM = """
-from engines.local.kv_memory import Memory
-too_many = Memory.too_many
+from engines.local.kv_memory import KVMemory
+excess = KVMemory.excess
 def no_room(self, running):
-    if any(request.num_prompt > 1 for request in running):  # the first request, which warms up, has one token
+    if any(request.num_prompt_tokens > 1 for request in running):  # the first request, which warms up, has one token
         raise MemoryError
-    return too_many(self, running)
-Memory.too_many = no_room
+    return excess(self, running)
+KVMemory.excess = no_room
 """
 HANGS = """
 import time
-from engines.local.prefill_budget import Pace
-took, hung = Pace.took, []
+from engines.local.prefill_budget import PrefillBudget
+record, hung = PrefillBudget.record, []
 def hangs(self, num_tokens, seconds):
     if num_tokens > 1 and not hung:
         hung.append(time.sleep(4))
-    took(self, num_tokens, seconds)
-Pace.took = hangs
+    record(self, num_tokens, seconds)
+PrefillBudget.record = hangs
 """
 
 

@@ -10,15 +10,15 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from engines.local.attention_single import attend
-from engines.local.kv_cache import KeyValues
+from engines.local.attention_single import attention_single
+from engines.local.kv_cache import KVCache
 
 HEADS, GROUPS, WIDTH = 4, 2, 8
 
 
-def known(length: int, dtype: torch.dtype) -> KeyValues:
+def known(length: int, dtype: torch.dtype) -> KVCache:
     """So many tokens, and far behind them what refused guesses have left."""
-    kept, num_written = KeyValues(), length + 400
+    kept, num_written = KVCache(), length + 400
     kept.reserve(num_written)
     rows = torch.randn(GROUPS, num_written, WIDTH).to(dtype)
     kept.write(0, rows, rows.flip(1))
@@ -40,8 +40,8 @@ def test_each_token_sees_itself_and_those_before_it(dtype: torch.dtype, window: 
             for num_new in (1, 2, 16, 17, 40, 64, 65, 130, 256):
                 kept, (query, key, value) = known(before, dtype), new(num_new, dtype)
                 kept.reserve(num_new)
-                seen = attend(0, query, key, value, kept, 0.5, window)
-                keys, values = kept.shelf.layers[0][kept.place, :, :, : before + num_new].float()
+                seen = attention_single(0, query, key, value, kept, 0.5, window)
+                keys, values = kept.slab.layers[0][kept.row, :, :, : before + num_new].float()
                 age = torch.arange(before, before + num_new)[:, None] - torch.arange(before + num_new)
                 visible = (age >= 0) & (age < (window or 10_000))
                 expected = scaled_dot_product_attention(
@@ -74,5 +74,5 @@ def test_products_are_of_few_shapes() -> None:
         for before in range(0, 2000, 37):
             for num_new in (17, 20, 33, 47, 48):
                 kept.length = before
-                attend(0, *new(num_new, torch.bfloat16), kept, 0.5, None)
+                attention_single(0, *new(num_new, torch.bfloat16), kept, 0.5, None)
     assert 2 < len(products.shapes) <= 2 * 2 * (1024 // 64 + 1280 // 256)

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from engines.local.forward import NAME, Span, forward
-from engines.local.kv_cache import KeyValues, Shelves, capacity_for
+from engines.local.forward import ATTENTION, Span, forward
+from engines.local.kv_cache import KVCache, KVSlabs, slab_capacity
 from engines.local.prefix_cache import PrefixCache
 from tests.support.small_engine import MODELS
 
 
-def grow(kept: KeyValues, num_new: int) -> None:
+def grow(kept: KVCache, num_new: int) -> None:
     """Write tokens that tell their place in the sequence."""
     rows = torch.arange(kept.length, kept.length + num_new, dtype=torch.float32).view(1, -1, 1)
     kept.reserve(num_new)
@@ -23,88 +23,88 @@ def grow(kept: KeyValues, num_new: int) -> None:
     kept.length += num_new
 
 
-def said(kept: KeyValues) -> list[float]:
-    return [float(number) for number in kept.shelf.layers[0][kept.place, 0, 0, : kept.length, 0]]
+def said(kept: KVCache) -> list[float]:
+    return [float(number) for number in kept.slab.layers[0][kept.row, 0, 0, : kept.length, 0]]
 
 
 def test_sequences_of_one_size_share_a_shelf() -> None:
-    shelves = Shelves(16384)
-    kept = [KeyValues(shelves) for _ in range(4)]
+    slabs = KVSlabs(16384)
+    kept = [KVCache(slabs) for _ in range(4)]
     for one, length in zip(kept, (5, 200, 300, 400), strict=True):
         grow(one, length)
-    assert kept[0].shelf is kept[1].shelf is not kept[2].shelf is kept[3].shelf
-    assert [one.place for one in kept] == [0, 1, 0, 1]
+    assert kept[0].slab is kept[1].slab is not kept[2].slab is kept[3].slab
+    assert [one.row for one in kept] == [0, 1, 0, 1]
 
 
 def test_a_sequence_moves_with_all_that_it_knows() -> None:
-    shelves = Shelves(16384)
-    beside, kept = KeyValues(shelves), KeyValues(shelves)
+    slabs = KVSlabs(16384)
+    beside, kept = KVCache(slabs), KVCache(slabs)
     grow(beside, 100)
     for size in (200, 100, 1, 700, 2000):
         grow(kept, size)
         assert said(kept) == list(range(kept.length))
-        assert kept.shelf.capacity == capacity_for(kept.length)
-        assert bool((kept.shelf.layers[0][kept.place, 1] <= 0).all())
-    assert kept.shelf.num_places == 1, "a long one lies alone"
+        assert kept.slab.capacity == slab_capacity(kept.length)
+        assert bool((kept.slab.layers[0][kept.row, 1] <= 0).all())
+    assert kept.slab.num_rows == 1, "a long one lies alone"
     assert said(beside) == list(range(100))
-    assert len(beside.shelf.free) == beside.shelf.num_places - 1
+    assert len(beside.slab.free_rows) == beside.slab.num_rows - 1
 
 
 def test_places_are_given_back_and_found_empty() -> None:
     """What is no number would spoil whoever came next, even where nobody looks at it: 0 * nan is nan."""
-    shelves = Shelves(16384)
-    first, second = KeyValues(shelves), KeyValues(shelves)
+    slabs = KVSlabs(16384)
+    first, second = KVCache(slabs), KVCache(slabs)
     grow(first, 10)
     grow(second, 10)
-    first.shelf.layers[0][first.place] = torch.nan
-    shelf, num_bytes = first.shelf, shelves.num_bytes
+    first.slab.layers[0][first.row] = torch.nan
+    slab, num_bytes = first.slab, slabs.num_bytes
     del first
     gc.collect()
-    assert len(shelf.free) == shelf.num_places - 1
-    third = KeyValues(shelves)
+    assert len(slab.free_rows) == slab.num_rows - 1
+    third = KVCache(slabs)
     grow(third, 3)
-    assert third.shelf is shelf
-    assert not bool(shelf.layers[0].isnan().any())
-    assert shelves.num_bytes == num_bytes
+    assert third.slab is slab
+    assert not bool(slab.layers[0].isnan().any())
+    assert slabs.num_bytes == num_bytes
 
 
 def test_shelves_that_nobody_uses_make_room_for_others() -> None:
-    shelves = Shelves(16384)
-    kept = KeyValues(shelves)
+    slabs = KVSlabs(16384)
+    kept = KVCache(slabs)
     grow(kept, 100)
     del kept
     gc.collect()
-    longer = KeyValues(shelves)
+    longer = KVCache(slabs)
     grow(longer, 600)
-    assert shelves.num_bytes == longer.shelf.layers[0].nbytes
+    assert slabs.num_bytes == longer.slab.layers[0].nbytes
 
 
 def test_little_memory_has_no_shelves() -> None:
-    kept = KeyValues(Shelves(1024))
+    kept = KVCache(KVSlabs(1024))
     grow(kept, 10)
-    assert kept.shelf.num_places == 1
+    assert kept.slab.num_rows == 1
 
 
 def test_what_is_remembered_takes_no_place() -> None:
-    shelves, cache = Shelves(16384), PrefixCache()
-    kept = KeyValues(shelves)
+    slabs, cache = KVSlabs(16384), PrefixCache()
+    kept = KVCache(slabs)
     grow(kept, 300)
-    shelf = kept.shelf
+    slab = kept.slab
     cache.put("a", range(300), kept)
     del kept
     gc.collect()
-    assert len(shelf.free) == shelf.num_places
+    assert len(slab.free_rows) == slab.num_rows
     found, num_common = cache.longest("a", [*range(200), 7])
     assert found is not None
     assert num_common == 200
-    copied = found.copy(num_common, shelves, room=280)
+    copied = found.copy(num_common, slabs, min_tokens=280)
     assert said(copied) == list(range(200))
-    assert copied.shelf.capacity == 512
+    assert copied.slab.capacity == 512
 
 
 def test_what_is_remembered_takes_the_room_of_its_tokens() -> None:
     """A sequence of ten tokens was kept in room for 256."""
-    cache, kept = PrefixCache(), KeyValues(Shelves(16384))
+    cache, kept = PrefixCache(), KVCache(KVSlabs(16384))
     grow(kept, 10)
     cache.put("a", range(10), kept)
     assert cache.num_bytes == 10 * 2 * 4
@@ -115,9 +115,9 @@ def test_an_answer_knows_nothing_of_its_neighbours(dtype: torch.dtype) -> None:
     """A neighbour whose keys are no numbers, and one that has left, change nothing."""
     torch.manual_seed(0)
     model = MODELS["llama"]().to(dtype)  # type: ignore[arg-type]
-    model.set_attn_implementation(NAME)
-    shelves = Shelves(16384)
-    kept = [KeyValues(shelves) for _ in range(4)]
+    model.set_attn_implementation(ATTENTION)
+    slabs = KVSlabs(16384)
+    kept = [KVCache(slabs) for _ in range(4)]
     for one in kept:
         forward(model, [Span([1, 2, 3], one, 1)])
         one.length = 3
@@ -128,9 +128,9 @@ def test_an_answer_knows_nothing_of_its_neighbours(dtype: torch.dtype) -> None:
         assert counted.call_count == model.config.num_hidden_layers
     del one, kept[1]
     gc.collect()
-    assert len(kept[0].shelf.free) == kept[0].shelf.num_places - 3
+    assert len(kept[0].slab.free_rows) == kept[0].slab.num_rows - 3
     with torch.inference_mode():
-        kept[0].shelf.layers[0][kept[0].place] = torch.nan
+        kept[0].slab.layers[0][kept[0].row] = torch.nan
     got = forward(model, [Span([4, 5], one, 2) for one in kept])
     assert bool(got[0].isnan().all())
     torch.testing.assert_close(got[1:], expected[2:])
