@@ -1,4 +1,4 @@
-"""Makes a transformers model fast on a CPU, without another result but for rounding."""
+"""Optimizes a transformers model for a CPU. Results change by rounding only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from engines.local.packed_linear import HalfLinear, Int8Linear, PackedLinear
 
 
 def optimize(model: Any, quantize: str | None = None) -> str:
-    """Pack the weights in place, and fuse the layers of known architectures; gives what was done, in a few words.
+    """Pack the weights in place, and fuse the layers of known architectures. Returns what was done, for the start log.
 
-    quantize: "int8" or None. A model in float16, or in bfloat16 where oneDNN does not multiply it, has float16 weights
-    in its linear layers and computes few rows in float32, many in bfloat16 where the CPU multiplies it.
+    quantize: "int8" or None. A model in float16, or in bfloat16 on a CPU where oneDNN lacks it, gets linear layers with
+    float16 weights (engines/local/packed_linear.py, HalfLinear); everything else becomes float32.
     """
     if quantize == "int8" and model.dtype == torch.float16 and cpu_has_bfloat16():
-        model.bfloat16()  # for which there is a product with 8 bits
+        model.bfloat16()  # PyTorch's product with 8-bit weights takes bfloat16
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     is_native = model.dtype == torch.float32 or (model.dtype == torch.bfloat16 and cpu_packs_bfloat16())
     is_half = not is_native and cpu_has_float16_weights()
@@ -37,7 +37,7 @@ def optimize(model: Any, quantize: str | None = None) -> str:
 
 
 def _to_float32(model: nn.Module) -> None:
-    """All but linear layers."""
+    """Convert everything but the linear layers."""
     for module in model.modules():
         if type(module) is not nn.Linear:
             for values in (*module.parameters(recurse=False), *module.buffers(recurse=False)):

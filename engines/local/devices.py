@@ -1,4 +1,4 @@
-"""Where a model runs and in which number format. Apart from the rest: torch alone is loaded in half the time."""
+"""Where a model runs, and in which dtype. Imports no transformers, so that this loads in half the time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 from core.errors import ModelError
 
-_LITTLE = 16  # a part of memory, as one of so many
+_MAX_MEMORY_SHARE = 1 / 16  # of the free memory, for weights that are stored twice
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(device: str) -> torch.device:
-    """The device by name; "auto" takes the GPU if there is one."""
+    """The device with this name; "auto" is the GPU if there is one. Raises ModelError for a device that is not here."""
     if device == "auto":
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -36,17 +36,17 @@ def pick_device(device: str) -> torch.device:
 
 
 def pick_dtype(dtype: str, device: torch.device, num_bytes: int = 0) -> torch.dtype:
-    """The number format by name; "auto" is bfloat16 where it is in hardware.
+    """The dtype with this name; "auto" is bfloat16 where the hardware has it. Raises ModelError for an unknown name.
 
-    float16 on a CPU is that of the weights (engines/local/cpu.py). Where the CPU has bfloat16 too they are laid out
-    twice: "auto" does so if they take, with `num_bytes` on disk, little of the memory at hand.
+    On a CPU float16 is the dtype of the weights only (engines/local/cpu.py). A CPU with bfloat16 stores them twice, so
+    "auto" picks float16 there only if `num_bytes`, the size on disk, is a small share of the free memory.
     """
     if dtype != "auto":
         if dtype not in DTYPES:
             raise ModelError(f"--dtype {dtype}: unknown; use auto, {', '.join(DTYPES)}.")
         return DTYPES[dtype]
     if device.type == "cpu":
-        is_small = num_bytes * _LITTLE < free_memory(device)
+        is_small = num_bytes < free_memory(device) * _MAX_MEMORY_SHARE
         if cpu_has_float16_weights() and (is_small or not cpu_has_bfloat16()):
             return torch.float16
         return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
@@ -54,29 +54,29 @@ def pick_dtype(dtype: str, device: torch.device, num_bytes: int = 0) -> torch.dt
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies it, as those with AVX-512 BF16 or AMX do; the others would emulate it."""
+    """Whether the CPU multiplies bfloat16 in hardware (AVX-512 BF16 or AMX)."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def cpu_packs_bfloat16() -> bool:
-    """Whether oneDNN does, which an x86 CPU needs AVX-512 for."""
+    """Whether oneDNN multiplies bfloat16. On x86 it needs AVX-512."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def cpu_has_float16_weights() -> bool:
-    """Whether FBGEMM is there: it multiplies float32 with weights in float16, on x86 with AVX2."""
+    """Whether FBGEMM is there, which multiplies float32 inputs with float16 weights (x86 with AVX2)."""
     return "fbgemm" in torch.backends.quantized.supported_engines
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """In hardware: on GPUs without it PyTorch emulates it, slower than float32."""
+    """Whether the GPU has bfloat16 in hardware. PyTorch emulates it elsewhere, slower than float32."""
     if device.type == "mps":
         return torch.backends.mps.is_macos_or_newer(14, 0)
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device."""
+    """The free memory of a device in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
@@ -88,7 +88,7 @@ def _unknown(device: str) -> ModelError:
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Threads wait for each other at every operator: with many small ones that is most of the time."""
+    """Run the block on one thread. Small operators spend most of their time on synchronizing threads."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

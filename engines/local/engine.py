@@ -1,7 +1,7 @@
-"""transformers in this process: owns the model, the step loop and its thread.
+"""The engine that runs a transformers model in this process: it owns the model, the step loop and its thread.
 
-Requests join and leave between steps. A step is one forward for all of them: parts of prompts and single tokens side by
-side (engines/local/forward.py), in the order and amounts that engines/local/scheduler.py says.
+Requests join and leave between steps. A step is one forward (engines/local/forward.py) that computes prefill tokens of
+some requests and decodes others; engines/local/scheduler.py says how many tokens of each.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from engines.local.stepping import Stepper
 from guarantees.matcher import ConstraintCompiler
 
 MAX_RUNNING = 16
-MAX_FAULTS_IN_A_ROW = 3  # in a row that ended all running requests: then the engine cannot go on
+MAX_FAULTS_IN_A_ROW = 3  # each ended all running requests; after the last one the engine is down
 STEP_TIMEOUT_S, GPU_STEP_TIMEOUT_S = 120.0, 60.0
 
 
 class LocalEngine:
-    """The engine over any causal language model of transformers whose attention can be exchanged, on CPU or GPU."""
+    """Generates with any causal language model of transformers whose attention can be replaced, on a CPU or a GPU."""
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class LocalEngine:
         quantize: str | None = None,
         step_timeout_s: float | None = None,
     ) -> None:
-        """The model is changed: it runs in this engine only.
+        """Start the engine's thread. Changes the model, which then runs in this engine only.
 
-        cache_bytes: for keys and values, running and remembered; by default part of the memory at hand. quantize: what
-        is done with weights on a CPU, "int8" or nothing. step_timeout_s: after which a step counts as hung. Raises
-        ModelError for a model that cannot be run so.
+        cache_bytes: memory for the KV cache and the prefix cache together; by default part of the free memory.
+        quantize: "int8" for 8-bit weights on a CPU. step_timeout_s: a step that takes longer counts as hung. Raises
+        ModelError if the model's attention cannot be replaced.
         """
         self._model = model
         self._vocab_size = int(model.get_output_embeddings().weight.shape[0])  # type: ignore[no-untyped-call]
@@ -63,8 +63,8 @@ class LocalEngine:
         self._needs_own_forwards = has_length_dependent_rope(model)
         bytes_per_token = prepare(model)
         max_running = max_running or MAX_RUNNING
-        room = cache_bytes or min(free_memory(model.device) // 4, bytes_per_token * max_running * max_context)
-        self._memory = KVMemory(max(BLOCK, room // bytes_per_token), bytes_per_token)
+        cache_bytes = cache_bytes or min(free_memory(model.device) // 4, bytes_per_token * max_running * max_context)
+        self._memory = KVMemory(max(BLOCK, cache_bytes // bytes_per_token), bytes_per_token)
         self._max_context = min(max_context, self._memory.max_tokens)
         self._constraints = ConstraintCompiler(
             tokenizer.backend_tokenizer, self._vocab_size, eos_id=tokenizer.eos_token_id
@@ -74,11 +74,11 @@ class LocalEngine:
         self._faults = Faults(self._memory, self._deliver, self._metrics)
         self._stepper = Stepper(model, self._max_context, self._deliver, self._metrics, self._faults)
         self._prefill_budget = PrefillBudget()
-        self._lock = threading.Lock()  # around the scheduler's lists; never while memory or the model is at work
+        self._lock = threading.Lock()  # guards the scheduler's lists; never held during a forward or an allocation
         self._wake = threading.Event()
         self._is_closing = False
-        self._down_reason = ""  # why the engine cannot go on
-        self._num_faults = 0  # in a row
+        self._down_reason = ""  # empty while the engine works
+        self._num_faults = 0  # since the last successful step
         self._step_timeout_s = step_timeout_s or (STEP_TIMEOUT_S if model.device.type == "cpu" else GPU_STEP_TIMEOUT_S)
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -110,8 +110,8 @@ class LocalEngine:
             return "the engine is shutting down"
         if self.is_down:
             return self._down_reason or "the engine's thread has ended"
-        begun = self._busy_since
-        busy_s = 0.0 if begun is None else time.monotonic() - begun
+        busy_since = self._busy_since
+        busy_s = 0.0 if busy_since is None else time.monotonic() - busy_since
         return f"a step has been running for {busy_s:.0f} s" if busy_s > self._step_timeout_s else ""
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
@@ -127,20 +127,20 @@ class LocalEngine:
                 raise self._down_error()
             self._scheduler.submit(request)
         self._wake.set()
-        ended = "abort"
+        finished_reason = "abort"
         try:
             while True:
                 item = await request.steps.get()
                 if isinstance(item, Exception):
-                    ended = "error"
+                    finished_reason = "error"
                     raise item
                 self._mark_read(request)
-                ended = item.finish_reason or ended
+                finished_reason = item.finish_reason or finished_reason
                 yield item
                 if item.finish_reason:
                     return
         finally:
-            self._metrics.finished.labels(ended).inc()
+            self._metrics.finished.labels(finished_reason).inc()
             request.is_closed = True
             self._wake.set()
 
@@ -149,7 +149,7 @@ class LocalEngine:
         atexit.unregister(self._stop)
 
     def _stop(self) -> None:
-        """Let the thread end after its step: torn off while it computes it would abort the interpreter at its exit."""
+        """Wait until the thread ends after its step. A thread that still computes aborts the interpreter at exit."""
         self._is_closing = True
         self._wake.set()
         self._thread.join(30)
@@ -160,13 +160,13 @@ class LocalEngine:
     def _make_metrics(self) -> EngineMetrics:
         metrics, requests = EngineMetrics(), self._scheduler
         metrics.add_gauge("num_requests_running", "Requests that hold a slot.", lambda: len(requests.running))
-        metrics.add_gauge("num_requests_waiting", "Requests that wait for one.", lambda: requests.num_waiting)
-        about = "Share of the room for keys and values that running and remembered requests take, 0 to 1."
-        metrics.add_gauge("kv_cache_usage_perc", about, lambda: self._memory.usage(requests.running))
+        metrics.add_gauge("num_requests_waiting", "Requests that wait for a slot.", lambda: requests.num_waiting)
+        help_text = "Share of the memory for KV cache and prefix cache that is in use, 0 to 1."
+        metrics.add_gauge("kv_cache_usage_perc", help_text, lambda: self._memory.usage(requests.running))
         return metrics
 
     def _make_drafter(self, prompt_ids: Sequence[int], sampling: Sampling) -> Drafter | None:
-        """Blocks for half a second when the vocabulary is first needed."""
+        """The first call blocks for half a second, to load the vocabulary."""
         if sampling.drafts is None:
             return None
         vocabulary, stop_id = self._constraints.vocabulary, min(sampling.stop_ids, default=None)
@@ -188,7 +188,7 @@ class LocalEngine:
                     )
 
     def _deliver(self, request: Request, item: Step | Exception) -> None:
-        """Hand an item to the request's reader; none follows the one that ends it."""
+        """Hand a step, or the error that ends the request, to its reader. Ignores items after the last one."""
         if request.has_ended:
             return
         with self._lock:
@@ -198,7 +198,7 @@ class LocalEngine:
         except RuntimeError:
             if not request.loop.is_closed():
                 raise
-            request.is_closed = True  # with the event loop its reader is gone
+            request.is_closed = True  # the reader ended with its event loop
         request.has_ended = isinstance(item, Exception) or item.finish_reason is not None
 
     def _mark_read(self, request: Request) -> None:
@@ -208,7 +208,7 @@ class LocalEngine:
                 self._wake.set()
 
     def _run(self) -> None:
-        """The engine's thread. However it ends, no request is left waiting."""
+        """Run steps until the engine closes or fails. Every request is ended, however this returns."""
         try:
             while self._iterate():
                 pass
@@ -218,7 +218,7 @@ class LocalEngine:
             self._end_all_requests()
 
     def _iterate(self) -> bool:
-        """Wait for work and do a step. False when the engine closes, or cannot go on."""
+        """Wait for work and run one step. False if the thread must end: the engine closes, or has failed too often."""
         try:
             if not self._wait_for_work():
                 return False
@@ -230,7 +230,7 @@ class LocalEngine:
         return self._num_faults < MAX_FAULTS_IN_A_ROW
 
     def _recover(self, error: BaseException) -> None:
-        """End all running requests, and free their memory: the error may come from any of them and have spoilt it."""
+        """End all running requests and free the KV cache: the error may have damaged any of them."""
         self._faults.record(error)
         for request in self._scheduler.running:
             self._faults.end(request, EngineError("the engine failed, and with it all requests that ran"))
@@ -239,10 +239,12 @@ class LocalEngine:
         self._memory.clear()
 
     def _end_all_requests(self) -> None:
-        """End all requests, and mark the engine as down, so that later requests are refused."""
+        """Mark the engine as down, so that later requests get an error, and end all requests."""
         with self._lock:
-            many = f"the engine failed {self._num_faults} times in a row"
-            self._down_reason = many if self._num_faults >= MAX_FAULTS_IN_A_ROW else "the engine's thread has ended"
+            failed_often = f"the engine failed {self._num_faults} times in a row"
+            self._down_reason = (
+                failed_often if self._num_faults >= MAX_FAULTS_IN_A_ROW else "the engine's thread has ended"
+            )
             requests = self._scheduler.clear()
         for request in requests:
             try:
@@ -252,7 +254,7 @@ class LocalEngine:
         self._memory.clear()
 
     def _wait_for_work(self) -> bool:
-        """Until some request can go on; False when the engine closes."""
+        """Block until a request can run. False if the engine closes."""
         while True:
             self._wake.clear()
             if self._is_closing:
@@ -265,7 +267,7 @@ class LocalEngine:
             self._wake.wait()
 
     def _update_running(self) -> None:
-        """Requests that have ended, or whose reader has left, make room for those that wait."""
+        """Remove closed requests from their slots, and admit waiting requests while slots and memory are free."""
         for request in self._scheduler.running:
             if request.is_closed:
                 with self._faults.isolated(request):
@@ -287,7 +289,10 @@ class LocalEngine:
             return self._scheduler.next_waiting()
 
     def _step(self) -> None:
-        """One forward for all that are in turn, and a token for each whose prompt is read. Nothing is held after it."""
+        """Preempt requests if the KV cache is full, start new ones, and run one forward for the scheduled requests.
+
+        Keeps no reference to a request after it returns.
+        """
         for request in self._memory.excess(self._scheduler.running):
             with self._faults.isolated(request), self._lock:
                 self._scheduler.preempt(request)
@@ -297,11 +302,11 @@ class LocalEngine:
                 with self._faults.isolated(request):
                     self._memory.start(request, running)
         is_decoding = any(request.num_uncomputed == 1 for request in running)
-        turn = self._scheduler.schedule(self._prefill_budget.num_tokens(is_decoding))
-        turn = [(request, num_read) for request, num_read in turn if not request.is_closed]
-        begun = time.monotonic()
-        for group in [[one] for one in turn] if self._needs_own_forwards else [turn]:
+        scheduled = self._scheduler.schedule(self._prefill_budget.num_tokens(is_decoding))
+        scheduled = [(request, num_new) for request, num_new in scheduled if not request.is_closed]
+        started_at = time.monotonic()
+        for group in [[one] for one in scheduled] if self._needs_own_forwards else [scheduled]:
             if group:
                 self._stepper.advance(group)
-        self._metrics.steps.inc(bool(turn))
-        self._prefill_budget.record(sum(num_read for _, num_read in turn), time.monotonic() - begun)
+        self._metrics.steps.inc(bool(scheduled))
+        self._prefill_budget.record(sum(num_new for _, num_new in scheduled), time.monotonic() - started_at)

@@ -1,4 +1,4 @@
-"""What an error in the engine's thread ends: one request, or all that run."""
+"""Handles exceptions in the engine's thread: which requests end, and what is logged and counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Faults:
-    """`deliver` hands a request's steps, or the exception that ends it, to its reader."""
+    """Ends requests after a fault. `deliver` hands the error to the request's reader."""
 
     def __init__(
         self, memory: KVMemory, deliver: Callable[[Request, Step | Exception], None], metrics: EngineMetrics
@@ -30,22 +30,22 @@ class Faults:
 
     @contextmanager
     def isolated(self, request: Request) -> Iterator[None]:
-        """An error in the block ends this request alone."""
+        """Catch any exception in the block, and end only this request with it."""
         try:
             yield
-        except BaseException as error:  # a panic of Rust code is no Exception
+        except BaseException as error:  # a panic in Rust code is a BaseException
             self.fail(request, error)
 
     def fail(self, request: Request, error: BaseException) -> None:
-        """End one request because of an error in its own work. Raises what `record_unless_fatal` raises."""
+        """End one request because of an error in its own work. Raises a GPU's error, as `record_unless_fatal`."""
         is_expected = isinstance(error, EngineError)
         self.record_unless_fatal(error)
         self.end(request, EngineError(str(error) if is_expected else "a step of the model failed"))
 
     def record_unless_fatal(self, error: BaseException) -> None:
-        """Count an error that leaves the other requests unharmed. Raises it if the GPU has failed.
+        """Record an error that leaves the other requests intact, and free the prefix cache if memory ran out.
 
-        A GPU's error stays until the process ends: every later step fails with it, whatever the request.
+        Raises an error of the GPU: CUDA repeats it in every later step until the process ends.
         """
         if isinstance(error, torch.AcceleratorError):
             raise error
@@ -54,7 +54,7 @@ class Faults:
         self.record(error)
 
     def record(self, error: BaseException) -> None:
-        """Into metric and log; as text, because a record with the error would hold keys and values in memory."""
+        """Count and log an error. As text: a log record with the exception would keep KV caches in memory."""
         self._metrics.faults.inc()
         if isinstance(error, EngineError):
             log.warning("a request failed: %s", str(error))
@@ -62,12 +62,12 @@ class Faults:
             log.error("the engine failed:\n%s", "".join(traceback.format_exception(error)).rstrip())
 
     def end(self, request: Request, error: EngineError) -> None:
-        """End a request, unless its last item was delivered before, and free its memory."""
+        """End a request and free its KV cache. Delivers the error unless the request has ended before."""
         request.is_closed = True
         request.kv_cache = None
         self._deliver(request, error)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """PyTorch has no type of its own for memory that a CPU lacks."""
+    """Whether memory ran out. PyTorch has no exception type for this on a CPU."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

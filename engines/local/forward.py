@@ -27,14 +27,14 @@ from engines.local.devices import single_threaded
 from engines.local.kv_cache import BLOCK, KVCache, KVSlab
 
 ATTENTION = "functionary_ragged"
-_MIN_THREADED_WORK = 2048  # tokens looked at, from which threads are worth their while
+_MIN_THREADED_WORK = 2048  # scores or cached tokens from which several threads are faster than one
 
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """The tokens that one sequence adds in this step, behind those of its keys and values.
+    """The tokens that one sequence adds in this step, behind those of its KV cache.
 
-    `num_logits`: behind how many of the last tokens logits are wanted.
+    `num_logits`: the number of last tokens whose logits are needed.
     """
 
     ids: Sequence[int]
@@ -63,40 +63,40 @@ class Plan:
 
 @torch.inference_mode()
 def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
-    """Logits, (num_logits, vocab_size) for each span. Lengths do not move: the caller says how many tokens count."""
+    """Logits (num_logits, vocab_size) for each span. The caller advances the lengths by the tokens that it accepts."""
     for span in spans:
         span.kv_cache.reserve(len(span.ids))
-    order = sorted(range(len(spans)), key=lambda number: _order(spans[number]))
-    placed = [spans[number] for number in order]
-    logits = torch.split(_logits(model, placed), [span.num_logits for span in placed])
+    order = sorted(range(len(spans)), key=lambda number: _sort_key(spans[number]))
+    ordered = [spans[number] for number in order]
+    logits = torch.split(_logits(model, ordered), [span.num_logits for span in ordered])
     by_number = dict(zip(order, logits, strict=True))
     return [by_number[number] for number in range(len(spans))]
 
 
-def _order(span: Span) -> tuple[bool, int, bool, int]:
-    """Those that attention_single batched are neighbours."""
-    kept = span.kv_cache
-    return len(span.ids) > MAX_SHORT_SPAN, id(kept.slab), len(span.ids) > 1, kept.row
+def _sort_key(span: Span) -> tuple[bool, int, bool, int]:
+    """Sort key that makes spans of one batch neighbours, in the order of their slab rows."""
+    kv_cache = span.kv_cache
+    return len(span.ids) > MAX_SHORT_SPAN, id(kv_cache.slab), len(span.ids) > 1, kv_cache.row
 
 
 def _logits(model: PreTrainedModel, spans: Sequence[Span]) -> Tensor:
     ends = list(accumulate(len(span.ids) for span in spans))
-    wanted = [row for span, end in zip(spans, ends, strict=True) for row in range(end - span.num_logits, end)]
+    logit_rows = [row for span, end in zip(spans, ends, strict=True) for row in range(end - span.num_logits, end)]
     ids = [token_id for span in spans for token_id in span.ids]
-    places = [span.kv_cache.length + i for span in spans for i in range(len(span.ids))]
+    positions = [span.kv_cache.length + i for span in spans for i in range(len(span.ids))]
     device: Any = model.get_input_embeddings().weight.device
     logits: Tensor = model(
         input_ids=torch.tensor([_padded(ids, device)], device=device),
-        position_ids=torch.tensor([_padded(places, device)], device=device),
+        position_ids=torch.tensor([_padded(positions, device)], device=device),
         use_cache=False,
-        logits_to_keep=torch.tensor(_padded(wanted, device), dtype=torch.long, device=device),
+        logits_to_keep=torch.tensor(_padded(logit_rows, device), dtype=torch.long, device=device),
         plan=_make_plan(spans, device),
     ).logits[0]
-    return logits[: len(wanted)]
+    return logits[: len(logit_rows)]
 
 
 def _padded(rows: list[int], device: torch.device) -> list[int]:
-    """With as many zeros as make their number one of few: on a CPU one of eight between two powers of two."""
+    """Padded with zeros to one of few lengths on a CPU: eight between two powers of two."""
     if device.type != "cpu":
         return rows
     step = 1 << max(0, (len(rows) - 1).bit_length() - 4)
@@ -117,7 +117,7 @@ def attention(
 ) -> tuple[Tensor, None]:
     """query (1, H, N, D), key and value (1, G, N, D), H a multiple of G -> (1, N, H, D).
 
-    The plan's tokens come first, padding behind them.
+    Computes the plan's tokens; the outputs of the padding behind them are 0.
     """
     with single_threaded() if query.device.type == "cpu" and plan.is_small else nullcontext():
         return _attention(module, query[0], key[0], value[0], plan, scaling, sliding_window)
@@ -138,34 +138,36 @@ def _attention(
         if plan.batched:
             return plan.batched[0].attention(layer, query, key, value, scale, sliding_window)[None], None
         return attention_single(layer, query, key, value, plan.single[0][0].kv_cache, scale, sliding_window)[None], None
-    seen = torch.zeros_like(query.transpose(0, 1))
+    output = torch.zeros_like(query.transpose(0, 1))
     for span, start, end in plan.single:
         own = slice(start, end)
-        seen[own] = attention_single(
+        output[own] = attention_single(
             layer, query[:, own], key[:, own], value[:, own], span.kv_cache, scale, sliding_window
         )
     for batch in plan.batched:
         own = batch.own
-        seen[own] = batch.attention(layer, query[:, own], key[:, own], value[:, own], scale, sliding_window)
-    return seen[None], None
+        output[own] = batch.attention(layer, query[:, own], key[:, own], value[:, own], scale, sliding_window)
+    return output[None], None
 
 
 def _make_plan(spans: Sequence[Span], device: torch.device) -> Plan:
-    """Short sequences on one slab attention_single batched, those that add one token and those that add a few."""
+    """Batch the short spans of each slab: those of one token apart from those of several. All others are single."""
     plan = Plan(sum(len(span.ids) for span in spans))
-    rows, end = defaultdict[tuple[KVSlab, bool], list[tuple[Span, SlabSpan]]](list), 0
+    by_slab, end = defaultdict[tuple[KVSlab, bool], list[tuple[Span, SlabSpan]]](list), 0
     for span in spans:
         start, end = end, end + len(span.ids)
-        kept = span.kv_cache
-        if kept.slab.num_rows > 1 and len(span.ids) <= MAX_SHORT_SPAN:
-            rows[kept.slab, len(span.ids) > 1].append((span, SlabSpan(start, end, kept.row, kept.length)))
+        kv_cache = span.kv_cache
+        if kv_cache.slab.num_rows > 1 and len(span.ids) <= MAX_SHORT_SPAN:
+            by_slab[kv_cache.slab, len(span.ids) > 1].append(
+                (span, SlabSpan(start, end, kv_cache.row, kv_cache.length))
+            )
         else:
             plan.single.append((span, start, end))
-    for (slab, _), members in rows.items():
+    for (slab, _), members in by_slab.items():
         if len(members) > 1:
-            plan.batched.append(SlabBatch(slab, [row for _, row in members], device))
+            plan.batched.append(SlabBatch(slab, [slab_span for _, slab_span in members], device))
         else:
-            plan.single.extend((span, row.start, row.end) for span, row in members)
+            plan.single.extend((span, slab_span.start, slab_span.end) for span, slab_span in members)
     return plan
 
 
@@ -173,13 +175,13 @@ AttentionInterface.register(ATTENTION, attention)
 
 
 def has_length_dependent_rope(model: PreTrainedModel) -> bool:
-    """Whether rotation depends on the longest sequence of a forward: then another's length would change an answer."""
+    """Whether rotary positions depend on the longest sequence of a forward, so that one request changes another."""
     rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
     return rope.get("rope_type") in ("dynamic", "longrope")
 
 
 def prepare(model: PreTrainedModel) -> int:
-    """Exchange the attention; gives the bytes that keys and values of one token take. Raises ModelError."""
+    """Replace the model's attention. Returns the bytes of KV cache per token. Raises ModelError if it does not work."""
     name = type(model).__name__
     try:
         model.set_attn_implementation(ATTENTION)

@@ -1,7 +1,7 @@
-"""Decoder layers of Llama's kind with fewer operators: on a CPU each costs some microseconds, whatever it computes.
+"""Decoder layers like Llama's with fewer operators: on a CPU each operator costs microseconds, whatever its size.
 
-One product gives queries, keys and values, one gate and up; sums with the residual are part of the products before
-them. The same function of the same weights as transformers' layers of these names.
+One product computes queries, keys and values, another one gate and up. Residual sums are part of the preceding product.
+The layers compute what transformers' layers compute, from the same weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Pack = Callable[[Sequence[nn.Linear]], Packed]
 
 
 def fuse(model: Any, pack: Pack) -> bool:
-    """Exchange the layers of a known architecture; False for another one. It then runs in our engine only."""
+    """Replace the layers of a known architecture, which then needs this engine. False for an unknown one."""
     if type(model).__name__ not in KNOWN:
         return False
     inner = model.model
@@ -37,7 +37,7 @@ def fuse(model: Any, pack: Pack) -> bool:
 
 
 class FusedLayer(nn.Module):
-    """Takes what the model's loop gives to its layers, and needs `plan` (engines/local/forward.py) among it."""
+    """A decoder layer. Takes the arguments of transformers' layers and needs `plan` (engines/local/forward.py)."""
 
     def __init__(self, layer: Any, pack: Pack) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class FusedLayer(nn.Module):
         self._heads_norms = [_Norm(norm) for norm in heads_norms if norm]
         self._norms = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
         down = pack([mlp.down_proj])
-        self._linears = (  # in a tuple: to find a module of a module takes a microsecond
+        self._linears = (  # a tuple: looking up a submodule of an nn.Module takes a microsecond
             pack([inner.q_proj, inner.k_proj, inner.v_proj]),
             pack([inner.o_proj]),
             pack([mlp.gate_proj, mlp.up_proj]),
@@ -64,7 +64,7 @@ class FusedLayer(nn.Module):
     def forward(
         self, hidden: Tensor, *, position_embeddings: tuple[Tensor, Tensor], plan: Any, **others: Any
     ) -> Tensor:
-        """hidden: (1, N, C)."""
+        """hidden: (1, N, C) -> (1, N, C)."""
         (before, between), (to_heads, from_heads, gate_and_up, down) = self._norms, self._linears
         heads = to_heads.forward(before.forward(hidden)).view(1, hidden.shape[1], -1, self._width).transpose(1, 2)
         num_rotated = self._num_heads + self._num_groups
@@ -76,17 +76,17 @@ class FusedLayer(nn.Module):
         else:
             rotated = _rotated(heads[:, :num_rotated], *position_embeddings)
             query, key = rotated[:, : self._num_heads], rotated[:, self._num_heads :]
-        if self.uses_two_dtypes:  # and remembers in one
+        if self.uses_two_dtypes:  # the KV cache has one dtype
             key, value = key.bfloat16(), value.bfloat16()
-        how = {"plan": plan, "scaling": self._scaling, "sliding_window": self._window}
-        seen, _ = attention(self, query, key, value, None, **how)
-        hidden = from_heads.add(seen.flatten(2), hidden)
+        options = {"plan": plan, "scaling": self._scaling, "sliding_window": self._window}
+        attended, _ = attention(self, query, key, value, None, **options)
+        hidden = from_heads.add(attended.flatten(2), hidden)
         gate, up = gate_and_up.forward(between.forward(hidden)).chunk(2, dim=-1)
         return down.add(self._activation(gate) * up, hidden)
 
 
 class _Embedding(nn.Module):
-    """Few rows are computed in float32, many in bfloat16 (engines/local/packed_linear.py)."""
+    """Embeds few rows in float32 and many in bfloat16, as HalfLinear (engines/local/packed_linear.py) needs them."""
 
     def __init__(self, inner: nn.Embedding) -> None:
         super().__init__()
@@ -106,14 +106,14 @@ class _Norm(nn.Module):
         self._epsilon = torch.tensor(norm.variance_epsilon)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """PyTorch's own takes eight operators, as of 2.13."""
+        """Four operators; PyTorch's own norm takes eight, as of 2.13."""
         size = vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
         scale = torch.addcmul(self._epsilon, size, size, value=1 / hidden.shape[-1]).rsqrt_()
         return (hidden * scale).mul_(self.weight).to(hidden.dtype)
 
 
 class _Rotation(nn.Module):
-    """Cosines and sines, (1, 1, N, D), the first half of the sines negated: half of a rotation is then a roll."""
+    """Cosines and sines, (1, 1, N, D). The first half of the sines is negated, so that `_rotated` needs one roll."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -126,5 +126,5 @@ class _Rotation(nn.Module):
 
 
 def _rotated(heads: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Su et al. 2021, in transformers' layout: the halves of a head are pairs."""
+    """Rotary position embedding (Su et al. 2021) in transformers' layout, which pairs the two halves of a head."""
     return torch.addcmul(heads * cosines, heads.roll(heads.shape[-1] // 2, -1), sines)

@@ -1,4 +1,4 @@
-"""What a model remembers of sequences: keys and values of all layers."""
+"""The KV cache: keys and values of all layers for each sequence, short sequences side by side in slabs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy
 import torch
 from torch import Tensor
 
-BLOCK = 256  # tokens; min_tokens is made for that many at a time
-_SLAB_TOKENS = 8192  # tokens of all places of a slab
-_MAX_SHARED_TOKENS = 2048  # tokens of a sequence that shares one
+BLOCK = 256  # tokens; capacities are multiples of it
+_SLAB_TOKENS = 8192  # all rows of a slab together
+_MAX_SHARED_TOKENS = 2048  # longer sequences get a slab of their own
 
 
 class KVSlab:
-    """Places for sequences of one capacity side by side, so that one product can serve all of them.
+    """Memory with one row per sequence, all of the same capacity in tokens, so that one product serves all rows.
 
-    `layers`: (places, 2, heads, capacity, width) each. What nobody has written is 0, never what is not a number.
+    `layers`: tensors (num_rows, 2, heads, capacity, head width); the 2 are key and value. Unwritten elements are 0, so
+    that masked products never meet NaN.
     """
 
     def __init__(self, capacity: int, num_rows: int) -> None:
@@ -29,7 +30,7 @@ class KVSlab:
 
     @torch.inference_mode()
     def allocate(self) -> int:
-        """The first free row, as it was new: an earlier sequence may have left what is not a number."""
+        """Take the first free row. It is zeroed: an earlier sequence may have left NaN."""
         row = min(self.free_rows)
         if row in self._used:
             for layer in self.layers.values():
@@ -39,14 +40,14 @@ class KVSlab:
         return row
 
     def layer(self, number: int, like: Tensor) -> Tensor:
-        """All places of a layer; `like`: (heads, n, width)."""
+        """All rows of one layer. `like`: new keys or values (heads, n, width), which give shape and dtype."""
         if number not in self.layers:
             self.layers[number] = _zeros((self.num_rows, 2, like.shape[0], self.capacity, like.shape[2]), like)
         return self.layers[number]
 
 
 class KVSlabs:
-    """Finds places for short sequences. For one thread; places may be given back by any."""
+    """All slabs that short sequences share. Not thread-safe, but any thread may free a row."""
 
     def __init__(self, max_tokens: int) -> None:
         self._slab_tokens = min(_SLAB_TOKENS, max_tokens // 4)
@@ -57,7 +58,7 @@ class KVSlabs:
         return sum(layer.nbytes for slab in self._slabs for layer in slab.layers.values())
 
     def slab_for(self, num_tokens: int) -> KVSlab:
-        """A slab with a free row for so many; a long sequence gets one for itself."""
+        """A slab with a free row for a sequence of `num_tokens`. A long sequence gets a slab of its own."""
         capacity = slab_capacity(num_tokens)
         if capacity > _MAX_SHARED_TOKENS or 2 * capacity > self._slab_tokens:
             return KVSlab(block_capacity(num_tokens), 1)
@@ -70,10 +71,13 @@ class KVSlabs:
 
 
 class KVCache:
-    """Of one sequence. `length` tokens count; what lies behind them is written anew by the next step."""
+    """The KV cache of one sequence: `row` of `slab`.
+
+    The first `length` tokens are valid; the next step overwrites what follows them.
+    """
 
     def __init__(self, slabs: KVSlabs | None = None, min_tokens: int = 0) -> None:
-        """With `slabs` it lies beside others while it is short. min_tokens: how many tokens will come at least."""
+        """Share `slabs` while the sequence is short. min_tokens: capacity to reserve from the start."""
         self.length = 0
         self.slab = KVSlab(0, 1)
         self.row = 0
@@ -90,7 +94,7 @@ class KVCache:
         return sum(layer.nbytes for layer in self.slab.layers.values()) // self.slab.num_rows
 
     def reserve(self, num_new: int) -> None:
-        """Make min_tokens behind `length`; the sequence may move."""
+        """Ensure capacity for `num_new` tokens behind `length`. May move the sequence to another slab."""
         needed = max(self.length + num_new, self._min_tokens, 1)
         if needed <= self.slab.capacity:
             return
@@ -109,26 +113,27 @@ class KVCache:
         self._release_row = release_row
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> Tensor:
-        """Put (heads, n, width) twice behind `length`; gives all of the row, (2, heads, capacity, width).
+        """Write new keys and values, (heads, n, width) each, behind `length`.
 
-        `length` itself moves only when the step has succeeded in all layers: until then it can be repeated.
+        Returns the whole row, (2, heads, capacity, width). Leaves `length` to the caller, who advances it when the step
+        has succeeded in all layers; until then the step can be repeated.
         """
         end = self.length + key.shape[1]
-        kept = self.slab.layer(layer, key)[self.row]
-        kept[0, :, self.length : end] = key
-        kept[1, :, self.length : end] = value
-        return kept
+        cached = self.slab.layer(layer, key)[self.row]
+        cached[0, :, self.length : end] = key
+        cached[1, :, self.length : end] = value
+        return cached
 
     @torch.inference_mode()
     def copy(self, length: int, slabs: KVSlabs | None = None, min_tokens: int = 0) -> KVCache:
-        """The first `length` tokens, for a sequence that begins alike."""
+        """A copy of the first `length` tokens, for a sequence with the same prefix."""
         other = KVCache(slabs, min_tokens)
         other.reserve(length)
         return self._copied_to(other, length)
 
     @torch.inference_mode()
     def detached(self) -> KVCache:
-        """The same off the slab that it shares, to be kept for long: without min_tokens for what would follow."""
+        """This cache if it shares no slab, else a copy without spare capacity. For the prefix cache."""
         if self.slab.num_rows == 1:
             return self
         other = KVCache()
@@ -137,19 +142,19 @@ class KVCache:
 
     def _copied_to(self, other: KVCache, length: int) -> KVCache:
         for number, layer in self.slab.layers.items():
-            kept = layer[self.row, :, :, :length]
-            other.slab.layer(number, kept[0])[other.row, :, :, :length] = kept
+            cached = layer[self.row, :, :, :length]
+            other.slab.layer(number, cached[0])[other.row, :, :, :length] = cached
         other.length = length
         return other
 
 
 def block_capacity(num_tokens: int) -> int:
-    """The min_tokens that so many tokens allocate."""
+    """`num_tokens` rounded up to whole blocks."""
     return -(-num_tokens // BLOCK) * BLOCK
 
 
 def slab_capacity(num_tokens: int) -> int:
-    """The same where sequences lie side by side: of a few sizes, so that they meet."""
+    """The capacity of a slab row for `num_tokens`: one of few sizes, so that sequences share slabs."""
     if num_tokens > _MAX_SHARED_TOKENS:
         return block_capacity(num_tokens)
     capacity = BLOCK
@@ -159,7 +164,7 @@ def slab_capacity(num_tokens: int) -> int:
 
 
 def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """On a CPU memory that the system gives piece by piece, as it is written to."""
+    """Zeros with the dtype and device of `like`. On a CPU the system allots the pages only as they are written."""
     if like.device.type != "cpu":
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
     num_bytes = int(numpy.prod(shape)) * like.element_size()

@@ -1,4 +1,4 @@
-"""Keys and values of running requests and of earlier ones, together within one bound."""
+"""The memory that the KV caches of running requests and the prefix cache share."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from engines.local.kv_cache import KVCache, KVSlabs, slab_capacity
 from engines.local.prefix_cache import PrefixCache, num_common
 from engines.local.scheduler import Request
 
-_WORTH_WAITING = 32  # tokens that another request is about to compute for both
+_MIN_SHARED_PREFILL = 32  # common tokens for which a request waits until another one has computed them
 
 
 class KVMemory:
-    """`max_tokens` fit in. Running requests come before remembered ones. Not for two threads at once."""
+    """Memory for `max_tokens` tokens. Running requests evict the prefix cache. Not thread-safe."""
 
     def __init__(self, max_tokens: int, bytes_per_token: int) -> None:
         self.max_tokens = max_tokens
@@ -21,23 +21,26 @@ class KVMemory:
         self._slabs = KVSlabs(max_tokens)
 
     def can_start(self, running: Sequence[Request], request: Request) -> bool:
-        """Whether it can start; it may still have to make room for older ones when answers grow."""
+        """Whether the KV cache of one more request fits now. Growing answers may preempt the request later."""
         return not running or self._num_needed([*running, request]) <= self.max_tokens
 
     def excess(self, running: Sequence[Request]) -> list[Request]:
-        """Those that came last, if not all have room for their next tokens. The first one always has."""
+        """The newest requests, as many as must be preempted so that the next tokens of the others fit.
+
+        The oldest request always stays. Evicts from the prefix cache what the others need.
+        """
         keep = list(running)
         while len(keep) > 1 and self._num_needed(keep) > self.max_tokens:
             keep.pop()
-        taken = max(self._num_needed(keep) * self._bytes_per_token, self._slabs.num_bytes)
-        self._cache.shrink(self.max_tokens * self._bytes_per_token - taken)
+        used_bytes = max(self._num_needed(keep) * self._bytes_per_token, self._slabs.num_bytes)
+        self._cache.shrink(self.max_tokens * self._bytes_per_token - used_bytes)
         return list(running[len(keep) :])
 
     def start(self, request: Request, running: Sequence[Request]) -> None:
-        """Give it what is known of the tokens that it begins with.
+        """Give a request its KV cache, with the longest prefix that is cached or that a running request has computed.
 
-        False if it had better wait: another one is just reading the same. At least its last token is left to read, for
-        what comes next is drawn from that.
+        Gives it none yet if another request is just computing a longer common prefix. At least the last token stays
+        uncomputed, because the next token is sampled from its logits.
         """
         owner, ids = request.sampling.owner, request.ids[:-1]
         best, num_best = self._cache.longest(owner, ids)
@@ -48,33 +51,33 @@ class KVMemory:
             if (
                 other.num_uncomputed > 1
                 and other.is_ready
-                and num_same > max(num_best, other.num_computed) + _WORTH_WAITING
+                and num_same > max(num_best, other.num_computed) + _MIN_SHARED_PREFILL
             ):
                 return
-            if (num_ready := min(num_same, other.num_computed)) > num_best:
-                best, num_best = other.kv_cache, num_ready
-        room = len(request.ids) + 1
-        known = KVCache(self._slabs, room) if best is None else best.copy(num_best, self._slabs, room)
-        request.kv_cache = known
+            if (num_known := min(num_same, other.num_computed)) > num_best:
+                best, num_best = other.kv_cache, num_known
+        min_tokens = len(request.ids) + 1
+        copied = None if best is None else best.copy(num_best, self._slabs, min_tokens)
+        request.kv_cache = copied or KVCache(self._slabs, min_tokens)
         if request.num_sampled == 0:
             request.num_cached = num_best
 
     def usage(self, running: Sequence[Request]) -> float:
-        """How much of the room is taken, 0 to 1 and a little over."""
-        kept = self._num_needed(running) * self._bytes_per_token + self._cache.num_bytes
-        return kept / (self.max_tokens * self._bytes_per_token)
+        """The share of the memory in use: 0 to 1, and for a moment slightly more."""
+        num_bytes = self._num_needed(running) * self._bytes_per_token + self._cache.num_bytes
+        return num_bytes / (self.max_tokens * self._bytes_per_token)
 
     def cache_prefix(self, request: Request) -> None:
-        """Remember a request that has ended."""
+        """Put the KV cache of an ended request into the prefix cache."""
         if request.kv_cache is not None:
             self._cache.put(request.sampling.owner, request.ids, request.kv_cache)
 
     def clear_prefix_cache(self) -> None:
-        """Drop the prefix cache."""
+        """Free the prefix cache."""
         self._cache = PrefixCache()
 
     def clear(self) -> None:
-        """Free all keys and values. No request may be running."""
+        """Free the prefix cache and all slabs. No request may be running."""
         self.clear_prefix_cache()
         self._slabs = KVSlabs(self.max_tokens)
 

@@ -1,4 +1,4 @@
-"""What an engine has done, for Prometheus. vLLM made these names known; the prefix is ours."""
+"""The engine's Prometheus metrics. Names follow vLLM, with our prefix."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ _BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
 
 
 class EngineMetrics:
-    """Counters that any thread may raise. `registry` holds those of one engine."""
+    """The metrics of one engine, all in `registry`. Thread-safe."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.steps = self._counter("engine_steps", "Forwards of the model.")
-        self.faults = self._counter("engine_faults", "Errors in the engine, of one request or of all that ran.")
-        self.prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts that were read.")
-        self.cached_tokens = self._counter("prefix_cache_hits", "Those of them that an earlier request had left.")
-        self.generated_tokens = self._counter("generation_tokens", "Tokens of answers.")
-        self.draft_tokens = self._counter("spec_decode_num_draft_tokens", "Guessed tokens that were verified.")
-        self.accepted_tokens = self._counter("spec_decode_num_accepted_tokens", "Those of them that were drawn.")
+        self.faults = self._counter(
+            "engine_faults", "Exceptions in the engine, in the work of one request or of a whole step."
+        )
+        self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens, computed or cached.")
+        self.cached_tokens = self._counter("prefix_cache_hits", "Prompt tokens served from the prefix cache.")
+        self.generated_tokens = self._counter("generation_tokens", "Sampled tokens.")
+        self.draft_tokens = self._counter("spec_decode_num_draft_tokens", "Draft tokens that a forward verified.")
+        self.accepted_tokens = self._counter("spec_decode_num_accepted_tokens", "Draft tokens that were accepted.")
         self.finished = Counter(
             f"{PREFIX}request_success",
-            "Requests that ended, by reason; error and abort (the reader left) are no success.",
+            "Ended requests by reason. error: the engine failed; abort: the client left.",
             ("finished_reason",),
             registry=self.registry,
         )
@@ -37,9 +39,9 @@ class EngineMetrics:
             registry=self.registry,
         )
 
-    def add_gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
-        """A number that is read whenever it is asked for."""
-        Gauge(PREFIX + name, about, registry=self.registry).set_function(read)
+    def add_gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """Add a gauge whose value is read at every scrape."""
+        Gauge(PREFIX + name, help_text, registry=self.registry).set_function(read)
 
-    def _counter(self, name: str, about: str) -> Counter:
-        return Counter(PREFIX + name, about, registry=self.registry)
+    def _counter(self, name: str, help_text: str) -> Counter:
+        return Counter(PREFIX + name, help_text, registry=self.registry)

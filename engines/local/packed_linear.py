@@ -1,6 +1,6 @@
-"""Linear layers for a CPU: weights laid out once for its kernels, in 16 bits or in 8.
+"""Linear layers for a CPU whose weights are packed once for its kernels, in the model's dtype, 16 bits or 8 bits.
 
-PyTorch's own layer lays them out anew in each call: for one row, as when a token is drawn, that is most of its work.
+nn.Linear packs the weights in each call, which takes most of its time for one row, as in decode.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from engines.local.devices import cpu_has_bfloat16
 
-MEMORY_BOUND_ROWS = 8  # up to which reading the weights takes longer than arithmetic
-MAX_INT8_ROWS = 16  # up to which 8-bit weights are multiplied as they are
-_packed_product = torch.ops.mkldnn._linear_pointwise.default  # overloads by name: to find them takes 5 us a call
+MEMORY_BOUND_ROWS = 8  # with so few rows, reading the weights takes longer than arithmetic
+MAX_INT8_ROWS = 16  # with more rows, converting 8-bit weights to the rows' dtype is faster
+_packed_product = torch.ops.mkldnn._linear_pointwise.default  # named overloads: resolving one takes 5 us per call
 _packed_sum = torch.ops.mkldnn._linear_pointwise.binary
 _half_product = torch.ops.quantized.linear_dynamic_fp16.default
 
 
 class PackedLinear(nn.Module):
-    """oneDNN's layout of one weight, or of several under each other: (..., in) -> (..., out), as nn.Linear."""
+    """One or several stacked linear layers, packed by oneDNN: (..., in) -> (..., out), like nn.Linear."""
 
     def __init__(self, linears: Sequence[nn.Linear], dtype: torch.dtype | None = None) -> None:
         super().__init__()
@@ -40,9 +40,9 @@ class PackedLinear(nn.Module):
 
 
 class HalfLinear(nn.Module):
-    """Weights in float16, sums in float32 (FBGEMM): half the time for few rows, where reading the weights takes it.
+    """Weights in float16, sums in float32 (FBGEMM). Halves the time for few rows, where reading the weights dominates.
 
-    For many rows arithmetic takes it: where the CPU multiplies bfloat16 the weights are there a second time, for that.
+    For many rows arithmetic dominates, so a CPU with bfloat16 holds the weights a second time, in bfloat16.
     """
 
     def __init__(self, linears: Sequence[nn.Linear]) -> None:
@@ -53,7 +53,7 @@ class HalfLinear(nn.Module):
         self.for_many_rows = PackedLinear(linears, torch.bfloat16) if cpu_has_bfloat16() else None
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Of few rows in float32, whatever they are given in."""
+        """The product, in float32 for few rows, whatever the dtype of `hidden`."""
         if self.for_many_rows and self._has_many_rows(hidden):
             return self.for_many_rows.forward(hidden.bfloat16()).to(hidden.dtype)
         product: Tensor = _half_product(hidden.float(), self.packed)
@@ -69,7 +69,7 @@ class HalfLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """The same with one byte a weight: each row is scaled so that its largest number becomes 127."""
+    """Weights in int8. Each row is scaled so that its largest absolute weight becomes 127."""
 
     def __init__(self, linears: Sequence[nn.Linear]) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ Packed = PackedLinear | HalfLinear | Int8Linear
 
 
 def _joined(linears: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
-    """One weight, (out, in), and one bias of several layers over the same inputs."""
+    """The stacked weight (out, in) and bias (out,) of layers with the same inputs."""
     weight = torch.cat([linear.weight.detach() for linear in linears])
     if all(linear.bias is None for linear in linears):
         return weight, None

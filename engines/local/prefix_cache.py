@@ -1,7 +1,7 @@
-"""Keys and values of earlier sequences, found again by the tokens that a new prompt begins with.
+"""KV caches of ended sequences, found again by the tokens that a new prompt begins with.
 
-Tokens themselves are compared, not hashes: another prompt's memory is never taken for one's own. Each owner has a
-slab: nobody learns from the time of an answer what others asked.
+Token ids are compared, not hashes, so that no two prompts are ever confused. Each owner finds only its own sequences:
+the time of an answer must not reveal what another owner asked.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ class _Entry:
     owner: str
     ids: list[int]
     kv_cache: KVCache
-    num_bytes: int  # it grows no more
+    num_bytes: int  # fixed: a cached sequence does not grow
 
 
 class PrefixCache:
-    """Least recently used goes first. Not for two threads at once."""
+    """Evicts the least recently used sequence first. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._entries: list[_Entry] = []  # the last one was used last
+        self._entries: list[_Entry] = []  # least recently used first
 
     @property
     def num_bytes(self) -> int:
@@ -36,19 +36,19 @@ class PrefixCache:
         return len(self._entries)
 
     def put(self, owner: str, ids: Sequence[int], kv_cache: KVCache) -> None:
-        """Keep a sequence, `ids` being the tokens of its keys and values. What it continues is no longer needed."""
+        """Add a sequence of which `ids` are the tokens. Removes the owner's sequences that are prefixes of it."""
         ids = list(ids)[: kv_cache.length]
-        mine = [entry for entry in self._entries if entry.owner == owner]
-        if not ids or any(num_common(entry.ids, ids) == len(ids) for entry in mine):
+        own = [entry for entry in self._entries if entry.owner == owner]
+        if not ids or any(num_common(entry.ids, ids) == len(ids) for entry in own):
             return
-        continued = {id(entry) for entry in mine if num_common(entry.ids, ids) == len(entry.ids)}
-        self._entries = [entry for entry in self._entries if id(entry) not in continued]
+        prefixes = {id(entry) for entry in own if num_common(entry.ids, ids) == len(entry.ids)}
+        self._entries = [entry for entry in self._entries if id(entry) not in prefixes]
         detached = kv_cache.detached()
         self._entries.append(_Entry(owner, ids, detached, detached.num_bytes))
         del self._entries[:-MAX_ENTRIES]
 
     def longest(self, owner: str, ids: Sequence[int]) -> tuple[KVCache | None, int]:
-        """Of the owner's sequences the one that begins most alike, and the number of tokens in common."""
+        """The owner's sequence with the longest common prefix, and the length of that prefix in tokens."""
         best, num_best = None, 0
         for entry in self._entries:
             if entry.owner == owner and (num := num_common(entry.ids, ids)) > num_best:
@@ -60,12 +60,13 @@ class PrefixCache:
         return best.kv_cache, num_best
 
     def shrink(self, max_bytes: int) -> None:
+        """Evict until at most `max_bytes` are used."""
         while self._entries and self.num_bytes > max_bytes:
             del self._entries[0]
 
 
 def num_common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens both begin with. Halves are compared: that is done in C."""
+    """The length of the common prefix. A binary search with slices, because those are compared in C."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""Logits -> token id, one request at a time."""
+"""Sampling: logits to a token id, for one request at a time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 from core.errors import EngineError
 from core.generation import Sampling, TokenLogprob
 
-_LOWEST = -9999.0  # stands for minus infinity in reports, as in OpenAI's answers
-_GREEDY = 1e-5  # temperatures below draw the likeliest token
+_LOWEST = -9999.0  # reported for a logprob of minus infinity, as OpenAI does
+_GREEDY = 1e-5  # lower temperatures take the likeliest token
 _LIKELY = 256  # enough candidates for nearly every top_p; a full sort of the vocabulary is ten times slower
 
 
 class Sampler:
-    """Draws one request's tokens; holds its random generator and what it has drawn so far."""
+    """Samples the tokens of one request. Holds its random generator and the counts of its sampled tokens."""
 
     def __init__(self, sampling: Sampling, prompt_ids: Sequence[int]) -> None:
         self._sampling = sampling
@@ -30,7 +30,7 @@ class Sampler:
             and not (sampling.presence_penalty or sampling.frequency_penalty or sampling.logit_bias)
             and not sampling.min_tokens
             and sampling.logprobs is None
-        )  # then the likeliest token is all that is asked for
+        )  # then the argmax of the raw logits is the token
         self._generator = torch.Generator()
         if sampling.seed is None:
             self._generator.seed()
@@ -38,19 +38,19 @@ class Sampler:
             self._generator.manual_seed(sampling.seed % 2**63)
 
     def sample(self, logits: Tensor, allowed: Tensor | None) -> tuple[int, TokenLogprob | None]:
-        """Draw the next token.  logits: (vocab_size,) of any float type; allowed: (vocab_size,) bool, None for all.
+        """Sample the next token.  logits: (vocab_size,) of any float type; allowed: (vocab_size,) bool, None for all.
 
-        Penalties count what was generated; the repetition penalty the prompt too. Raises EngineError for logits that
-        are no numbers: a guess would look like an answer.
+        Penalties count sampled tokens; the repetition penalty counts prompt tokens too. Raises EngineError if the
+        logits are not finite: any token would look like an answer.
         """
         if self._is_plain and allowed is None:
-            best, place = logits.max(dim=-1)
+            best, index = logits.max(dim=-1)
             if not math.isfinite(best):
                 raise EngineError("the model's logits are not finite")
-            self._counts[token_id := int(place)] += 1
+            self._counts[token_id := int(index)] += 1
             return token_id, None
         logits = logits.detach().to("cpu", torch.float32)
-        if not bool(torch.isfinite(logits.max())):  # nan wins every max; minus infinity for single tokens is fine
+        if not bool(torch.isfinite(logits.max())):  # NaN wins every max; single tokens may be -inf
             raise EngineError("the model's logits are not finite")
         token_id = self._choose(self._adjusted(logits, allowed))
         self._counts[token_id] += 1
@@ -59,9 +59,11 @@ class Sampler:
     def _adjusted(self, logits: Tensor, allowed: Tensor | None) -> Tensor:
         sampling = self._sampling
         logits = logits.clone()
-        if seen := list(self._prompt_ids | self._counts.keys()) if sampling.repetition_penalty != 1.0 else []:
-            at = logits[seen]
-            logits[seen] = torch.where(at > 0, at / sampling.repetition_penalty, at * sampling.repetition_penalty)
+        if seen_ids := list(self._prompt_ids | self._counts.keys()) if sampling.repetition_penalty != 1.0 else []:
+            seen = logits[seen_ids]
+            logits[seen_ids] = torch.where(
+                seen > 0, seen / sampling.repetition_penalty, seen * sampling.repetition_penalty
+            )
         if self._counts and (sampling.presence_penalty or sampling.frequency_penalty):
             ids, counts = list(self._counts), torch.tensor(list(self._counts.values()), dtype=torch.float32)
             logits[ids] -= sampling.presence_penalty + sampling.frequency_penalty * counts
@@ -71,11 +73,16 @@ class Sampler:
             logits.masked_fill_(~allowed, -torch.inf)
         if self._counts.total() < sampling.min_tokens and sampling.stop_ids:
             longer = logits.index_fill(0, torch.tensor(sorted(sampling.stop_ids)), -torch.inf)
-            logits = longer if bool(torch.isfinite(longer.max())) else logits  # the constraint may admit nothing else
+            logits = (
+                longer if bool(torch.isfinite(longer.max())) else logits
+            )  # the constraint may allow stop tokens only
         return logits
 
     def _choose(self, logits: Tensor) -> int:
-        """Top-p keeps the smallest set whose mass reaches p (Holtzman 2019), min-p what comes near the likeliest."""
+        """Sample by temperature, top-k, top-p (Holtzman 2019) and min-p.
+
+        Top-p keeps the smallest set whose mass reaches p, min-p the tokens at least p times as likely as the likeliest.
+        """
         sampling = self._sampling
         if sampling.temperature < _GREEDY:
             return int(logits.argmax())
@@ -85,7 +92,7 @@ class Sampler:
         width = probs.shape[-1]
         top, ids = torch.topk(probs, min(width, sampling.top_k or _LIKELY))
         if sampling.top_k:
-            top = top / top.sum()  # top-p is of what top-k keeps, as in transformers and vLLM
+            top = top / top.sum()  # top-p applies to the tokens that top-k keeps, as in transformers and vLLM
         elif float(top.sum()) < sampling.top_p:
             top, ids = torch.topk(probs, width)
         before = top.cumsum(-1) - top

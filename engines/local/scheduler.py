@@ -1,4 +1,4 @@
-"""Which requests run in the next step, and how much of each. Knows tokens and turns, not what a model is."""
+"""Decides which requests run in the next step, and how many tokens of each. Does not touch the model."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from engines.local.sampling import Sampler
 from guarantees.matcher import Matcher
 
 MAX_WAITING = 128
-MAX_UNREAD_STEPS = 256  # steps that nobody has taken yet; then the request pauses until its reader is back
+MAX_UNREAD_STEPS = 256  # a request with so many steps that its reader has not taken pauses
 
 
 @dataclass(eq=False)
 class Request:
-    """All that the engine holds of one request. `ids`: the prompt's and those drawn so far."""
+    """The state of one request in the engine. `ids`: the prompt's token ids, then the sampled ones."""
 
     ids: list[int]
     sampling: Sampling
@@ -35,7 +35,7 @@ class Request:
     num_cached: int = 0
     num_unread_steps: int = 0
     is_closed: bool = False
-    has_ended: bool = False  # its last item was delivered
+    has_ended: bool = False  # its last step or its error was delivered
     finish_reason: FinishReason | None = None
 
     def __post_init__(self) -> None:
@@ -43,15 +43,15 @@ class Request:
         self.submitted_at = time.monotonic()
 
     def finish(self, reason: FinishReason) -> None:
-        """With the token drawn last. Never back to open: its reader may have left meanwhile."""
+        """Finish after the last sampled token; cannot be undone."""
         self.finish_reason = reason
         self.is_closed = True
 
     @property
     def running_kv_cache(self) -> KVCache:
-        """The keys and values of a request that has submitted_at."""
+        """The KV cache of a running request. Raises ValueError if the request has none."""
         if self.kv_cache is None:
-            raise ValueError("the request has not submitted_at")
+            raise ValueError("the request is not running")
         return self.kv_cache
 
     @property
@@ -60,12 +60,12 @@ class Request:
 
     @property
     def num_uncomputed(self) -> int:
-        """Tokens that are to be read before the next one can be drawn; 1 when the last one drawn is all."""
+        """Tokens that must be computed before the next one can be sampled. 1 while the request decodes."""
         return len(self.ids) - self.num_computed
 
     @property
     def is_ready(self) -> bool:
-        """Not paused until its reader is back."""
+        """Whether the request may run: False while its reader is too many steps behind."""
         return self.num_unread_steps < MAX_UNREAD_STEPS
 
     @property
@@ -74,13 +74,13 @@ class Request:
 
 
 class Scheduler:
-    """Requests wait in schedule of their owners, and run together. Not for two threads at once.
+    """The running requests, and one queue of waiting requests per owner. Not thread-safe.
 
-    A place goes to the owner who has fewest, then to who has waited longest.
+    The owner with the fewest running requests gets the next slot; among equals, the owner that was served longest ago.
     """
 
     def __init__(self, max_running: int, max_waiting: int) -> None:
-        self.running: list[Request] = []  # as they came
+        self.running: list[Request] = []  # in the order of admission
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._waiting: OrderedDict[str, deque[Request]] = OrderedDict()
@@ -95,19 +95,19 @@ class Scheduler:
             yield from queue
 
     def submit(self, request: Request) -> None:
-        """Raises EngineBusy."""
+        """Append a request to its owner's queue. Raises EngineBusy if all queues together are full."""
         if self.num_waiting >= self._max_waiting:
             raise EngineBusy
         self._waiting.setdefault(request.sampling.owner, deque()).append(request)
 
     def preempt(self, request: Request) -> None:
-        """It has to make room, and is first among its owner's to run again."""
+        """Take the slot and the KV cache from a request, and put it at the head of its owner's queue."""
         request.kv_cache = None
         self._waiting.setdefault(request.sampling.owner, deque()).appendleft(request)
         self.running.remove(request)
 
     def drop_closed(self) -> None:
-        """Requests whose reader has left, or that have ended."""
+        """Remove the requests that have ended or whose reader has left."""
         self.running = [request for request in self.running if not request.is_closed]
         for owner, queue in list(self._waiting.items()):
             self._waiting[owner] = deque(request for request in queue if not request.is_closed)
@@ -115,24 +115,24 @@ class Scheduler:
                 del self._waiting[owner]
 
     def clear(self) -> list[Request]:
-        """Forget all requests; returns them."""
+        """Remove all requests, and return them."""
         requests = list(self)
         self.running = []
         self._waiting.clear()
         return requests
 
     def next_waiting(self) -> Request | None:
-        """Who would be admitted next, if there is a place."""
+        """The request to admit next, or None if no request waits or no slot is free."""
         if not self._waiting or len(self.running) >= self._max_running:
             return None
-        num_rows = dict.fromkeys(self._waiting, 0)
+        num_slots = dict.fromkeys(self._waiting, 0)
         for request in self.running:
-            if request.sampling.owner in num_rows:
-                num_rows[request.sampling.owner] += 1
-        return self._waiting[min(num_rows, key=num_rows.__getitem__)][0]
+            if request.sampling.owner in num_slots:
+                num_slots[request.sampling.owner] += 1
+        return self._waiting[min(num_slots, key=num_slots.__getitem__)][0]
 
     def admit(self, request: Request) -> None:
-        """Its owner is asked last the next time."""
+        """Give a slot to the first request of its owner's queue, and move the owner behind all others."""
         owner = request.sampling.owner
         self.running.append(request)
         self._waiting[owner].popleft()
@@ -141,19 +141,20 @@ class Scheduler:
             del self._waiting[owner]
 
     def schedule(self, num_tokens: int) -> list[tuple[Request, int]]:
-        """The requests of the next step, and how many tokens of each are read.
+        """The requests of the next step, and how many tokens of each the step computes.
 
-        Whoever draws goes on. Prompts share `num_tokens`: the oldest has a quarter at least, and the shortest rest
-        comes first, so that neither a long prompt holds up short ones nor many short ones a long one.
+        Decoding requests always run. Prefills share `num_tokens`: the oldest gets at least a quarter, the rest goes to
+        the prefill with the fewest tokens left. So a long prompt does not delay short ones, nor many short ones a long
+        one.
         """
         ready = [request for request in self.running if request.is_ready and request.kv_cache is not None]
-        drawing = [request for request in ready if request.num_uncomputed == 1]
-        reading = [request for request in ready if request.num_uncomputed > 1]
+        decoding = [request for request in ready if request.num_uncomputed == 1]
+        prefilling = [request for request in ready if request.num_uncomputed > 1]
         shares: dict[Request, int] = {}
-        for request in reading[:1]:
+        for request in prefilling[:1]:
             shares[request] = min(request.num_uncomputed, max(1, num_tokens // 4))
-        for request in sorted(reading, key=lambda request: request.num_uncomputed):
-            room = num_tokens - sum(shares.values()) + shares.get(request, 0)
-            if room > 0:
-                shares[request] = min(request.num_uncomputed, room)
-        return [*((request, 1) for request in drawing), *((one, shares[one]) for one in reading if one in shares)]
+        for request in sorted(prefilling, key=lambda request: request.num_uncomputed):
+            available = num_tokens - sum(shares.values()) + shares.get(request, 0)
+            if available > 0:
+                shares[request] = min(request.num_uncomputed, available)
+        return [*((request, 1) for request in decoding), *((one, shares[one]) for one in prefilling if one in shares)]

@@ -1,4 +1,4 @@
-"""A step: one forward for the requests in turn, and what it means for each of them."""
+"""A step: one forward for the scheduled requests, then sampling, drafts and delivery for each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from engines.local.forward import Span, forward
 from engines.local.metrics import EngineMetrics
 from engines.local.scheduler import Request
 
-_MEMORY_BOUND_ROWS = 24  # up to which a step takes little longer: weights are read once for all
-_MIN_DRAFT_LIMIT = 8
+_MEMORY_BOUND_ROWS = (
+    24  # a step of up to so many tokens takes little longer than one of 1: reading the weights dominates
+)
+_MIN_DRAFT_LIMIT = 8  # draft tokens that each request may verify in a step, however many requests share it
 
 log = logging.getLogger(__name__)
 
 
 class Stepper:
-    """`deliver` hands a request's steps to its reader; `faults` takes the errors of single requests."""
+    """Runs steps. `deliver` hands a step to its request's reader; `faults` ends a request that failed."""
 
     def __init__(
         self,
@@ -39,71 +41,77 @@ class Stepper:
         self._metrics = metrics
         self._faults = faults
 
-    def advance(self, turn: Sequence[tuple[Request, int]]) -> None:
-        """Read tokens of some requests together. What fails is tried again one by one, and fails for itself alone."""
-        room = max(_MIN_DRAFT_LIMIT, _MEMORY_BOUND_ROWS // len(turn))
-        planned = [(plan, one) for one in turn if (plan := self._prepare(*one, room)) is not None]
-        if not planned:
+    def advance(self, scheduled: Sequence[tuple[Request, int]]) -> None:
+        """Compute so many new tokens of each scheduled request in one forward, and sample.
+
+        If the forward fails, each request is retried in its own forward, so that only the request at fault ends.
+        """
+        max_draft_tokens = max(_MIN_DRAFT_LIMIT, _MEMORY_BOUND_ROWS // len(scheduled))
+        prepared = [(inputs, one) for one in scheduled if (inputs := self._prepare(*one, max_draft_tokens)) is not None]
+        if not prepared:
             return
         try:
-            all_logits = forward(self._model, [span for (_, span), _ in planned])
+            all_logits = forward(self._model, [span for (_, span), _ in prepared])
         except BaseException as error:
-            if len(planned) == 1:
-                self._faults.fail(planned[0][1][0], error)
+            if len(prepared) == 1:
+                self._faults.fail(prepared[0][1][0], error)
                 return
             self._faults.record_unless_fatal(error)
-            log.warning("a step of %d requests failed; each is tried alone", len(planned))
+            log.warning("a step of %d requests failed; each request is retried in its own forward", len(prepared))
         else:
-            for ((guess, _), (request, num_read)), logits in zip(planned, all_logits, strict=True):
+            for ((draft, _), (request, num_new)), logits in zip(prepared, all_logits, strict=True):
                 try:
-                    self._advance_request(request, num_read, guess, logits)
+                    self._advance_request(request, num_new, draft, logits)
                 except BaseException as error:
                     self._faults.fail(request, error)
             return
-        for _, one in planned:  # not in the handler: its error holds what the forward has computed
+        for _, one in prepared:  # outside the handler, whose exception keeps the tensors of the failed forward alive
             self.advance([one])
 
-    def _prepare(self, request: Request, num_read: int, room: int) -> tuple[list[int], Span] | None:
-        """The guess behind what is read, and both as a span; None if the request fails over it."""
+    def _prepare(self, request: Request, num_new: int, max_draft_tokens: int) -> tuple[list[int], Span] | None:
+        """The draft, and a span of the new tokens and the draft. None if this failed and ended the request."""
         try:
-            guess = self._draft(request, num_read, room)
-            return guess, _span(request, num_read, guess)
+            draft = self._draft(request, num_new, max_draft_tokens)
+            return draft, _span(request, num_new, draft)
         except BaseException as error:
             self._faults.fail(request, error)
             return None
 
-    def _draft(self, request: Request, num_read: int, room: int) -> list[int]:
-        """Tokens that may follow the last one; none while the prompt is read, and no more than may still be drawn."""
-        if request.drafter is None or num_read < request.num_uncomputed:
+    def _draft(self, request: Request, num_new: int, max_draft_tokens: int) -> list[int]:
+        """Draft tokens behind the last token. Empty during prefill; never more than the request may still sample."""
+        if request.drafter is None or num_new < request.num_uncomputed:
             return []
-        num_drawable = min(request.sampling.max_tokens - request.num_sampled, self._max_context - len(request.ids))
-        limit = min(room, num_drawable - 1)
+        num_samplable = min(request.sampling.max_tokens - request.num_sampled, self._max_context - len(request.ids))
+        limit = min(max_draft_tokens, num_samplable - 1)
         forced = request.matcher.forced() if request.matcher else []
         return forced[: max(limit, 0)] or request.drafter.propose(limit)
 
-    def _advance_request(self, request: Request, num_read: int, guess: Sequence[int], logits: Tensor) -> None:
-        """Draw behind what was read, and behind each guess for as long as the model draws what was guessed."""
-        request.running_kv_cache.length += num_read
+    def _advance_request(self, request: Request, num_new: int, draft: Sequence[int], logits: Tensor) -> None:
+        """Sample after the new tokens, and after each draft token as long as the drafts are accepted.
+
+        logits: (0, vocab_size) if prompt tokens remain, else (1 + draft tokens, vocab_size).
+        """
+        request.running_kv_cache.length += num_new
         if len(logits) == 0:
             return
-        drawn: list[int] = []
+        sampled: list[int] = []
         reports: list[TokenLogprob] = []
         is_first = request.num_sampled == 0
-        for row, guessed in zip(logits, [*guess, None], strict=True):
+        for row, draft_id in zip(logits, [*draft, None], strict=True):
             token_id, report = self._sample(request, row)
-            drawn.append(token_id)
+            sampled.append(token_id)
             reports += [report] if report else []
-            if request.finish_reason or token_id != guessed:
+            if request.finish_reason or token_id != draft_id:
                 break
-        num_accepted = sum(one == other for one, other in zip(drawn, guess, strict=False))
-        request.running_kv_cache.length += min(num_accepted, len(drawn) - 1)
+        num_accepted = sum(one == other for one, other in zip(sampled, draft, strict=False))
+        request.running_kv_cache.length += min(num_accepted, len(sampled) - 1)
         if request.drafter:
-            request.drafter.read(drawn)
-            if guess:
+            request.drafter.read(sampled)
+            if draft:
                 request.drafter.record_accepted(num_accepted)
         num_cached = request.num_cached if is_first else 0
         step = Step(
-            tuple(drawn), request.finish_reason, tuple(reports), num_cached, num_accepted, len(guess) - num_accepted
+            tuple(sampled), request.finish_reason, tuple(reports), num_cached, num_accepted, len(draft) - num_accepted
         )
         self._count(request, step, is_first)
         self._deliver(request, step)
@@ -118,7 +126,7 @@ class Stepper:
         self._metrics.accepted_tokens.inc(step.num_accepted)
 
     def _sample(self, request: Request, logits: Tensor) -> tuple[int, TokenLogprob | None]:
-        """One token; it ends the request when it is the last."""
+        """Sample one token, and finish the request if the token is its last."""
         sampling, matcher = request.sampling, request.matcher
         mask = matcher.mask() if matcher else None
         allowed = None if mask is None else torch.from_numpy(mask)
@@ -134,8 +142,8 @@ class Stepper:
         return token_id, report
 
 
-def _span(request: Request, num_read: int, guess: Sequence[int]) -> Span:
+def _span(request: Request, num_new: int, draft: Sequence[int]) -> Span:
     start = request.num_computed
-    ids = [*request.ids[start : start + num_read], *guess]
-    is_read = start + num_read == len(request.ids)
-    return Span(ids, request.running_kv_cache, num_logits=1 + len(guess) if is_read else 0)
+    ids = [*request.ids[start : start + num_new], *draft]
+    is_last_part = start + num_new == len(request.ids)
+    return Span(ids, request.running_kv_cache, num_logits=1 + len(draft) if is_last_part else 0)

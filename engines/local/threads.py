@@ -1,10 +1,9 @@
-"""Computing on a CPU that leaves no threads and no memory behind.
+"""Runs work on a CPU without leaving threads or memory behind.
 
-GNU's OpenMP keeps a team of threads for each thread that has computed something, until that one ends. Once there are
-more of them than cores, all teams put their threads to sleep at every operator instead of letting them wait for the
-next one: on two cores a token of the embedded model then takes 55 ms instead of 34. So only the engine's thread keeps
-a team, and what comes before it is computed here. glibc keeps what a thread has freed, too: after the embedded model is
-loaded that is 310 MB.
+GNU's OpenMP keeps a team of worker threads for each thread that has computed something, until that thread ends. With
+more workers than cores, every team sleeps between operators instead of spinning: on two cores a token of the embedded
+model then takes 55 ms instead of 34. So only the engine's thread may keep a team; loading a model runs here. glibc also
+keeps memory that a thread has freed: 310 MB after loading the embedded model.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ T = TypeVar("T")
 
 
 def run_in_own_thread(work: Callable[[], T]) -> T:
-    """The work's result, or what it raises; it is done in a thread that has ended when this returns.
+    """Run `work` in a thread of its own that ends before this returns. Returns its result, or raises its exception.
 
-    Ctrl-C ends the work, as it would here: a thread left running would abort the process on its way out.
+    Ctrl-C interrupts the work too, because a thread left running would abort the process at exit.
     """
     result: Future[T] = Future()
 
