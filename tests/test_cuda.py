@@ -1,4 +1,4 @@
-"""The same engine on a GPU: run where there is one. `python3 -m pytest tests/test_cuda.py`"""
+"""The local engine on a GPU: `python3 -m pytest tests/test_cuda.py`. Skipped where there is none."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from inference import Model, generate, load_model
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
 GREEDY = Sampling(max_tokens=24, temperature=0.0)
-DRAW = Random(7)
-PROMPTS = [[DRAW.randrange(256) for _ in range(length)] for length in (1, 7, 40, 130, 300, 700, 33, 64)]
+RANDOM = Random(7)
+PROMPTS = [[RANDOM.randrange(256) for _ in range(length)] for length in (1, 7, 40, 130, 300, 700, 33, 64)]
 LIGHT = {
     "name": "switch_light",
     "parameters": {
@@ -46,20 +46,20 @@ async def ids(engine: LocalEngine, prompt: Sequence[int], sampling: Sampling = G
         return [token_id async for step in stream for token_id in step.token_ids]
 
 
-async def crowd(engine: LocalEngine, sampling: Sampling = GREEDY) -> list[list[int]]:
+async def concurrent(engine: LocalEngine, sampling: Sampling = GREEDY) -> list[list[int]]:
     return await asyncio.gather(*(ids(engine, prompt, sampling) for prompt in PROMPTS))
 
 
-def plain(model: Model) -> Any:
+def engine_of(model: Model) -> Any:
     assert isinstance(model.engine, LocalEngine)
     return model.engine
 
 
-def test_a_crowd_gets_what_transformers_gives_each(model: Model, chatml_folder: Path) -> None:
-    """Prompts in chunks, short sequences side by side, single tokens: token by token those of the CPU's generate."""
+def test_concurrent_requests_get_what_transformers_generates(model: Model, chatml_folder: Path) -> None:
+    """Covers prompts in chunks, batched short sequences and decode: equal to `generate` on the CPU."""
     from transformers import AutoModelForCausalLM
 
-    together = asyncio.run(crowd(plain(model)))
+    together = asyncio.run(concurrent(engine_of(model)))
     reference: Any = AutoModelForCausalLM.from_pretrained(chatml_folder, dtype=torch.float32)
     for prompt, got in zip(PROMPTS, together, strict=True):
         asked = torch.tensor([prompt])
@@ -68,33 +68,33 @@ def test_a_crowd_gets_what_transformers_gives_each(model: Model, chatml_folder: 
         assert got == whole[0, len(prompt) :].tolist()
 
 
-def test_it_stays_on_the_gpu(model: Model) -> None:
-    assert plain(model).description() == "cuda:0 (float32)"
+def test_the_engine_is_on_the_gpu(model: Model) -> None:
+    assert engine_of(model).description() == "cuda:0 (float32)"
 
 
 def test_seeds_repeat(model: Model) -> None:
     hot = replace(GREEDY, temperature=1.0, seed=5)
-    first, second = (asyncio.run(ids(plain(model), PROMPTS[2], hot)) for _ in range(2))
-    assert first == second != asyncio.run(ids(plain(model), PROMPTS[2], replace(hot, seed=6)))
+    first, second = (asyncio.run(ids(engine_of(model), PROMPTS[2], hot)) for _ in range(2))
+    assert first == second != asyncio.run(ids(engine_of(model), PROMPTS[2], replace(hot, seed=6)))
 
 
-def test_a_guarantee_holds(model: Model) -> None:
-    """A random model says nothing sensible, and still what is allowed."""
+def test_arguments_fit_the_schema(model: Model) -> None:
+    """Even a random model writes what the schema allows."""
     asked = {"functions": [LIGHT], "function_call": {"name": "switch_light"}, "max_tokens": 100}
     message = generate(model, [{"role": "user", "content": "Light!"}], **asked)
     arguments = json.loads(message["function_call"]["arguments"])
     assert arguments["room"] in ("kitchen", "hall") and isinstance(arguments["on"], bool)
 
 
-def test_a_memory_of_the_prompt_changes_nothing(model: Model) -> None:
+def test_a_cached_prompt_changes_no_answer(model: Model) -> None:
     owner = replace(GREEDY, owner="somebody")
-    first, second = (asyncio.run(ids(plain(model), PROMPTS[4], owner)) for _ in range(2))
+    first, second = (asyncio.run(ids(engine_of(model), PROMPTS[4], owner)) for _ in range(2))
     assert first == second
 
 
-def test_leaving_gives_the_memory_back(model: Model) -> None:
+def test_abandoned_requests_free_their_memory(model: Model) -> None:
     async def leave() -> None:
-        async with aclosing(plain(model).generate(PROMPTS[3], replace(GREEDY, max_tokens=300))) as stream:
+        async with aclosing(engine_of(model).generate(PROMPTS[3], replace(GREEDY, max_tokens=300))) as stream:
             await anext(stream)
 
     asyncio.run(leave())
@@ -104,17 +104,17 @@ def test_leaving_gives_the_memory_back(model: Model) -> None:
     assert torch.cuda.memory_allocated() <= before + 2**20
 
 
-def test_sixteen_bits_answer(chatml_folder: Path) -> None:
+def test_bfloat16_answers(chatml_folder: Path) -> None:
     made = load_model(str(chatml_folder), device="cuda:0")
     assert "bfloat16" in made.engine.description()
-    assert all(len(answer) == 24 for answer in asyncio.run(crowd(plain(made))))
+    assert all(len(answer) == 24 for answer in asyncio.run(concurrent(engine_of(made))))
     asyncio.run(made.engine.close())
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 @pytest.mark.parametrize("kind", ["int8", "int4"])
-def test_fewer_bits_answer(kind: str, chatml_folder: Path) -> None:
+def test_quantized_weights_answer(kind: str, chatml_folder: Path) -> None:
     made = load_model(str(chatml_folder), device="cuda:0", quantize=kind)
-    answers = asyncio.run(crowd(plain(made), replace(GREEDY, max_tokens=8)))
+    answers = asyncio.run(concurrent(engine_of(made), replace(GREEDY, max_tokens=8)))
     assert all(len(answer) == 8 for answer in answers)
     asyncio.run(made.engine.close())

@@ -8,7 +8,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from engines.local.kv_cache import BLOCK, KVCache
 
-MAX_SHORT_SPAN = 16  # new tokens of a decode step with a draft; a span with more is prefill
+MAX_SHORT_SPAN = 16  # spans of at most so many new tokens are computed like decode, longer ones like prefill
 CHUNK = 64  # queries of one product; keys behind the last of its queries are not computed
 
 

@@ -76,7 +76,7 @@ class Int8Linear(nn.Module):
         weight, self.bias = _joined(linears)
         self.out_features, self.in_features = weight.shape
         scales = weight.float().abs().amax(dim=1).clamp_min(1e-8) / 127
-        self.block_capacity = (weight.float() / scales[:, None]).round().to(torch.int8)
+        self.quantized = (weight.float() / scales[:, None]).round().to(torch.int8)
         if weight.dtype == torch.bfloat16:
             self.scales = scales.to(weight.dtype)
         else:
@@ -85,9 +85,9 @@ class Int8Linear(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         rows = hidden.reshape(-1, self.in_features)
         if len(rows) <= MAX_INT8_ROWS and rows.dtype == torch.bfloat16:
-            product = torch.ops.aten._weight_int8pack_mm(rows, self.block_capacity, self.scales)
+            product = torch.ops.aten._weight_int8pack_mm(rows, self.quantized, self.scales)
         else:
-            product = nn.functional.linear(rows, self.block_capacity.to(rows.dtype)) * self.scales
+            product = nn.functional.linear(rows, self.quantized.to(rows.dtype)) * self.scales
         product = product if self.bias is None else product + self.bias
         shaped: Tensor = product.view(*hidden.shape[:-1], self.out_features)
         return shaped

@@ -17,7 +17,7 @@ from engines.local.sampling import Sampler
 from guarantees.matcher import Matcher
 
 MAX_WAITING = 128
-MAX_UNREAD_STEPS = 256  # a request with so many steps that its reader has not taken pauses
+MAX_UNREAD_STEPS = 256  # a request pauses once its reader has left so many steps untaken
 
 
 @dataclass(eq=False)

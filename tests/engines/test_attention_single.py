@@ -1,4 +1,4 @@
-"""Attention of one sequence to what it remembers: that of the formula, in products of few shapes."""
+"""Attention of one sequence to its KV cache: it equals the reference, and its products have few shapes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from engines.local.kv_cache import KVCache
 HEADS, GROUPS, WIDTH = 4, 2, 8
 
 
-def known(length: int, dtype: torch.dtype) -> KVCache:
-    """So many tokens, and far behind them what refused guesses have left."""
-    kept, num_written = KVCache(), length + 400
-    kept.reserve(num_written)
+def kv_cache_of(length: int, dtype: torch.dtype) -> KVCache:
+    """A KV cache of `length` tokens, with remains of rejected draft tokens behind them."""
+    cache, num_written = KVCache(), length + 400
+    cache.reserve(num_written)
     rows = torch.randn(GROUPS, num_written, WIDTH).to(dtype)
-    kept.write(0, rows, rows.flip(1))
-    kept.length = length
-    return kept
+    cache.write(0, rows, rows.flip(1))
+    cache.length = length
+    return cache
 
 
 def new(num_tokens: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -33,27 +33,27 @@ def new(num_tokens: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor
 
 @pytest.mark.parametrize("window", [None, 1, 20, 300])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_each_token_sees_itself_and_those_before_it(dtype: torch.dtype, window: int | None) -> None:
+def test_each_token_sees_itself_and_earlier_tokens(dtype: torch.dtype, window: int | None) -> None:
     torch.manual_seed(0)
     with torch.inference_mode():
         for before in (0, 1, 63, 250, 1030):
             for num_new in (1, 2, 16, 17, 40, 64, 65, 130, 256):
-                kept, (query, key, value) = known(before, dtype), new(num_new, dtype)
-                kept.reserve(num_new)
-                seen = attention_single(0, query, key, value, kept, 0.5, window)
-                keys, values = kept.slab.layers[0][kept.row, :, :, : before + num_new].float()
-                age = torch.arange(before, before + num_new)[:, None] - torch.arange(before + num_new)
-                visible = (age >= 0) & (age < (window or 10_000))
+                cache, (query, key, value) = kv_cache_of(before, dtype), new(num_new, dtype)
+                cache.reserve(num_new)
+                output = attention_single(0, query, key, value, cache, 0.5, window)
+                keys, values = cache.slab.layers[0][cache.row, :, :, : before + num_new].float()
+                distance = torch.arange(before, before + num_new)[:, None] - torch.arange(before + num_new)
+                visible = (distance >= 0) & (distance < (window or 10_000))
                 expected = scaled_dot_product_attention(
                     query.float()[None], keys[None], values[None], attn_mask=visible, scale=0.5, enable_gqa=True
                 )[0].transpose(0, 1)
                 torch.testing.assert_close(
-                    seen.float(), expected, atol=0.02 if dtype == torch.bfloat16 else 1e-5, rtol=0.02
+                    output.float(), expected, atol=0.02 if dtype == torch.bfloat16 else 1e-5, rtol=0.02
                 )
 
 
 class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the shapes of all products."""
+    """Records the shapes of all matrix products."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -67,12 +67,12 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def test_products_are_of_few_shapes() -> None:
-    """oneDNN keeps something of each for good: a server whose prompts all differed in length grew without end."""
-    kept = known(2048, torch.bfloat16)
+def test_products_have_few_shapes() -> None:
+    """oneDNN never frees what it compiles for a shape: a server grew without end with prompts of many lengths."""
+    cache = kv_cache_of(2048, torch.bfloat16)
     with Products() as products, torch.inference_mode():
         for before in range(0, 2000, 37):
             for num_new in (17, 20, 33, 47, 48):
-                kept.length = before
-                attention_single(0, *new(num_new, torch.bfloat16), kept, 0.5, None)
+                cache.length = before
+                attention_single(0, *new(num_new, torch.bfloat16), cache, 0.5, None)
     assert 2 < len(products.shapes) <= 2 * 2 * (1024 // 64 + 1280 // 256)

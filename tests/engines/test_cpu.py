@@ -1,4 +1,4 @@
-"""What is packed and fused for a CPU gives what transformers gives."""
+"""Models that are packed and fused for a CPU compute what transformers computes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUM_ROWS = (1, 2, 7, 16, 100, 513)
 
 @pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.skipif(not cpu_has_bfloat16(), reason="no BF16"))])
 def has_bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """On a CPU that multiplies it many rows are computed in bfloat16; as on one that does not, too."""
+    """Runs the test as on a CPU without bfloat16 and, where this CPU has it, with bfloat16."""
     has_it: bool = request.param
     monkeypatch.setattr("engines.local.packed_linear.cpu_has_bfloat16", lambda: has_it)
     return has_it
@@ -34,7 +34,7 @@ def has_bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=NEEDS_BFLOAT16)])
-def test_a_packed_layer_is_the_layer(bias: bool, dtype: torch.dtype) -> None:
+def test_a_packed_layer_equals_the_layer(bias: bool, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     linears = [nn.Linear(40, size, bias=bias).to(dtype) for size in (24, 8, 8)]
     packed = PackedLinear(linears)
@@ -48,8 +48,8 @@ def test_a_packed_layer_is_the_layer(bias: bool, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_eight_bits_are_near(dtype: torch.dtype) -> None:
-    """A hundredth of the size of the result: 1/254 of the largest weight of a row at most is lost at each."""
+def test_eight_bit_weights_are_close(dtype: torch.dtype) -> None:
+    """The error is below 1% of the result: rounding changes a weight by at most 1/254 of its row's largest weight."""
     torch.manual_seed(0)
     linear = nn.Linear(256, 64).to(dtype)
     eight = Int8Linear([linear])
@@ -59,18 +59,18 @@ def test_eight_bits_are_near(dtype: torch.dtype) -> None:
             expected = linear(rows).float()
             assert float((eight(rows).float() - expected).norm() / expected.norm()) < 0.01
             torch.testing.assert_close(eight.add(rows, eight(rows)), 2 * eight(rows), atol=0.05, rtol=0.02)
-    assert eight.block_capacity.dtype == torch.int8
+    assert eight.quantized.dtype == torch.int8
 
 
 def logits_of(model: Any, sizes: tuple[int, ...]) -> torch.Tensor:
-    """Of a sequence in pieces, beside another one; (tokens, vocabulary)."""
+    """Logits (tokens, vocab_size) of a sequence that is computed in parts of these sizes, beside another sequence."""
     ids = [(7 * i * i + 3 * i) % 300 for i in range(sum(sizes))]
-    kept, beside, pieces = KVCache(), KVCache(), []
+    cache, beside, pieces = KVCache(), KVCache(), []
     model.set_attn_implementation(ATTENTION)
     for size in sizes:
-        new = ids[kept.length : kept.length + size]
-        pieces.append(forward(model, [Span([5, 6], beside, 1), Span(new, kept, len(new))])[1])
-        kept.length += size
+        new = ids[cache.length : cache.length + size]
+        pieces.append(forward(model, [Span([5, 6], beside, 1), Span(new, cache, len(new))])[1])
+        cache.length += size
     return torch.cat(pieces)
 
 
@@ -78,8 +78,8 @@ def logits_of(model: Any, sizes: tuple[int, ...]) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("dtype", "bound"), [(torch.float32, 1e-4), pytest.param(torch.bfloat16, 0.05, marks=NEEDS_BFLOAT16)]
 )
-def test_a_fused_model_is_the_model(name: str, dtype: torch.dtype, bound: float) -> None:
-    """Prompts and single tokens, windows, biases and norms of heads."""
+def test_a_fused_model_equals_the_model(name: str, dtype: torch.dtype, bound: float) -> None:
+    """Covers prefill and decode, sliding windows, biases and head norms."""
     torch.manual_seed(0)
     model = MODELS[name]().to(dtype)  # type: ignore[arg-type]
     fast = copy.deepcopy(model)
@@ -95,7 +95,7 @@ def another_architecture() -> Any:
     return GPTNeoXForCausalLM(GPTNeoXConfig(**sizes))
 
 
-def test_another_architecture_has_its_weights_packed() -> None:
+def test_an_unknown_architecture_gets_packed_weights() -> None:
     model = another_architecture()
     fast: Any = copy.deepcopy(model)
     assert optimize(fast) == "packed weights"
@@ -103,8 +103,8 @@ def test_another_architecture_has_its_weights_packed() -> None:
 
 
 @NEEDS_FBGEMM
-def test_another_architecture_has_them_in_half_precision(has_bfloat16: bool) -> None:
-    """Its layers know nothing of bfloat16: they get float32 back."""
+def test_an_unknown_architecture_gets_float16_weights(has_bfloat16: bool) -> None:
+    """Its layers compute in float32, so the linear layers must return float32."""
     model = another_architecture().half()
     full = copy.deepcopy(model).float()
     assert optimize(model) == "16-bit weights"
@@ -114,19 +114,19 @@ def test_another_architecture_has_them_in_half_precision(has_bfloat16: bool) -> 
     torch.testing.assert_close(found, logits_of(full, (20, 1, 2)), atol=bound, rtol=bound)
 
 
-def test_the_weights_are_there_once() -> None:
+def test_the_original_weights_are_freed() -> None:
     model = MODELS["llama"]()
-    held = [weakref.ref(value) for name, value in model.named_parameters() if name.endswith("proj.weight")]
-    assert len(held) == 14
+    references = [weakref.ref(value) for name, value in model.named_parameters() if name.endswith("proj.weight")]
+    assert len(references) == 14
     optimize(model)
     gc.collect()
-    assert not any(weight() is not None for weight in held)
+    assert not any(weight() is not None for weight in references)
 
 
 @NEEDS_FBGEMM
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_in_half_precision_computes_in_float32(name: str, has_bfloat16: bool) -> None:
-    """As the same weights in float32 do; many rows in bfloat16, where the CPU has it, and keys and values."""
+def test_a_float16_model_computes_in_float32(name: str, has_bfloat16: bool) -> None:
+    """Equal to the same weights in float32. A CPU with bfloat16 uses it for many rows and for the KV cache."""
     torch.manual_seed(0)
     model: Any = MODELS[name]().half()  # type: ignore[no-untyped-call]
     full = copy.deepcopy(model).float()
@@ -139,8 +139,8 @@ def test_a_model_in_half_precision_computes_in_float32(name: str, has_bfloat16: 
 
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="no BF16")
-def test_eight_bits_are_multiplied_in_bfloat16_where_the_cpu_has_it() -> None:
-    """In float32 they would be made 32 bits again for every product."""
+def test_eight_bit_weights_use_bfloat16_where_the_cpu_has_it() -> None:
+    """float32 would convert them to 32 bits for every product."""
     model: Any = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
     assert optimize(model, "int8") == "8-bit weights, fused layers"
     assert model.dtype == torch.bfloat16
@@ -149,32 +149,32 @@ def test_eight_bits_are_multiplied_in_bfloat16_where_the_cpu_has_it() -> None:
 @NEEDS_FBGEMM
 @pytest.mark.parametrize("name", MODELS)
 def test_few_rows_are_as_exact_with_bfloat16_as_without(name: str, has_bfloat16: bool) -> None:
-    """Only what is remembered is block_capacity to bfloat16: here the token's own keys and values."""
+    """Only the KV cache is rounded to bfloat16: here the key and value of the one token."""
     torch.manual_seed(0)
     model: Any = MODELS[name]().half()  # type: ignore[no-untyped-call]
     full = copy.deepcopy(model).float()
     optimize(model)
     model.set_attn_implementation(ATTENTION)
     full.set_attn_implementation(ATTENTION)
-    kept = KVCache()
-    (found,) = forward(model, [Span([7], kept, 1)])
+    cache = KVCache()
+    (found,) = forward(model, [Span([7], cache, 1)])
     (expected,) = forward(full, [Span([7], KVCache(), 1)])
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=2e-3 if has_bfloat16 else 1e-4, rtol=1e-4)
-    assert kept.slab.layers[0].dtype == (torch.bfloat16 if has_bfloat16 else torch.float32)
+    assert cache.slab.layers[0].dtype == (torch.bfloat16 if has_bfloat16 else torch.float32)
 
 
 @NEEDS_FBGEMM
-@pytest.mark.skipif(cpu_packs_bfloat16(), reason="it is multiplied as it is")
+@pytest.mark.skipif(cpu_packs_bfloat16(), reason="oneDNN multiplies bfloat16 here")
 def test_bfloat16_is_not_emulated() -> None:
-    """On a CPU with AVX2 alone `--dtype bfloat16` ended the start: oneDNN packs it only where it can multiply it."""
+    """`--dtype bfloat16` failed at the start on a CPU with AVX2 only, where oneDNN cannot pack bfloat16."""
     model: Any = MODELS["llama"]().bfloat16()
     assert optimize(model) == "16-bit weights, fused layers"
     assert model.dtype == torch.float32
 
 
 @NEEDS_FBGEMM
-def test_sixteen_bits_are_those_of_the_weights(has_bfloat16: bool) -> None:
+def test_float16_layers_equal_their_weights_in_float32(has_bfloat16: bool) -> None:
     torch.manual_seed(0)
     linears = [nn.Linear(576, size).half() for size in (192, 64)]
     half = HalfLinear(linears)
@@ -186,7 +186,7 @@ def test_sixteen_bits_are_those_of_the_weights(has_bfloat16: bool) -> None:
         torch.testing.assert_close(half.add(rows, other), expected + other, atol=bound, rtol=bound)
 
 
-def test_half_precision_is_left_alone_where_nothing_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_float16_model_is_unchanged_without_fbgemm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engines.local.cpu.cpu_has_float16_weights", lambda: False)
     model = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
     assert optimize(model) == ""
@@ -194,20 +194,22 @@ def test_half_precision_is_left_alone_where_nothing_multiplies_it(monkeypatch: p
     assert type(model.lm_head) is nn.Linear
 
 
-def test_the_embedded_model_says_the_same(plain_embedded: Any) -> None:
-    """Greedy, in float32, 24 tokens behind each of three beginnings, as plain transformers says them."""
+def test_the_embedded_model_generates_the_same(plain_embedded: Any) -> None:
+    """24 greedy tokens in float32 after each of three prompts, as transformers generates them."""
     model = copy.deepcopy(plain_embedded)
-    beginnings = [[1, 4093, 198], [504, 3575, 282, 4649], [788, 253, 655, 28]]
+    prompts = [[1, 4093, 198], [504, 3575, 282, 4649], [788, 253, 655, 28]]
     expected = [
         model.generate(torch.tensor([ids]), max_new_tokens=24, do_sample=False, eos_token_id=None)[0].tolist()
-        for ids in beginnings
+        for ids in prompts
     ]
     optimize(model)
     model.set_attn_implementation(ATTENTION)
-    spoken, kept = [list(ids) for ids in beginnings], [KVCache() for _ in beginnings]
-    while len(spoken[0]) < len(expected[0]):
-        spans = [Span(ids[one.length :], one, 1) for ids, one in zip(spoken, kept, strict=True)]
-        for ids, one, logits in zip(spoken, kept, forward(model, spans), strict=True):
+    sequences, caches = [list(ids) for ids in prompts], [KVCache() for _ in prompts]
+    while len(sequences[0]) < len(expected[0]):
+        spans = [Span(ids[one.length :], one, 1) for ids, one in zip(sequences, caches, strict=True)]
+        for ids, one, logits in zip(sequences, caches, forward(model, spans), strict=True):
             one.length = len(ids)
             ids.append(int(logits[0].argmax()))
-    assert [ids[: len(ids)] for ids in spoken] == [ids[: len(own)] for ids, own in zip(expected, spoken, strict=True)]
+    assert [ids[: len(ids)] for ids in sequences] == [
+        ids[: len(own)] for ids, own in zip(expected, sequences, strict=True)
+    ]

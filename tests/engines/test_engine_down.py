@@ -1,4 +1,4 @@
-"""An engine that cannot go on: every request gets an error, no memory is left behind, and later requests get 503."""
+"""An engine that is down: every request gets an error, all memory is freed, and later requests get 503."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ from tests.support.small_engine import GREEDY, ids, num_requests, small_engine, 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KVCache]]:
-    """All keys and values that come into being."""
+    """Weak references to all KV caches of the test."""
     return spy_on_kv_caches(monkeypatch)
 
 
 @pytest.fixture
 def fresh(llama_folder: Path) -> LocalEngine:
-    """One slot."""
+    """An engine with one slot."""
     return small_engine(llama_folder, max_running=1, num_blocks=16)
 
 
 async def ask_until_down(engine: LocalEngine) -> list[BaseException]:
-    """What the requests before the first one that is refused have met."""
-    met: list[BaseException] = []
+    """Send requests until the engine is down; returns the errors before that."""
+    errors: list[BaseException] = []
     for _ in range(9):
         try:
             async with asyncio.timeout(ANSWER_S):
                 await steps(engine, FIRST, GREEDY)
         except EngineDown:
-            return met
+            return errors
         except EngineError as error:
-            met.append(error)
-    raise AssertionError("the engine goes on")
+            errors.append(error)
+    raise AssertionError("the engine is still up")
 
 
 def check_it_is_down(engine: LocalEngine, made: list[weakref.ref[KVCache]]) -> None:
@@ -63,13 +63,13 @@ def check_it_is_down(engine: LocalEngine, made: list[weakref.ref[KVCache]]) -> N
     assert not engine._thread.is_alive()
     assert engine.is_down
     assert engine.health()
-    with pytest.raises(EngineDown) as refused:
+    with pytest.raises(EngineDown) as raised:
         asyncio.run(steps(engine, FIRST, GREEDY))
-    assert refused.value.code == "server_is_overloaded"
+    assert raised.value.code == "server_is_overloaded"
     assert len(engine._memory._cache) == 0
     check_nothing_is_left(engine, made)
     asyncio.run(engine.close())
-    assert not engine.is_down, "closed is not failed"
+    assert not engine.is_down, "a closed engine is not down"
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point.ends == "running"], ids=lambda point: point.path)
@@ -87,7 +87,7 @@ def test_three_errors_in_a_row_end_the_engine(
 def test_waiting_requests_end_with_503(
     fresh: LocalEngine, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The running request ends with an internal error; a waiting one may be sent again, to the next process."""
+    """The running request gets an internal error; a waiting one gets 503, so that the client may send it again."""
 
     async def scene() -> list[Any]:
         running = fresh.generate(FIRST, LONG)
@@ -108,7 +108,7 @@ def test_waiting_requests_end_with_503(
     check_it_is_down(fresh, made)
 
 
-def test_a_good_step_between_errors_starts_the_count_anew(fresh: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_successful_step_resets_the_count_of_errors(fresh: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         failing(fresh, "_scheduler.schedule", MemoryError, monkeypatch, times=2)
         for _ in range(2):
@@ -121,7 +121,7 @@ def test_a_good_step_between_errors_starts_the_count_anew(fresh: LocalEngine, mo
 
 
 @pytest.mark.parametrize("path", ["_recover", "_iterate", "_memory.clear"])
-def test_an_error_in_the_guard_itself(
+def test_an_error_in_the_recovery_ends_the_engine(
     fresh: LocalEngine, path: str, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing(fresh, path, MemoryError, monkeypatch, times=1)
@@ -134,10 +134,10 @@ def test_an_error_in_the_guard_itself(
 @pytest.mark.parametrize(
     "path", ["_faults.fail", "_faults.record_unless_fatal", "_faults.record", "_faults.end", "_faults._deliver"]
 )
-def test_an_error_about_an_error(
+def test_an_error_in_the_handling_of_an_error(
     fresh: LocalEngine, path: str, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error in the handling of a request's error counts as one of the loop, and still ends that request."""
+    """It counts as an error of the loop, and still ends the request."""
     failing(fresh, "_stepper._sample", RuntimeError, monkeypatch, times=1)
     failing(fresh, path, MemoryError, monkeypatch, times=1)
     with pytest.raises(EngineError, match="all requests that ran"):
@@ -147,10 +147,10 @@ def test_an_error_about_an_error(
     asyncio.run(fresh.close())
 
 
-def test_a_thread_that_is_gone_is_seen(
+def test_a_dead_thread_means_down(
     llama_folder: Path, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if its last lines never ran."""
+    """Even if the thread never reached its `finally`."""
     monkeypatch.setattr(LocalEngine, "_run", lambda engine: None)
     engine = small_engine(llama_folder, max_running=1, num_blocks=16)
     assert engine.health() == "the engine's thread has ended"
@@ -158,14 +158,14 @@ def test_a_thread_that_is_gone_is_seen(
 
 
 def test_a_failed_gpu_ends_all_running_requests(fresh: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CUDA repeats the error of one kernel at every later call, so trying the others alone would blame them too."""
+    """CUDA repeats a kernel's error in every later call, so retrying each request would blame all of them."""
     failing(fresh, "_stepper._sample", lambda: torch.AcceleratorError("CUDA error: device-side assert"), monkeypatch)
     assert len(asyncio.run(ask_until_down(fresh))) == 3
     assert fresh.is_down
     asyncio.run(fresh.close())
 
 
-def test_what_is_remembered_makes_room(fresh: LocalEngine) -> None:
+def test_running_out_of_memory_frees_the_prefix_cache(fresh: LocalEngine) -> None:
     asyncio.run(steps(fresh, FIRST, GREEDY))
     asyncio.run(until(lambda: len(fresh._memory._cache) == 1))
     fresh._faults.record_unless_fatal(ValueError())
@@ -179,7 +179,7 @@ def test_what_is_remembered_makes_room(fresh: LocalEngine) -> None:
 
 
 def test_closing_ends_all_requests_with_503(fresh: LocalEngine) -> None:
-    """A client may send its request again, to another server."""
+    """503 tells a client that it may send its request again."""
 
     async def scene() -> list[Any]:
         tasks = [asyncio.create_task(steps(fresh, FIRST, replace(GREEDY, max_tokens=400))) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Errors injected into every function that the engine's thread calls: what ends, what goes on, and what is left behind.
+"""Exceptions in every function that the engine's thread calls: which requests end, and that nothing is left behind.
 
 The scene is always the same: two requests run, the guilty one joins them, and a fourth waits for a slot.
 """
@@ -49,7 +49,7 @@ Results = list[list[int] | BaseException]
 
 @pytest.fixture(scope="module")
 def engine(llama_folder: Path) -> Iterator[LocalEngine]:
-    """Three slots."""
+    """An engine with three slots."""
     made = small_engine(llama_folder, max_running=3, num_blocks=16)
     yield made
     asyncio.run(made.close())
@@ -57,42 +57,42 @@ def engine(llama_folder: Path) -> Iterator[LocalEngine]:
 
 @pytest.fixture(scope="module")
 def expected(engine: LocalEngine) -> Results:
-    """What each request of the scene is answered alone."""
+    """The answer of each request of the scene when it runs on its own."""
     asked = ((FIRST, LONG), (SECOND, LONG), (GUILTY, SUSPECT), (LAST, GREEDY))
     return [ids(asyncio.run(steps(engine, prompt, sampling))) for prompt, sampling in asked]
 
 
 async def scene(engine: LocalEngine, injection: Injection, point: Point, seen: Callable[[], bool]) -> Results:
-    """The answers of all four, or what each raised. `seen`: the fault has had its effect, and all may read on."""
+    """The answers of all four requests, or their exceptions. seen: whether the fault has had its effect."""
     resumed = asyncio.Event()
 
-    async def patient(prompt: list[int], has_begun: asyncio.Event) -> list[int]:
-        """Takes one step and then none, so that it runs for as long as the scene needs it."""
+    async def patient(prompt: list[int], has_started: asyncio.Event) -> list[int]:
+        """Read one step and pause until `resumed`, so that the request runs as long as the scene needs it."""
         async with aclosing(engine.generate(prompt, LONG)) as stream:
             got = [await anext(stream)]
-            has_begun.set()
+            has_started.set()
             await resumed.wait()
             return ids([*got, *[step async for step in stream]])
 
     async def suspect() -> list[int]:
         async with aclosing(engine.generate(GUILTY, SUSPECT)) as stream:
             got = [await anext(stream)]
-            begun[2].set()
+            started[2].set()
             if point.since == "together":
                 await resumed.wait()
             injection.arm()
             return ids([*got, *[step async for step in stream]])
 
-    begun = [asyncio.Event() for _ in range(3)]
-    tasks = [asyncio.create_task(patient(prompt, one)) for prompt, one in zip((FIRST, SECOND), begun, strict=False)]
-    await until(lambda: begun[0].is_set() and begun[1].is_set())
+    started = [asyncio.Event() for _ in range(3)]
+    tasks = [asyncio.create_task(patient(prompt, one)) for prompt, one in zip((FIRST, SECOND), started, strict=False)]
+    await until(lambda: started[0].is_set() and started[1].is_set())
     if point.since == "submitted":
         injection.arm()
     tasks.append(asyncio.create_task(suspect()))
     await until(lambda: num_requests(engine) > 2 or tasks[2].done())
     tasks.append(asyncio.create_task(as_ids(engine, LAST, GREEDY)))
     if point.since == "together":
-        await until(begun[2].is_set)
+        await until(started[2].is_set)
         resumed.set()
     await until(seen)
     resumed.set()
@@ -102,13 +102,13 @@ async def scene(engine: LocalEngine, injection: Injection, point: Point, seen: C
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KVCache]]:
-    """All keys and values that come into being; a request whose reader pauses does so soon."""
+    """Weak references to all KV caches of the test, in which a request pauses after four unread steps."""
     monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD_STEPS", 4)
     return spy_on_kv_caches(monkeypatch)
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.path} {point.times}")
-def test_an_error_ends_what_it_must_and_no_more(
+def test_an_error_ends_only_the_requests_that_it_must(
     engine: LocalEngine, expected: Results, point: Point, made: list[weakref.ref[KVCache]]
 ) -> None:
     threads = threading.active_count()
@@ -147,10 +147,10 @@ def test_an_error_ends_what_it_must_and_no_more(
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.path} {point.times}")
-def test_a_step_that_hangs_is_seen_and_harms_no_request(
+def test_a_hung_step_shows_in_health_and_harms_no_request(
     engine: LocalEngine, expected: Results, point: Point, made: list[weakref.ref[KVCache]]
 ) -> None:
-    """The event loop goes on meanwhile: only the scheduler's lists are changed under the lock that `generate` takes."""
+    """The event loop must not block meanwhile: only changes of the scheduler's lists hold the lock of `generate`."""
     engine._memory.clear()
     faults, told, is_locked = num_faults(engine), [""], list[bool]()
 
@@ -172,13 +172,13 @@ def test_a_step_that_hangs_is_seen_and_harms_no_request(
     assert is_locked == [point.path.removeprefix("_scheduler.") in ("drop_closed", "next_waiting", "admit")]
     assert told[-1].startswith("a step has been running for")
     assert results[:3] == expected[:3]
-    assert results[3] == expected[3] or isinstance(results[3], EngineDown), "refused while the step hung"
+    assert results[3] == expected[3] or isinstance(results[3], EngineDown), "an error while the step hung"
     assert num_faults(engine) == faults
     assert engine.health() == ""
     check_nothing_is_left(engine, made)
 
 
-def test_logits_that_are_no_numbers(
+def test_nan_logits_end_only_their_request(
     engine: LocalEngine, expected: Results, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine._memory.clear()
@@ -195,10 +195,10 @@ def test_logits_that_are_no_numbers(
     check_nothing_is_left(engine, made)
 
 
-def test_an_error_while_a_request_is_put_back(
+def test_an_error_while_a_request_is_preempted(
     llama_folder: Path, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three requests outgrow a memory for two and a half, so that the last one is put back."""
+    """Three requests outgrow the memory for two and a half, so that the newest one is preempted."""
     monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD_STEPS", 256)
     tight = small_engine(llama_folder, max_running=3, num_blocks=5)
     prompts = prompts_of([250, 250, 250], seed=3)
@@ -212,8 +212,8 @@ def test_an_error_while_a_request_is_put_back(
         with pytest.MonkeyPatch.context() as patch:
             failing(tight, "_scheduler.preempt", error, patch, times=1)
             results = asyncio.run(crowd())
-        (place,) = [place for place, result in enumerate(results) if isinstance(result, EngineError)]
-        assert [*results[:place], *results[place + 1 :]] == [*answers[:place], *answers[place + 1 :]]
+        (guilty,) = [guilty for guilty, result in enumerate(results) if isinstance(result, EngineError)]
+        assert [*results[:guilty], *results[guilty + 1 :]] == [*answers[:guilty], *answers[guilty + 1 :]]
         assert asyncio.run(crowd()) == answers
         check_nothing_is_left(tight, made)
     asyncio.run(tight.close())

@@ -1,4 +1,4 @@
-"""Sequences that lie side by side: they find places, move when they grow, and leave nothing to those who come after."""
+"""Slabs of the KV cache: sequences find rows, move when they grow, and leave nothing behind in freed rows."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from engines.local.prefix_cache import PrefixCache
 from tests.support.small_engine import MODELS
 
 
-def grow(kept: KVCache, num_new: int) -> None:
-    """Write tokens that tell their place in the sequence."""
-    rows = torch.arange(kept.length, kept.length + num_new, dtype=torch.float32).view(1, -1, 1)
-    kept.reserve(num_new)
-    kept.write(0, rows, -rows)
-    kept.length += num_new
+def grow(cache: KVCache, num_new: int) -> None:
+    """Append tokens whose keys are their positions in the sequence."""
+    rows = torch.arange(cache.length, cache.length + num_new, dtype=torch.float32).view(1, -1, 1)
+    cache.reserve(num_new)
+    cache.write(0, rows, -rows)
+    cache.length += num_new
 
 
-def said(kept: KVCache) -> list[float]:
-    return [float(number) for number in kept.slab.layers[0][kept.row, 0, 0, : kept.length, 0]]
+def positions(cache: KVCache) -> list[float]:
+    return [float(number) for number in cache.slab.layers[0][cache.row, 0, 0, : cache.length, 0]]
 
 
-def test_sequences_of_one_size_share_a_shelf() -> None:
+def test_sequences_of_one_size_share_a_slab() -> None:
     slabs = KVSlabs(16384)
-    kept = [KVCache(slabs) for _ in range(4)]
-    for one, length in zip(kept, (5, 200, 300, 400), strict=True):
+    cache = [KVCache(slabs) for _ in range(4)]
+    for one, length in zip(cache, (5, 200, 300, 400), strict=True):
         grow(one, length)
-    assert kept[0].slab is kept[1].slab is not kept[2].slab is kept[3].slab
-    assert [one.row for one in kept] == [0, 1, 0, 1]
+    assert cache[0].slab is cache[1].slab is not cache[2].slab is cache[3].slab
+    assert [one.row for one in cache] == [0, 1, 0, 1]
 
 
-def test_a_sequence_moves_with_all_that_it_knows() -> None:
+def test_a_growing_sequence_moves_with_its_tokens() -> None:
     slabs = KVSlabs(16384)
-    beside, kept = KVCache(slabs), KVCache(slabs)
-    grow(beside, 100)
+    other, cache = KVCache(slabs), KVCache(slabs)
+    grow(other, 100)
     for size in (200, 100, 1, 700, 2000):
-        grow(kept, size)
-        assert said(kept) == list(range(kept.length))
-        assert kept.slab.capacity == slab_capacity(kept.length)
-        assert bool((kept.slab.layers[0][kept.row, 1] <= 0).all())
-    assert kept.slab.num_rows == 1, "a long one lies alone"
-    assert said(beside) == list(range(100))
-    assert len(beside.slab.free_rows) == beside.slab.num_rows - 1
+        grow(cache, size)
+        assert positions(cache) == list(range(cache.length))
+        assert cache.slab.capacity == slab_capacity(cache.length)
+        assert bool((cache.slab.layers[0][cache.row, 1] <= 0).all())
+    assert cache.slab.num_rows == 1, "a long sequence has a slab of its own"
+    assert positions(other) == list(range(100))
+    assert len(other.slab.free_rows) == other.slab.num_rows - 1
 
 
-def test_places_are_given_back_and_found_empty() -> None:
-    """What is no number would spoil whoever came next, even where nobody looks at it: 0 * nan is nan."""
+def test_freed_rows_are_found_empty() -> None:
+    """NaN in a freed row would spoil the next sequence even behind its mask: 0 * nan is nan."""
     slabs = KVSlabs(16384)
     first, second = KVCache(slabs), KVCache(slabs)
     grow(first, 10)
@@ -68,69 +68,69 @@ def test_places_are_given_back_and_found_empty() -> None:
     assert slabs.num_bytes == num_bytes
 
 
-def test_shelves_that_nobody_uses_make_room_for_others() -> None:
+def test_unused_slabs_are_freed() -> None:
     slabs = KVSlabs(16384)
-    kept = KVCache(slabs)
-    grow(kept, 100)
-    del kept
+    cache = KVCache(slabs)
+    grow(cache, 100)
+    del cache
     gc.collect()
     longer = KVCache(slabs)
     grow(longer, 600)
     assert slabs.num_bytes == longer.slab.layers[0].nbytes
 
 
-def test_little_memory_has_no_shelves() -> None:
-    kept = KVCache(KVSlabs(1024))
-    grow(kept, 10)
-    assert kept.slab.num_rows == 1
+def test_little_memory_has_no_shared_slabs() -> None:
+    cache = KVCache(KVSlabs(1024))
+    grow(cache, 10)
+    assert cache.slab.num_rows == 1
 
 
-def test_what_is_remembered_takes_no_place() -> None:
-    slabs, cache = KVSlabs(16384), PrefixCache()
-    kept = KVCache(slabs)
-    grow(kept, 300)
-    slab = kept.slab
-    cache.put("a", range(300), kept)
-    del kept
+def test_a_cached_prefix_takes_no_row() -> None:
+    slabs, prefix_cache = KVSlabs(16384), PrefixCache()
+    cache = KVCache(slabs)
+    grow(cache, 300)
+    slab = cache.slab
+    prefix_cache.put("a", range(300), cache)
+    del cache
     gc.collect()
     assert len(slab.free_rows) == slab.num_rows
-    found, num_common = cache.longest("a", [*range(200), 7])
+    found, num_common = prefix_cache.longest("a", [*range(200), 7])
     assert found is not None
     assert num_common == 200
     copied = found.copy(num_common, slabs, min_tokens=280)
-    assert said(copied) == list(range(200))
+    assert positions(copied) == list(range(200))
     assert copied.slab.capacity == 512
 
 
-def test_what_is_remembered_takes_the_room_of_its_tokens() -> None:
-    """A sequence of ten tokens was kept in room for 256."""
-    cache, kept = PrefixCache(), KVCache(KVSlabs(16384))
-    grow(kept, 10)
-    cache.put("a", range(10), kept)
-    assert cache.num_bytes == 10 * 2 * 4
+def test_a_cached_prefix_has_no_spare_capacity() -> None:
+    """A cached sequence of ten tokens took the memory of 256."""
+    prefix_cache, cache = PrefixCache(), KVCache(KVSlabs(16384))
+    grow(cache, 10)
+    prefix_cache.put("a", range(10), cache)
+    assert prefix_cache.num_bytes == 10 * 2 * 4
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_an_answer_knows_nothing_of_its_neighbours(dtype: torch.dtype) -> None:
-    """A neighbour whose keys are no numbers, and one that has left, change nothing."""
+def test_logits_do_not_depend_on_other_rows(dtype: torch.dtype) -> None:
+    """A row with NaN and a freed row change no logits of the other rows."""
     torch.manual_seed(0)
     model = MODELS["llama"]().to(dtype)  # type: ignore[arg-type]
     model.set_attn_implementation(ATTENTION)
     slabs = KVSlabs(16384)
-    kept = [KVCache(slabs) for _ in range(4)]
-    for one in kept:
+    cache = [KVCache(slabs) for _ in range(4)]
+    for one in cache:
         forward(model, [Span([1, 2, 3], one, 1)])
         one.length = 3
     with patch(
         "engines.local.attention_batched.scaled_dot_product_attention", wraps=scaled_dot_product_attention
     ) as counted:
-        expected = forward(model, [Span([4, 5], one, 2) for one in kept])
+        expected = forward(model, [Span([4, 5], one, 2) for one in cache])
         assert counted.call_count == model.config.num_hidden_layers
-    del one, kept[1]
+    del one, cache[1]
     gc.collect()
-    assert len(kept[0].slab.free_rows) == kept[0].slab.num_rows - 3
+    assert len(cache[0].slab.free_rows) == cache[0].slab.num_rows - 3
     with torch.inference_mode():
-        kept[0].slab.layers[0][kept[0].row] = torch.nan
-    got = forward(model, [Span([4, 5], one, 2) for one in kept])
+        cache[0].slab.layers[0][cache[0].row] = torch.nan
+    got = forward(model, [Span([4, 5], one, 2) for one in cache])
     assert bool(got[0].isnan().all())
     torch.testing.assert_close(got[1:], expected[2:])

@@ -1,4 +1,4 @@
-"""What is remembered of earlier prompts: never another's, never wrong, never without end."""
+"""The prefix cache: it never crosses owners, changes no answer, and is bounded."""
 
 from __future__ import annotations
 
@@ -31,30 +31,28 @@ def engine(llama_folder: Path) -> Iterator[LocalEngine]:
     asyncio.run(made.close())
 
 
-def of(tokens: Sequence[int]) -> KVCache:
-    """Keys and values that say of which token they are."""
-    kept = KVCache()
+def kv_cache_of(tokens: Sequence[int]) -> KVCache:
+    """A KV cache whose keys and values are the token ids."""
+    cache = KVCache()
     rows = torch.tensor(tokens, dtype=torch.float32).view(1, -1, 1)
-    kept.reserve(len(tokens))
-    kept.write(0, rows, rows)
-    kept.length = len(tokens)
-    return kept
+    cache.reserve(len(tokens))
+    cache.write(0, rows, rows)
+    cache.length = len(tokens)
+    return cache
 
 
 @given(one=TOKENS, other=TOKENS)
-def test_what_two_begin_with_is_counted(one: list[int], other: list[int]) -> None:
+def test_num_common_is_the_length_of_the_common_prefix(one: list[int], other: list[int]) -> None:
     num = num_common(one, other)
     assert one[:num] == other[:num]
     assert num in (len(one), len(other)) or one[num] != other[num]
 
 
 @given(sequences=st.lists(st.tuples(st.sampled_from("ab"), TOKENS), max_size=8), wanted=TOKENS)
-def test_the_longest_of_the_owner_is_found_and_is_right(
-    sequences: list[tuple[str, list[int]]], wanted: list[int]
-) -> None:
+def test_the_longest_prefix_of_the_owner_is_found(sequences: list[tuple[str, list[int]]], wanted: list[int]) -> None:
     cache = PrefixCache()
     for owner, tokens in sequences:
-        cache.put(owner, tokens, of(tokens))
+        cache.put(owner, tokens, kv_cache_of(tokens))
     found, num = cache.longest("a", wanted)
     assert num == max((num_common(tokens, wanted) for owner, tokens in sequences if owner == "a"), default=0)
     if found is not None:
@@ -67,26 +65,26 @@ def test_the_longest_of_the_owner_is_found_and_is_right(
 def test_the_least_recently_used_goes_first() -> None:
     cache = PrefixCache()
     for start in (1, 2, 3):
-        cache.put("a", [start, 5], of([start, 5]))
+        cache.put("a", [start, 5], kv_cache_of([start, 5]))
     cache.longest("a", [1])
-    cache.shrink(2 * of([1]).num_bytes)
+    cache.shrink(2 * kv_cache_of([1]).num_bytes)
     assert [cache.longest("a", [start])[1] for start in (1, 2, 3)] == [1, 0, 1]
     cache.shrink(0)
     assert len(cache) == 0
 
 
-def test_a_conversation_that_goes_on_is_kept_once_and_the_number_is_bounded() -> None:
+def test_a_growing_conversation_is_one_entry_and_entries_are_bounded() -> None:
     cache = PrefixCache()
     for length in range(1, 9):
-        cache.put("a", range(length), of(range(length)))
+        cache.put("a", range(length), kv_cache_of(range(length)))
     assert len(cache) == 1
     for start in range(2 * MAX_ENTRIES):
-        cache.put("a", [100 + start], of([100 + start]))
+        cache.put("a", [100 + start], kv_cache_of([100 + start]))
     assert len(cache) == MAX_ENTRIES
 
 
-def test_the_second_request_reads_only_what_is_new(engine: LocalEngine) -> None:
-    """The answer is the same, and the number of cached tokens is told in the first step."""
+def test_the_second_request_computes_only_new_tokens(engine: LocalEngine) -> None:
+    """The answer is the same, and the first step reports the number of cached tokens."""
     common, first, second = prompts_of([200, 30, 40])
     fresh = ids(asyncio.run(steps(engine, [*common, *second], replace(GREEDY, owner="nobody"))))
     asyncio.run(steps(engine, [*common, *first]))
@@ -95,44 +93,44 @@ def test_the_second_request_reads_only_what_is_new(engine: LocalEngine) -> None:
     assert ids(got) == fresh
 
 
-def test_a_repeated_prompt_reads_its_last_token_and_a_conversation_its_last_turn(engine: LocalEngine) -> None:
+def test_a_repeated_prompt_computes_one_token_and_a_conversation_its_last_turn(engine: LocalEngine) -> None:
     (prompt,) = prompts_of([100])
     answer = ids(asyncio.run(steps(engine, prompt)))
     again = asyncio.run(steps(engine, prompt))
     assert again[0].num_cached_tokens == 99
     assert ids(again) == answer
     follow_up = asyncio.run(steps(engine, [*prompt, *answer, 7, 8, 9]))
-    assert follow_up[0].num_cached_tokens == 100 + len(answer) - 1, "the last token drawn was never read"
+    assert follow_up[0].num_cached_tokens == 100 + len(answer) - 1, "the last sampled token was never computed"
 
 
-def test_nobody_profits_from_another_owners_prompts(engine: LocalEngine) -> None:
-    """Else the time of an answer, and the count in `usage`, would tell what others ask."""
+def test_an_owner_never_hits_another_owners_prompts(engine: LocalEngine) -> None:
+    """Otherwise the time of an answer and the count in `usage` would reveal another owner's prompts."""
     (prompt,) = prompts_of([150])
     asyncio.run(steps(engine, prompt, replace(GREEDY, owner="one")))
     assert asyncio.run(steps(engine, prompt, replace(GREEDY, owner="two")))[0].num_cached_tokens == 0
     assert asyncio.run(steps(engine, prompt, replace(GREEDY, owner="one")))[0].num_cached_tokens == 149
 
 
-def test_those_who_come_together_read_their_functions_once(engine: LocalEngine) -> None:
+def test_concurrent_requests_compute_a_common_prefix_once(engine: LocalEngine) -> None:
     common, *rests = prompts_of([240, 20, 21, 22, 23])
     prompts = [[*common, *rest] for rest in rests]
-    crowd = asyncio.run(together(engine, prompts, GREEDY))
-    assert sum(got[0].num_cached_tokens >= 240 for got in crowd) == 3
-    detached = [
+    concurrent = asyncio.run(together(engine, prompts, GREEDY))
+    assert sum(got[0].num_cached_tokens >= 240 for got in concurrent) == 3
+    expected = [
         ids(asyncio.run(steps(engine, prompt, replace(GREEDY, owner=str(i))))) for i, prompt in enumerate(prompts)
     ]
-    assert [ids(got) for got in crowd] == detached
+    assert [ids(got) for got in concurrent] == expected
 
 
-def test_the_memory_of_many_requests_is_bounded(engine: LocalEngine) -> None:
+def test_the_memory_of_the_prefix_cache_is_bounded(engine: LocalEngine) -> None:
     for prompt in prompts_of([300] * 30):
         asyncio.run(steps(engine, prompt, replace(GREEDY, max_tokens=2)))
     memory = engine._memory
     assert memory._cache.num_bytes <= memory.max_tokens * memory._bytes_per_token
 
 
-def test_usage_tells_what_was_cached_to_the_owner_of_the_key_alone(chatml: Model) -> None:
-    """Over HTTP: the functions stand first, so another question about them reads only itself."""
+def test_usage_reports_cached_tokens_of_the_own_key_only(chatml: Model) -> None:
+    """Over HTTP: functions come first in the prompt, so a second question computes only its own tokens."""
     tools = [{"type": "function", "function": {"name": "look", "description": "Look around. " * 9}}]
 
     def num_cached(url: str, key: str, question: str) -> int:
@@ -143,6 +141,6 @@ def test_usage_tells_what_was_cached_to_the_owner_of_the_key_alone(chatml: Model
         return int(details["cached_tokens"])
 
     with serving(create_app(lambda: chatml, api_keys=["first-key", "second-key"])) as url:
-        assert num_cached(url, "first-key", "Where?") < 20, "no more than what other tests' prompts begin with"
+        assert num_cached(url, "first-key", "Where?") < 20, "only the prefix that all prompts of the tests share"
         assert num_cached(url, "first-key", "Who is there?") > 150
         assert num_cached(url, "second-key", "Who is there?") < 20

@@ -1,4 +1,4 @@
-"""Who runs in the next step, how much of each, and that who leaves makes room."""
+"""Which requests run in a step and how many tokens of each, and that abandoned requests free their slots."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from engines.local.prefill_budget import DECODE_STEP_S, MAX_TOKENS, MIN_TOKENS, 
 from engines.local.scheduler import Request, Scheduler
 from tests.support.small_engine import GREEDY, ids, num_requests, prompts_of, small_engine, steps
 
-LEFT = st.lists(st.integers(1, 3000), max_size=12)
+UNCOMPUTED = st.lists(st.integers(1, 3000), max_size=12)
 
 
-def submitted_at(num_uncomputed: int, owner: str = "") -> Request:
-    """Only what the scheduler looks at."""
+def running_request(num_uncomputed: int, owner: str = "") -> Request:
+    """A request with the fields that the scheduler uses."""
     nothing: Any = None
     request = Request([5] * num_uncomputed, Sampling(max_tokens=1, owner=owner), nothing, None, nothing)
     request.kv_cache = KVCache()
     return request
 
 
-@given(lefts=LEFT, num_tokens=st.integers(1, 2048))
-def test_prompts_share_what_a_step_reads_and_who_draws_goes_on(lefts: list[int], num_tokens: int) -> None:
+@given(all_uncomputed=UNCOMPUTED, num_tokens=st.integers(1, 2048))
+def test_prefills_share_the_budget_and_decoding_requests_always_run(all_uncomputed: list[int], num_tokens: int) -> None:
     scheduler = Scheduler(16, 128)
-    scheduler.running = [submitted_at(left) for left in lefts]
+    scheduler.running = [running_request(left) for left in all_uncomputed]
     shares = dict(scheduler.schedule(num_tokens))
-    reading = [request for request in scheduler.running if request.num_uncomputed > 1]
+    prefilling = [request for request in scheduler.running if request.num_uncomputed > 1]
     assert all(shares[request] == 1 for request in scheduler.running if request.num_uncomputed == 1)
-    assert all(1 <= shares[request] <= request.num_uncomputed for request in reading if request in shares)
-    assert sum(shares.get(request, 0) for request in reading) <= max(num_tokens, 1)
-    if reading:
-        assert shares[reading[0]] >= min(reading[0].num_uncomputed, max(1, num_tokens // 4)), "the oldest"
-        shortest = min(reading, key=lambda request: request.num_uncomputed)
+    assert all(1 <= shares[request] <= request.num_uncomputed for request in prefilling if request in shares)
+    assert sum(shares.get(request, 0) for request in prefilling) <= max(num_tokens, 1)
+    if prefilling:
+        assert shares[prefilling[0]] >= min(prefilling[0].num_uncomputed, max(1, num_tokens // 4)), "the oldest"
+        shortest = min(prefilling, key=lambda request: request.num_uncomputed)
         assert shares.get(shortest, 0) >= min(shortest.num_uncomputed, num_tokens - max(1, num_tokens // 4))
 
 
-def test_places_go_round_the_owners() -> None:
+def test_slots_go_round_the_owners() -> None:
     scheduler = Scheduler(4, 128)
     for owner in "aaaabc":
-        scheduler.submit(submitted_at(1, owner))
+        scheduler.submit(running_request(1, owner))
     order = []
     while request := scheduler.next_waiting():
         scheduler.admit(request)
@@ -58,9 +58,9 @@ def test_places_go_round_the_owners() -> None:
     assert order == ["a", "b", "c", "a"]
 
 
-def test_who_makes_room_is_first_of_its_owner_again() -> None:
+def test_a_preempted_request_is_the_first_of_its_owner() -> None:
     scheduler = Scheduler(1, 128)
-    first, second = submitted_at(1), submitted_at(2)
+    first, second = running_request(1), running_request(2)
     for request in (first, second):
         scheduler.submit(request)
     scheduler.admit(first)
@@ -70,8 +70,8 @@ def test_who_makes_room_is_first_of_its_owner_again() -> None:
 
 
 @given(speeds=st.lists(st.floats(1, 1e6), min_size=30, max_size=30))
-def test_the_pace_follows_the_speed(speeds: list[float]) -> None:
-    """A step that others wait for reads what takes a third of a second, within bounds."""
+def test_the_prefill_budget_follows_the_speed(speeds: list[float]) -> None:
+    """The prefill of a step takes about its target time at the measured speed, within bounds."""
     budget = PrefillBudget()
     for speed in speeds:
         budget.record(128, 128 / speed)
@@ -83,12 +83,12 @@ def test_the_pace_follows_the_speed(speeds: list[float]) -> None:
         assert wanted >= min(MAX_TOKENS, max(MIN_TOKENS, min([512.0, *speeds]) * seconds / 2))
 
 
-# Leaving
+# Abandoned requests
 
 
 @pytest.fixture
 def engine(llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEngine]:
-    """Two places, and prompts read 32 tokens at a time."""
+    """An engine with two slots that prefills 32 tokens per step."""
     made = small_engine(llama_folder, max_running=2, num_blocks=8)
     monkeypatch.setattr(made._prefill_budget, "num_tokens", lambda is_decoding: 32)
     yield made
@@ -99,16 +99,16 @@ def is_queued(engine: LocalEngine) -> bool:
     return engine._scheduler.num_waiting > 0
 
 
-def is_reading(engine: LocalEngine) -> bool:
+def is_prefilling(engine: LocalEngine) -> bool:
     return any(1 < one.num_uncomputed < one.num_prompt_tokens for one in list(engine._scheduler.running))
 
 
-def is_drawing(engine: LocalEngine) -> bool:
+def is_decoding_now(engine: LocalEngine) -> bool:
     return any(one.num_sampled > 5 and len(one.ids) < 450 for one in list(engine._scheduler.running))
 
 
-class Wrong:
-    """Guesses that are verified in every step."""
+class WrongDrafter:
+    """Drafts in every step tokens that the model rejects."""
 
     def read(self, token_ids: Any) -> None: ...
 
@@ -118,17 +118,17 @@ class Wrong:
     def record_accepted(self, num_accepted: int) -> None: ...
 
 
-@pytest.mark.parametrize("point", [is_queued, is_reading, is_drawing])
-@pytest.mark.parametrize("guesses", [False, True])
-def test_who_leaves_makes_room_at_every_point(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, point: Callable[[LocalEngine], bool], guesses: bool
+@pytest.mark.parametrize("point", [is_queued, is_prefilling, is_decoding_now])
+@pytest.mark.parametrize("has_drafts", [False, True])
+def test_an_abandoned_request_frees_its_slot_at_every_point(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, point: Callable[[LocalEngine], bool], has_drafts: bool
 ) -> None:
-    """Queued, in its prompt, in its answer, with guesses on their way: the others go on as if it had not been there."""
-    if guesses:
-        monkeypatch.setattr(engine, "_make_drafter", lambda prompt_ids, sampling: Wrong())
+    """Waiting, in prefill, in decode, with drafts: the answers of other requests stay the same."""
+    if has_drafts:
+        monkeypatch.setattr(engine, "_make_drafter", lambda prompt_ids, sampling: WrongDrafter())
     (other,) = prompts_of([40], seed=5)
     expected = ids(asyncio.run(steps(engine, other, replace(GREEDY, max_tokens=60, owner="fresh"))))
-    leaving = prompts_of([400] if point is is_reading else [20] * (4 if point is is_queued else 1))
+    leaving = prompts_of([400] if point is is_prefilling else [20] * (4 if point is is_queued else 1))
 
     async def leave(prompt: list[int]) -> None:
         async with aclosing(engine.generate(prompt, replace(GREEDY, max_tokens=400))) as stream:

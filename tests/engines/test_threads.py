@@ -1,4 +1,4 @@
-"""Only the engine's thread keeps a team of OpenMP's: with two teams a token took 55 ms on two cores instead of 34."""
+"""Only the engine's thread keeps an OpenMP team: with two teams a token took 55 ms on two cores instead of 34."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from inference import load_model
 from tests.support.started_server import ROOT
 
 
-def test_computing_in_passing_leaves_no_threads_behind() -> None:
+def test_work_in_its_own_thread_leaves_no_threads_behind() -> None:
     process = psutil.Process()
     matrix = torch.ones(1000, 1000)
     before = process.num_threads()
@@ -37,9 +37,9 @@ def test_computing_in_passing_leaves_no_threads_behind() -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have their own ways")
-def test_nor_memory() -> None:
-    """Pieces too small for pages of their own, freed with one of them kept behind: 400 MB stayed resident."""
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory like this")
+def test_work_in_its_own_thread_leaves_no_memory_behind() -> None:
+    """Many small tensors were freed and one was kept: 400 MB stayed resident."""
     process = psutil.Process()
 
     def work() -> torch.Tensor:
@@ -51,19 +51,19 @@ def test_nor_memory() -> None:
     assert process.memory_info().rss - before < 100 * 2**20
 
 
-def test_what_it_raises_is_raised() -> None:
+def test_an_exception_of_the_work_is_raised() -> None:
     with pytest.raises(SystemExit, match="enough"):
         run_in_own_thread(lambda: (_ for _ in ()).throw(SystemExit("enough")))
 
 
-def test_ctrl_c_ends_it() -> None:
+def test_ctrl_c_ends_the_work() -> None:
     """`inference.py` aborted with SIGABRT when it was interrupted while it loaded its model."""
-    begun = threading.Event()
+    started = threading.Event()
     seen: list[str] = []
 
     def endless() -> None:
         try:
-            begun.set()
+            started.set()
             while True:
                 time.sleep(0.01)
         except KeyboardInterrupt:
@@ -71,7 +71,7 @@ def test_ctrl_c_ends_it() -> None:
             raise
 
     def interrupt() -> None:
-        begun.wait(10)
+        started.wait(10)
         time.sleep(0.1)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
@@ -87,7 +87,7 @@ def test_ctrl_c_ends_it() -> None:
 
 @pytest.fixture
 def makers(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
-    """The threads in which engines were made, weights loaded and packed."""
+    """The threads in which engines were created."""
     found: list[threading.Thread] = []
     made = LocalEngine.__init__
 
@@ -99,13 +99,13 @@ def makers(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
     return found
 
 
-def test_a_model_is_loaded_in_passing(llama_folder: Path, makers: list[threading.Thread]) -> None:
+def test_a_model_is_loaded_in_its_own_thread(llama_folder: Path, makers: list[threading.Thread]) -> None:
     load_model(str(llama_folder))
     (maker,) = makers
     assert not maker.is_alive()
 
 
-def test_so_is_one_to_evaluate(
+def test_a_model_to_evaluate_is_loaded_in_its_own_thread(
     makers: list[threading.Thread], embedded_file: Any, plain_embedded: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("checkpoints.embedded.open_file", lambda path: embedded_file)
@@ -122,11 +122,11 @@ from pathlib import Path
 from dataclasses import replace
 from tests.support.small_engine import GREEDY, small_engine, steps
 engine = small_engine(Path(sys.argv[1]), max_running=1, num_blocks=4)
-def took(*args):
+def busy_record(*args):
     until = time.monotonic() + 0.5
     while time.monotonic() < until:
         torch.zeros(100_000).add_(1)
-engine._prefill_budget.record = took
+engine._prefill_budget.record = busy_record
 asyncio.run(steps(engine, [5, 6, 7], replace(GREEDY, max_tokens=2)))
 """
 

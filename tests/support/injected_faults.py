@@ -1,4 +1,4 @@
-"""Errors injected into the functions that the engine's thread calls, and a look at what they leave behind."""
+"""Injects exceptions into functions that the engine's thread calls, and checks that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SUSPECT = replace(
 
 
 class Panic(BaseException):
-    """As pyo3 raises it for a panic in Rust: no Exception."""
+    """Stands for the exception that pyo3 raises for a panic in Rust, which is a BaseException."""
 
 
 ERRORS: tuple[Callable[[], BaseException], ...] = (
@@ -46,11 +46,11 @@ ERRORS: tuple[Callable[[], BaseException], ...] = (
 
 @dataclass(frozen=True)
 class Point:
-    """A function that the loop calls, as an attribute of the engine, of its guilty request or of what is imported here.
+    """A function that the engine's thread calls: a path of attributes from the engine, the guilty request or `owner`.
 
-    ends: which requests an error there ends. since: the point is armed when the guilty request is submitted, when it
-    has drawn its first token, or when all three draw together. `of`: only calls with the guilty request, or with one of
-    its parts, among the arguments. times: how often it fails; what fails in a step of many is tried again.
+    ends: which requests an exception there ends. since: the point is armed when the guilty request is submitted, when
+    it has sampled its first token, or when all three requests decode. of: fail only in calls with the guilty request,
+    or one of its parts, among the arguments. times: how often it fails; a failed step of several requests is retried.
     """
 
     path: str
@@ -112,7 +112,7 @@ POINTS = (
 
 
 class Injection:
-    """Lets a point fail, once it is armed."""
+    """Calls `fault` whenever the point is called, once this is armed."""
 
     def __init__(
         self, engine: LocalEngine, point: Point, fault: Callable[..., object], monkeypatch: pytest.MonkeyPatch
@@ -137,8 +137,8 @@ class Injection:
         return next((request for request in list(self._engine._scheduler) if is_guilty(request)), None)
 
     def _insert(self, root: object) -> None:
-        *way, name = self._point.path.split(".")
-        owner = operator.attrgetter(".".join(way))(root) if way else root
+        *parents, name = self._point.path.split(".")
+        owner = operator.attrgetter(".".join(parents))(root) if parents else root
         original = getattr(owner, name)
 
         def wrapped(*args: Any, **options: Any) -> Any:
@@ -150,7 +150,7 @@ class Injection:
         self._patch.setattr(owner, name, wrapped)
 
     def _concerns(self, args: Sequence[Any]) -> bool:
-        """Whether the guilty request is meant: itself, its keys and values, its tokens or its reader."""
+        """Whether an argument is the guilty request, its KV cache, its tokens or its queue of steps."""
         for arg in args:
             if isinstance(arg, Request) and is_guilty(arg):
                 return True
@@ -179,7 +179,7 @@ def failing(
     *,
     times: int = 10**9,
 ) -> None:
-    """From now on the point fails, so many times."""
+    """Let the point fail from now on, `times` times."""
 
     def fault(*args: Any) -> None:
         raise error()
@@ -189,7 +189,7 @@ def failing(
 
 
 def spy_on_kv_caches(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KVCache]]:
-    """All keys and values that come into being from now on."""
+    """Collect weak references to all KV caches that are created from now on."""
     found: list[weakref.ref[KVCache]] = []
     init = KVCache.__init__
 
@@ -202,15 +202,15 @@ def spy_on_kv_caches(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[KVCach
 
 
 def check_nothing_is_left(engine: LocalEngine, made: list[weakref.ref[KVCache]]) -> None:
-    """No request, no slot of a slab, and no keys and values but those that the prefix cache counts.
+    """Check that no request, no slab row and no KV cache outside the prefix cache is left.
 
-    The garbage collector is not needed for it: it does not record the memory of a GPU.
+    Does not run the garbage collector, which does not count the memory of a GPU.
     """
     asyncio.run(until(lambda: num_requests(engine) == 0))
-    remembered = {id(entry.kv_cache) for entry in engine._memory._cache._entries}
+    cached = {id(entry.kv_cache) for entry in engine._memory._cache._entries}
 
     def is_freed() -> bool:
-        return {id(one) for ref in made if (one := ref()) is not None} <= remembered
+        return {id(one) for ref in made if (one := ref()) is not None} <= cached
 
     asyncio.run(until(is_freed))
     assert all(len(slab.free_rows) == slab.num_rows for slab in engine._memory._slabs._slabs)

@@ -1,4 +1,4 @@
-"""Small random models and engines, and what many requests at once get from them."""
+"""Small random models and engines, and requests to them."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ MODELS = dict(_models())
 
 
 def small_engine(folder: Path, *, max_running: int, num_blocks: int) -> LocalEngine:
+    """An engine with memory for `num_blocks` blocks of tokens."""
     model = AutoModelForCausalLM.from_pretrained(folder)
     bytes_per_token = 2 * 2 * 2 * 16 * 4  # layers, keys and values, heads, width, float32
     cache_bytes = num_blocks * BLOCK * bytes_per_token
@@ -65,6 +66,7 @@ async def steps(engine: LocalEngine, prompt: Sequence[int], sampling: Sampling =
 
 
 async def together(engine: LocalEngine, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[list[Step]]:
+    """The steps of concurrent requests, in the order of the prompts."""
     return await asyncio.gather(*(steps(engine, prompt, sampling) for prompt in prompts))
 
 
@@ -79,5 +81,5 @@ def ids(got: Sequence[Step]) -> list[int]:
 
 
 def prompts_of(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
-    draw = Random(seed)
-    return [[draw.randrange(3, 500) for _ in range(length)] for length in lengths]
+    random = Random(seed)
+    return [[random.randrange(3, 500) for _ in range(length)] for length in lengths]
