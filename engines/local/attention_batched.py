@@ -58,7 +58,10 @@ class SlabBatch:
     def attention(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None
     ) -> Tensor:
-        """query (H, n, D), key and value (G, n, D) of the tokens `own` -> (n, H, D). Writes them to the KV cache."""
+        """Attention of the tokens `own`: query (H, n, D), key and value (G, n, D) -> (n, H, D).
+
+        Writes key and value to the KV cache. window: as in engines/local/attention_single.py.
+        """
         heads, _, width = query.shape
         groups = key.shape[0]
         slab = self._slab.layer(layer, key)
@@ -75,7 +78,10 @@ class SlabBatch:
         return (output if self._is_even else output[self._output_index]).to(query.dtype)
 
     def _mask(self, window: int | None, repeats: int, dtype: torch.dtype) -> Tensor:
-        """Added to scores, (sequences, 1, repeats * num_new, num_keys): 0 where a token sees a key, else -inf."""
+        """The mask to add to scores: 0 where a token sees a key, else -inf.
+
+        Shape: (sequences, 1, repeats * num_new, num_keys).
+        """
         if window not in self._masks:
             keys = torch.arange(self._num_keys, device=self._positions.device)
             visible = keys <= self._positions[:, :, None]

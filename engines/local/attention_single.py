@@ -15,7 +15,11 @@ CHUNK = 64  # queries of one product; keys behind the last of its queries are no
 def attention_single(
     layer: int, query: Tensor, key: Tensor, value: Tensor, kv_cache: KVCache, scale: float, window: int | None
 ) -> Tensor:
-    """query (H, n, D), key and value (G, n, D) of the new tokens -> (n, H, D). Writes them to the KV cache."""
+    """Attention of new tokens: query (H, n, D), key and value (G, n, D) -> (n, H, D).
+
+    H heads in G groups of width D; `layer` is the layer's number. Writes key and value to the KV cache. window: how
+    many tokens each token sees, itself included; None for all.
+    """
     cached = kv_cache.write(layer, key, value)
     before, num_new = kv_cache.length, query.shape[1]
     if window is not None and (num_hidden := before - window + 1) > 0:
@@ -33,7 +37,10 @@ def attention_single(
 
 
 def _short_span(query: Tensor, cached: Tensor, scale: float, window: int | None) -> Tensor:
-    """(H, n, D) and (2, G, L, D) -> (n, H, D). On a CPU in float32: bfloat16 takes 3 times as long for few rows."""
+    """Few queries (H, n, D) to (2, G, L, D) cached keys and values -> (n, H, D).
+
+    Computes in float32 on a CPU, because bfloat16 takes three times as long for few rows.
+    """
     heads, num_new, width = query.shape
     if query.device.type == "cpu" and cached.dtype != torch.float32:
         cached = cached.float()
@@ -49,8 +56,8 @@ def _short_span(query: Tensor, cached: Tensor, scale: float, window: int | None)
 def _in_chunks(query: Tensor, cached: Tensor, before: int, scale: float, window: int | None) -> Tensor:
     """Prefill in bfloat16 on a CPU, where PyTorch's fused attention is slower than separate products.
 
-    (H, n, D) after the first `before` of (2, G, L, D) -> (n, H, D). Products have few shapes, because oneDNN compiles
-    kernels for each (engines/local/forward.py).
+    Queries (H, n, D) that follow `before` tokens of (2, G, L, D) -> (n, H, D). Products have few shapes, because
+    oneDNN compiles kernels for each (engines/local/forward.py).
     """
     heads, num_new, width = query.shape
     rows = pad(query * scale, (0, 0, 0, -num_new % (CHUNK // 2)))

@@ -37,7 +37,7 @@ class Faults:
             self.fail(request, error)
 
     def fail(self, request: Request, error: BaseException) -> None:
-        """End one request because of an error in its own work. Raises a GPU's error, as `record_unless_fatal`."""
+        """End one request because of an error in its own work. Raises an error of the GPU again."""
         is_expected = isinstance(error, EngineError)
         self.record_unless_fatal(error)
         self.end(request, EngineError(str(error) if is_expected else "a step of the model failed"))

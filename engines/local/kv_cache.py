@@ -115,8 +115,8 @@ class KVCache:
     def write(self, layer: int, key: Tensor, value: Tensor) -> Tensor:
         """Write new keys and values, (heads, n, width) each, behind `length`.
 
-        Returns the whole row, (2, heads, capacity, width). Leaves `length` to the caller, who advances it when the step
-        has succeeded in all layers; until then the step can be repeated.
+        Returns the whole row, (2, heads, capacity, width). The caller advances `length` when the step has succeeded in
+        all layers; until then the step can be repeated.
         """
         end = self.length + key.shape[1]
         cached = self.slab.layer(layer, key)[self.row]

@@ -17,7 +17,7 @@ from engines.local.sampling import Sampler
 from guarantees.matcher import Matcher
 
 MAX_WAITING = 128
-MAX_UNREAD_STEPS = 256  # a request pauses once its reader has left so many steps untaken
+MAX_UNREAD_STEPS = 256  # a request pauses while its reader is this many steps behind
 
 
 @dataclass(eq=False)

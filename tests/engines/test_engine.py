@@ -88,7 +88,7 @@ def test_a_prompt_that_fills_the_context_is_an_error(engine: Engine) -> None:
 
 
 def test_closing_stops_the_request(engine: Engine) -> None:
-    """With a plain `async for`, leaving the loop leaves the engine running."""
+    """Leaving a plain `async for` does not close the generator, so that the engine would go on."""
 
     references: list[weakref.ref[Any]] = []
 
@@ -127,7 +127,7 @@ def plain(llama_folder: Path) -> Any:
 
 
 def test_it_generates_what_transformers_generates(local_engine: LocalEngine, plain: Any) -> None:
-    """The same weights, greedy, through `model.generate`."""
+    """Compares with greedy `model.generate` on the same weights."""
     output = plain.generate(
         torch.tensor([PROMPT]), max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0
     )

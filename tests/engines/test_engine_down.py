@@ -137,7 +137,7 @@ def test_an_error_in_the_recovery_ends_the_engine(
 def test_an_error_in_the_handling_of_an_error(
     fresh: LocalEngine, path: str, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It counts as an error of the loop, and still ends the request."""
+    """The second error counts as one of the loop, and the request still ends."""
     failing(fresh, "_stepper._sample", RuntimeError, monkeypatch, times=1)
     failing(fresh, path, MemoryError, monkeypatch, times=1)
     with pytest.raises(EngineError, match="all requests that ran"):
