@@ -21,7 +21,7 @@ class Subject:
     code: str | None
 
     def error(self, sentence: str, context: Context | None = None) -> RequestError:
-        """Create the error in OpenAI's words: "Invalid schema for function 'f': In context=('properties', 'a'), ..."."""
+        """Create the error as OpenAI words it: "Invalid schema for function 'f': In context=('properties',), ..."."""
         where = ""
         if context is not None:
             shown = repr(tuple(shortened(key) for key in context))

@@ -209,7 +209,7 @@ def test_a_published_default_changes_nothing(
     assert num_defaults > 10
 
 
-def test_all_other_fields_are_named_as_ignored_or_refused(
+def test_all_other_fields_are_ignored_by_name_or_an_error(
     published: Published, request_of: tuple[type[Shape], Reader, list[Json]]
 ) -> None:
     shape, reader, [document, *_] = request_of

@@ -17,7 +17,18 @@ from apis.chat_completions import chat_request
 from apis.completions import completion_request
 from core.conversation import ChatRequest, CompletionRequest, Function, Message, ToolChoice
 from core.errors import RequestError
-from tests.support.request_examples import FULL, LEGACY, RAW, STRICT_PARAMETERS, USER, answer, asks, chat, refused, tool
+from tests.support.request_examples import (
+    FULL,
+    LEGACY,
+    RAW,
+    STRICT_PARAMETERS,
+    USER,
+    answer,
+    asks,
+    chat,
+    error_of,
+    tool,
+)
 from tests.support.work import num_lines
 
 
@@ -86,7 +97,7 @@ def test_response_format() -> None:
     assert (response_format.schema, response_format.strict) == (STRICT_PARAMETERS, True)
     for key in ("name", "schema"):
         broken = {"type": "json_schema", "json_schema": {**json_schema, key: None}}
-        assert refused(response_format=broken)[1] == f"response_format.json_schema.{key}"
+        assert error_of(response_format=broken)[1] == f"response_format.json_schema.{key}"
 
 
 class Place(pydantic.BaseModel):

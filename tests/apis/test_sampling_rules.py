@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.request_examples import chat, refused
+from tests.support.request_examples import chat, error_of
 
 HUGE = 10**400
 OUT_OF_RANGE: dict[str, list[object]] = {
@@ -43,7 +43,7 @@ OUT_OF_RANGE: dict[str, list[object]] = {
 
 @pytest.mark.parametrize(("field", "value"), [(key, value) for key, values in OUT_OF_RANGE.items() for value in values])
 def test_out_of_range(field: str, value: object) -> None:
-    message, param, _ = refused(**{field: value})
+    message, param, _ = error_of(**{field: value})
     assert field in message or message.startswith("Invalid value: ")
     assert param is not None and param.startswith(field)
 

@@ -149,7 +149,7 @@ def test_references_that_only_lead_to_each_other_are_an_error() -> None:
     assert error_of({"$ref": "#"}) == "In context=(), '$ref' '#' leads back to itself."
 
 
-def test_what_only_a_reference_reaches_is_checked_too() -> None:
+def test_schemas_reached_only_by_reference_are_checked() -> None:
     """A schema under an unknown keyword was never checked, and the printer failed on it."""
     schema = {"properties": {"a": {"$ref": "#/x-shared/A"}}, "x-shared": {"A": {"type": "odd"}}}
     assert error_of(schema).startswith("In context=('x-shared', 'A'), 'type' must be one of")
@@ -213,7 +213,7 @@ def test_a_huge_input_is_never_echoed() -> None:
     assert len(caught.value.message) <= 500
 
 
-def test_a_response_format_is_named_and_has_no_code() -> None:
+def test_an_error_names_the_response_format_and_has_no_code() -> None:
     with pytest.raises(RequestError) as caught:
         check_parameters({"type": "array"}, owner="response_format 'x'", param="response_format", code=None)
     assert caught.value.message.startswith("Invalid schema for response_format 'x': ")
@@ -232,7 +232,7 @@ JSON = st.recursive(
 
 @given(JSON)
 @settings(max_examples=500, deadline=None)
-def test_what_passes_can_be_printed(schema: Any) -> None:
+def test_accepted_schemas_can_be_printed(schema: Any) -> None:
     """Any JSON as parameters is either an error with a sentence or printed."""
     for candidate in (schema, {"properties": {"a": schema}}):
         if error_of(candidate) == "":

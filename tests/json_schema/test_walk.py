@@ -107,7 +107,7 @@ def test_a_context_leads_to_its_schema(schema: JsonSchema) -> None:
         assert depth <= len(context) + 1 <= 2 * depth
 
 
-def test_what_only_references_reach_comes_last_and_loops_end() -> None:
+def test_schemas_reached_only_by_reference_come_last_and_loops_end() -> None:
     shared = {"$ref": "#/x/B"}
     schema = {"$ref": "#/x/A", "items": {"$ref": "#"}, "x": {"A": shared, "B": {"items": shared}}, "not": False}
     assert [context for _, context, _ in walk(schema)] == [(), ("items",), ("not",), ("x", "A"), ("x", "B")]

@@ -24,7 +24,7 @@ class Case(NamedTuple):
     name: str
     body: Any
     expected: tuple[int, ...] = (400,)
-    says: str = ""
+    message: str = ""
     param: str | None = None
     path: str = CHAT
 
@@ -33,7 +33,7 @@ def broken_documents() -> Iterator[Case]:
     """Each over both routes, which must not tell them apart."""
     for name, document in _documents().items():
         for path in (CHAT, RAW):
-            yield Case(f"{name} to {path[4:]}", document, path=path, says="We could not parse the JSON body")
+            yield Case(f"{name} to {path[4:]}", document, path=path, message="We could not parse the JSON body")
 
 
 def _documents() -> dict[str, bytes]:
@@ -193,10 +193,10 @@ def surrogates() -> Iterator[Case]:
     """Half a character is no text: refused by the name of its field."""
     for escape in SURROGATES:
         for name, body in texts_with(escape):
-            yield Case(f"{name}={escape}", body, says="surrogate", param=name.partition("ESCAPE")[0])
+            yield Case(f"{name}={escape}", body, message="surrogate", param=name.partition("ESCAPE")[0])
     for field in ("model", "role", "tool_choice"):
         body = as_json({**BODY, field: "ESCAPE"}).replace(b"ESCAPE", rb"\udead")
-        yield Case(f"{field} with a surrogate", body, says="surrogate", param=field)
+        yield Case(f"{field} with a surrogate", body, message="surrogate", param=field)
 
 
 def controls() -> Iterator[Case]:

@@ -124,16 +124,19 @@ def histories() -> Iterator[Case]:
     yield Case(
         "an answer to nothing",
         _body(USER, result()),
-        says="must be a response to a preceeding",
+        message="must be a response to a preceeding",
         param="messages.[1].role",
     )
-    yield Case("an answer first", _body(result()), says="must be a response", param="messages.[0].role")
+    yield Case("an answer first", _body(result()), message="must be a response", param="messages.[0].role")
     yield Case(
-        "unanswered", _body(USER, called(), USER), says="did not have response messages: i", param="messages.[1].role"
+        "unanswered",
+        _body(USER, called(), USER),
+        message="did not have response messages: i",
+        param="messages.[1].role",
     )
-    yield Case("unanswered at the end", _body(USER, called()), says="did not have response messages")
-    yield Case("the answer of another", _body(USER, called(), result(call_id="j")), says="must be a response")
-    yield Case("answered too late", _body(USER, called(), USER, result()), says="did not have response messages")
+    yield Case("unanswered at the end", _body(USER, called()), message="did not have response messages")
+    yield Case("the answer of another", _body(USER, called(), result(call_id="j")), message="must be a response")
+    yield Case("answered too late", _body(USER, called(), USER, result()), message="did not have response messages")
     yield Case("a result without a name", _body(USER, {"role": "function", "content": "x"}), param="messages[1].name")
     yield Case("an assistant who says nothing", _body(USER, {"role": "assistant"}), param="messages[1].content")
     for arguments in BROKEN_ARGUMENTS:
@@ -170,7 +173,7 @@ def media(elsewhere: str) -> Iterator[Case]:
     for url in urls:
         for role in ("user", "system"):
             part = {"type": "image_url", "image_url": {"url": url}}
-            yield Case(f"{role}'s image {url[:30]}", _body({"role": role, "content": [part]}), says="text only")
+            yield Case(f"{role}'s image {url[:30]}", _body({"role": role, "content": [part]}), message="text only")
     parts: tuple[Any, ...] = (
         {"type": "image_url"},
         {"type": "image_url", "image_url": elsewhere},
@@ -191,10 +194,10 @@ def lengths() -> Iterator[Case]:
         for role in ("user", "system"):
             for stream in (False, True):
                 body = _body({"role": role, "content": text}, n=8, stream=stream)
-                says = "maximum context length is 16384 tokens"
-                yield Case(f"{role} {text[:9]} {len(text)} {stream}", body, says=says, param="messages")
-    yield Case("many messages", _body(*[USER] * 4_000), says="context length")
-    yield Case("too many messages", _body(*[USER] * 4_097), says="maximum length 4096", param="messages")
+                message = "maximum context length is 16384 tokens"
+                yield Case(f"{role} {text[:9]} {len(text)} {stream}", body, message=message, param="messages")
+    yield Case("many messages", _body(*[USER] * 4_000), message="context length")
+    yield Case("too many messages", _body(*[USER] * 4_097), message="maximum length 4096", param="messages")
 
 
 def heavy_texts() -> Iterator[Case]:

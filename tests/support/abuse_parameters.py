@@ -185,9 +185,11 @@ def combinations() -> Iterator[Case]:
         yield Case(f"function_call={choice!r:.60}", body, param="function_call")
     for wanted in RESPONSE_FORMATS:
         yield Case(f"response_format={wanted!r:.120}", {**BODY, "response_format": wanted})
-    yield Case("both dialects", {**BODY, "tools": [TOOL], "functions": [{"name": "f"}]}, says="cannot both be provided")
+    yield Case(
+        "both dialects", {**BODY, "tools": [TOOL], "functions": [{"name": "f"}]}, message="cannot both be provided"
+    )
     yield Case("call without functions", {**BODY, "function_call": "auto"}, param="function_call")
-    yield Case("both limits", {**BODY, "max_completion_tokens": 1}, says="at the same time is not supported")
+    yield Case("both limits", {**BODY, "max_completion_tokens": 1}, message="at the same time is not supported")
     yield Case("top_logprobs alone", {**BODY, "top_logprobs": 1}, param="top_logprobs")
     yield Case("21 top_logprobs", {**BODY, "logprobs": True, "top_logprobs": 21}, param="top_logprobs")
     yield Case("20 top_logprobs", {**BODY, "logprobs": True, "top_logprobs": 20}, (200,))
@@ -215,4 +217,4 @@ def raw_completions() -> Iterator[Case]:
     for name, fields in served.items():
         yield Case(f"raw prompt of {name}", {**PROMPT, **fields}, (200,), path=RAW)
     for prompt in ("x" * 20_000, CANARY * 100_000, [1] * 20_000, [1] * 500_000, [[1], [1] * 20_000]):
-        yield Case(f"too long: {len(prompt)}", {**PROMPT, "prompt": prompt, "n": 8}, says="context length", path=RAW)
+        yield Case(f"too long: {len(prompt)}", {**PROMPT, "prompt": prompt, "n": 8}, message="context length", path=RAW)

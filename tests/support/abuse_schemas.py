@@ -127,11 +127,9 @@ def references(elsewhere: str) -> Iterator[Case]:
         "x.json",
         "",
     )
-    refused = {url: {"$ref": url} for url in urls}
-    refused |= {
-        ref: {"$ref": ref} for ref in ("#/nowhere", "#nowhere", "#/properties/a", "#/$defs", "#/properties/a/x")
-    }
-    for name, schema in refused.items():
+    errors = {url: {"$ref": url} for url in urls}
+    errors |= {ref: {"$ref": ref} for ref in ("#/nowhere", "#nowhere", "#/properties/a", "#/$defs", "#/properties/a/x")}
+    for name, schema in errors.items():
         yield Case(f"ref {name}", {**BODY, "tools": [tool(with_property(schema))]}, param=PARAMETERS)
     loop = {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
     yield Case("refs in a circle", {**BODY, "tools": [tool({**with_property({"$ref": "#/$defs/a"}), **loop})]})

@@ -52,9 +52,9 @@ def roots() -> Iterator[Case]:
 def names() -> Iterator[Case]:
     for name in NAMES_REFUSED:
         body = {**BODY, "tools": [tool({}, name=name)]}
-        yield Case(f"name {name!r:.30}", body, says="tools[0].function.name", param="tools[0].function.name")
+        yield Case(f"name {name!r:.30}", body, message="tools[0].function.name", param="tools[0].function.name")
         yield Case(f"older name {name!r:.30}", {**BODY, "functions": [{"name": name}]}, param="functions[0].name")
-    yield Case("two of a name", {**BODY, "tools": [tool({}), tool({})]}, says="unique")
+    yield Case("two of a name", {**BODY, "tools": [tool({}), tool({})]}, message="unique")
 
 
 def sizes() -> Iterator[Case]:
@@ -69,14 +69,16 @@ def sizes() -> Iterator[Case]:
         "schemas": (with_property({"anyOf": [{}] * 20_001}), "20000"),
     }
     for name, (schema, limit) in over.items():
-        yield Case(f"over the limit: {name}", {**BODY, "tools": [tool(schema)]}, says=limit, param=PARAMETERS)
+        yield Case(f"over the limit: {name}", {**BODY, "tools": [tool(schema)]}, message=limit, param=PARAMETERS)
     many = [tool({}, name=f"f{i}") for i in range(5_000)]
-    yield Case("5,000 tools", {**BODY, "tools": many}, says="maximum length 128", param="tools")
-    yield Case("129 tools", {**BODY, "tools": many[:129]}, says="maximum length 128", param="tools")
-    yield Case("no tools", {**BODY, "tools": []}, says="empty array", param="tools")
+    yield Case("5,000 tools", {**BODY, "tools": many}, message="maximum length 128", param="tools")
+    yield Case("129 tools", {**BODY, "tools": many[:129]}, message="maximum length 128", param="tools")
+    yield Case("no tools", {**BODY, "tools": []}, message="empty array", param="tools")
     described = tool({}, description="x" * 20_001)
-    yield Case("long description", {**BODY, "tools": [described]}, says="20000", param="tools[0].function.description")
-    yield Case("1 MB description", {**BODY, "tools": [tool({}, description="x" * 10**6)]}, says="20000")
+    yield Case(
+        "long description", {**BODY, "tools": [described]}, message="20000", param="tools[0].function.description"
+    )
+    yield Case("1 MB description", {**BODY, "tools": [tool({}, description="x" * 10**6)]}, message="20000")
 
 
 def sizes_that_fit() -> Iterator[Case]:

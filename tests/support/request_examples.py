@@ -33,7 +33,7 @@ def chat(*messages: object, **fields: Any) -> ChatRequest:
     return chat_request({"model": "m", "messages": list(messages) or [USER], **fields})
 
 
-def refused(*messages: object, **fields: Any) -> tuple[str, str | None, str | None]:
+def error_of(*messages: object, **fields: Any) -> tuple[str, str | None, str | None]:
     """Message, param and code of the error for such a body."""
     with pytest.raises(RequestError) as caught:
         chat(*messages, **fields)

@@ -84,7 +84,7 @@ def check_cases(url: str, cases: Iterable[Case]) -> int:
                 check_answer(answer)
                 assert answer.status in case.expected, answer
                 if answer.status == 400:
-                    assert case.says in answer.error["message"], answer
+                    assert case.message in answer.error["message"], answer
                     assert (case.param or "") in (answer.error["param"] or ""), answer
             except AssertionError as error:
                 wrong.append(f"{case.name}: {str(error)[:400]}")
@@ -124,7 +124,7 @@ def test_bad_requests(url: str, cases: Callable[[], Iterable[Case]], at_least: i
 
 
 @pytest.mark.parametrize(("cases", "at_least"), [(references, 25), (media, 15)])
-def test_nothing_is_fetched(
+def test_no_url_is_fetched(
     url: str, elsewhere: tuple[str, socket.socket], cases: Callable[[str], Iterable[Case]], at_least: int
 ) -> None:
     address, listener = elsewhere
@@ -134,7 +134,7 @@ def test_nothing_is_fetched(
 
 
 @pytest.mark.parametrize(("cases", "at_least"), [(sizes_that_fit, 7), (heavy_texts, 15)])
-def test_what_is_large_but_legal(endless_url: str, cases: Callable[[], Iterable[Case]], at_least: int) -> None:
+def test_large_legal_requests(endless_url: str, cases: Callable[[], Iterable[Case]], at_least: int) -> None:
     assert check_cases(endless_url, cases()) >= at_least
 
 
@@ -150,7 +150,7 @@ def test_any_name_can_be_called(url: str, name: str, fields: dict[str, Any]) -> 
         assert message["function_call"] == {"name": name, "arguments": "{"}  # one token
 
 
-def test_a_name_that_the_format_needs_itself(url: str) -> None:
+def test_a_name_reserved_by_the_format(url: str) -> None:
     """`all` is the user in this format: a call of a function of that name came out as text, without a word."""
     with Client(url) as client:
         answer = client.chat(tools=[tool({}, name="all")], tool_choice="required")

@@ -73,7 +73,7 @@ def test_one_answer_to_an_ambiguous_request(url: str, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_one_refusal_of_what_is_no_http(url: str, name: str) -> None:
+def test_invalid_http_gets_one_error(url: str, name: str) -> None:
     received = raw(url, MALFORMED[name])
     assert len(statuses(received)) <= 1
     assert all(400 <= status < 500 for status in statuses(received)), received
@@ -116,7 +116,7 @@ def test_every_route_and_method(app: FastAPI, url: str) -> None:
         client.check_health()
 
 
-def test_a_large_body_is_refused_and_the_refusal_arrives(url: str) -> None:
+def test_the_error_for_a_large_body_arrives(url: str) -> None:
     """Sent before the body is read it would be lost in a reset."""
     body = as_json({**BODY, "user": "x" * 16 * 2**20})
     with Client(url) as client:
@@ -146,7 +146,7 @@ def test_a_large_body_in_chunks(url: str) -> None:
 
 @pytest.mark.parametrize("expects", [(), ("Expect: 100-continue",)])
 @pytest.mark.parametrize("length", [10**12, 10**19, 65 * 2**20])
-def test_a_terabyte_is_not_invited(url: str, length: int, expects: tuple[str, ...]) -> None:
+def test_a_terabyte_gets_no_100_continue(url: str, length: int, expects: tuple[str, ...]) -> None:
     """Refused by its announcement, and the connection is closed: nobody reads on."""
     started = time.monotonic()
     received = raw(url, head("POST", CHAT, f"Content-Length: {length}", *expects), silence_s=5)
@@ -156,7 +156,7 @@ def test_a_terabyte_is_not_invited(url: str, length: int, expects: tuple[str, ..
     check_health(url)
 
 
-def test_a_small_body_is_invited(url: str) -> None:
+def test_a_small_body_gets_100_continue(url: str) -> None:
     with connect(url) as connection:
         connection.sendall(
             head("POST", CHAT, f"Content-Length: {len(GOOD)}", "Expect: 100-continue", "Connection: close")
@@ -168,7 +168,7 @@ def test_a_small_body_is_invited(url: str) -> None:
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("drip", [(), (b"1", b"\r", b"\n", b"{", b"\r", b"\n")])
-def test_a_slow_body_is_cut_off(
+def test_a_slow_body_gets_a_408(
     url: str, monkeypatch: pytest.MonkeyPatch, framing: str, drip: tuple[bytes, ...]
 ) -> None:
     """Whether nothing comes or a byte now and then: after the deadline there is a 408, and the connection is closed."""
@@ -195,7 +195,7 @@ def test_clients_that_leave_in_the_middle(url: str, cut: int) -> None:
     check_health(url)
 
 
-def test_who_was_unplugged_is_looked_for() -> None:
+def test_keepalive_detects_a_vanished_client() -> None:
     """No goodbye comes of a peer that is gone; without a look the request would hold its slot to the end."""
     with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()

@@ -164,7 +164,7 @@ def test_right_keys(locked_url: str, key: str) -> None:
             assert client.send("GET", "/v1/models", headers={"Authorization": f"{scheme} {sent}"}).status == 200
 
 
-def test_no_path_leads_around_the_key(locked_url: str) -> None:
+def test_no_path_avoids_the_key(locked_url: str) -> None:
     for path in BYPASSES:
         for method in ("GET", "POST", "OPTIONS"):
             received = raw(locked_url, head(method, path, "Connection: close", "Content-Length: 0"))

@@ -51,7 +51,7 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("after_s", [0.0, 0.02, 0.15])
 @pytest.mark.parametrize("is_reset", [False, True])
 @pytest.mark.parametrize("path", [CHAT, RAW])
-def test_who_leaves_is_worked_for_no_longer(
+def test_work_stops_when_the_client_disconnects(
     played_url: str,
     play: Callable[..., ScriptedEngine],
     fields: dict[str, Any],
@@ -175,7 +175,7 @@ class Leaky:
 
 @pytest.mark.parametrize("num_steps", [0, 12])
 @pytest.mark.parametrize("stream", [True, False])
-def test_nothing_is_told_of_an_unforeseen_failure(
+def test_an_unforeseen_failure_is_not_described(
     chatml: Model, caplog: pytest.LogCaptureFixture, num_steps: int, stream: bool
 ) -> None:
     steps = chatml.tokenizer.encode([Piece("all\nhello world")]).ids[:num_steps]

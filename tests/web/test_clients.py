@@ -104,7 +104,9 @@ def test_raw_completion(client: OpenAI) -> None:
     ids=["temperature", "tools", "function_call", "too long", "model"],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_refusals(client: OpenAI, wrong: Any, kind: Any, param: str | None, code: str | None, stream: bool) -> None:
+def test_errors_raise_the_exceptions_of_the_client(
+    client: OpenAI, wrong: Any, kind: Any, param: str | None, code: str | None, stream: bool
+) -> None:
     """A stream is refused like a whole answer: by its status, before the first byte."""
     with pytest.raises(kind) as caught:
         client.chat.completions.create(**{**SHORT, **wrong}, stream=stream)

@@ -61,7 +61,7 @@ def test_pings_while_nothing_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert body.replace(": ping\n\n", "") == 'data: "first"\n\ndata: "second"\n\ndata: [DONE]\n\n'
 
 
-def test_who_waits_long_for_the_first_event_gets_pings_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pings_before_a_late_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue of minutes without a byte once looked to proxies like a dead server. What is refused comes at once."""
     monkeypatch.setattr(event_stream, "PING_AFTER_S", 0.02)
 
@@ -99,7 +99,7 @@ def test_a_broken_stream_ends_with_its_error(error: Exception) -> None:
     assert seen == ["closed"]
 
 
-def test_who_leaves_a_stream_is_waited_for_by_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disconnect_during_slow_cleanup_ends_quietly(caplog: pytest.LogCaptureFixture) -> None:
     """Work that takes a while to end was once closed twice at a time: RuntimeError instead of a quiet end."""
 
     async def leaves() -> Message:
@@ -118,7 +118,7 @@ def test_who_leaves_a_stream_is_waited_for_by_nobody(caplog: pytest.LogCaptureFi
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_a_client_that_does_not_read_is_given_up(
+def test_a_client_that_does_not_read_is_disconnected(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its work ends, and the log has a line about it, but no traceback."""

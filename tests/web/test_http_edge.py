@@ -50,7 +50,7 @@ def test_any_other_request_id_is_replaced(own: str, caplog: pytest.LogCaptureFix
     assert "Set-Cookie" not in caplog.text
 
 
-def test_ids_are_on_refusals_too() -> None:
+def test_errors_have_request_ids_too() -> None:
     assert ask(raising(EngineBusy()), headers={"X-Request-Id": "mine"}).headers["x-request-id"] == "mine"
     assert ask(ok, api_keys=[KEY], headers={"X-Request-Id": "mine"}).headers["x-request-id"] == "mine"
 
@@ -89,7 +89,7 @@ def test_every_key_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
         ("k" * 5_000, "kkk***kkkk"),
     ],
 )
-def test_of_a_wrong_key_only_the_ends_are_shown(key: str, shown: str) -> None:
+def test_only_the_ends_of_a_wrong_key_are_shown(key: str, shown: str) -> None:
     """And nothing of a short one, of which the ends would be most."""
     answer = ask(ok, api_keys=[KEY], headers={"Authorization": f"Bearer {key}"})
     assert answer.error["message"] == f"Incorrect API key provided: {shown}."

@@ -56,14 +56,14 @@ def test_tokens_are_counted_as_usage_counts_them(tiny_url: str) -> None:
     assert more["engine_steps_total",] < more["generation_tokens_total",] + 3
 
 
-def test_who_waits_and_who_runs(tiny_url: str) -> None:
+def test_waiting_and_running_requests_are_counted(tiny_url: str) -> None:
     now = numbers(tiny_url)
     assert now["num_requests_running",] == now["num_requests_waiting",] == 0
     assert 0 <= now["kv_cache_usage_perc",] < 1
     assert now["process_resident_memory_bytes",] > 1e6
 
 
-def test_how_requests_end_is_told_apart(chatml_folder: Path) -> None:
+def test_finish_reasons_are_counted_apart(chatml_folder: Path) -> None:
     """A stream whose reader leaves ends neither with stop nor with length."""
     engine = load_model(str(chatml_folder), dtype="float32").engine
 

@@ -76,7 +76,7 @@ def test_models_and_completions(seen: dict[str, Any]) -> None:
     assert seen["completion"]["choices"][0]["text"].startswith(" Paris")
 
 
-def test_refusals_become_the_right_exceptions(seen: dict[str, Any]) -> None:
+def test_errors_become_the_right_exceptions(seen: dict[str, Any]) -> None:
     """The old client reads the status, then a nested error object; without one it says "Invalid response object"."""
     for asked in ("bad parameter", "bad parameter, streamed"):
         assert seen[asked][:4] == ["InvalidRequestError", 400, "temperature", "decimal_above_max_value"]

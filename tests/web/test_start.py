@@ -18,10 +18,10 @@ import pytest
 from server import main
 from tests.support.started_server import ROOT, environment
 
-REFUSED_S = 20  # the goal is 5, on a machine with nothing else to do
+FAILED_START_S = 20  # the goal is 5, on a machine with nothing else to do
 
 
-def refused_start(*options: str, **variables: str) -> tuple[int, str]:
+def failed_start(*options: str, **variables: str) -> tuple[int, str]:
     """Exit status and the line on stderr of a start that must fail."""
     command = [sys.executable, "server.py", *options]
     begun = time.monotonic()
@@ -29,7 +29,7 @@ def refused_start(*options: str, **variables: str) -> tuple[int, str]:
         command, cwd=ROOT, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
     )
     assert run.stdout == ""
-    assert time.monotonic() - begun < REFUSED_S
+    assert time.monotonic() - begun < FAILED_START_S
     (line,) = run.stderr.splitlines()
     return run.returncode, line
 
@@ -91,7 +91,7 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
 @pytest.mark.parametrize(("spoil", "reason"), SPOILT.values(), ids=SPOILT)
 def test_spoilt_checkpoint(folder: Path, spoil: Callable[[Path], None], reason: str) -> None:
     spoil(folder)
-    status, line = refused_start("--port", "0", "--model", str(folder))
+    status, line = failed_start("--port", "0", "--model", str(folder))
     assert status == 1
     assert line.startswith(f"functionary: --model {folder}: {reason}")
 
@@ -103,7 +103,7 @@ def test_code_of_a_checkpoint_never_runs(folder: Path, tmp_path: Path) -> None:
     config = json.loads((folder / "tokenizer_config.json").read_text())
     config |= {"tokenizer_class": "Canary", "auto_map": {"AutoTokenizer": ["canary.Tokenizer", None]}}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    status, _ = refused_start("--port", "0", "--model", str(folder))
+    status, _ = failed_start("--port", "0", "--model", str(folder))
     assert status == 1
     assert not canary.exists()
 
@@ -111,7 +111,7 @@ def test_code_of_a_checkpoint_never_runs(folder: Path, tmp_path: Path) -> None:
 def test_unknown_prompt_format(folder: Path) -> None:
     """Said before the weights are read, with the formats that there are."""
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    status, line = refused_start("--port", "0", "--model", str(folder))
+    status, line = failed_start("--port", "0", "--model", str(folder))
     assert status == 1
     assert line.startswith(f"functionary: {folder} has no known prompt format; choose one with --template: ")
     assert "functionary_v1, functionary_v1_plain, functionary_v3, functionary_v3_chatml" in line
@@ -166,7 +166,7 @@ def test_bad_option(
 
 
 def test_misspelt_option() -> None:
-    assert refused_start("--modle", "x") == (
+    assert failed_start("--modle", "x") == (
         2,
         "functionary: unrecognized arguments: --modle x; --help lists the options",
     )
@@ -174,7 +174,7 @@ def test_misspelt_option() -> None:
 
 def test_gpu_that_is_not_there() -> None:
     """CUDA_VISIBLE_DEVICES hides those that are."""
-    status, line = refused_start("--port", "0", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
+    status, line = failed_start("--port", "0", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
     assert status == 1
     assert line.startswith("functionary: --device cuda: PyTorch finds no such GPU here;")
 
@@ -182,7 +182,7 @@ def test_gpu_that_is_not_there() -> None:
 def test_port_in_use(chatml_folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        status, line = refused_start("--model", str(chatml_folder), "--port", str(port))
+        status, line = failed_start("--model", str(chatml_folder), "--port", str(port))
     assert status == 1
     assert line == (
         f"functionary: cannot listen on 127.0.0.1:{port} (Address already in use); choose another --host or --port"
@@ -193,7 +193,7 @@ def test_hub_that_cannot_be_reached(tmp_path: Path) -> None:
     """transformers itself asks five times over, for half a minute, and prints each."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    status, line = refused_start("--model", "someone/no-such-model", HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path))
+    status, line = failed_start("--model", "someone/no-such-model", HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path))
     assert status == 1
     assert line == (
         "functionary: --model someone/no-such-model: no folder here, not in the cache of the hub, and the hub cannot "
