@@ -1,4 +1,4 @@
-"""The exact words of the errors, which clients match on."""
+"""The exact texts of the errors, since clients match on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a history becomes, and what it must not be."""
+"""Valid conversations and what they become, and invalid ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_tool_messages_in_any_order_get_the_name_of_their_call() -> None:
 
 
 def test_a_result_may_be_empty() -> None:
-    """A tool of MCP that has nothing to say answers with an empty list of parts; only a user must say something."""
+    """An MCP tool without output returns an empty list of parts. A user's list of parts may not be empty."""
     legacy = {"role": "function", "name": "f", "content": []}
     request = chat(USER, asks("a", "b"), answer("a", []), answer("b", ""), legacy)
     assert [message.content for message in request.messages[2:]] == ["", "", ""]

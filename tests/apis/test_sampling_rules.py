@@ -1,4 +1,4 @@
-"""The numbers of a request: their ranges and types."""
+"""The sampling fields of a request: their ranges and types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may be called: tools and tool_choice, and the older functions and function_call."""
+"""What the model may call: tools and tool_choice, and the older functions and function_call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which JSON Schemas a request may carry: an error says where and why, and what OpenAI serves is served."""
+"""The JSON Schemas that a request may have. An error says where and why; schemas that OpenAI accepts are accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARAM = "tools[0].function.parameters"
 
 
 def error_of(schema: object) -> str:
-    """What is wrong with `schema`, without the words that all these errors begin with; "" for a legal one."""
+    """Return the error for `schema` without its common beginning; "" for a legal schema."""
     try:
         check_parameters(schema, owner="function 'f'", param=PARAM)
     except RequestError as error:
@@ -33,7 +33,7 @@ def error_of(schema: object) -> str:
 
 
 def property_error(schema: object) -> str:
-    """The same for the schema of a property `a`, without its context."""
+    """Return the error for `schema` as the schema of a property `a`, without its context."""
     message = error_of({"type": "object", "properties": {"a": schema}})
     return message.removeprefix("In context=('properties', 'a'), ")
 
@@ -117,7 +117,7 @@ WRONG: dict[str, list[Any]] = {
     ("keyword", "value"), [(keyword, value) for keyword, values in WRONG.items() for value in values]
 )
 def test_a_value_of_the_wrong_shape_is_an_error(keyword: str, value: Any) -> None:
-    """The older server answered 500 to most of these: `.endswith` of a number, `.items` of a list."""
+    """A value of the wrong type is an error. An older server answered most of these with 500."""
     assert keyword in error_of({"properties": {"a": {keyword: value}}})
 
 
@@ -150,7 +150,7 @@ def test_references_that_only_lead_to_each_other_are_an_error() -> None:
 
 
 def test_schemas_reached_only_by_reference_are_checked() -> None:
-    """A schema under an unknown keyword was never checked, and the printer failed on it."""
+    """A schema under an unknown keyword was once not checked, and printing it failed."""
     schema = {"properties": {"a": {"$ref": "#/x-shared/A"}}, "x-shared": {"A": {"type": "odd"}}}
     assert error_of(schema).startswith("In context=('x-shared', 'A'), 'type' must be one of")
 
@@ -195,7 +195,7 @@ def test_a_nest_deeper_than_pythons_stack_is_an_error(keyword: str) -> None:
 
 
 def test_the_largest_schemas_are_checked_in_linear_time() -> None:
-    """However the chains of references overlap."""
+    """Checking takes linear time even if chains of references overlap."""
 
     def overlapping(num: int) -> None:
         chain: JsonSchema = {f"c{i}": {"$ref": f"#/$defs/c{i + 1}"} for i in range(num)}

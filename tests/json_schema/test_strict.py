@@ -16,7 +16,7 @@ from json_schema.strict import check_strict
 
 
 def error_of(schema: object) -> str:
-    """What is wrong with `schema`; "" for a legal one."""
+    """Return the error for `schema`; "" for a legal schema."""
     try:
         check_strict(schema, owner="function 'f'", param="tools[0].function.parameters")
     except RequestError as error:
@@ -157,7 +157,7 @@ def test_legal_patterns(pattern: str) -> None:
     "pattern", ["a(?=b)", "(?!b)a", "(?<=a)b", "(?<!a)b", r"(a)\1", r"(?P<n>a)(?P=n)", r"(?<n>a)\k<n>"]
 )
 def test_lookaround_and_backreferences_are_errors(pattern: str) -> None:
-    """No automaton can follow them; one ended another server in its grammar compiler."""
+    """No automaton can represent them; one of these patterns crashed the grammar compiler of another server."""
     assert "lookaround and backreferences are not permitted" in error_of(closed({"a": {"pattern": pattern}}))
 
 

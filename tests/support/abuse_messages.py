@@ -1,4 +1,4 @@
-"""Group D: conversations that no one would hold, and the broken histories that agents do send."""
+"""Group D: absurd conversations, and the broken histories that agents really send."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def shapes() -> Iterator[Case]:
 
 
 def histories() -> Iterator[Case]:
-    """Who answers whom is checked; what a model once wrote is not."""
+    """Tool results must match calls; earlier output of a model is not checked."""
     yield Case(
         "an answer to nothing",
         _body(USER, result()),
@@ -161,7 +161,7 @@ def histories() -> Iterator[Case]:
 
 
 def media(elsewhere: str) -> Iterator[Case]:
-    """Refused at once; nothing is fetched from `elsewhere`, nothing read, nothing decoded."""
+    """Media parts are errors at once; nothing is fetched from `elsewhere`, read or decoded."""
     urls = (
         elsewhere,
         f"{elsewhere}/a.png",
@@ -189,7 +189,7 @@ def media(elsewhere: str) -> Iterator[Case]:
 
 
 def lengths() -> Iterator[Case]:
-    """Too long for the context, by much or little, in one word or many: refused with both numbers, before any work."""
+    """Prompts longer than the context, by much or little: the error has both numbers and comes before any forward."""
     for text in ("x" * 20_000, "x" * 1_900_000, f"{CANARY} " * 100_000, "é" * 20_000):
         for role in ("user", "system"):
             for stream in (False, True):
@@ -201,7 +201,7 @@ def lengths() -> Iterator[Case]:
 
 
 def heavy_texts() -> Iterator[Case]:
-    """What tokenizers dislike, 200 kB of it, and thousands of messages and parts, for an engine that takes them all."""
+    """200 kB of text that is slow to tokenize, and thousands of messages and parts, for an engine of any context."""
     for unit in UNITS:
         text = (unit * 200_000)[: 200_000 // len(unit[0].encode())]
         yield Case(f"200 kB of {unit!r}", _body({"role": "user", "content": text}), (200,))

@@ -1,4 +1,4 @@
-"""Group C: fields of wrong types and out of range, and what is just within; the limits are those of OpenAI or ours."""
+"""Group C: fields of wrong types, out of range, and just within range. The limits are OpenAI's or this server's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 NAMED = {"type": "function", "function": {"name": "f"}}
 JSON_SCHEMA = {"name": "x", "schema": {"type": "object"}}
 
-# Of VALUES, those that a field takes; True is no number and 1.5 no integer.
+# For each field, the items of VALUES that it accepts; True is not a number and 1.5 not an integer.
 RIGHT: dict[str, tuple[Any, ...]] = {
     "temperature": (1.5,),
     "top_p": (),
@@ -137,7 +137,7 @@ RESPONSE_FORMATS: tuple[Any, ...] = (
     {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}},
     {"type": "json_schema", "json_schema": {**JSON_SCHEMA, "description": 1}},
 )
-# Of raw completions.
+# Fields of raw completions.
 PROMPTS: tuple[Any, ...] = (
     *("", [""], ["x", ""], [], [[]], [1, "x"], ["x", 1], [[1], "x"], ["x", [1]], [[1], [None]], None, 1, {}, True),
     *([272], [-1], [2**31], [2**63], [1.5], [True], [[1], [272]], ["x"] * 129, [[1]] * 129),
@@ -174,7 +174,7 @@ def ranges() -> Iterator[Case]:
 
 
 def combinations() -> Iterator[Case]:
-    """Fields that need, or exclude, each other; with `stream` they are refused as well, before any stream."""
+    """Fields that need or exclude each other; with `stream`, the error comes before the stream starts."""
     for choice in TOOL_CHOICES:
         yield Case(f"tool_choice={choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice}, param="tool_choice")
         yield Case(f"streamed {choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice, "stream": True})

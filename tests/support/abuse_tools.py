@@ -58,7 +58,7 @@ def names() -> Iterator[Case]:
 
 
 def sizes() -> Iterator[Case]:
-    """Just over each limit: refused by a message that names it."""
+    """Tools just above each limit; the error names the limit."""
     over: dict[str, tuple[Any, str]] = {
         "enum": (with_property({"enum": list(range(1_001))}), "1000"),
         "properties": ({"type": "object", "properties": {f"p{i}": {} for i in range(1_001)}}, "1000"),
@@ -82,7 +82,7 @@ def sizes() -> Iterator[Case]:
 
 
 def sizes_that_fit() -> Iterator[Case]:
-    """Just below each limit, for an engine without one of its own."""
+    """Tools just below each limit, for an engine of any context."""
     words: Schema = {f"p{i}": {} for i in range(1_000)}
     for name, schema in {
         "enum": with_property({"enum": list(range(1_000))}),
@@ -97,7 +97,7 @@ def sizes_that_fit() -> Iterator[Case]:
 
 
 def forced_calls() -> Iterator[tuple[str, Schema]]:
-    """Names that mean something to JavaScript, to Python or to a prompt format, each called by force."""
+    """Names with a meaning in JavaScript, Python or a prompt format, each called by a named tool_choice."""
     for name in NAMES:
         choice = {"type": "function", "function": {"name": name}}
         yield name, {"messages": [USER], "tools": [tool({}, name=name)], "tool_choice": choice, "max_tokens": 8}

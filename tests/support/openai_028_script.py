@@ -1,7 +1,7 @@
 # mypy: ignore-errors
-"""What a program of 2023 does with openai 0.28, run by that client's own interpreter: `script.py URL KEY`.
+"""Requests with openai 0.28, run in that client's own Python environment as `script.py URL KEY`.
 
-Prints one JSON object: what came back, by what was asked.
+Prints one JSON object with the result of each request.
 """
 
 import json

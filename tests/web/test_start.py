@@ -1,4 +1,4 @@
-"""Starts that must fail: what is wrong is said in one line, soon, and before anything is loaded."""
+"""Starts that must fail: a one-line message comes soon, before the model is loaded."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 from server import main
 from tests.support.started_server import ROOT, environment
 
-FAILED_START_S = 20  # the goal is 5, on a machine with nothing else to do
+FAILED_START_S = 20  # the goal is 5 s on an idle machine
 
 
 def failed_start(*options: str, **variables: str) -> tuple[int, str]:
-    """Exit status and the line on stderr of a start that must fail."""
+    """Start the server with options that must fail. Returns the exit status and the line on stderr."""
     command = [sys.executable, "server.py", *options]
     begun = time.monotonic()
     run = subprocess.run(
@@ -36,7 +36,7 @@ def failed_start(*options: str, **variables: str) -> tuple[int, str]:
 
 @pytest.fixture
 def folder(chatml_folder: Path, tmp_path: Path) -> Path:
-    """A good checkpoint, to be spoilt."""
+    """A valid checkpoint that a test then damages."""
     return Path(shutil.copytree(chatml_folder, tmp_path / "checkpoint"))
 
 
@@ -97,7 +97,7 @@ def test_spoilt_checkpoint(folder: Path, spoil: Callable[[Path], None], reason: 
 
 
 def test_code_of_a_checkpoint_never_runs(folder: Path, tmp_path: Path) -> None:
-    """Neither the configuration's nor the tokenizer's: a canary would leave its file."""
+    """Code of the configuration and of the tokenizer is not run: it would create a file."""
     canary = tmp_path / "ran"
     (folder / "canary.py").write_text(f"open({str(canary)!r}, 'w')\nclass Config: pass\nclass Tokenizer: pass\n")
     config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -109,7 +109,7 @@ def test_code_of_a_checkpoint_never_runs(folder: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_prompt_format(folder: Path) -> None:
-    """Said before the weights are read, with the formats that there are."""
+    """An unknown template is reported with the list of templates, before the weights are loaded."""
     (folder / "chat_template.jinja").write_text("{{ messages }}")
     status, line = failed_start("--port", "0", "--model", str(folder))
     assert status == 1
@@ -155,7 +155,7 @@ def test_bad_option(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In this process, to save a second each."""
+    """The options are parsed in this process, which saves a second per case."""
     monkeypatch.setattr(sys, "argv", ["server.py", "--port", "0", *options])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -173,7 +173,7 @@ def test_misspelt_option() -> None:
 
 
 def test_gpu_that_is_not_there() -> None:
-    """CUDA_VISIBLE_DEVICES hides those that are."""
+    """CUDA_VISIBLE_DEVICES hides the GPUs of the machine."""
     status, line = failed_start("--port", "0", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
     assert status == 1
     assert line.startswith("functionary: --device cuda: PyTorch finds no such GPU here;")
@@ -190,7 +190,7 @@ def test_port_in_use(chatml_folder: Path) -> None:
 
 
 def test_hub_that_cannot_be_reached(tmp_path: Path) -> None:
-    """transformers itself asks five times over, for half a minute, and prints each."""
+    """By default, transformers retries five times for half a minute and prints every attempt."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
     status, line = failed_start("--model", "someone/no-such-model", HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path))
