@@ -1,8 +1,8 @@
 """`python -m train.sft --preset NAME --data FILE ... --out DIR` trains a model on rows, with the HF Trainer.
 
-Learned are the assistant's texts and calls, through the token that ends them; never declarations, users or results. The
-same command goes on where an interrupted run was. On several GPUs: `accelerate launch -m train.sft ...` with FSDP or
-DeepSpeed as `accelerate config` asks for it.
+The loss covers the assistant's texts and calls with the token that ends them, and nothing else. The same command
+resumes an interrupted run. To use several GPUs, run `accelerate launch -m train.sft ...`; `accelerate config` selects
+FSDP or DeepSpeed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from client.json_lines import FileError
 from core.errors import ModelError
-from train.learning.augment import NONE, Rates
+from train.learning.augment import NO_CHANGES, Rates
 from train.learning.presets import PRESETS, Preset, RunError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_options(argv: Sequence[str] | None = None) -> tuple[Namespace, Preset]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 and a sentence when nothing was trained."""
+    """Run the command. Exits with status 1 and an error message when nothing was trained."""
     options, preset = read_options(argv)
     try:
         run(options, preset)
@@ -67,11 +67,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(options: Namespace, preset: Preset) -> None:
-    """Raises FileError, RunError, ModelError and OSError."""
+    """Prepare sequences, show them or train on them. Raises FileError, RunError, ModelError and OSError."""
     from train.learning.base import open_base
     from train.learning.sequences import read_sequences
 
-    if options.prepare:  # found out now, not when all is made
+    if options.prepare:  # a folder that cannot be created is an error before the long work, not after it
         options.prepare.parent.mkdir(parents=True, exist_ok=True)
     base = open_base(preset.model, preset.template)
     made_for = {"model": base.name, "template": base.template.name, "max_length": preset.max_length}
@@ -81,8 +81,8 @@ def run(options: Namespace, preset: Preset) -> None:
         chosen = _made(options, preset, base)
     if not len(chosen):
         raise RunError("no row is short enough to learn from; raise --max-length")
-    told = chosen.told(preset.batch_size)
-    print(told, file=sys.stderr)
+    summary = chosen.summary(preset.batch_size)
+    print(summary, file=sys.stderr)
     if options.dry_run:
         _show([chosen[number] for number in range(min(3, len(chosen)))], base.tokenizer)
     elif options.prepare:
@@ -91,7 +91,7 @@ def run(options: Namespace, preset: Preset) -> None:
         from train.learning.run import train
 
         files = [[path.name, path.stat().st_size] for path in options.data or options.prepared]
-        train(base, chosen, preset, options, {"data": files, "as_is": options.as_is, "seed": options.seed}, told)
+        train(base, chosen, preset, options, {"data": files, "as_is": options.as_is, "seed": options.seed}, summary)
 
 
 def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
@@ -105,7 +105,7 @@ def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
         epochs=preset.epochs,
         max_length=preset.max_length,
         bundled_share=preset.bundled,
-        rates=NONE if options.as_is else Rates(),
+        rates=NO_CHANGES if options.as_is else Rates(),
         seed=options.seed,
         pool=read_pool(options.distractors) if options.distractors else (),
     )
@@ -113,7 +113,7 @@ def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
 
 
 def _show(chosen: Sequence[Any], tokenizer: Any) -> None:
-    """The text of examples, what is learned in [[ ]]."""
+    """Print the text of examples, with learned tokens in [[ ]]."""
     for example in chosen:
         text, is_learned = "", False
         for token_id, label in zip(example.ids, example.labels, strict=True):

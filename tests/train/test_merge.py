@@ -15,7 +15,7 @@ from client.rows import Row, row_text, write_rows
 from core.conversation import Call, Message
 from tests.support.merge_folder import MIX, PLANETS, dev_set, make_folder, merge, names, row, sky
 from train.merge import main
-from train.merging.candidates import is_drawn, normal_name
+from train.merging.candidates import is_held_out_name, normal_name
 from train.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
@@ -87,13 +87,15 @@ def test_held_out_functions_stay_out_of_the_training_set(folder: Path) -> None:
     rows, held = merge(folder), list(read_rows(folder / "out.held_out.jsonl.xz"))
     called = {call.name for one in held for call in one.calls}
     assert called
-    assert called == {name for name in names(sky()) if is_drawn(normal_name(name), 0.3)} - {"look_8"}
+    assert called == {name for name in names(sky()) if is_held_out_name(normal_name(name), 0.3)} - {"look_8"}
     assert not called & names(rows)
 
 
 def test_other_files_do_not_call_held_out_functions(folder: Path) -> None:
     """A function that one file holds out would not be unseen if another file trained it under another spelling."""
-    held = next(name for name in ("look_0", "look_1", "look_2", "look_3", "look_4") if is_drawn(normal_name(name), 0.3))
+    held = next(
+        name for name in ("look_0", "look_1", "look_2", "look_3", "look_4") if is_held_out_name(normal_name(name), 0.3)
+    )
     write_rows(
         folder / "sea.jsonl.xz",
         [row("Dive deep", f"boats.{held.replace('_', '').upper()}", "sea"), row("Dive now", "dive", "sea")],
@@ -110,7 +112,7 @@ def test_an_answer_in_text_is_dropped_if_it_lists_a_held_out_function(folder: Pa
     ]
     write_rows(folder / "sky.jsonl", [*sky(), *made])
     kept = {one.functions[0].name for one in merge(folder, "--questions", "300") if not one.calls}
-    assert kept == {f"look_{n}" for n in range(7) if not is_drawn(normal_name(f"look_{n}"), 0.3)}
+    assert kept == {f"look_{n}" for n in range(7) if not is_held_out_name(normal_name(f"look_{n}"), 0.3)}
 
 
 def test_requests_of_other_sets_are_left_out_however_they_are_written(folder: Path) -> None:

@@ -17,7 +17,7 @@ from train import calls, interpretations, results
 from train import prompts as prompts_step
 from train.rows import read_rows
 from train.teacher import command_line as teacher
-from train.teacher.files import Kept
+from train.teacher.files import StepOutput
 
 ROOT = Path(__file__).parents[2]
 
@@ -175,7 +175,7 @@ def test_two_runs_into_one_file(tmp_path: Path, out: Path, capsys: pytest.Captur
     """Each would write over the other's lines."""
     source = written(tmp_path / "in.jsonl", prompts(1))
     out.parent.mkdir()
-    with Kept(out, ()):
+    with StepOutput(out, ()):
         assert run(calls.main, source, out, "http://127.0.0.1:9/v1") == 1
     assert f"{out}: another run is writing it" in capsys.readouterr().err
 

@@ -18,7 +18,7 @@ from tests.support.teacher_rows import CALLED, RESULT, USER, line, minutes, prom
 from train import calls, interpretations
 from train.rows import read_rows
 from train.teacher import command_line as teacher
-from train.teacher.files import Kept
+from train.teacher.files import StepOutput
 
 ROOT = Path(__file__).parents[2]
 
@@ -174,13 +174,13 @@ def test_wherever_a_file_is_cut_off_its_whole_lines_are_kept(tmp_path: Path, dat
     path.unlink(missing_ok=True)
     rows = [row(USER, {"role": "assistant", "content": f"{'é' * n}\u2028{n}"}) for n in range(4)]
     keys = [one.key for one in rows]
-    with Kept(path, keys) as kept:
+    with StepOutput(path, keys) as kept:
         for key, one in zip(keys, rows, strict=True):
             kept.keep(key, [one, one])
     held = path.read_bytes()
     cut = data.draw(st.integers(0, len(held)))
     path.write_bytes(held[:cut])
-    with Kept(path, keys) as kept:
+    with StepOutput(path, keys) as kept:
         assert kept.num_rows == held[:cut].count(b"\n")
         assert kept.done == set(keys[: (kept.num_rows + 1) // 2])
         todo = [(key, one) for key, one in zip(keys, rows, strict=True) if key not in kept.done]

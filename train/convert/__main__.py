@@ -69,7 +69,7 @@ def convert(options: Namespace, items: Callable[[Path], Iterator[Item]]) -> None
     if options.dry_run:
         shown = [readable(item) if isinstance(item, Row) else _text(item) for item in good]
         print("\n".join(shown))
-        _say_rejects(rejects)
+        _print_rejects(rejects)
         if not shown:
             raise FileError(f"{options.path}: no row came out")
         return
@@ -79,7 +79,7 @@ def convert(options: Namespace, items: Callable[[Path], Iterator[Item]]) -> None
         num_rows = write_lines(options.out, (_text(item).encode() for item in chain([first], good)))
     put_aside = rejects_path(options.out)
     write_lines(put_aside, (json_line(vars(reject)) for reject in rejects))
-    _say_rejects(rejects)
+    _print_rejects(rejects)
     if not num_rows:
         raise FileError(f"{options.path}: no row came out; {put_aside} says why")
     print(f"{options.out}: {num_rows} rows; {put_aside}: {len(rejects)} rejects")
@@ -101,7 +101,7 @@ def _text(item: Row | Definition) -> str:
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
 
-def _say_rejects(rejects: Sequence[Reject]) -> None:
+def _print_rejects(rejects: Sequence[Reject]) -> None:
     for reason, count in Counter(_class(reject.reason) for reject in rejects).most_common():
         print(f"convert: rejected {count}: {reason}", file=sys.stderr)
 
