@@ -1,6 +1,6 @@
-"""`python -m train.convert SOURCE IN --out FILE.jsonl.xz` makes rows of a public source as its authors publish it.
+"""`python -m train.convert SOURCE IN --out FILE.jsonl.xz` converts a public source, as its authors publish it, to rows.
 
-IN is the downloaded folder (or file) of the source. What became no row lies in FILE.rejects.jsonl with file, position
+IN is the downloaded folder or file of the source. Entries that give no row go to FILE.rejects.jsonl with file, position
 and reason. The same input gives the same rows.
 """
 
@@ -50,7 +50,7 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 and a sentence when no row came out."""
+    """Run the command. Exits with status 1 and an error message when no row was made."""
     options = read_options(argv)
     try:
         module = import_module(f"train.convert.{options.source}")
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def convert(options: Namespace, items: Callable[[Path], Iterator[Item]]) -> None:
-    """Raises FileError."""
+    """Write the rows and the rejects, or print samples. Raises FileError."""
     rejects: list[Reject] = []
     limit = NUM_SAMPLES if options.dry_run else options.limit
     good = islice(_kept(items(options.path), rejects), limit)
@@ -94,7 +94,7 @@ def _kept(items: Iterable[Item], rejects: list[Reject]) -> Iterator[Row | Defini
 
 
 def _text(item: Row | Definition) -> str:
-    """One line, without the line break."""
+    """Return one line of output, without the line break."""
     if isinstance(item, Row):
         return row_text(item)
     whole = {"function": function_json(item.function), "source": item.source, "api": item.api}
@@ -107,7 +107,7 @@ def _print_rejects(rejects: Sequence[Reject]) -> None:
 
 
 def _class(reason: str) -> str:
-    """The reason without its particulars, which stand after a colon."""
+    """Return the reason up to its first colon. What follows is specific to one entry."""
     return reason.split(":")[0]
 
 
