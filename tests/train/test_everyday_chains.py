@@ -1,4 +1,4 @@
-"""Calls that wait for a yes, or for the call before."""
+"""Calls that depend on the user's yes or on the result of another call."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_a_call_comes_only_after_the_yes(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(400))
-def test_nobody_asks_for_a_yes_that_nobody_wants(seed: int) -> None:
-    """Such rows taught the model to ask "Is that correct?" in answer to four of fifty plain requests."""
+def test_no_confirmation_is_asked_for_without_an_instruction(seed: int) -> None:
+    """Such rows once taught the model to answer four of fifty plain requests with "Is that correct?"."""
     row = multi_turn(Random(seed))
     asks = any(mark in (message.content or "") for message in row.messages for mark in ("go ahead?", "correct?"))
     assert not asks or row.messages[0].role == "system"

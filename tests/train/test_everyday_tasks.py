@@ -1,4 +1,4 @@
-"""The tasks themselves: every way of asking for every function, tried with several drawn values."""
+"""The tasks: every wording of every function, with several sampled values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from schema import typescript
-from train.everyday.catalogue import _RIVALS, FIELDS, OPEN, TASKS
+from train.everyday.catalogue import _RIVALS, FIELDS, GENERAL, TASKS
 from train.everyday.phrasing import say, say_known, template
 from train.everyday.tasks import SLOT, Parameter, Task, Wording, flat
 from train.everyday.values import FLAG
@@ -63,10 +63,10 @@ def test_every_wording_gives_calls_that_fit_the_schema(tasks: tuple[Task, ...]) 
     for task in tasks:
         for wording in task.wordings:
             for seed in SEEDS:
-                spoken = say(task, wording, Random(seed))
-                assert not re.search(r"[\[\]{}]", spoken.text)
-                assert task.required <= set(flat(spoken.calls[0]))
-                fits(task, spoken.calls[0])
+                utterance = say(task, wording, Random(seed))
+                assert not re.search(r"[\[\]{}]", utterance.text)
+                assert task.required <= set(flat(utterance.calls[0]))
+                fits(task, utterance.calls[0])
 
 
 @BY_FIELD
@@ -82,7 +82,7 @@ def test_repeated_parts_give_different_calls(tasks: tuple[Task, ...]) -> None:
 
 @BY_FIELD
 def test_no_list_stands_in_a_repeated_part(tasks: tuple[Task, ...]) -> None:
-    """ "Add tea and milk and bread" would be one list or two calls, and nobody could tell."""
+    """ "Add tea and milk and bread" could mean one list or several calls."""
     for task in tasks:
         for wording in task.wordings:
             for slot in SLOT.findall(template(wording).repeated):
@@ -91,7 +91,7 @@ def test_no_list_stands_in_a_repeated_part(tasks: tuple[Task, ...]) -> None:
 
 @BY_FIELD
 def test_a_task_has_wordings_enough_and_mentions_each_parameter(tasks: tuple[Task, ...]) -> None:
-    """What no wording ever gives, a model would learn never to give."""
+    """A model would learn to leave out a parameter that no wording mentions."""
     for task in tasks:
         assert 2 <= len(task.wordings) <= 6
         mentioned = {slot for wording in task.wordings for slot in slots(wording)}
@@ -109,7 +109,7 @@ def leaf_paths(fields: tuple[Parameter, ...], prefix: str = "") -> list[str]:
 
 
 def unmentioned_flags(task: Task) -> set[str]:
-    """Optional ones that stay unused are fine: definitions have such."""
+    """Optional flags without a wording. They are allowed, since real definitions have unused parameters too."""
     return {field.name for field in optional(task.parameters)}
 
 
@@ -144,7 +144,7 @@ def test_answers_are_computed_and_told_for_every_wording(tasks: tuple[Task, ...]
                 arguments = say(task, wording, Random(seed)).calls[0]
                 result = task.result(arguments)
                 assert result == task.result(arguments), "the world answers the same to the same"
-                told = task.told(arguments, result)
+                told = task.result_sentence(arguments, result)
                 assert told
                 assert not re.search(r"[\[\]{}]|\bNone\b|True|False", told)
 
@@ -168,7 +168,7 @@ def test_slots_have_names_that_frames_do_not_use(tasks: tuple[Task, ...]) -> Non
 
 @BY_FIELD
 def test_imperatives_begin_with_a_verb(tasks: tuple[Task, ...]) -> None:
-    """ "Can you at 7 pm, remind me" was a frame around a wording that began with the time."""
+    """ "Can you at 7 pm, remind me" once came from a wording that began with the time."""
     for task in tasks:
         for wording in task.wordings:
             parts = template(wording)
@@ -192,7 +192,7 @@ def test_imperatives_begin_with_a_verb(tasks: tuple[Task, ...]) -> None:
 def test_names_in_the_tables_of_rivals_exist() -> None:
     names = {task.name for task in TASKS}
     assert {name for line in _RIVALS for name in line} <= names
-    assert names >= OPEN
+    assert names >= GENERAL
 
 
 def test_all_definitions_print_as_typescript() -> None:
