@@ -30,16 +30,18 @@ from train.rows import NUM_SAMPLES, readable
 
 def read_options(argv: Sequence[str] | None = None) -> Namespace:
     parser = argparse.ArgumentParser("python -m train.merge", description=__doc__.split("\n\n")[0] if __doc__ else None)
-    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="DIR", help="where the files lie")
+    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="DIR", help="folders with the files")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.xz")
     parser.add_argument("--mixture", type=Path, default=MIXTURE, metavar="FILE", help="TOML (default: %(default)s)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--questions", type=positive, metavar="N", help="rows in all; the mixture's numbers are weights")
     size.add_argument("--tokens", type=positive, metavar="N", help="the same by tokens, as estimated from characters")
-    parser.add_argument("--not-in", nargs="+", default=[], type=Path, metavar="FILE", help="sets to stay apart from")
-    parser.add_argument("--exclude", nargs="+", default=[], metavar="SOURCE", help="files or sources to do without")
+    parser.add_argument(
+        "--not-in", nargs="+", default=[], type=Path, metavar="FILE", help="leave out rows with requests of these sets"
+    )
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="SOURCE", help="files or sources to leave out")
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="default: FILE.held_out.jsonl.xz beside --out")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice and the order (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice and the order (default: 0)")
     parser.add_argument("--dry-run", action="store_true", help="write nothing; show the report and three rows")
     return parser.parse_args(argv)
 

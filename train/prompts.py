@@ -178,7 +178,13 @@ def _fault(text: str, names: Sequence[str]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     options = teacher.parser("prompts", __doc__)
-    options.add_argument("--batch", type=int, choices=range(1, 21), default=NUM_PROMPTS, help="requests a question")
+    options.add_argument(
+        "--batch",
+        type=int,
+        choices=range(1, 21),
+        default=NUM_PROMPTS,
+        help="requests that the teacher writes at a time (default: 5)",
+    )
     found = teacher.parse_options(options, argv)
     sys.exit(teacher.main(Prompts(found.batch), found))
 

@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--in", dest="prompts", type=Path, required=True, metavar="PROMPTS", help=".jsonl or .jsonl.xz")
     parser.add_argument("--out", type=Path, required=True, metavar="ROWS", help=".jsonl or .jsonl.xz")
     parser.add_argument("--rows", type=int, default=800, metavar="N", help="how many prompts (default: 800)")
-    parser.add_argument("--max-tokens", type=int, default=120, metavar="N", help="of an answer (default: 120)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice")
+    parser.add_argument("--max-tokens", type=int, default=120, metavar="N", help="limit of an answer (default: 120)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice (default: 0)")
     options = parser.parse_args(argv)
     part = options.out.with_name(f".{options.out.name}.part.jsonl")
     try:

@@ -34,20 +34,22 @@ def read_options(argv: Sequence[str] | None = None) -> tuple[Namespace, Preset]:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="smollm2-135m", help="default: %(default)s")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", nargs="+", type=Path, metavar="FILE", help=".jsonl or .jsonl.xz rows")
-    source.add_argument("--prepared", nargs="+", type=Path, metavar="FILE", help="sequences that --prepare made")
-    parser.add_argument("--distractors", type=Path, metavar="FILE", help="lines of {'function': ...} to list beside")
+    source.add_argument("--prepared", nargs="+", type=Path, metavar="FILE", help="files that --prepare wrote")
+    parser.add_argument(
+        "--distractors", type=Path, metavar="FILE", help="lines of {'function': ...}, used as distractors"
+    )
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--out", type=Path, metavar="DIR", help="checkpoints, curves, the result")
-    target.add_argument("--prepare", type=Path, metavar="FILE", help="make the sequences of the run, and end")
-    parser.add_argument("--adapter", type=Path, metavar="DIR", help="go on from a LoRA adapter of an earlier run")
-    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="go on from this one; default: the newest")
-    parser.add_argument("--tokens", type=int, metavar="N", help="end after about N tokens")
-    parser.add_argument("--as-is", action="store_true", help="rows as they are: no distractors, renaming and so on")
+    target.add_argument("--out", type=Path, metavar="DIR", help="for checkpoints, the loss plot and the weights")
+    target.add_argument("--prepare", type=Path, metavar="FILE", help="write the run's sequences and do not train")
+    parser.add_argument("--adapter", type=Path, metavar="DIR", help="start from a LoRA adapter of an earlier run")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="resume from this one; default: the newest")
+    parser.add_argument("--tokens", type=int, metavar="N", help="stop after about N tokens")
+    parser.add_argument("--as-is", action="store_true", help="train on rows unchanged, without augmentation")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dry-run", action="store_true", help="show three examples and the size of the run")
     for field in fields(Preset):
         kind = TEXTS.get(field.name) or (float if isinstance(field.default, float) else int)
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, help="instead of the preset's")
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, help="overrides the preset's value")
     options = parser.parse_args(argv)
     given = {field.name: getattr(options, field.name) for field in fields(Preset)}
     chosen = {key: value for key, value in given.items() if value is not None}

@@ -41,7 +41,7 @@ def values(bundle: Bundle) -> list[list[object]]:
 
 
 @given(seed=st.integers(0, 10_000), rates=st.sampled_from([Rates(), ALWAYS, NO_CHANGES]))
-def test_every_look_can_be_learned_from(seed: int, rates: Rates) -> None:
+def test_every_variant_is_consistent_training_data(seed: int, rates: Rates) -> None:
     """Calls name listed functions, with known arguments and all required ones. Equal seeds give equal bundles."""
     for bundle in bundles(seed):
         look = augmented(bundle, Random(seed), POOL, rates)

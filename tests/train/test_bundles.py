@@ -39,7 +39,7 @@ def test_questions_share_what_they_call_and_nothing_else() -> None:
     assert len(bundle.conversations) == 3
 
 
-def test_functions_of_one_topic_do_not_meet() -> None:
+def test_functions_of_one_topic_are_not_bundled() -> None:
     """With two forecast functions in the list a request has two right answers, and training would allow only one."""
     other = Function("weatherForecast", "Forecast", WEATHER.parameters)
     rows = [TEN[0], row([other], user("Forecast for Oslo"), calls(("weatherForecast", {"city": "Oslo"})))]
@@ -47,7 +47,7 @@ def test_functions_of_one_topic_do_not_meet() -> None:
     assert [len(bundle.conversations) for bundle in made] == [1, 1]
 
 
-def test_questions_without_a_call_and_dialogues_stay_alone() -> None:
+def test_rows_without_a_call_and_dialogues_are_not_bundled() -> None:
     """A function of another row might be the right one to call for them."""
     rows = [row([TIMER], user("Hi"), says("Hello!"), kind="small_talk"), replace(TEN[0], meta={"kind": "dialogue"})]
     made = list(bundled([*rows, *TEN[2:6]], seed="0", max_tokens=2000, share=1.0))

@@ -14,7 +14,7 @@ weights = st.lists(st.integers(1, 1000), min_size=1, max_size=8)
 
 
 @given(weights=weights, data=st.data())
-def test_shares_add_up_and_nobody_gives_more_than_there_is(weights: list[int], data: st.DataObject) -> None:
+def test_shares_add_up_and_no_part_gives_more_rows_than_it_has(weights: list[int], data: st.DataObject) -> None:
     available = data.draw(st.lists(st.integers(0, 500), min_size=len(weights), max_size=len(weights)))
     total = data.draw(st.integers(0, 5000))
     counts = allocate([float(weight) for weight in weights], available, total)

@@ -47,7 +47,7 @@ def learned_parts(example: Example, model: Model) -> list[str]:
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000))
-def test_packed_is_as_alone(tiny: nn.Module, chatml: Model, seed: int) -> None:
+def test_packed_losses_equal_those_of_single_conversations(tiny: nn.Module, chatml: Model, seed: int) -> None:
     """Bundled, packed and padded, every learned token has the loss that it has without the other conversations."""
     bundles = list(bundled(TEN, seed=str(seed), max_tokens=300, share=0.7))
     examples = [encode(bundle, chatml.template, chatml.tokenizer, 1024) for bundle in bundles]
@@ -94,7 +94,7 @@ def test_training_and_serving_see_the_same_tokens(chatml: Model, llama: Model, r
             assert example.labels[len(prompt_ids)] != IGNORED
 
 
-def test_a_bundle_pays_once_for_its_functions(chatml: Model) -> None:
+def test_a_bundle_holds_its_functions_once(chatml: Model) -> None:
     bundle = Bundle((WEATHER, TIMER, LIGHT), (TEN[0].messages, TEN[2].messages, TEN[4].messages))
     together = encode(bundle, chatml.template, chatml.tokenizer, 1024)
     separate = [
@@ -117,7 +117,7 @@ def test_what_is_too_long_is_left_out_and_the_rest_stays(chatml: Model) -> None:
     assert encode(Bundle((WEATHER,), (long,)), chatml.template, chatml.tokenizer, 500) is None
 
 
-def test_nothing_is_learned_at_a_place_that_it_does_not_follow(llama: Model) -> None:
+def test_the_first_token_of_a_branch_is_not_learned(llama: Model) -> None:
     """The plain template learns the first token of a user's piece, which begins the branch of the second request.
 
     It was once learned as the token after the first answer.

@@ -91,7 +91,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_another_run_does_not_go_on_from_these_checkpoints(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
+def test_another_run_does_not_resume_these_checkpoints(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint-3").mkdir()
     (tmp_path / "checkpoint-3" / "trainer_state.json").write_text("{}")
     (tmp_path / "run.json").write_text('{"seed": 7}')
@@ -99,7 +99,7 @@ def test_another_run_does_not_go_on_from_these_checkpoints(ten: Path, chatml_fol
         sft(ten, tmp_path, "--model", str(chatml_folder))
 
 
-def test_a_checkpoint_that_was_cut_off_is_not_gone_on_from(tmp_path: Path) -> None:
+def test_an_incomplete_checkpoint_is_not_resumed(tmp_path: Path) -> None:
     for step in (9, 10, 11):
         (tmp_path / f"checkpoint-{step}").mkdir()
     (tmp_path / "checkpoint-9" / "trainer_state.json").touch()
@@ -134,7 +134,7 @@ def test_what_cannot_be_trained_on_is_said(
         assert str(refusal.value.code).startswith("sft: ")
 
 
-def test_a_full_disk_ends_with_a_sentence(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_with_a_message(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
     """PyTorch, safetensors and Python write the checkpoints, and each raises another error for a full disk."""
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)\n"

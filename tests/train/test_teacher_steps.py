@@ -1,4 +1,4 @@
-"""What each teacher step asks, and which answers it takes; without a teacher."""
+"""The requests of each teacher step and the answers that it accepts, without a teacher."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_prompts_that_nobody_would_say_are_dropped_and_equal_ones_are_one() -> N
 
 
 @pytest.mark.parametrize("text", ["1. Set a timer\n2. Ring", "[]", "[1, 2]", '["call set_timer now"]', '{"a": "b"}'])
-def test_no_usable_prompt_is_nonsense(text: str) -> None:
+def test_no_usable_prompt_is_a_bad_answer(text: str) -> None:
     with pytest.raises(BadAnswer):
         Prompts().made(ASKED, answer(text))
 
@@ -137,13 +137,13 @@ def test_kinds_and_what_nobody_said_are_noted_and_repeated_calls_are_one() -> No
         (answer('[{"name": "set_timer"}, {"minutes": 5}]'), "no call"),
     ],
 )
-def test_calls_that_do_not_fit_are_nonsense(said: object, words: str) -> None:
+def test_calls_that_do_not_fit_are_bad_answers(said: object, words: str) -> None:
     with pytest.raises(BadAnswer, match=re.escape(words)):
         Calls().made(row(USER), said)  # type: ignore[arg-type]
 
 
-def test_a_pattern_that_python_cannot_read_is_nonsense_and_no_crash() -> None:
-    """jsonschema compiles patterns as it goes, and lets re.error through."""
+def test_a_pattern_that_python_cannot_compile_is_a_bad_answer() -> None:
+    """jsonschema compiles patterns while it validates, and raises re.error."""
     parameters = {"type": "object", "properties": {"x": {"type": "string", "pattern": "(?<n>a"}}}
     asked = row(USER, functions=[{"name": "f", "description": "F", "parameters": parameters}])
     with pytest.raises(BadAnswer, match="schema cannot be used"):
@@ -183,12 +183,12 @@ def test_the_result_of_one_call_may_stand_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["It is done.", "[]", "{}", '{"results": [{"a": 1}, {"a": 2}]}', '{"results": [""]}'])
-def test_no_result_for_each_call_is_nonsense(text: str) -> None:
+def test_an_answer_without_a_result_for_each_call_is_a_bad_answer(text: str) -> None:
     with pytest.raises(BadAnswer, match="with 1 objects was expected"):
         Results().made(row(USER, CALLED), answer(text))
 
 
-def test_a_result_that_fills_the_context_is_nonsense() -> None:
+def test_a_too_long_result_is_a_bad_answer() -> None:
     with pytest.raises(BadAnswer, match="too long"):
         Results().made(row(USER, CALLED), answer(json.dumps({"log": "x" * 5_000})))
 
@@ -206,12 +206,12 @@ def test_the_answer_ends_the_row_and_invented_numbers_are_noted() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ... ", '{"ends": 1}', "```x```", "I used set_timer.", "long " * 500])
-def test_what_is_no_sentence_for_a_user_is_nonsense(text: str) -> None:
+def test_an_answer_that_is_no_sentence_for_a_user_is_a_bad_answer(text: str) -> None:
     with pytest.raises(BadAnswer):
         Interpretations().made(row(USER, CALLED, RESULT), answer(text))
 
 
-def test_a_call_instead_of_a_sentence_is_nonsense() -> None:
+def test_a_call_instead_of_a_sentence_is_a_bad_answer() -> None:
     with pytest.raises(BadAnswer, match="calls a function"):
         Interpretations().made(row(USER, CALLED, RESULT), answer("", ("ring", "{}")))
 

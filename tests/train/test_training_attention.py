@@ -20,7 +20,7 @@ def a_tree(length: int) -> Tensor:
 
 @pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, 2 * BLOCK + 44])
 @pytest.mark.parametrize(("heads", "groups"), [(6, 2), (3, 3)])
-def test_it_is_attention(length: int, heads: int, groups: int) -> None:
+def test_output_and_gradients_equal_pytorchs(length: int, heads: int, groups: int) -> None:
     torch.manual_seed(length)
     shapes = ((2, heads, length, 8), (2, groups, length, 8), (2, groups, length, 8))
     query, key, value = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)

@@ -29,19 +29,23 @@ def parser(name: str, description: str | None) -> ArgumentParser:
     first = (description or "").partition(": ")[2].split("\n\n")[0]
     made = ArgumentParser(f"python -m train.{name}", description=first)
     made.add_argument("--in", dest="source", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.xz")
-    made.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="goes on with what is there")
+    made.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="resumes if the file exists")
     made.add_argument("--teacher-url", metavar="URL", help="an OpenAI-compatible server: http://localhost:8000/v1")
     made.add_argument("--teacher-model", metavar="NAME", help="the model's name there")
     made.add_argument("--api-key", type=_key, default=os.environ.get(KEY_VARIABLE, ""), help=f"or set {KEY_VARIABLE}")
     made.add_argument("--in-flight", type=positive, default=8, metavar="N", help="requests at once (default: 8)")
-    made.add_argument("--retries", type=_count, default=2, metavar="N", help="further tries after nonsense")
-    made.add_argument("--rows", type=positive, metavar="N", help="take the first N lines of the input only")
-    made.add_argument("--seed", type=int, default=0, help="of every request")
     made.add_argument(
-        "--body", type=json_object, default={}, metavar="JSON", help="of each request; null drops a field"
+        "--retries", type=_count, default=2, metavar="N", help="further requests after a bad answer (default: 2)"
     )
-    made.add_argument("--timeout", type=seconds, default=300.0, metavar="S", help="for one answer")
-    made.add_argument("--dry-run", action="store_true", help="show three samples; nothing is asked or written")
+    made.add_argument("--rows", type=positive, metavar="N", help="take the first N lines of the input only")
+    made.add_argument("--seed", type=int, default=0, help="the seed of all requests (default: 0)")
+    made.add_argument(
+        "--body", type=json_object, default={}, metavar="JSON", help="fields to set in each request; null drops a field"
+    )
+    made.add_argument(
+        "--timeout", type=seconds, default=300.0, metavar="S", help="seconds to wait for one answer (default: 300)"
+    )
+    made.add_argument("--dry-run", action="store_true", help="show three requests; send and write nothing")
     return made
 
 
