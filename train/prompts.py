@@ -61,7 +61,7 @@ _WANTED = {
     "parallel": "Each request must need two or three calls of {first}, with different values.",
     "parallel_multiple": "Each request must need calls of at least two different functions out of these.",
 }
-_WEIGHTS = {1: (75, 25, 0), 2: (50, 15, 35), 3: (50, 15, 35)}  # by the number of functions
+_WEIGHTS = {1: (75, 25, 0), 2: (50, 15, 35), 3: (50, 15, 35)}  # number of functions -> weights of the kinds in _WANTED
 
 _SYSTEM = "You write realistic requests of users to an assistant which can call functions."
 _RULES = """Write {count} requests. They come from {persona}; manner: {style}.

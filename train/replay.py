@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         sys.exit(f"replay: {error.filename or part}: {error.strerror or error}")
     except KeyboardInterrupt:
-        sys.exit("replay: interrupted; the answers so far are kept, and the same command goes on")
+        sys.exit("replay: interrupted; the answers so far are kept, and the same command resumes")
 
 
 def read_prompts(path: Path) -> list[str]:

@@ -103,7 +103,7 @@ def test_an_interrupted_run_resumes_and_gives_the_same_rows(
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     everyday.generate(whole, 120, 3)
     interrupt_after(monkeypatch, 70)
-    with pytest.raises(SystemExit, match="interrupted; the same command goes on"):
+    with pytest.raises(SystemExit, match="interrupted; the same command resumes"):
         everyday.main(["--out", str(out), "--rows", "120", "--seed", "3"])
     monkeypatch.undo()
     assert not out.exists()

@@ -80,13 +80,13 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
         saving.is_stopped = True  # as SIGTERM does, in the first step
 
     monkeypatch.setattr(CheckpointSaving, "install_signal_handlers", stops_early)
-    with pytest.raises(SystemExit, match="interrupted at step 1; the same command goes on"):
+    with pytest.raises(SystemExit, match="interrupted at step 1; the same command resumes"):
         sft(ten, tmp_path / "parts", *options)
     assert newest_checkpoint(tmp_path / "parts") == tmp_path / "parts" / "checkpoint-1"
     assert not (tmp_path / "parts" / "model").exists()
     monkeypatch.setattr(CheckpointSaving, "install_signal_handlers", install)
     sft(ten, tmp_path / "parts", *options)
-    assert "going on from" in capsys.readouterr().err
+    assert "resuming from" in capsys.readouterr().err
     whole, parts = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_trained_on_is_said(
         (
             ten,
             (*model, "--lora-rank", "4", "--lora-alpha", "4", "--adapter", str(tmp_path)),
-            "no adapter to go on from",
+            "no adapter to start from",
         ),
         (ten, (*model, "--out", str(empty)), "empty.jsonl"),
     ):

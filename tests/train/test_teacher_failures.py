@@ -44,7 +44,7 @@ def test_a_teacher_that_fails_once_and_one_that_is_gone(
     assert len(read(out)) == 3
     said = capsys.readouterr().err
     assert "calls: stopped: 6 requests in a row got no answer; the last: " in said
-    assert f"the same command goes on from {out}" in said
+    assert f"the same command resumes from {out}" in said
     assert "Traceback" not in said
 
 

@@ -79,7 +79,7 @@ def test_a_killed_run_resumes(tmp_path: Path, out: Path) -> None:
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=10)[1]
         assert process.returncode == 1
-        assert f"interrupted; the same command goes on from {out}" in said
+        assert f"interrupted; the same command resumes from {out}" in said
         assert "Traceback" not in said
         assert len(read(out)) == 2
         is_slow = False

@@ -30,7 +30,7 @@ from train.convert.common import Item, Reject, checked, function_call, number, w
 from train.definitions.candidates import object_schema
 
 MAX_OTHERS = 4
-JOINED_SHARE = 0.12  # of all rows: two sentences in one
+JOINED_SHARE = 0.12  # of all rows: requests that join two sentences
 JOINTS = ("{0}. {1}", "{0}, and {1}", "{0}. Also, {1}", "{0} and then {1}", "First {0}. Then {1}", "{0}; {1}")
 _SLOT = re.compile(r"(?P<slot>\w+)(?P<required>!?)(?:\s*=\s*(?P<own>.+))?")
 _OWN = re.compile(r"(?P<name>\w+)(?: \((?P<type>\w+)\))?: (?P<description>.+)")

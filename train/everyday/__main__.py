@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (FileError, NoMoreRows) as error:
         sys.exit(f"everyday: {error}")
     except KeyboardInterrupt:
-        sys.exit("everyday: interrupted; the same command goes on where it was")
+        sys.exit("everyday: interrupted; the same command resumes")
     print(f"{options.out}: {count:,} rows")
 
 

@@ -187,8 +187,8 @@ def are_rivals(one: Task, other: Task) -> bool:
 
 @cache
 def _rivals_of(name: str) -> frozenset[str]:
-    told = {other for line in _RIVALS if name in line for other in line}
-    return frozenset({name, *told, *(other for other in FIELD_OF if _have_similar_names(name, other))})
+    from_table = {other for line in _RIVALS if name in line for other in line}
+    return frozenset({name, *from_table, *(other for other in FIELD_OF if _have_similar_names(name, other))})
 
 
 def _have_similar_names(name: str, other: str) -> bool:

@@ -11,7 +11,9 @@ from train.everyday.tasks import SLOT, Arguments, PhrasedValue, Task, Wording, j
 from train.everyday.values import DATE
 
 _BRACKET = re.compile(r"\[(.*?)\]")
-_PLAIN_LETTER = re.compile(r"[A-Z](?=[a-z'])(?!'(?:m|d|ll|ve)\b)")  # not the one of "I", "I'm" or "QR"
+_PLAIN_LETTER = re.compile(
+    r"[A-Z](?=[a-z'])(?!'(?:m|d|ll|ve)\b)"
+)  # a capital that may be lowered, unlike in "I", "I'm" and "QR"
 _ARTICLE = re.compile(r"\b([Aa]) (?=\{([\w.]+)\})")
 _MAX_DRAWS = 200
 

@@ -110,7 +110,7 @@ def with_lora(model: Any, preset: Preset, adapter: Path | None) -> Any:
         try:
             return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
         except (OSError, ValueError) as error:
-            raise ModelError(f"{adapter}: no adapter to go on from: {error}") from None
+            raise ModelError(f"{adapter}: no adapter to start from: {error}") from None
     config = LoraConfig(
         r=preset.lora_rank,
         lora_alpha=preset.lora_alpha,

@@ -61,13 +61,13 @@ def train(
     if checkpoint is not None:
         if not (checkpoint / "trainer_state.json").exists():
             raise RunError(f"{checkpoint} is no whole checkpoint: its trainer_state.json is missing")
-        print(f"going on from {checkpoint}", file=sys.stderr)
+        print(f"resuming from {checkpoint}", file=sys.stderr)
     saving.install_signal_handlers()
     with writing(out):
         learner.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     draw(learner.state.log_history, out / "loss.png", summary)
     if saving.is_stopped and learner.state.global_step < learner.state.max_steps:
-        raise RunError(f"interrupted at step {learner.state.global_step}; the same command goes on from there")
+        raise RunError(f"interrupted at step {learner.state.global_step}; the same command resumes from there")
     with writing(out):
         _save(base, learner, out, is_adapter=bool(preset.lora_rank))
 

@@ -30,13 +30,13 @@ class _Spellings:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        places: dict[str, list[int]] = {}
+        indices: dict[str, list[int]] = {}
         self.spellings: dict[str, dict[str, JsonSchema]] = {}
         for row in rows:
-            for place, (name, schema) in enumerate(_properties(_called(row)).items()):
-                places.setdefault(schema["description"], []).append(place)
+            for index, (name, schema) in enumerate(_properties(_called(row)).items()):
+                indices.setdefault(schema["description"], []).append(index)
                 self.spellings.setdefault(schema["description"], {})[name] = schema
-        self.meanings = sorted(places, key=lambda meaning: (sum(places[meaning]) / len(places[meaning]), meaning))
+        self.meanings = sorted(indices, key=lambda meaning: (sum(indices[meaning]) / len(indices[meaning]), meaning))
 
     @property
     def names(self) -> set[str]:
@@ -44,32 +44,34 @@ class _Spellings:
 
     def unified(self, rows: Sequence[Row], random: Random) -> Iterator[Row]:
         """Yield the rows with a common declaration, which is named as in the first row."""
-        own = [{schema["description"]: name for name, schema in _properties(_called(row)).items()} for row in rows]
+        own_names = [
+            {schema["description"]: name for name, schema in _properties(_called(row)).items()} for row in rows
+        ]
         given = [arguments_of(row.calls[0]) for row in rows]
-        pairs = list(zip(own, given, strict=True))
+        pairs = list(zip(own_names, given, strict=True))
         used = {meaning for names, values in pairs for meaning in names if names[meaning] in values}
         others = [meaning for meaning in self.meanings if meaning not in used]
         if random.random() >= _SHARE_COMPLETE:
             others = random.sample(others, random.randint(0, len(others)))
-        names = self._names([m for m in self.meanings if m in used or m in others], own[0], random)
+        names = self._names([m for m in self.meanings if m in used or m in others], own_names[0], random)
         first = _called(rows[0])
         required = [
             names[meaning]
-            for meaning, name in own[0].items()
+            for meaning, name in own_names[0].items()
             if name in (first.parameters or {}).get("required", ())
-            and all(now.get(meaning) in values for now, values in pairs)
+            and all(own.get(meaning) in values for own, values in pairs)
         ]
         properties = {name: self.spellings[meaning][name] for meaning, name in names.items()}
         parameters = {"type": "object", "properties": properties, "required": required}
         function = Function(first.name, first.description, parameters)
-        for row, now, values in zip(rows, own, given, strict=True):
-            arguments = {name: values[now[m]] for m, name in names.items() if now.get(m) in values}
+        for row, own, values in zip(rows, own_names, given, strict=True):
+            arguments = {name: values[own[m]] for m, name in names.items() if own.get(m) in values}
             yield _with(row, function, json.dumps(arguments, ensure_ascii=False))
 
-    def _names(self, meanings: Sequence[str], own: dict[str, str], random: Random) -> dict[str, str]:
+    def _names(self, meanings: Sequence[str], own_names: dict[str, str], random: Random) -> dict[str, str]:
         """Choose a distinct name for each meaning: the row's own, else one in the same style (snake or camel case)."""
-        names = {meaning: own[meaning] for meaning in meanings if meaning in own}
-        other_style = "_" if any(name != name.lower() for name in own.values()) else _UPPER
+        names = {meaning: own_names[meaning] for meaning in meanings if meaning in own_names}
+        other_style = "_" if any(name != name.lower() for name in own_names.values()) else _UPPER
         for meaning in meanings:
             free = [name for name in self.spellings[meaning] if name not in names.values()]
             alike = [name for name in free if not set(name) & set(other_style)] or free

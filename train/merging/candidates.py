@@ -110,7 +110,7 @@ def normal_name(name: str) -> str:
 
 
 def is_held_out_name(name: str, share: float) -> bool:
-    """Return whether the name's hash is in the first `share` of all hashes. Equal in every process."""
+    """Return whether a name is in the held-out `share` of all names. Its hash decides, equally in every process."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < share * 2**64
 
 

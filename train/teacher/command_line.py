@@ -83,7 +83,7 @@ def main(step: Step, options: Namespace) -> int:
         place = error.filename or options.out
         _print_error(f"{step.name}: {place}: cannot be written: {error.strerror or error}; finished rows are kept")
     except KeyboardInterrupt:
-        _print_error(f"{step.name}: interrupted; the same command goes on from {options.out}")
+        _print_error(f"{step.name}: interrupted; the same command resumes from {options.out}")
     return 1
 
 
@@ -110,7 +110,7 @@ def _summary(run: StepRun) -> None:
     for problem in run.problems[:MAX_SHOWN]:
         _print_error(f"no answer: {problem}")
     if run.stopped_by:
-        _print_error(f"{run.step.name}: stopped: {run.stopped_by}; the same command goes on from {kept.path}")
+        _print_error(f"{run.step.name}: stopped: {run.stopped_by}; the same command resumes from {kept.path}")
     rejected = f", {kept.num_rejects} rejected ({kept.rejects})" if kept.num_rejects else ""
     unanswered = f", {len(run.problems)} without an answer" if run.problems else ""
     _print_error(f"{run.step.name}: {kept.num_rows} rows in {kept.path}{rejected}{unanswered}")
