@@ -26,7 +26,7 @@ class Subject:
         if context is not None:
             shown = repr(tuple(shortened(key) for key in context))
             where = f"In context={shown if len(shown) <= 240 else shown[:240] + '...)'}, "
-        return RequestError(f"Invalid schema for {self.owner[:100]}: {where}{sentence}"[:500], self.param, self.code)
+        return RequestError(f"Invalid schema for {self.owner[:100]}: {where}{sentence}", self.param, self.code)
 
 
 def shortened(text: str) -> str:

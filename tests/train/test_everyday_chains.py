@@ -1,4 +1,4 @@
-"""Calls that wait for a yes, or for the call before."""
+"""Calls that depend on the user's yes or on the result of another call."""
 
 from __future__ import annotations
 

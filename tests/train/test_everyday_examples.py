@@ -1,4 +1,4 @@
-"""examples/everyday.jsonl: fifty requests that a person would make, and how many the embedded model gets right."""
+"""examples/everyday.jsonl: fifty everyday requests, and how many the embedded model answers correctly."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_most_want_one_call_some_several_and_some_none(everyday: Everyday) -> No
 
 
 def test_every_value_stands_in_the_request(everyday: Everyday) -> None:
-    """Else a right answer would be a matter of taste."""
+    """Otherwise more than one answer could be right."""
     for row in everyday.rows:
         request = str(row.messages[-1].content)
         for value in (value for call in row.expected for value in arguments_of(call).values()):
@@ -57,7 +57,7 @@ def test_every_value_stands_in_the_request(everyday: Everyday) -> None:
 
 
 def spelled(value: Any) -> str:
-    """A pattern for how people write it: 18.9 of a price also as 18.90."""
+    """A pattern for a value as users write it: the price 18.9 also as 18.90."""
     return re.escape(f"{value:g}") + "0?" if isinstance(value, float) else re.escape(str(value))
 
 
@@ -72,7 +72,7 @@ def test_the_file_is_plain_lines_of_json() -> None:
 def test_the_embedded_model_gets_as_many_right_as_it_did(
     everyday: Everyday, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Greedily, through the server's own prompt and parser; some minutes on a CPU."""
+    """The model answers greedily, with the server's prompt and parser. Takes some minutes on a CPU."""
     asked = EngineEndpoint(request.getfixturevalue("embedded"), timeout_s=900)
     with Answers(tmp_path / "everyday.jsonl", {"model": asked.model}) as answers:
         run = Run(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS})

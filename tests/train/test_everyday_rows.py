@@ -1,4 +1,4 @@
-"""Rows about everyday functions: what they promise, over some hundred rows of every kind."""
+"""Rows about everyday functions: properties of several hundred rows of all kinds."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_values_of_texts_and_numbers_stand_in_the_text_before_the_call(rows: lis
 
 
 def spoken_values(value: Any, schema: dict[str, Any]) -> list[Any]:
-    """All texts and numbers inside, without enums and booleans."""
+    """All strings and numbers inside a value, without enums and booleans."""
     if isinstance(value, dict):
         inner = schema["properties"]
         return [one for key, item in value.items() for one in spoken_values(item, inner[key])]
@@ -139,7 +139,7 @@ def test_functions_of_one_row_have_one_name_each_and_many_over_all_rows(rows: li
 
 
 def test_a_definition_keeps_the_meaning_under_other_names(subtests: pytest.Subtests) -> None:
-    """The same types, enums and requirements, whatever the names; parameters never share one."""
+    """Types, enums and required parameters stay under all names, and no two parameters have one name."""
     for task in TASKS:
         with subtests.test(task.name):
             for seed in range(10):
