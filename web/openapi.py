@@ -22,7 +22,7 @@ _ERRORS = {
     404: "No such model.",
     429: "The queue is full; try again after Retry-After seconds.",
     500: "The server failed on this request.",
-    503: "The model is loading, or the server is shutting down.",
+    503: "The model is loading, the server is shutting down, or the engine has failed.",
 }
 
 
