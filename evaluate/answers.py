@@ -10,7 +10,7 @@ from typing import Self
 
 from apis.rules.json_text import JsonError, read_json
 from client.endpoints import Answer
-from client.json_lines import FileError, GrowingFile, Json, json_line, read_bytes, whole_lines
+from client.json_lines import FileError, Json, ResumableFile, json_line, read_bytes, whole_lines
 from core.conversation import Call
 
 
@@ -23,7 +23,7 @@ class Answers:
 
     def __init__(self, path: Path, about: Json) -> None:
         self.path = path
-        self._file = GrowingFile(path)
+        self._file = ResumableFile(path)
         try:
             lines = self._file.lines()
             self.by_key = self._read(lines, about)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from client.endpoints import Answer
 from client.json_lines import Json
-from client.rows import Row, arguments_of, call_fault
+from client.rows import Row, call_fault, parse_arguments
 from core.conversation import Call
 from evaluate.intervals import Figure, f1, wilson
 
@@ -76,7 +76,7 @@ def parsed(calls: Iterable[Call]) -> list[Parsed]:
     found = []
     for call in calls:
         with suppress(ValueError):
-            found.append(Parsed(call.name, arguments_of(call)))
+            found.append(Parsed(call.name, parse_arguments(call)))
     return found
 
 

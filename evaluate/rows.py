@@ -7,7 +7,7 @@ from pathlib import Path
 
 from apis.chat_completions import chat_request
 from client.json_lines import FileError, LineError, read_lines
-from client.rows import Row, arguments_of, call_fault, parse_row
+from client.rows import Row, call_fault, parse_arguments, parse_row
 from core.errors import RequestError
 
 MAX_SHOWN = 200  # characters of a fault
@@ -43,7 +43,7 @@ def _question(row: Row) -> Row:
         raise LineError(f"{row.where}: {error.message}") from None
     for call in row.expected:
         try:
-            fault = call_fault(row.functions, call.name, arguments_of(call))
+            fault = call_fault(row.functions, call.name, parse_arguments(call))
         except ValueError as error:
             fault = f"the arguments are no JSON object: {error}"
         if fault:

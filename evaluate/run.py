@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from client.asking import Asking
 from client.endpoints import Answer, Endpoint
 from client.json_lines import Json
+from client.row_requests import RowRequests
 from client.rows import Row
 from evaluate.answers import Answers
 
@@ -19,7 +19,7 @@ MAX_UNANSWERED_IN_A_ROW = 4  # times the requests in flight; then nobody is ther
 
 
 @dataclass
-class Run(Asking):
+class Run(RowRequests):
     """Asks rows until all have an answer or the endpoint is gone."""
 
     endpoint: Endpoint

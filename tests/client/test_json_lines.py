@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.json_lines import FileError, GrowingFile, LineError, read_lines, read_objects, write_lines
+from client.json_lines import FileError, LineError, ResumableFile, read_lines, read_objects, write_lines
 
 lines = st.lists(
     st.text(st.characters(blacklist_characters="\n", codec="utf-8")).map(lambda text: f"<{text}>".encode())
@@ -62,14 +62,14 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path:
 
 def test_a_growing_file_drops_a_torn_line_and_is_open_once(tmp_path: Path) -> None:
     path = tmp_path / "made" / "a.jsonl"
-    with GrowingFile(path) as file:
+    with ResumableFile(path) as file:
         file.add(b"1", b"2")
         file.add(b"3")
         with pytest.raises(FileError, match=rf"^{path}: another run is writing it"):
-            GrowingFile(path)
+            ResumableFile(path)
     with path.open("ab") as torn:
         torn.write(b"4")
-    with GrowingFile(path) as file:
+    with ResumableFile(path) as file:
         kept = file.lines()
         assert kept == [b"1", b"2", b"3"]
         file.keep(kept[:2])

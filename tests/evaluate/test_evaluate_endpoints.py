@@ -69,14 +69,11 @@ def test_what_may_pass_is_asked_again(first: Reply) -> None:
 
 
 def test_what_does_not_pass_is_told_with_the_number_of_tries() -> None:
-    tries = {"num_tries": 3}
-    assert fault(lambda _: Reply(b"oops", status=500), **tries) == "NoAnswer: URL answered 500: oops (3 tries)"
-    assert fault(lambda _: Reply(delay_s=3), timeout_s=0.2, **tries) == (
-        "NoAnswer: URL did not answer within 0.2 s (3 tries)"
-    )
-    told = fault(lambda _: Reply(vanishes=True), **tries)
+    assert fault(lambda _: Reply(b"oops", status=500)) == "NoAnswer: URL answered 500: oops (4 tries)"
+    assert fault(lambda _: Reply(delay_s=3), timeout_s=0.2) == ("NoAnswer: URL did not answer within 0.2 s (4 tries)")
+    told = fault(lambda _: Reply(vanishes=True))
     assert told.startswith("NoAnswer: URL cannot be reached: ")
-    assert told.removesuffix(" (3 tries)").removeprefix("NoAnswer: URL cannot be reached: ")
+    assert told.removesuffix(" (4 tries)").removeprefix("NoAnswer: URL cannot be reached: ")
 
 
 @pytest.mark.parametrize(
@@ -113,9 +110,9 @@ def test_nobody_at_the_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(Unusable, match=f"http://127.0.0.1:{port}/v1 cannot be reached: .+tries"):
-        asked(f"http://127.0.0.1:{port}/v1", num_tries=2)
+        asked(f"http://127.0.0.1:{port}/v1")
     with pytest.raises(Unusable, match="htp://nowhere"):
-        asked("htp://nowhere", num_tries=2)
+        asked("htp://nowhere")
 
 
 def test_both_dialects_are_read() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from client.rows import arguments_of
+from client.rows import parse_arguments
 from evaluate.answers import Answers
 from evaluate.benchmarks import Everyday
 from evaluate.local import WEIGHTS, EngineEndpoint
@@ -52,7 +52,7 @@ def test_every_value_stands_in_the_request(everyday: Everyday) -> None:
     """Else a right answer would be a matter of taste."""
     for row in everyday.rows:
         request = str(row.messages[-1].content)
-        for value in (value for call in row.expected for value in arguments_of(call).values()):
+        for value in (value for call in row.expected for value in parse_arguments(call).values()):
             assert re.search(rf"(?<![\w.]){spelled(value)}(?![\w]|\.\d)", request, re.IGNORECASE), (value, row.where)
 
 
