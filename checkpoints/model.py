@@ -49,11 +49,11 @@ def load_model(
     """Load a checkpoint with its weights: a folder, a name on the hub, or None for the embedded model.
 
     device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: its
-    name; detected from the tokenizer by default. max_running: the number of slots, 16 by default. cache_bytes: the
-    size of the KV cache; by default enough for all slots, or a quarter of the free memory if that is less. quantize:
-    "int8", or "int4" on a GPU. Raises ModelError with one line that says what to do.
+    name; by default detected from the chat template. max_running: the number of slots, 16 by default. cache_bytes: the
+    memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter of the free
+    memory. quantize: "int8", or "int4" on a GPU. Raises ModelError with one line that says what to do.
     """
-    from checkpoints.checkpoint import open_checkpoint  # imports torch, which a mere check avoids
+    from checkpoints.checkpoint import open_checkpoint  # imports torch, which check_model avoids
 
     checkpoint = open_checkpoint(name, device=device, dtype=dtype, revision=revision, max_context=max_context)
     wanted = template or checkpoint.template

@@ -140,7 +140,7 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path`. It replaces `path` when the block ends, and is deleted if the block fails."""
+    """Yield a temporary path. Its file replaces `path` when the block ends, and is deleted if the block fails."""
     temporary = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

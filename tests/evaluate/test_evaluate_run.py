@@ -13,7 +13,7 @@ from client.json_lines import Json
 from client.rows import Row
 from evaluate.answers import Answers, read_answers
 from evaluate.benchmarks import CallSet
-from evaluate.run import MAX_REFUSED_AT_FIRST, MAX_UNANSWERED_IN_A_ROW, Run
+from evaluate.run import MAX_FIRST_ERRORS, MAX_UNANSWERED_IN_A_ROW, EvaluationRun
 from tests.support.evaluate_doubles import a_line, a_set, calling
 
 ABOUT = {"set": "towns", "model": "m", "body": {}}
@@ -54,10 +54,10 @@ def right(question: str) -> Answer:
     return calling(("city_weather", {"city": question if int(question.split()[1]) % 3 else "Elsewhere"}))
 
 
-def run_on(path: Path, rows: list[Row], answerer: Answerer, *, in_flight: int = 3) -> tuple[Run, Double]:
+def run_on(path: Path, rows: list[Row], answerer: Answerer, *, in_flight: int = 3) -> tuple[EvaluationRun, Double]:
     double = Double(answerer)
     with Answers(path, ABOUT) as answers:
-        run = Run(double, answers, {"seed": 0}, in_flight=in_flight)
+        run = EvaluationRun(double, answers, {"seed": 0}, in_flight=in_flight)
         asyncio.run(run.ask(rows))
     return run, double
 
@@ -79,7 +79,7 @@ def test_an_interrupted_run_reports_what_it_has_and_goes_on_to_the_same_result(
     whole, _ = run_on(tmp_path / "whole.jsonl", towns.rows, right)
     seen: list[str] = []
 
-    async def interrupted() -> Run:
+    async def interrupted() -> EvaluationRun:
         task: asyncio.Task[None]
 
         def answerer(question: str) -> Answer:
@@ -89,7 +89,7 @@ def test_an_interrupted_run_reports_what_it_has_and_goes_on_to_the_same_result(
             return right(question)
 
         with Answers(tmp_path / "parts.jsonl", ABOUT) as answers:
-            run = Run(Double(answerer), answers, {}, in_flight=3)
+            run = EvaluationRun(Double(answerer), answers, {}, in_flight=3)
             task = asyncio.ensure_future(run.ask(towns.rows))
             await task
             return run
@@ -150,9 +150,9 @@ def test_an_unusable_endpoint_ends_the_run_at_once(tmp_path: Path, towns: CallSe
 def test_a_run_whose_first_requests_are_all_refused_ends(tmp_path: Path, towns: CallSet) -> None:
     """A misspelt field of --body once gave a table of zeros and the exit status of success."""
     run, double = run_on(tmp_path / "a.jsonl", towns.rows, lambda _: calling(error="Unknown field"))
-    assert run.stopped_by.startswith(f"the first {MAX_REFUSED_AT_FIRST} requests were all refused")
+    assert run.stopped_by.startswith(f"the first {MAX_FIRST_ERRORS} requests were all refused")
     assert run.stopped_by.endswith("the last: Unknown field")
-    assert len(double.asked) < MAX_REFUSED_AT_FIRST + 3
+    assert len(double.asked) < MAX_FIRST_ERRORS + 3
 
 
 def test_refused_rows_are_asked_again_and_many_of_them_do_not_end_a_run_that_had_answers(
@@ -181,7 +181,7 @@ def test_a_full_disk_ends_the_run_and_what_was_kept_stays(
             add(key, answer)
 
         monkeypatch.setattr(answers, "add", until_full)
-        run = Run(Double(right), answers, {}, in_flight=3)
+        run = EvaluationRun(Double(right), answers, {}, in_flight=3)
         with pytest.raises(OSError, match="No space left"):
             asyncio.run(run.ask(towns.rows))
     assert len(read_answers(path)[1]) == 5

@@ -12,7 +12,7 @@ import pytest
 from apis.chat_completions import chat_request
 from client.json_lines import Json
 from core.generation import Sampling
-from evaluate.command_line import Impossible
+from evaluate.command_line import CommandError
 from evaluate.plots import draw_tradeoff
 from evaluate.tradeoff import FirstTokenEndpoint, main, report
 from inference import Model, chat_prompt
@@ -67,7 +67,7 @@ def test_a_format_in_which_no_first_token_tells_text_is_refused(chatml: Model) -
 
     headless = Headless.__new__(Headless)
     headless.__dict__.update({**vars(chatml.template), "text_head": ""})
-    with pytest.raises(Impossible, match="no first token tells text from calls"):
+    with pytest.raises(CommandError, match="no first token tells text from calls"):
         FirstTokenEndpoint(replace(chatml, template=headless))
 
 
