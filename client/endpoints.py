@@ -46,7 +46,7 @@ class Endpoint(Protocol):
     model: str
 
     async def answer(self, body: Json) -> Answer:
-        """Answer a request body without `model`; HTTP 400 gives an Answer with `error`. Raises NoAnswer and Unusable."""
+        """Answer a request body without `model`. HTTP 400 gives an Answer with `error`. Raises NoAnswer, Unusable."""
         ...
 
 
