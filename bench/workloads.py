@@ -36,7 +36,7 @@ def chat() -> Json:
 
 
 def call() -> Json:
-    """A question with three functions; the model decides whether to call. Only the question differs between requests."""
+    """A question with three functions; the model decides whether to call. The question differs between requests."""
     tools = [{"type": "function", "function": function} for function in _functions()]
     return {"messages": [_user(_question())], "tools": tools}
 

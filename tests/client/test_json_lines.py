@@ -1,4 +1,4 @@
-"""JSON lines: what is read, files that are whole or the old ones, and files that grow."""
+"""Files of JSON lines: reading, atomic replacement, and continuing after an interruption."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ lines = st.lists(
 def test_lines_that_were_written_are_read_again(
     tmp_path_factory: pytest.TempPathFactory, name: str, written: list[bytes]
 ) -> None:
-    """Also with the line breaks of Unicode in them, which end no line here."""
+    """Unicode line separators inside a line do not end it."""
     path = tmp_path_factory.mktemp("lines") / name
     assert write_lines(path, written) == len(written)
     assert list(read_lines(path)) == [(line, f"{path}:{number}") for number, line in enumerate(written, 1)]
