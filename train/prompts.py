@@ -16,7 +16,7 @@ from random import Random
 
 from client.endpoints import Answer
 from client.json_lines import Json, LineError, parse_object, read_lines
-from client.rows import Row, a_function
+from client.rows import Row, parse_function
 from core.conversation import Message
 from core.errors import RequestError
 from train.teacher import command_line as teacher
@@ -127,7 +127,9 @@ def _definition(line: bytes, where: str) -> Row:
     if not isinstance(held.get("function"), dict):
         raise LineError(f'{where}: no definition; expected {{"function": {{...}}, "source": "..."}}')
     try:
-        return Row((a_function(held["function"], "function"),), (), str(held.get("source") or "unknown"), where=where)
+        return Row(
+            (parse_function(held["function"], "function"),), (), str(held.get("source") or "unknown"), where=where
+        )
     except RequestError as error:
         raise LineError(f"{where}: {error.message}") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from client.json_lines import LineError, read_lines
-from client.rows import Row, arguments_of, parse_row
+from client.rows import Row, parse_arguments, parse_row
 from core.conversation import Call, Function
 from schema import typescript
 
@@ -63,7 +63,7 @@ def _check_call(row: Row, call: Call, function: Function | None) -> None:
     if function is None:
         raise _error(row, f"it calls {call.name!r}, which it does not list")
     try:
-        arguments = arguments_of(call)
+        arguments = parse_arguments(call)
     except ValueError:
         raise _error(row, f"the arguments of {call.name!r} are no JSON object: {call.arguments[:60]!r}") from None
     schema = function.parameters or {}

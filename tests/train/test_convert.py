@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from client.rows import arguments_of
+from client.rows import parse_arguments
 from tests.support.converted import SAMPLES, called, convert, reasons
 from train.convert.__main__ import SOURCES, main
 from train.convert.common import is_grounded
@@ -34,7 +34,7 @@ def test_rows_keep_the_promises_of_the_format(source: str, tmp_path: Path) -> No
         assert row.messages[-1].role == "assistant"
         assert row.kind
         for call in row.calls:
-            arguments, schema = arguments_of(call), functions[call.name]
+            arguments, schema = parse_arguments(call), functions[call.name]
             jsonschema.validate(arguments, {**schema, "additionalProperties": False})
             assert list(arguments) == [key for key in schema["properties"] if key in arguments]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from client.rows import arguments_of
+from client.rows import parse_arguments
 from evaluate.answers import Answers
 from evaluate.benchmarks import Everyday
 from evaluate.local import WEIGHTS, EngineEndpoint
-from evaluate.run import Run
+from evaluate.run import EvaluationRun
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "examples" / "everyday.jsonl"
@@ -52,7 +52,7 @@ def test_every_value_stands_in_the_request(everyday: Everyday) -> None:
     """Otherwise more than one answer could be right."""
     for row in everyday.rows:
         request = str(row.messages[-1].content)
-        for value in (value for call in row.expected for value in arguments_of(call).values()):
+        for value in (value for call in row.expected for value in parse_arguments(call).values()):
             assert re.search(rf"(?<![\w.]){spelled(value)}(?![\w]|\.\d)", request, re.IGNORECASE), (value, row.where)
 
 
@@ -75,7 +75,7 @@ def test_the_embedded_model_gets_as_many_right_as_it_did(
     """The model answers greedily, with the server's prompt and parser. Takes some minutes on a CPU."""
     asked = EngineEndpoint(request.getfixturevalue("embedded"), timeout_s=900)
     with Answers(tmp_path / "everyday.jsonl", {"model": asked.model}) as answers:
-        run = Run(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS})
+        run = EvaluationRun(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS})
         asyncio.run(run.ask(everyday.rows))
     report = everyday.report(everyday.rows, answers.by_key)
     became = [(row, report["rows"].get(row.key, "no answer")) for row in everyday.rows]

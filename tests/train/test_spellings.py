@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from client.rows import Row, arguments_of
+from client.rows import Row, parse_arguments
 from core.conversation import Function
 from tests.support.training_rows import TEN, calls, row, user
 from train.learning.bundles import bundled
@@ -37,7 +37,7 @@ def meant(one: Row) -> Counter[tuple[str, str]]:
     """The arguments by the description of their parameters."""
     function = next(function for function in one.functions if function.name == one.calls[0].name)
     properties = (function.parameters or {})["properties"]
-    values = arguments_of(one.calls[0])
+    values = parse_arguments(one.calls[0])
     assert list(values) == [name for name in properties if name in values], "not in the order of the schema"
     return Counter((properties[name]["description"], value) for name, value in values.items())
 
@@ -61,7 +61,7 @@ def test_most_declarations_list_all_that_the_source_knows() -> None:
 
 def test_required_is_what_every_question_of_a_declaration_gives() -> None:
     for one in unify_spellings([said(number) for number in range(60)], seed="0"):
-        assert set((one.functions[0].parameters or {})["required"]) <= arguments_of(one.calls[0]).keys()
+        assert set((one.functions[0].parameters or {})["required"]) <= parse_arguments(one.calls[0]).keys()
 
 
 def test_questions_in_one_spelling_share_a_bundle() -> None:

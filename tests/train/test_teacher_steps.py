@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.rows import arguments_of
+from client.rows import parse_arguments
 from tests.support.teacher_rows import CALLED, RESULT, RING, SET_TIMER, USER, answer, line, row, written
 from train.calls import Calls
 from train.interpretations import Interpretations
@@ -231,5 +231,5 @@ def test_each_step_says_which_lines_it_cannot_use(tmp_path: Path) -> None:
 
 def test_arguments_stay_as_they_were_written() -> None:
     (made,) = Calls().made(row(USER), answer("", ("set_timer", '{"minutes": 5, "label": "Ärzte"}')))
-    assert arguments_of(made.calls[0]) == {"minutes": 5, "label": "Ärzte"}
+    assert parse_arguments(made.calls[0]) == {"minutes": 5, "label": "Ärzte"}
     assert "Ärzte" in made.calls[0].arguments

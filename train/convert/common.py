@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from client.json_lines import FileError, Json, LineError, read_bytes
-from client.rows import Row, arguments_of, call_fault
+from client.rows import Row, call_fault, parse_arguments
 from core.conversation import Call, Function, Message
 from core.errors import RequestError
 from json_schema.check import check_parameters
@@ -192,7 +192,7 @@ def checked(row: Row) -> Row | Reject:
             _check_function(function.name, json.dumps(function.parameters))
         check_row(row)
         for call in row.calls:
-            if fault := _fault(row.functions, call.name, arguments_of(call)):
+            if fault := _fault(row.functions, call.name, parse_arguments(call)):
                 return Reject(row.where, f"an argument of a call does not fit the schema: {fault}")
     except RequestError as error:
         return Reject(row.where, error.message)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from apis.rules.json_text import JsonError, read_json
 from client.json_lines import FileError, Json, write_lines
-from client.rows import a_function, function_json
+from client.rows import function_json, parse_function
 from core.conversation import Function
 from core.errors import RequestError
 from schema import typescript
@@ -78,7 +78,7 @@ def checked(candidate: Candidate) -> Function:
         own = {key: value for key, value in parameters.items() if key not in ("$defs", "definitions")}
         function["parameters"] = Inliner(parameters).schema(own)
     try:
-        result = a_function(read_json(json.dumps(function).encode()), "")
+        result = parse_function(read_json(json.dumps(function).encode()), "")
     except RequestError as error:
         raise Unfit(error.message) from None
     except (JsonError, TypeError, ValueError, RecursionError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from client.json_lines import FileError, GrowingFile, LineError
+from client.json_lines import FileError, LineError, ResumableFile
 from client.rows import Row, row_text
 from train.everyday.generator import Generator
 from train.rows import parse_whole_row
@@ -24,7 +24,7 @@ class PartFile:
         self.path = path.with_name(f".{path.name}.{generator.seed}.part.jsonl")
         self._generator = generator
         try:
-            self._file = GrowingFile(self.path)
+            self._file = ResumableFile(self.path)
             lines = self._resumable(self._file.lines()[:num_rows])
             self._file.keep(lines)
         except OSError as error:

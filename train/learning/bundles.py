@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from client.rows import Row, arguments_of
+from client.rows import Row, parse_arguments
 from core.conversation import Call, Function, JsonSchema, Message
 from schema import typescript
 
@@ -174,7 +174,7 @@ def can_stand_in(here: Function, own: Function, row: Row) -> bool:
         return True
     schema, original = here.parameters or {}, own.parameters or {}
     properties, known = schema.get("properties", {}), original.get("properties", {})
-    given = [arguments_of(call) for call in row.calls if call.name == own.name]
+    given = [parse_arguments(call) for call in row.calls if call.name == own.name]
     return (
         all(list(arguments) == [name for name in properties if name in arguments] for arguments in given)
         and all(set(schema.get("required", ())) <= arguments.keys() for arguments in given)

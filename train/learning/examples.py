@@ -9,7 +9,7 @@ from random import Random
 from tqdm import tqdm
 
 from client.json_lines import FileError, LineError, read_objects
-from client.rows import Row, a_function
+from client.rows import Row, parse_function
 from core.conversation import Function
 from core.errors import RequestError
 from prompt_template import PromptTemplate
@@ -36,7 +36,7 @@ def read_pool(path: Path) -> list[Function]:
     functions = []
     for held, where in read_objects(path):
         try:
-            functions.append(a_function(held.get("function"), "function"))
+            functions.append(parse_function(held.get("function"), "function"))
         except RequestError as error:
             raise LineError(f"{where}: {error.message}") from None
     return functions

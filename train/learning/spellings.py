@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
-from client.rows import Row, arguments_of
+from client.rows import Row, parse_arguments
 from core.conversation import Call, Function, JsonSchema
 
 _UPPER = string.ascii_uppercase
@@ -47,7 +47,7 @@ class _Spellings:
         own_names = [
             {schema["description"]: name for name, schema in _properties(_called(row)).items()} for row in rows
         ]
-        given = [arguments_of(row.calls[0]) for row in rows]
+        given = [parse_arguments(row.calls[0]) for row in rows]
         pairs = list(zip(own_names, given, strict=True))
         used = {meaning for names, values in pairs for meaning in names if names[meaning] in values}
         others = [meaning for meaning in self.meanings if meaning not in used]

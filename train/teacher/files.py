@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from client.json_lines import FileError, GrowingFile, LineError, json_line, read_lines
+from client.json_lines import FileError, LineError, ResumableFile, json_line, read_lines
 from client.rows import Row, parse_row, row_text
 from train.rows import check_turns, rejects_path
 
@@ -56,9 +56,9 @@ class StepOutput:
         self.path = path
         self.rejects = rejects_path(path)
         with ExitStack() as opened:
-            self._rows = opened.enter_context(GrowingFile(path))
+            self._rows = opened.enter_context(ResumableFile(path))
             made_from = _made_from(self._rows)
-            self._rejects = opened.enter_context(GrowingFile(self.rejects))
+            self._rejects = opened.enter_context(ResumableFile(self.rejects))
             rejected_from = _made_from(self._rejects)
             if unknown := next((place for place, key in enumerate(made_from, 1) if key not in known), 0):
                 raise FileError(
@@ -92,7 +92,7 @@ class StepOutput:
         self.done.add(key)
 
 
-def _made_from(file: GrowingFile) -> list[str]:
+def _made_from(file: ResumableFile) -> list[str]:
     """Return the key of each line's input row. An incomplete last line is removed from the file."""
     lines = file.lines()
     keys = []

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from client.asking import Asking
 from client.endpoints import Answer, Endpoint, NoAnswer
 from client.json_lines import Json, LineError
+from client.row_requests import RowRequests
 from client.rows import Row, row_text
 from train.teacher.files import StepOutput, parse_unfinished_row
 
@@ -42,7 +42,7 @@ class Step(Protocol):
 
 
 @dataclass
-class StepRun(Asking):
+class StepRun(RowRequests):
     """Asks the teacher until each row is kept or rejected, or the teacher stops answering."""
 
     step: Step
