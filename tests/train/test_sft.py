@@ -117,7 +117,7 @@ def test_what_cannot_be_trained_on_is_said(
     model = ("--model", str(chatml_folder))
     for data, options, expected in (
         (empty, model, r"empty\.jsonl: no rows"),
-        (bad, model, r"bad\.jsonl:2: .*functions"),
+        (bad, model, r"bad\.jsonl:2: .*messages"),
         (tmp_path / "none.jsonl", model, r"none\.jsonl: cannot be read: No such file"),
         (ten, (*model, "--max-length", "20"), "no row is short enough"),
         (ten, ("--model", str(tmp_path / "nowhere")), "nowhere"),
