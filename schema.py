@@ -1,8 +1,8 @@
-"""Functions as the TypeScript-style declarations that the models were trained to read.
+"""Print functions as the TypeScript-style declarations that the models were trained on.
 
-The text is that of the training renderer, byte for byte, with one addition: a caller's text never leaves its comment
-or string, so it can neither add a declaration nor hide one. Equal input gives equal text in every process, since
-prompts are cached by prefix.
+The output equals the training renderer's byte for byte, with one exception: text of a request cannot end its comment
+or string, and so can neither add nor hide a declaration. Equal input gives equal output in every process, since the
+prefix cache needs equal prompts.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from json_schema.types import (
     unprintable,
 )
 
-MAX_TEXT = 500_000  # characters, beyond what a context of 128k tokens holds; many `$ref`s can lead to one long text
+# Characters; more than fit into a context of 128k tokens. Without a limit, many `$ref`s could repeat one long text.
+MAX_TEXT = 500_000
 
 _LIMITS = {"maximum": "Maximum", "minimum": "Minimum", "maxLength": "Maximum length", "minLength": "Minimum length"}
-_LINE_BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all that any reader takes for one
+_LINE_BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # every line break of Python and Unicode
 _ENDS_STRING = re.compile(r'"(?!\w)|\\\Z|' + _LINE_BREAK.pattern)
 _DECLARING_WORD = re.compile(
     r"\W*(?:abstract|async|class|const|declare|default|enum|export|function|import|interface|let|module|namespace|type|var)\b"
@@ -41,16 +42,16 @@ _COMMENT_BEHIND = re.compile(r"\s*(?<!:)(?://|/\*).*")  # not the slashes of htt
 
 
 def typescript(functions: Sequence[Function]) -> str:
-    """Declare `functions` as all models from v1 on were trained to read them, nested types and comments included.
+    """Declare `functions` in the format of all models since v1, with nested types and comments.
 
-    A type inside itself is printed by name where it recurs. Never fails on odd schemas; raises RequestError for those
-    whose `$ref`s expand beyond the limits above.
+    A recursive type is printed by its name where it recurs. Any schema can be printed; raises RequestError only if its
+    `$ref`s expand beyond a limit.
     """
     return _namespace(functions, partial(_declaration, budget=Budget()))
 
 
 def flat_typescript(functions: Sequence[Function]) -> str:
-    """Declare `functions` as functionary-7b-v1 and before read them: top level only, no `$ref`s."""
+    """Declare `functions` in the format of functionary-7b-v1 and older: top-level properties only, no `$ref`s."""
     return _namespace(functions, _flat_declaration)
 
 
@@ -72,7 +73,7 @@ def _namespace(functions: Sequence[Function], declaration: Callable[[Function], 
 def _declaration(function: Function, budget: Budget) -> Iterator[str]:
     yield _described(function.description)
     name, parameters = _function_name(function), function.parameters
-    # Looked up before `$ref`s are followed, as in training: parameters that are one `$ref` are shown as none.
+    # As in training, this test comes before `$ref`s are followed: parameters that are one `$ref` are shown as none.
     if not isinstance(parameters, dict) or not isinstance(parameters.get("properties"), dict):
         yield f"type {name} = () => any;"
         return
@@ -81,7 +82,7 @@ def _declaration(function: Function, budget: Budget) -> Iterator[str]:
     for prop in record.properties:
         yield from _property_lines(prop, 0)
     if not record.properties:
-        yield ""  # the parameter lines are joined by newlines, and there are none
+        yield ""  # the training renderer printed an empty line here
     yield "}) => any;"
 
 
@@ -110,7 +111,7 @@ def _flat_type(schema: JsonSchema) -> str:
 
 
 def _property_lines(prop: Property, depth: int) -> Iterator[str]:
-    """Comment and declaration of `prop`, 4 spaces deeper a level."""
+    """Yield the comment and the declaration of `prop`, indented by 4 spaces for each level."""
     pad = "    " * depth
     for comment in _comment_lines(prop):
         yield pad + comment
@@ -173,17 +174,17 @@ def _comment_lines(prop: Property) -> Iterator[str]:
             yield "// " + _LINE_BREAK.sub(r"\\n", shown)
 
 
-# Escapes: a caller's text stays within its comment or string
+# Escapes, which keep text of a request within its comment or string
 
 
 def _described(text: str) -> str:
-    """`text` as comment; its further lines stay bare, as in training, unless they could be taken for a declaration."""
+    """Return `text` as a comment. As in training, only the first line gets `//`, and lines that look like code."""
     first, *further = _LINE_BREAK.sub("\n", text).split("\n")
     return "\n".join(["// " + first, *(f"// {line}" if _is_code(line) else line for line in further)])
 
 
 def _is_code(line: str) -> bool:
-    """Whether a line starts, or ends like a declaration, or has its arrow; invisible characters apart."""
+    """Whether a line, without invisible characters, begins or ends like a declaration or contains `=>`."""
     seen = "".join(filter(str.isprintable, line)).strip()
     starts = seen.startswith(("//", "/*", "{", "}")) or _DECLARING_WORD.match(seen) is not None
     ends = ":" in seen and _COMMENT_BEHIND.sub("", seen, count=1).endswith((",", ";", "{"))
@@ -203,7 +204,7 @@ def _union(values: Sequence[object]) -> str:
 
 
 def _literal(text: str) -> str:
-    """`text` in double quotes, not escaped, as in training, unless it would end its string or its line."""
+    """Return `text` in double quotes. As in training it is not escaped, unless it would end the string or the line."""
     return _quoted(text) if _ENDS_STRING.search(text) else f'"{text}"'
 
 

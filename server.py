@@ -1,4 +1,4 @@
-"""HTTP: the routes of OpenAI's API over one model. `python3 server.py` serves the embedded model on 127.0.0.1:8000."""
+"""The HTTP server: OpenAI's routes for one model. `python3 server.py` serves the embedded model on 127.0.0.1:8000."""
 
 from __future__ import annotations
 
@@ -55,9 +55,11 @@ def create_app(
     strict_params: bool = False,
     on_failure: Callable[[ModelError], None] | None = None,
 ) -> FastAPI:
-    """The application. `load` runs in a thread at start; until it is done, requests are answered with 503 `starting`.
+    """Create the application. `load` runs in a thread at start; until it returns, requests get 503 `starting`.
 
-    api_keys: with none, only requests to loopback and `own_hosts` are served. on_failure is told why loading failed.
+    api_keys: the accepted keys. Without any, the server needs no key, but the Host header must name loopback or one of
+    `own_hosts`.
+    on_failure: called with the error if loading fails.
     """
 
     @asynccontextmanager
@@ -94,19 +96,19 @@ async def _load(app: FastAPI, load: Callable[[], Model], on_failure: Callable[[M
 
 
 async def live() -> Json:
-    """The process runs."""
+    """Answer 200 while the process runs."""
     return {"status": "ok"}
 
 
 async def ready(request: Request) -> Json:
-    """The model is loaded and its engine serves; 503 otherwise."""
+    """Answer 200 if the model is loaded and its engine works, else 503."""
     if trouble := _model(request).engine.health():
         raise EngineDown(trouble)
     return {"status": "ok"}
 
 
 async def metrics(request: Request) -> Response:
-    """The process, its answers, and once a model is loaded its engine, as Prometheus reads them."""
+    """Return the metrics of the process, the HTTP answers and the loaded model's engine in Prometheus's text format."""
     model: Model | None = request.app.state.model
     registries = [request.app.state.registry, *([model.engine.registry] if model else [])]
     text = b"".join(map(generate_latest, registries))
@@ -114,20 +116,20 @@ async def metrics(request: Request) -> Response:
 
 
 async def models(request: Request) -> Json:
-    """The names that requests may use."""
+    """List the model names that requests may use."""
     model = _model(request)
     return card_list(model.names, model.created)
 
 
 async def model_card(request: Request, name: str) -> Json:
-    """One of the names."""
+    """Describe one model name; 404 if it is not served."""
     model = _model(request)
     _check_name(model, name)
     return card(name, model.created)
 
 
 async def chat_completions(request: Request) -> Response:
-    """OpenAI's chat completions, tools and the older functions alike."""
+    """Serve OpenAI's chat completions, with `tools` or the older `functions`."""
     model = _model(request)
     chat = await _read(chat_request, request)
     headers = _admit(request, model, chat)
@@ -144,7 +146,7 @@ async def chat_completions(request: Request) -> Response:
 
 
 async def completions(request: Request) -> Response:
-    """OpenAI's older text completions, over raw prompts."""
+    """Serve OpenAI's older text completions, whose prompts are not rendered by a template."""
     model = _model(request)
     completion = await _read(completion_request, request)
     headers = _admit(request, model, completion)
@@ -195,7 +197,7 @@ def _check_name(model: Model, name: str) -> None:
 
 
 async def _read(check: Callable[..., Asked], request: Request) -> Asked:
-    """The checked body. Off the event loop: a hostile one of 2 MiB takes half a second."""
+    """Parse and check the body, in a thread: the worst body of 2 MiB takes half a second."""
     body = await read_body(request)
     asked = await asyncio.to_thread(lambda: check(parse_json(body), lenient=request.app.state.lenient))
     owned: Asked = replace(asked, owner=getattr(request.state, "owner", ""))
@@ -203,7 +205,7 @@ async def _read(check: Callable[..., Asked], request: Request) -> Asked:
 
 
 def _admit(request: Request, model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:
-    """The last checks before any work, and the headers that tell of body fields nobody here knows."""
+    """Check the model name and the unknown body fields. Returns the answer's header that lists the ignored fields."""
     if asked.ignored and request.app.state.strict_params:
         raise RequestError(f"Unrecognized request argument supplied: {asked.ignored[0]}")
     _check_name(model, asked.model)
@@ -225,7 +227,7 @@ def _base(prefix: str, kind: str, model: str) -> Json:
 
 
 async def _whole(request: Request, items: AsyncGenerator[Json | Finish]) -> tuple[list[Json], list[Finish]]:
-    """All parts and ends of an answer that is not streamed; a client that leaves stops the work."""
+    """Collect the chunks and the finishes of an answer that is not streamed; cancelled if the client disconnects."""
 
     async def collect() -> list[Json | Finish]:
         async with aclosing(items):
@@ -237,7 +239,7 @@ async def _whole(request: Request, items: AsyncGenerator[Json | Finish]) -> tupl
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     serve(read_options(), create_app)
 
 

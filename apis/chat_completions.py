@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions: a body -> ChatRequest; events -> chunks, and a whole answer is the fold of its chunks."""
+"""POST /v1/chat/completions: body -> ChatRequest, events -> chunks, chunks -> whole answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from apis.rules.fields import Name, Shape, Size, by, read, tag, unfit
 from apis.rules.messages import MessageFields, Text, fold_messages, joined
 from apis.rules.requests import MAX_CHOICES, StreamFields, ignored, include_usage, unsupported
 from apis.rules.sampling import SamplingFields, TokenLimit, sampling_params
-from apis.rules.tools import CallingFields, calling, check_dialect
+from apis.rules.tools import CallingFields, calling, check_combinations
 from core.conversation import ChatRequest, Message, ResponseFormat
 from core.errors import RequestError
 from core.turn_format import ArgsDelta, CallStart, Event, Finish, TextDelta, TokenReport
@@ -86,38 +86,40 @@ EXAMPLES = {
 
 
 class TextFormat(Shape):
-    """Any text."""
+    """The answer is any text."""
 
-    type: Literal["text"] = Field(description="The default.")
+    type: Literal["text"] = Field(description="Always text.")
 
 
 class JsonObjectFormat(Shape):
-    """A JSON object. The messages must contain the word "json"."""
+    """The answer is a JSON object. The messages must contain the word "json"."""
 
-    type: Literal["json_object"] = Field(description="One object, without a schema.")
+    type: Literal["json_object"] = Field(description="Always json_object.")
 
 
 class NamedSchema(Shape):
-    """The schema of an answer."""
+    """A JSON Schema with a name."""
 
-    name: Name = Field(description="A name for error messages.")
+    name: Name = Field(description="The name that error messages use.")
     description: str | None = Field(None, description="Ignored.")
-    schema_: dict[str, Any] = Field(alias="schema", description="A JSON Schema of an object.")
-    strict: bool | None = Field(False, description="The answer always obeys the schema, which OpenAI's rules bind.")
+    schema_: dict[str, Any] = Field(alias="schema", description="A JSON Schema of type object.")
+    strict: bool | None = Field(
+        False, description="true: the answer always matches the schema, which must follow OpenAI's strict rules."
+    )
 
 
 class JsonSchemaFormat(Shape):
-    """JSON by a schema."""
+    """The answer is JSON that follows a schema."""
 
-    type: Literal["json_schema"] = Field(description="One JSON value.")
-    json_schema: NamedSchema = Field(description="Its schema.")
+    type: Literal["json_schema"] = Field(description="Always json_schema.")
+    json_schema: NamedSchema = Field(description="The schema of the answer.")
 
 
 class Prediction(Shape):
-    """A text that the answer will mostly repeat."""
+    """A text that is expected in the answer. It is used for drafts."""
 
     type: Literal["content"] = Field(description="Always content.")
-    content: Text = Field(description="A text, whole or in parts.")
+    content: Text = Field(description="The expected text, as a string or as parts.")
 
 
 _ResponseFormat = Annotated[
@@ -149,26 +151,34 @@ _Metadata = Annotated[
 
 
 class ChatCompletionRequest(StreamFields, SamplingFields, CallingFields, MessageFields):
-    """The body of POST /v1/chat/completions. null in an optional field means that it is not given."""
+    """The body of POST /v1/chat/completions. In an optional field, null means the same as leaving it out."""
 
-    response_format: _ResponseFormat | None = Field(None, description="What the text of the answer must be.")
+    response_format: _ResponseFormat | None = Field(
+        None, description="The format of the answer's text. Default: any text."
+    )
     max_completion_tokens: TokenLimit | None = Field(
-        None, description="The token limit. Not given: as many as the context has room for.", examples=[256]
+        None,
+        description="The maximum number of generated tokens. Default: as many as fit into the context.",
+        examples=[256],
     )
     max_tokens: TokenLimit | None = Field(
         None,
-        description="The older name of max_completion_tokens; both need --lenient.",
+        description="The older name of max_completion_tokens. Giving both needs --lenient.",
         json_schema_extra={"deprecated": True},
     )
-    logprobs: bool | None = Field(False, description="Report the log probability of each token of the text.")
+    logprobs: bool | None = Field(False, description="true: return the log probability of each token of the text.")
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = Field(
-        None, description="How many likeliest alternatives to report. Needs logprobs."
+        None, description="How many of the most likely tokens to return for each token. Needs logprobs."
     )
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(1, description="The number of choices.")
-    metadata: _Metadata | None = Field(None, description="Comes back with the answer.", examples=[{"purpose": "test"}])
-    prediction: Prediction | None = Field(None, description="May speed the answer up, and never changes it.")
+    metadata: _Metadata | None = Field(
+        None, description="Returned unchanged with an answer that is not streamed.", examples=[{"purpose": "test"}]
+    )
+    prediction: Prediction | None = Field(
+        None, description="A text that is expected in the answer. It can speed up generation and never changes it."
+    )
     modalities: Annotated[list[Literal["text"]], Size(1, 1), BeforeValidator(_check_modalities)] | None = Field(
-        None, description="Only text."
+        None, description="The kinds of output. Only text is supported."
     )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
         None, description="Ignored."
@@ -180,18 +190,19 @@ class ChatCompletionRequest(StreamFields, SamplingFields, CallingFields, Message
     prompt_cache_key: str | None = Field(None, description="Ignored.")
     prompt_cache_retention: str | None = Field(None, description="Ignored.")
     prompt_cache_options: dict[str, Any] | None = Field(None, description="Ignored.")
-    service_tier: str | None = Field(None, description="Ignored: the tier is always default.")
+    service_tier: str | None = Field(None, description="Ignored: the answer's tier is always default.")
 
 
 def chat_request(body: dict[str, Any], *, lenient: bool = False) -> ChatRequest:
-    """The body of POST /v1/chat/completions, checked and folded.
+    """Check the body of POST /v1/chat/completions and convert it to a ChatRequest.
 
-    Raises RequestError for the first problem, and nothing else whatever the JSON. `lenient` drops the rules that only
-    cost the user: the word "json", empty `tools`, choices without tools, both token limits at once, more than 4 stops.
-    Whether the model exists and the prompt fits is for others to say.
+    Raises RequestError for the first problem, and no other exception for any JSON. The model's name and the length of
+    the prompt are not checked here.
+    lenient: allow json_object without the word "json", empty `tools`, `tool_choice` and `parallel_tool_calls` without
+    tools, both token limits at once, and more than 4 stop strings.
     """
     if isinstance(body, dict):
-        check_dialect(body, lenient=lenient)
+        check_combinations(body, lenient=lenient)
     asked = read(ChatCompletionRequest, body, lenient=lenient)
     messages = fold_messages(asked.messages)
     calls = calling(asked)
@@ -229,7 +240,7 @@ def _folded_format(asked: JsonObjectFormat | JsonSchemaFormat | TextFormat | Non
 
 
 def _require_word_json(messages: tuple[Message, ...]) -> None:
-    """OpenAI's guard against a model that, told nothing of JSON, would write blanks for ever."""
+    """Raise RequestError unless a message contains "json": without it, a model may write whitespace endlessly."""
     if not any("json" in (message.content or "").lower() for message in messages):
         message = (
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
@@ -238,7 +249,7 @@ def _require_word_json(messages: tuple[Message, ...]) -> None:
 
 
 def _token_limit(asked: ChatCompletionRequest, lenient: bool) -> int | None:
-    """Its two names cannot stand together, unless lenient: then the newer wins."""
+    """Return the token limit. Both of its fields at once are an error; if lenient, max_completion_tokens wins."""
     if asked.max_completion_tokens is None:
         return asked.max_tokens
     if asked.max_tokens is not None and not lenient:
@@ -248,7 +259,7 @@ def _token_limit(asked: ChatCompletionRequest, lenient: bool) -> int | None:
 
 
 def _num_logprobs(asked: ChatCompletionRequest) -> int | None:
-    """How many alternatives to report beside each token; None: no logprobs at all."""
+    """Return how many alternatives to report for each token; None means no logprobs."""
     if asked.top_logprobs is not None and not asked.logprobs:
         message = "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled."
         raise RequestError(message, "top_logprobs")
@@ -259,7 +270,7 @@ def _num_logprobs(asked: ChatCompletionRequest) -> int | None:
 
 
 class Choice:
-    """One choice of an answer, as entries of `choices` in chunks: {index, delta, logprobs, finish_reason}."""
+    """Turns the events of one choice into its chunks: {index, delta, logprobs, finish_reason}."""
 
     def __init__(self, request: ChatRequest, index: int = 0) -> None:
         self._request = request
@@ -269,7 +280,7 @@ class Choice:
         self._reports: list[TokenReport] = []
 
     def chunks(self, event: Event | TokenReport | Finish) -> Iterator[Json]:
-        """The chunks of one event. The role stands in the first chunk, and each chunk has one kind of content."""
+        """Yield the chunks of one event. The first chunk of the choice has the role; text and calls never share one."""
         match event:
             case TokenReport():
                 self._reports.append(event)
@@ -306,7 +317,7 @@ class Choice:
         return {"tool_calls": [{"index": self._num_calls - 1, "function": {"arguments": text}}]}
 
     def _finish_reason(self, reason: str) -> str:
-        """As OpenAI really answers: a named choice ends with "stop" although a call was made."""
+        """Return OpenAI's finish reason. As in OpenAI's API, a call by a named tool_choice ends with "stop"."""
         if reason == "length" or not self._num_calls or self._request.choice.mode == "named":
             return reason
         return "function_call" if self._request.legacy else "tool_calls"
@@ -322,7 +333,7 @@ def _logprob(report: TokenReport) -> Json:
 
 
 def fold(chunks: Iterable[Json]) -> Json:
-    """The choice {index, message, logprobs, finish_reason} that these chunks of one choice add up to."""
+    """Combine the chunks of one choice into the whole choice {index, message, logprobs, finish_reason}."""
     message: Json = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
     logprobs: Json | None = None
     index, finish_reason = 0, None

@@ -1,4 +1,4 @@
-"""POST /v1/completions, raw prompts: a body -> CompletionRequest; events -> chunks, whose fold is the answer."""
+"""POST /v1/completions, raw prompts: body -> CompletionRequest, events -> chunks, chunks -> whole answer."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from core.turn_format import Finish, TextDelta, TokenReport
 
 Json = dict[str, Any]
 
-MAX_SEQUENCES = 128  # prompts times n of one request
+MAX_SEQUENCES = 128  # the number of prompts times `n`
 DEFAULT_MAX_TOKENS = 16
 UNSUPPORTED = ("suffix",)
 EXAMPLES = {"A raw prompt": {"model": "functionary", "prompt": "Once upon a time", "max_tokens": 16}}
 
 
 def _kind_of_prompt(value: object) -> str | None:
-    """By the first item of a list: text, token ids, or a prompt of its own."""
+    """Return the tag of the prompt's type. The first item of a list decides: a string, a token id or a list of ids."""
     if not isinstance(value, list):
         return tag("string") if isinstance(value, str) else None
     match value[:1]:
@@ -49,28 +49,34 @@ _Prompt = Annotated[
 class _PromptFields(Shape):
     model: str = Field(description="One of the names in /v1/models.", examples=["functionary"])
     prompt: _Prompt = Field(
-        description="One prompt or many, each as text, in which control tokens count, or as token ids.",
+        description="One or several prompts, each as text or as token ids. Control tokens in the text are recognized.",
         examples=["Once upon a time"],
     )
 
 
 class TextCompletionRequest(StreamFields, SamplingFields, _PromptFields):
-    """The body of POST /v1/completions. null in an optional field means that it is not given."""
+    """The body of POST /v1/completions. In an optional field, null means the same as leaving it out."""
 
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(
-        1, description=f"The number of choices of each prompt; at most {MAX_SEQUENCES} choices in all."
+        1, description=f"The number of choices for each prompt; at most {MAX_SEQUENCES} for all prompts together."
     )
-    best_of: TokenLimit | None = Field(None, description="The value of n: answers are not ranked.")
-    echo: bool | None = Field(False, description="The text begins with the prompt.")
-    max_tokens: TokenLimit | None = Field(DEFAULT_MAX_TOKENS, description="The token limit.")
+    best_of: TokenLimit | None = Field(None, description="Must equal n if given: this server does not rank answers.")
+    echo: bool | None = Field(False, description="true: the returned text begins with the prompt.")
+    max_tokens: TokenLimit | None = Field(
+        DEFAULT_MAX_TOKENS, description="The maximum number of generated tokens for each choice."
+    )
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = Field(
-        None, description="How many likeliest alternatives to report beside each token. Not given: no logprobs."
+        None, description="How many of the most likely tokens to return for each token. Default: no logprobs."
     )
     user: str | None = Field(None, description="Ignored.")
 
 
 def completion_request(body: dict[str, Any], *, lenient: bool = False) -> CompletionRequest:
-    """The body of POST /v1/completions, checked; as chat_request. `lenient` allows more than 4 stops."""
+    """Check the body of POST /v1/completions and convert it to a CompletionRequest.
+
+    Raises RequestError for the first problem, and no other exception for any JSON object.
+    lenient: allow more than 4 stop strings.
+    """
     asked = read(TextCompletionRequest, body, lenient=lenient)
     prompts = _prompts(asked.prompt)
     n = asked.n or 1
@@ -95,7 +101,7 @@ def completion_request(body: dict[str, Any], *, lenient: bool = False) -> Comple
 
 
 def _prompts(prompt: str | list[int] | list[str] | list[list[int]]) -> tuple[str | tuple[int, ...], ...]:
-    """A list of integers is one prompt."""
+    """Return the prompts as texts or token ids; a list of integers is one prompt."""
     if isinstance(prompt, str):
         return (prompt,)
     ids = tuple(item for item in prompt if isinstance(item, int))
@@ -105,33 +111,39 @@ def _prompts(prompt: str | list[int] | list[str] | list[list[int]]) -> tuple[str
 
 
 class TextLogprobs(Answer):
-    """The tokens of the text, each with its log probability, alternatives and place in the text."""
+    """The tokens of the text, with one entry for each token in every list."""
 
-    tokens: list[str] = Field(description="Their texts.")
-    token_logprobs: list[float] = Field(description="Natural logarithms.")
-    top_logprobs: list[dict[str, float]] = Field(description="The likeliest alternatives by their texts.")
-    text_offset: list[int] = Field(description="Where they begin, in characters.")
+    tokens: list[str] = Field(description="The text of each token.")
+    token_logprobs: list[float] = Field(description="The natural logarithm of each token's probability.")
+    top_logprobs: list[dict[str, float]] = Field(description="The most likely tokens and their log probabilities.")
+    text_offset: list[int] = Field(description="The position of each token in the text, in characters.")
 
 
 class TextCompletionChoice(Answer):
-    """One choice."""
+    """One generated text."""
 
-    index: int = Field(description="n choices of the first prompt, then n of the next.")
-    text: str = Field(description="What the model wrote; in a stream, what is new.")
-    logprobs: TextLogprobs | None = Field(description="null unless the request asks for them.")
-    finish_reason: Literal["stop", "length"] | None = Field(description="null in all chunks of a stream but the last.")
+    index: int = Field(description="The n choices of the first prompt come first, then those of the next.")
+    text: str = Field(description="The generated text; in a stream, the new part of it.")
+    logprobs: TextLogprobs | None = Field(description="null unless the request asks for logprobs.")
+    finish_reason: Literal["stop", "length"] | None = Field(
+        description="Why the text ended. null in all chunks of a choice except its last."
+    )
 
 
 class TextCompletion(AnswerHead):
-    """The answer of POST /v1/completions, and each event of its stream."""
+    """The answer of POST /v1/completions, and each chunk of a streamed one."""
 
-    object: Literal["text_completion"] = Field(description="What this is.")
-    choices: list[TextCompletionChoice] = Field(description="Empty in the last chunk with include_usage.")
-    usage: Usage | None = Field(None, description="In a stream only with include_usage, in the last chunk.")
+    object: Literal["text_completion"] = Field(description="Always text_completion.")
+    choices: list[TextCompletionChoice] = Field(
+        description="The choices. In the last chunk of a stream with include_usage: empty."
+    )
+    usage: Usage | None = Field(
+        None, description="The token counts. In a stream: only with include_usage, and null except in the last chunk."
+    )
 
 
 class TextChoice:
-    """One choice of a raw completion: {index, text, logprobs, finish_reason}."""
+    """Turns the events of one choice of a raw completion into chunks: {index, text, logprobs, finish_reason}."""
 
     def __init__(self, request: CompletionRequest, index: int, prompt: str) -> None:
         self._request = request
@@ -141,6 +153,7 @@ class TextChoice:
         self._reports: list[TokenReport] = []
 
     def chunks(self, event: TextDelta | TokenReport | Finish) -> Iterator[Json]:
+        """Yield the chunk of one event; a token report is held back until the chunk of its text."""
         match event:
             case TokenReport():
                 self._reports.append(event)
@@ -169,7 +182,7 @@ class TextChoice:
 
 
 def fold_text(chunks: Iterable[Json]) -> Json:
-    """The choice that the chunks of one raw completion add up to."""
+    """Combine the chunks of one choice of a raw completion into the whole choice."""
     choice: Json = {"index": 0, "text": "", "logprobs": None, "finish_reason": None}
     for chunk in chunks:
         choice["index"] = chunk["index"]

@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{id}: the names that requests may use."""
+"""GET /v1/models and /v1/models/{id}: the model names that requests may use."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Json = dict[str, Any]
 
 
 class ModelCard(Answer):
-    """A model, by one of its names."""
+    """One name of the served model."""
 
-    id: str = Field(description="The name, for the field model of a request.")
-    object: Literal["model"] = Field(description="What this is.")
-    created: int = Field(description="Seconds since 1970.")
+    id: str = Field(description="The name to put into the field model of a request.")
+    object: Literal["model"] = Field(description="Always model.")
+    created: int = Field(description="The time at which the model was loaded, in seconds since 1970.")
     owned_by: str = Field(description="Always functionary.")
 
 
 class ModelList(Answer):
-    """All names."""
+    """All names of the served model."""
 
-    object: Literal["list"] = Field(description="What this is.")
-    data: list[ModelCard] = Field(description="One for each name; all are names of one model.")
+    object: Literal["list"] = Field(description="Always list.")
+    data: list[ModelCard] = Field(description="One entry for each name; all of them name the same model.")
 
 
 def card(name: str, created: int) -> Json:

@@ -1,9 +1,9 @@
 """Many clients at once, over HTTP: tokens/s and the time to the first token, of any OpenAI-compatible server.
 
-`python -m bench.clients` starts `server.py`; `--url URL --model NAME` asks one that runs already. Chat: other words in
-each prompt, 48 tokens. Calls: the same three functions, another question each time, the model decides, or must.
-Streams are read to their end; tokens are those of `usage`. Prints a table and writes it and the figures of all rounds
-to `bench/results/`.
+`python -m bench.clients` starts `server.py`; `--url URL --model NAME` measures a running server. Chat: a different
+prompt in each request, 48 tokens. Calls: the same three functions and a different question in each request; the model
+decides whether to call, or is forced to. Streams are read to their end; token counts come from `usage`. Prints a table,
+and writes it and the figures of all rounds to `bench/results/`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from bench.one_stream import machine
 from bench.servers import ROOT, server
-from bench.workloads import CLIENTS, Workload, call, chat, crowd, forced_call
+from bench.workloads import CLIENTS, Workload, call, chat, forced_call, run_clients
 from client.json_lines import write_whole
 
 Json = dict[str, Any]
@@ -27,8 +27,8 @@ WORKLOADS: dict[str, Workload] = {"chat": chat, "calls": call, "forced calls": f
 
 
 @contextmanager
-def asked(url: str | None) -> Iterator[int]:
-    """The port of a server on this machine."""
+def server_port(url: str | None) -> Iterator[int]:
+    """Yield the port of the server at `url`, or of a new one."""
     if url:
         yield urlsplit(url).port or 80
         return
@@ -44,14 +44,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     rounds: list[Json] = []
-    with asked(options.url) as port:
+    with server_port(options.url) as port:
         for number in range(options.rounds + 1):
             measured = {
-                f"{name}, {num}": crowd(port, options.model, workload, num, max(8, 2 * num))
+                f"{name}, {num}": run_clients(port, options.model, workload, num, max(8, 2 * num))
                 for name, workload in WORKLOADS.items()
                 for num in CLIENTS
             }
-            rounds += [measured] if number else []  # the first one warms up
+            rounds += [measured] if number else []  # the first round is a warm-up
     text = "\n".join((f"{machine()}, medians of {options.rounds} rounds", "", *table(rounds), ""))
     folder = ROOT / "bench" / "results"
     write_whole(folder / f"clients_{options.name}.json", json.dumps(rounds) + "\n")

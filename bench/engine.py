@@ -1,7 +1,7 @@
-"""The engine without HTTP: tokens a second by the number of streams, on the device at hand, generate beside it.
+"""The engine without HTTP: tokens/s by the number of streams on this machine's device, compared with `generate`.
 
-`python -m bench.engine` reads prompts of 120 random tokens and draws 48 for each, greedily, with the embedded model.
-Prefill and decode count together; medians of the rounds. On a GPU it also says what memory was used.
+`python -m bench.engine` uses the embedded model, prompts of 120 random tokens and 48 greedy tokens for each. The time
+includes prefill and decode; the figures are medians of the rounds. On a GPU it also prints the peak memory.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from engines.local.devices import pick_device, pick_dtype
 from inference import load_model
 
 PROMPT, ANSWER = 120, 48
-DRAW = Random(0)
+RANDOM = Random(0)
 
 
 def prompt() -> list[int]:
-    return [DRAW.randrange(1000, 40_000) for _ in range(PROMPT)]
+    return [RANDOM.randrange(1000, 40_000) for _ in range(PROMPT)]
 
 
-async def _drawn(engine: Any, ids: Sequence[int]) -> int:
+async def _num_sampled(engine: Any, ids: Sequence[int]) -> int:
     sampling = Sampling(max_tokens=ANSWER, temperature=0.0)
     async with aclosing(engine.generate(ids, sampling)) as steps:
         return sum([len(step.token_ids) async for step in steps])
 
 
-async def _together(engine: Any, num_streams: int) -> float:
-    begun = time.perf_counter()
-    drawn = await asyncio.gather(*(_drawn(engine, prompt()) for _ in range(num_streams)))
-    return sum(drawn) / (time.perf_counter() - begun)
+async def _tokens_per_s(engine: Any, num_streams: int) -> float:
+    started = time.perf_counter()
+    num_sampled = await asyncio.gather(*(_num_sampled(engine, prompt()) for _ in range(num_streams)))
+    return sum(num_sampled) / (time.perf_counter() - started)
 
 
 def _generate(plain: Any) -> float:
     ids = torch.tensor([prompt()], device=plain.device)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     plain.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=ANSWER, do_sample=False)
-    return ANSWER / (time.perf_counter() - begun)
+    return ANSWER / (time.perf_counter() - started)
 
 
 def main() -> None:
@@ -59,9 +59,9 @@ def main() -> None:
     model = load_model(device=options.device, max_running=most, max_context=1024)
     print(model.engine.description())
     for num_streams in options.streams:
-        speeds = [asyncio.run(_together(model.engine, num_streams)) for _ in range(options.rounds + 1)][1:]
+        speeds = [asyncio.run(_tokens_per_s(model.engine, num_streams)) for _ in range(options.rounds + 1)][1:]
         print(f"{num_streams} streams: {median(speeds):.1f} tokens/s", flush=True)
-    asyncio.run(model.engine.close())  # its threads would hinder those of generate
+    asyncio.run(model.engine.close())  # its threads would slow down those of generate
     device = pick_device(options.device)
     plain = plain_model(native_dtype() if device.type == "cpu" else pick_dtype("auto", device), str(device))
     speeds = [_generate(plain) for _ in range(options.rounds + 1)][1:]

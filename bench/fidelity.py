@@ -1,9 +1,9 @@
-"""What our engine draws greedily, against transformers' own model in float32: `python -m bench.fidelity`.
+"""Compares our engine's greedy tokens with transformers' own model in float32: `python -m bench.fidelity`.
 
-Fifty requests with functions are answered with 64 tokens each, in batches, by the engine as it serves. transformers
-then reads each prompt with its answer in one forward; a token is the same if it is that model's best at its place, so
-that answers are equal to greedy `generate` as long as every token is. Where one is not, the report says how far below
-the best it was.
+The engine answers fifty requests with functions in batches, 64 tokens each. transformers then computes the logits of
+each prompt and answer in one forward. A token is the same if its logit is the largest at its position; an answer equals
+that of greedy `generate` if all its tokens are the same. For other tokens the report gives the largest distance of
+their logits from the best one.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ NUM_TOKENS = 64
 
 
 @dataclass(frozen=True)
-class Place:
-    """A drawn token that the other model would not have drawn first: which answer, where, how far below the best."""
+class Mismatch:
+    """A token of the engine that is not the other model's best one.
+
+    answer, token: the indices of the answer and of the token in it. below: the distance of its logit from the best one.
+    """
 
     answer: int
     token: int
@@ -45,8 +48,8 @@ def prompts(model: Model, number: int = 50) -> list[list[int]]:
     return [chat_prompt(model, chat_request({"model": "x", **row.request()})) for row in rows]
 
 
-def drawn(model: Model, asked: Sequence[Sequence[int]], num_tokens: int = NUM_TOKENS) -> list[list[int]]:
-    """The engine's greedy answers, all of them asked for at once; stop tokens do not stop them."""
+def greedy_answers(model: Model, asked: Sequence[Sequence[int]], num_tokens: int = NUM_TOKENS) -> list[list[int]]:
+    """The engine's greedy answers to all prompts at the same time. Stop tokens are ignored."""
 
     async def one(ids: Sequence[int]) -> list[int]:
         sampling = Sampling(max_tokens=num_tokens, temperature=0.0)
@@ -60,15 +63,15 @@ def drawn(model: Model, asked: Sequence[Sequence[int]], num_tokens: int = NUM_TO
 
 
 @torch.inference_mode()
-def differences(plain: Any, asked: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> list[Place]:
-    """All places where the answers are not the best of `plain`, given what came before."""
-    found: list[Place] = []
+def differences(plain: Any, asked: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> list[Mismatch]:
+    """All tokens of the answers that are not the best of the model `plain`, given the tokens before them."""
+    found: list[Mismatch] = []
     pairs = list(zip(asked, answers, strict=True))
-    for number, (ids, answer) in enumerate(tqdm(pairs, "reading again")):
-        read = plain(input_ids=torch.tensor([[*ids, *answer]]), logits_to_keep=len(answer) + 1)
-        logits = read.logits[0, :-1].float()
+    for number, (ids, answer) in enumerate(tqdm(pairs, "comparing")):
+        output = plain(input_ids=torch.tensor([[*ids, *answer]]), logits_to_keep=len(answer) + 1)
+        logits = output.logits[0, :-1].float()
         below = logits.amax(-1) - logits.gather(1, torch.tensor(answer)[:, None])[:, 0]
-        found += [Place(number, place, float(gap)) for place, gap in enumerate(below) if gap > 0]
+        found += [Mismatch(number, place, float(gap)) for place, gap in enumerate(below) if gap > 0]
     return found
 
 
@@ -81,7 +84,7 @@ def main() -> None:
     for name, quantize in (("float32", None), ("auto", None), ("bfloat16", None), ("auto, int8", "int8")):
         model = load_model(device="cpu", dtype=name.split(",")[0], quantize=quantize)
         asked = prompts(model)
-        answers = drawn(model, asked)
+        answers = greedy_answers(model, asked)
         found = differences(plain, asked, answers)
         total = sum(map(len, answers))
         equal = len(answers) - len({place.answer for place in found})

@@ -1,8 +1,8 @@
-"""What grows and what must not, of `server.py` over the embedded model: `python -m bench.limits`.
+"""Times and memory of `server.py` with the embedded model, at their limits: `python -m bench.limits`.
 
-From the start to the first answer; the longest gap of a running stream while the longest prompt enters; the first
-token behind functions that were asked about before, against a step; memory over many requests, and by running
-requests; the time of a token by what stands before it. Prints a table and a plot, and writes both to `bench/results/`.
+Measures the time from the start to the first answer; the longest gap of a stream during the prefill of a long prompt;
+the time to the first token with cached functions, compared with a step; memory by the number of requests, in total and
+at once; the time per token by context length. Prints a table, and writes it and a plot to `bench/results/`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ Json = dict[str, Any]
 MODEL = "functionary"
 CONTEXTS = (250, 500, 1000, 2000, 4000, 6000)
 SLOTS = (1, 4, 8, 16)
-GUESSLESS = {"temperature": 2, "seed": 1}  # what is drawn at random was not said before
+WITHOUT_DRAFTS = {"temperature": 2, "seed": 1}  # random tokens do not repeat, so that nothing is drafted
 
 
 def resident_mb(port: int) -> float:
-    """Memory of the server's process, as it says itself."""
+    """The resident memory of the server's process in MB, by its own /metrics."""
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     (line,) = (line for line in lines if line.startswith("process_resident_memory_bytes "))
@@ -48,7 +48,7 @@ def resident_mb(port: int) -> float:
 
 
 def chunk_times(port: int, body: Json) -> Iterator[float]:
-    """When each chunk of a stream arrives."""
+    """Yield the time in seconds at which each chunk of a stream arrives."""
     asked = json.dumps({"model": MODEL, "temperature": 0, "stream": True, **body})
     with closing(HTTPConnection("127.0.0.1", port, timeout=600)) as connection:
         connection.request("POST", "/v1/chat/completions", asked, {"Content-Type": "application/json"})
@@ -58,7 +58,7 @@ def chunk_times(port: int, body: Json) -> Iterator[float]:
 
 
 def gap_beside_a_long_prompt(port: int) -> float:
-    """Seconds: the longest wait between two chunks of a chat, while 6,000 words and more are read beside it."""
+    """The longest time between two chunks of a chat in seconds, during the prefill of a prompt of 6,200 words."""
     long = threading.Thread(target=ask, args=(port, MODEL, cold(6200)))
     times: list[float] = []
     for number, arrived in enumerate(chunk_times(port, {**chat(), "max_tokens": 400})):
@@ -72,25 +72,27 @@ def gap_beside_a_long_prompt(port: int) -> float:
 
 
 def first_behind_known_functions(port: int) -> dict[str, float]:
-    """ms to the first chunk of a call whose functions are remembered; to that of a prompt that has only what is new
-    there; and of each token of a chat.
+    """Three medians in ms.
+
+    known: to the first chunk of a call whose functions are in the prefix cache. alone: to the first chunk of a prompt
+    with as many tokens as are not cached there. step: between two tokens of a chat.
     """
     known = [ask(port, MODEL, call()) for _ in range(9)][1:]
     usage = known[-1][2]
     num_new = usage["prompt_tokens"] - usage["prompt_tokens_details"]["cached_tokens"]
     fixed = ask(port, MODEL, cold(1))[2]["prompt_tokens"] - 1
     alone = [ask(port, MODEL, cold(max(1, num_new - fixed)))[0] for _ in range(9)][1:]
-    times = list(chunk_times(port, {**chat(), **GUESSLESS, "max_tokens": 64}))
+    times = list(chunk_times(port, {**chat(), **WITHOUT_DRAFTS, "max_tokens": 64}))
     steps = [after - before for before, after in pairwise(times[4:])]
     medians = {"known": median(first for first, _, _ in known), "alone": median(alone), "step": median(steps)}
     return {name: 1000 * seconds for name, seconds in medians.items()}
 
 
 def by_context(port: int) -> dict[int, Json]:
-    """ms of each of 16 tokens, and tokens/s of the prompt, by its number of words."""
+    """The time per token in ms and the prefill speed in tokens/s, by the number of words in the prompt."""
     measured: dict[int, Json] = {}
     for size in CONTEXTS:
-        first, seconds, usage = ask(port, MODEL, {**cold(size), **GUESSLESS, "max_tokens": 17})
+        first, seconds, usage = ask(port, MODEL, {**cold(size), **WITHOUT_DRAFTS, "max_tokens": 17})
         token_ms = 1000 * (seconds - first) / 16
         measured[size] = {
             "tokens": usage["prompt_tokens"],
@@ -101,7 +103,7 @@ def by_context(port: int) -> dict[int, Json]:
 
 
 def by_slots(port: int) -> dict[int, float]:
-    """Resident MB at the end of chats of 1,000 words, so many at once, smallest crowd first."""
+    """Resident MB after a number of simultaneous chats of 1,000 words, by that number, in rising order."""
     measured: dict[int, float] = {}
     for num in SLOTS:
         with ThreadPoolExecutor(num) as pool:
@@ -111,7 +113,7 @@ def by_slots(port: int) -> dict[int, float]:
 
 
 def over_many(port: int, num_requests: int) -> list[float]:
-    """Resident MB after each tenth of the requests of 16 clients, prompts of all lengths up to 100 words."""
+    """Resident MB after each tenth of the requests, which come from 16 clients with prompts of 1 to 100 words."""
     measured = []
     with ThreadPoolExecutor(16) as pool:
         for _ in range(10):
@@ -122,10 +124,10 @@ def over_many(port: int, num_requests: int) -> list[float]:
 
 
 def measure(num_requests: int) -> Json:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with server() as port:
         ask(port, MODEL, {"messages": [{"role": "user", "content": "Hello, who are you?"}]})
-        found: Json = {"start_s": time.perf_counter() - begun, "mb_at_start": resident_mb(port)}
+        found: Json = {"start_s": time.perf_counter() - started, "mb_at_start": resident_mb(port)}
         found["ms"] = first_behind_known_functions(port)
         found["contexts"] = by_context(port)
         found["slots_mb"] = by_slots(port)

@@ -1,8 +1,8 @@
-"""One stream alone: what HTTP, parsing and constraints cost over the bare engine, and transformers' generate beside it.
+"""One stream on the CPU: the cost of HTTP, parsing and constraints over the bare engine, and transformers' `generate`.
 
-`python -m bench.one_stream` starts `server.py` as a user would and asks each way in turn, round after round. All ways
-read as many prompt ids and draw the same number of tokens, greedily, on the CPU; prompts begin with a number of their
-own, so that none is remembered. Ratios are taken within a round, so that a busy machine does less harm. Prints a table
+`python -m bench.one_stream` starts `server.py` and measures each way in turn in every round. All ways use prompts of
+the same length and generate the same number of greedy tokens. Each prompt begins with its own number, so that nothing
+comes from the prefix cache. Ratios are taken within a round, which reduces the effect of other load. Prints a table,
 and writes it and the times of all rounds to `bench/results/`.
 """
 
@@ -64,9 +64,9 @@ REQUESTS = {"text": text_request, "forced call": call_request}
 
 @dataclass
 class Stopwatch:
-    """When the parts of one answer came; `num_tokens` is the engine's count."""
+    """The arrival times of the parts of one answer, in seconds. `num_tokens` may be more than the number of parts."""
 
-    begun: float = field(default_factory=time.perf_counter)
+    started: float = field(default_factory=time.perf_counter)
     arrivals: list[float] = field(default_factory=list)
     num_tokens: int = 0
 
@@ -74,7 +74,7 @@ class Stopwatch:
         self.arrivals.append(time.perf_counter())
 
     def put(self, value: torch.Tensor) -> None:
-        """A streamer of transformers is given the prompt as a matrix first, then each token."""
+        """Receive tokens as a streamer of transformers: first the prompt, a matrix, then a vector for each token."""
         if value.dim() == 1:
             self.tick()
 
@@ -82,9 +82,9 @@ class Stopwatch:
         self.num_tokens = len(self.arrivals)
 
     def times_ms(self) -> tuple[float, float]:
-        """To the first token, and for each of the others."""
+        """The time to the first token, and the mean time of each further token."""
         rest = (self.arrivals[-1] - self.arrivals[0]) / (self.num_tokens - 1)
-        return 1000 * (self.arrivals[0] - self.begun), 1000 * rest
+        return 1000 * (self.arrivals[0] - self.started), 1000 * rest
 
 
 Ask = Callable[[], Stopwatch]
@@ -92,9 +92,9 @@ _plain_model = cache(plain_model)
 
 
 def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
-    """A streamed request over a new connection, read by the cheapest client there is.
+    """Time a streamed request over a new connection, with a minimal client.
 
-    A chunk may hold several tokens, where guesses were right; `usage` counts them.
+    A chunk may have several tokens where drafts were accepted, so the number of tokens comes from `usage`.
     """
     body = json.dumps({**request(), "stream_options": {"include_usage": True}})
     watch, lines = Stopwatch(), []
@@ -104,7 +104,7 @@ def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
             if line.startswith(b'data: {"id"'):
                 watch.tick()
                 lines.append(json.loads(line.removeprefix(b"data: ")))
-    watch.arrivals.pop()  # the counts are no token
+    watch.arrivals.pop()  # the last chunk has only `usage`
     watch.num_tokens = lines.pop()["usage"]["completion_tokens"]
     if len(lines) < 3:
         sys.exit(f"{len(lines)} chunks for {watch.num_tokens} tokens: choose another prompt")
@@ -112,7 +112,7 @@ def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
 
 
 def over_engine(model: Model, prompt_ids: Sequence[int], num_tokens: int) -> Stopwatch:
-    """The engine alone, without constraint and text."""
+    """Time the engine without constraints and text."""
     sampling = Sampling(max_tokens=num_tokens, temperature=0.0, owner=str(next(NUMBERS)))
     watch = Stopwatch()
 
@@ -127,7 +127,7 @@ def over_engine(model: Model, prompt_ids: Sequence[int], num_tokens: int) -> Sto
 
 
 def over_generate(other: ProcessPoolExecutor, prompt_ids: Sequence[int], num_tokens: int) -> Stopwatch:
-    """transformers' own loop, in another process: threads of the one would hinder those of the other."""
+    """Time transformers' `generate` in another process, since its threads and the engine's would slow each other."""
     return other.submit(_generate, list(prompt_ids), num_tokens).result()
 
 
@@ -140,7 +140,7 @@ def _generate(prompt_ids: list[int], num_tokens: int) -> Stopwatch:
 
 
 def ways(port: int, other: ProcessPoolExecutor) -> Iterator[tuple[str, dict[str, Ask]]]:
-    """Each prompt and the ways to answer it; "engine" is what the others are compared with."""
+    """Yield each prompt's name and the ways to answer it. "engine" is the way that the others are compared with."""
     model = load_model(device="cpu")
     for name, request in REQUESTS.items():
         num_tokens = over_http(port, request).num_tokens
@@ -154,7 +154,10 @@ def ways(port: int, other: ProcessPoolExecutor) -> Iterator[tuple[str, dict[str,
 
 
 def measure(num_rounds: int) -> Json:
-    """[ms to the first token, ms for each other] by prompt, way and round. A first round warms up and is dropped."""
+    """Lists of (ms to the first token, ms per further token) for each round, by prompt and way.
+
+    A warm-up round comes first and is dropped.
+    """
     with server() as port, ProcessPoolExecutor(1, get_context("spawn")) as other:
         asked = dict(ways(port, other))
         times: Json = {prompt: {way: [] for way in by_way} for prompt, by_way in asked.items()}
@@ -166,7 +169,7 @@ def measure(num_rounds: int) -> Json:
 
 
 def machine() -> str:
-    """CPU, cores, what it can compute with, versions."""
+    """One line on the CPU, its cores and instruction sets, and PyTorch's version and threads."""
     known = dict(line.split("\t", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if "\t" in line)
     flags = ", ".join(sorted({"avx2", "avx512f", "avx512_bf16", "amx_bf16"}.intersection(known["flags"].split())))
     cpu = f"{known['model name'].strip(': ')}, {os.cpu_count()} cores ({flags})"
@@ -174,7 +177,7 @@ def machine() -> str:
 
 
 def cpu_seconds() -> tuple[float, float, float]:
-    """Spent so far: by all programs, by this one and the servers it has ended, and in all with idling."""
+    """CPU seconds so far: of all programs, of this program with its ended children, and in total with idle time."""
     spent = [
         int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
     ]
@@ -182,7 +185,7 @@ def cpu_seconds() -> tuple[float, float, float]:
 
 
 def table(times: Json) -> Iterator[str]:
-    """Medians; ratios to the engine within a round and their extremes, above 1 is slower."""
+    """The table's lines: medians, and the median and range of the ratios to the engine. Above 1 is slower."""
     yield "| prompt + answer | way | first token, ms | to engine | per token, ms | to engine | tokens/s |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     for prompt, by_way in times.items():
@@ -199,9 +202,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     num_rounds = parser.parse_args().rounds
-    begun = cpu_seconds()
+    started = cpu_seconds()
     times = measure(num_rounds)
-    busy, own, everything = (after - before for before, after in zip(begun, cpu_seconds(), strict=True))
+    busy, own, everything = (after - before for before, after in zip(started, cpu_seconds(), strict=True))
     about = (
         f"{machine()}, medians of {num_rounds} rounds; other programs took {(busy - own) / everything:.0%} of the CPU"
     )

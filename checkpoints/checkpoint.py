@@ -1,6 +1,6 @@
-"""A checkpoint from a folder, the hub or the embedded package, as an engine and a tokenizer.
+"""Opens a checkpoint from a folder, the hub or the embedded package, as an engine and a tokenizer.
 
-Weights are read from safetensors only (a pickle can run code), and no code of a checkpoint's own is ever run.
+Weights are read from safetensors only, because a pickle can run code. Code that comes with a checkpoint never runs.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from engines.local.devices import pick_device, pick_dtype
 from engines.local.engine import LocalEngine
 from text.tokenizer import Tokenizer
 
-_CONTEXT = 4096  # of models that name no limit
+_CONTEXT = 4096  # tokens, for a model whose configuration has no limit
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known before the weights are read; `load_engine` reads them.
+    """What is known of a checkpoint before `load_engine` reads its weights.
 
-    Temperature and top_p are for requests that name none: the makers' advice, else OpenAI's defaults.
+    temperature, top_p: the defaults of requests, from the checkpoint's generation_config.json, else OpenAI's.
     """
 
     name: str
     tokenizer: Tokenizer
     chat_template: str | None
-    template: str | None  # the prompt format, when the checkpoint is one of ours
+    template: str | None  # the template's name, known only for the embedded model
     load_engine: Callable[..., LocalEngine]  # takes max_running, cache_bytes, quantize and step_timeout_s
     temperature: float = 1.0
     top_p: float = 1.0
@@ -56,7 +56,7 @@ def open_checkpoint(
     revision: str | None = None,
     max_context: int | None = None,
 ) -> Checkpoint:
-    """Find and check a checkpoint; None is the embedded one. Raises ModelError with one line for the operator."""
+    """Find and check a checkpoint; None is the embedded model. Raises ModelError with one line for the operator."""
     where = pick_device(device)
     path = find_checkpoint(name, revision)
     number_format = pick_dtype(dtype, where, weights_bytes(path))
@@ -107,19 +107,26 @@ def _engine(
     max_context: int | None,
     **options: Any,
 ) -> LocalEngine:
-    if "past_key_values" not in inspect.signature(type(model).forward).parameters:  # Mamba would ignore ours
+    # Mamba accepts our cache and ignores it.
+    if "past_key_values" not in inspect.signature(type(model).forward).parameters:
         raise ModelError(f"--model {name}: {type(model).__name__} has no cache of keys and values, which is needed.")
     longest = longest_context(model.config)
     return LocalEngine(model, backend, min(longest, max_context or longest), **options)
 
 
 def longest_context(config: Any) -> int:
-    """By a model's configuration; some name no limit, as Bloom, whose positions are relative."""
+    """The context length in tokens by a model's configuration.
+
+    Models with relative positions, such as Bloom, have no limit there and get 4096.
+    """
     return getattr(config.get_text_config(), "max_position_embeddings", None) or _CONTEXT
 
 
 def _quantized(kind: str | None, device: torch.device) -> dict[str, Any]:
-    """How bitsandbytes is asked to load fewer bits on a GPU; on a CPU the engine does it. Raises ModelError."""
+    """The options of `from_pretrained` that quantize with bitsandbytes on a GPU. Raises ModelError.
+
+    Empty on a CPU, where the engine quantizes the weights itself.
+    """
     if kind == "int4" and device.type != "cuda":
         raise ModelError("--quantize int4 needs a CUDA GPU; on a CPU there is int8.")
     if kind is None or device.type == "cpu":
@@ -131,7 +138,7 @@ def _quantized(kind: str | None, device: torch.device) -> dict[str, Any]:
 
 
 def _read(name: str, part: str, read: Callable[[], Any]) -> Any:
-    """Run a loader of transformers; whatever it raises becomes one line."""
+    """Run a loader of transformers and turn any exception into a ModelError of one line."""
     try:
         return read()
     except Exception as error:

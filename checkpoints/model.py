@@ -1,4 +1,4 @@
-"""A checkpoint made ready to answer: the stages of a request, loaded once."""
+"""A loaded checkpoint: the template, tokenizer and engine that every request uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded checkpoint: the stages of a request. `names` are accepted as `model` in requests, the first is shown."""
+    """A loaded checkpoint.
+
+    names: accepted as `model` in requests; responses give the first. temperature, top_p: the defaults of requests.
+    """
 
     names: tuple[str, ...]
     template: PromptTemplate
@@ -46,13 +49,13 @@ def load_model(
 ) -> Model:
     """Load a checkpoint with its weights: a folder, a name on the hub, or None for the embedded model.
 
-    device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: the
-    prompt format by name, detected from the tokenizer when not given. max_running: requests in one batch, 16 if not
-    given. cache_bytes: for keys and values; by default what all of them can fill, or a quarter of the memory at hand.
-    quantize: "int8", or "int4" on a GPU. step_timeout_s: after it a step counts as hung; by default 60 on a GPU, else
-    120. Raises ModelError with one line that says what to do.
+    device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: its
+    name; by default detected from the chat template. max_running: the number of slots, 16 by default. cache_bytes: the
+    memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter of the free
+    memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default 60 on a GPU,
+    else 120. Raises ModelError with one line that says what to do.
     """
-    from checkpoints.checkpoint import open_checkpoint  # torch is loaded here and not before
+    from checkpoints.checkpoint import open_checkpoint  # imports torch, which check_model avoids
 
     checkpoint = open_checkpoint(name, device=device, dtype=dtype, revision=revision, max_context=max_context)
     wanted = template or checkpoint.template
@@ -78,16 +81,16 @@ def load_model(
 
 
 def check_model(name: str | None, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> None:
-    """What can be said of load_model's arguments before anything is loaded. Raises ModelError."""
+    """Check the arguments of `load_model` without loading weights. Raises ModelError."""
     check_checkpoint(name, revision)
     if (device, dtype) not in (("auto", "auto"), ("cpu", "auto")):
-        from engines.local.devices import pick_device, pick_dtype  # torch alone, 2 s
+        from engines.local.devices import pick_device, pick_dtype  # imports torch, which takes 2 s
 
         pick_dtype(dtype, pick_device(device))
 
 
 def warm_up(model: Model) -> None:
-    """One token with a guess, so that the first request finds everything in place."""
+    """Generate one token with drafting, so that the first request does not pay for lazy initialization."""
     sampling = Sampling(max_tokens=1, temperature=0.0, drafts=Drafts(TurnFormat("text", {}), prefill="", calls=()))
 
     async def one_token() -> None:

@@ -1,4 +1,4 @@
-"""What answers chat requests: the contract, and any OpenAI-compatible server."""
+"""The interface of an endpoint that answers chat requests, and its implementation for OpenAI-compatible servers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import httpx2
 from client.json_lines import Json
 from core.conversation import Call
 
-MAX_WAIT_S = 30.0  # between two tries, also if the server asks for more
-_AGAIN = frozenset({408, 409, 425, 429})  # and all from 500
-_REFUSED = frozenset({400, 413, 422})  # for any other status, the next request would fare no better
+NUM_TRIES = 4
+MAX_WAIT_S = 30.0  # between two tries, even if the server asks for more
+_RETRIED = frozenset({408, 409, 425, 429})  # every status from 500 is retried too
+_BAD_REQUEST = frozenset({400, 413, 422})  # only this request is wrong; any other status means that all would fail
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model answered, or why it refused the request (`error`), which is never right."""
+    """A model's answer, or the server's error message for the request in `error`. An error never counts as right."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
@@ -32,25 +33,28 @@ class Answer:
 
 
 class NoAnswer(Exception):
-    """This request got no answer, after all tries; another one may."""
+    """This request got no answer after all tries. Another request may succeed."""
 
 
 class Unusable(Exception):
-    """The endpoint answers nobody: a wrong address, key or model."""
+    """The endpoint cannot answer any request: its address, key or model is wrong."""
 
 
 class Endpoint(Protocol):
-    """Answers one request at a time or many at once."""
+    """Answers chat requests, also several at the same time. `model` is the name that reports show."""
 
     model: str
 
     async def answer(self, body: Json) -> Answer:
-        """Answer a body without `model`. A refusal (400) is an Answer too; raises NoAnswer and Unusable."""
+        """Answer a request body without `model`. HTTP 400 gives an Answer with `error`. Raises NoAnswer, Unusable."""
         ...
 
 
 class HttpEndpoint:
-    """An OpenAI-compatible server. `base_url` ends with /v1, as for OpenAI's client; use it with `async with`."""
+    """An OpenAI-compatible server. `base_url` ends with /v1, as for OpenAI's client. Use it with `async with`.
+
+    first_wait_s: the wait before the second try; it doubles with each further try.
+    """
 
     def __init__(
         self,
@@ -59,12 +63,10 @@ class HttpEndpoint:
         *,
         api_key: str = "",
         timeout_s: float = 300.0,
-        num_tries: int = 4,
         first_wait_s: float = 0.5,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.model = model
-        self._num_tries = num_tries
         self._first_wait_s = first_wait_s
         self._timeout_s = timeout_s
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -72,15 +74,15 @@ class HttpEndpoint:
         self._client = httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(timeout_s, connect=10), limits=limits)
 
     async def __aenter__(self) -> Self:
-        """Ask for the first model's name if none was given. Raises Unusable."""
+        """Use the first model that the server lists if none was given. Raises Unusable."""
         if not self.model:
             try:
-                listed = await self._asked("GET", "/models")
+                listed = await self._request("GET", "/models")
                 self.model = str(listed["data"][0]["id"])
             except (KeyError, IndexError, TypeError):
                 await self._client.aclose()
                 raise Unusable(f"{self.base_url}/models lists no model; name one with --model") from None
-            except (NoAnswer, Unusable, _Refused) as error:
+            except (NoAnswer, Unusable, _BadRequest) as error:
                 await self._client.aclose()
                 raise Unusable(str(error)) from None
         return self
@@ -91,20 +93,23 @@ class HttpEndpoint:
         await self._client.aclose()
 
     async def answer(self, body: Json) -> Answer:
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
-            whole = await self._asked("POST", "/chat/completions", {"model": self.model, **body})
-            return read_answer(whole, time.monotonic() - begun)
-        except _Refused as refusal:
-            return Answer(error=str(refusal), seconds=time.monotonic() - begun)
+            whole = await self._request("POST", "/chat/completions", {"model": self.model, **body})
+            return read_answer(whole, time.monotonic() - started)
+        except _BadRequest as bad_request:
+            return Answer(error=str(bad_request), seconds=time.monotonic() - started)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise NoAnswer(f"{self.base_url} answered nonsense: {type(error).__name__} at {error}") from None
 
-    async def _asked(self, method: str, path: str, body: Json | None = None) -> Json:
-        """The JSON of the answer; asks again where that may help. Raises _Refused, NoAnswer, Unusable."""
+    async def _request(self, method: str, path: str, body: Json | None = None) -> Json:
+        """Send a request, retry after errors that may pass, and return the JSON object of the answer.
+
+        Raises _BadRequest, NoAnswer and Unusable.
+        """
         problem, wait_s = "", self._first_wait_s
-        for place in range(self._num_tries):
-            if place:
+        for num_failed in range(NUM_TRIES):
+            if num_failed:
                 await asyncio.sleep(min(wait_s, MAX_WAIT_S))
                 wait_s *= 2
             try:
@@ -119,17 +124,17 @@ class HttpEndpoint:
                 raise Unusable(f"{self.base_url}: {error}") from None
             if response.status_code == 200:
                 return _json(response, self.base_url)
-            problem = f"{self.base_url} answered {response.status_code}: {_said(response)}"
-            if response.status_code in _REFUSED:
-                raise _Refused(problem)
-            if response.status_code < 500 and response.status_code not in _AGAIN:
+            problem = f"{self.base_url} answered {response.status_code}: {_error_message(response)}"
+            if response.status_code in _BAD_REQUEST:
+                raise _BadRequest(problem)
+            if response.status_code < 500 and response.status_code not in _RETRIED:
                 raise Unusable(problem)
-            wait_s = max(wait_s, _seconds(response.headers.get("retry-after", "")))
-        raise NoAnswer(f"{problem} ({self._num_tries} tries)")
+            wait_s = max(wait_s, _retry_after_s(response.headers.get("retry-after", "")))
+        raise NoAnswer(f"{problem} ({NUM_TRIES} tries)")
 
 
-class _Refused(Exception):
-    """The request itself is at fault, so there is no use in asking again."""
+class _BadRequest(Exception):
+    """The server rejects the request itself, so that a retry would fail too."""
 
 
 def _json(response: httpx2.Response, base_url: str) -> Json:
@@ -142,20 +147,23 @@ def _json(response: httpx2.Response, base_url: str) -> Json:
     return value
 
 
-def _said(response: httpx2.Response) -> str:
-    """OpenAI's error message if there is one."""
+def _error_message(response: httpx2.Response) -> str:
+    """The `message` of OpenAI's error object, or the beginning of the body if there is no such object."""
     try:
         return str(response.json()["error"]["message"])[:300]
     except (ValueError, KeyError, TypeError):
         return response.text[:100]
 
 
-def _seconds(retry_after: str) -> float:
+def _retry_after_s(retry_after: str) -> float:
     return float(retry_after) if retry_after.isdecimal() else 0.0
 
 
 def read_answer(whole: Json, seconds: float) -> Answer:
-    """A chat completion's first choice; both dialects of calls. Raises KeyError and the like for anything else."""
+    """Read the first choice of a chat completion, with calls as `tool_calls` or as `function_call`.
+
+    Raises KeyError, IndexError, TypeError, ValueError or AttributeError for any other object.
+    """
     choice, usage = whole["choices"][0], whole.get("usage") or {}
     message = choice["message"]
     calls = [(call["function"], str(call.get("id") or "")) for call in message.get("tool_calls") or ()]

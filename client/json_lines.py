@@ -1,4 +1,4 @@
-"""JSON lines, plain or packed with xz: read line by line, written whole or not at all, or kept as they come."""
+"""Files of JSON lines, plain or compressed with xz: read by line, replaced atomically, or extended line by line."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Json = dict[str, Any]
 
 
 class FileError(Exception):
-    """A file cannot be read, written or gone on with; one sentence that begins with the file."""
+    """A file cannot be read, written or continued. The message is one sentence that begins with the file's path."""
 
 
 class LineError(FileError):
-    """A line cannot be used: "file:line: what is wrong"."""
+    """A line cannot be used. The message is "file:line: what is wrong"."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file, unpacked if its name ends with .xz. Raises FileError."""
+    """The whole file, decompressed if its name ends with .xz. Raises FileError."""
     return b"".join(_raw_lines(path))
 
 
 def read_lines(path: Path) -> Iterator[tuple[bytes, str]]:
-    """The lines that are not blank, without blanks around them, each with its "file:line".
+    """Yield the lines that are not blank, stripped of whitespace, each with its "file:line".
 
-    Raises FileError for a file that cannot be read or breaks off; the lines before come first.
+    Raises FileError for a file that cannot be read or is truncated, after the lines before that point.
     """
     for number, line in enumerate(_raw_lines(path), 1):
         if text := line.strip():
@@ -40,12 +40,12 @@ def read_lines(path: Path) -> Iterator[tuple[bytes, str]]:
 
 
 def read_objects(path: Path) -> Iterator[tuple[Json, str]]:
-    """The JSON objects of a file, each with its "file:line". Raises LineError for the first line that is none."""
+    """Yield the JSON objects of a file, each with its "file:line". Raises LineError at a line that is not an object."""
     return ((parse_object(line, where), where) for line, where in read_lines(path))
 
 
 def parse_object(line: bytes, where: str) -> Json:
-    """The JSON object on a line. Raises LineError."""
+    """Parse one line as a JSON object. Raises LineError."""
     try:
         return read_json(line)
     except JsonError as error:
@@ -54,17 +54,20 @@ def parse_object(line: bytes, where: str) -> Json:
 
 
 def json_line(value: object) -> bytes:
-    """A value as one line, without the line break."""
+    """Encode a value as one line of JSON, without the line break."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> int:
-    """Write a file whole or not at all, packed if its name ends with .xz. Gives the number of lines.
+    """Replace a file atomically, compressed if its name ends with .xz. Returns the number of lines.
 
-    Raises FileError when the disk does not take it, and lets through what `lines` itself raises.
+    Raises FileError when the file cannot be written, and passes on any exception of the iterator `lines`.
     """
     count = 0
-    with _replaced(path) as draft, lzma.open(draft, "wb") if path.suffix == ".xz" else draft.open("wb") as file:
+    with (
+        _replaced(path) as temporary,
+        lzma.open(temporary, "wb") if path.suffix == ".xz" else temporary.open("wb") as file,
+    ):
         for line in lines:
             file.write(line + b"\n")
             count += 1
@@ -72,20 +75,20 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> int:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, meets the old one or the new one. Raises FileError."""
-    with _replaced(path) as draft:
-        draft.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
+    """Replace a file atomically: at any time it has the old content or the new one. Raises FileError."""
+    with _replaced(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
 
 
 def whole_lines(held: bytes) -> list[bytes]:
-    """The lines that end with a line break: the last one of an interrupted run may be torn."""
+    """The lines that end with a line break. Drops the incomplete last line that an interrupted run may leave."""
     return held.split(b"\n")[:-1]
 
 
-class GrowingFile:
-    """A file of JSON lines to which an interrupted run adds where it was.
+class ResumableFile:
+    """A file of JSON lines that a run extends, and that a later run continues after an interruption.
 
-    No other process can open it meanwhile: raises FileError then, and OSError when the disk does not take it.
+    The file is locked while it is open. Raises FileError if another process has it open, and OSError if a write fails.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,16 +113,16 @@ class GrowingFile:
         self._file.close()
 
     def lines(self) -> list[bytes]:
-        """The whole lines that are there."""
+        """The complete lines of the file."""
         self._file.seek(0)
         return whole_lines(self._file.read())
 
     def keep(self, lines: Sequence[bytes]) -> None:
-        """Drop what stands behind the first `lines` of the file: a torn line, or more than is wanted."""
+        """Truncate the file after its first lines, which must be `lines`."""
         self._file.truncate(sum(len(line) + 1 for line in lines))
 
     def add(self, *lines: bytes) -> None:
-        """All of them are in the file when this returns, or the last is torn."""
+        """Append lines. All of them are in the file when this returns; after a crash the last may be incomplete."""
         self._file.write(b"".join(line + b"\n" for line in lines))
         self._file.flush()
 
@@ -137,14 +140,14 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    """A draft beside `path`, which takes its place when the block ends and is gone when the block fails."""
-    draft = path.with_name(f".{path.name}.draft")
+    """Yield a temporary path. Its file replaces `path` when the block ends, and is deleted if the block fails."""
+    temporary = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        draft.replace(path)
+        yield temporary
+        temporary.replace(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
-        with suppress(OSError):  # else it would stand before the reason
-            draft.unlink(missing_ok=True)
+        with suppress(OSError):  # an error here would hide the first one
+            temporary.unlink(missing_ok=True)

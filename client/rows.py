@@ -1,9 +1,9 @@
-"""Rows, one JSON object a line: conversations in OpenAI's shapes, to learn from or to be asked.
+"""Rows: conversations in OpenAI's format, one JSON object per line, for training or for evaluation.
 
 {"functions": [{"name", "description", "parameters"}], "messages": [...], "source": "...", "meta": {"kind": "..."}}
 
-A row to learn from ends with the assistant. A question ends before, and its right calls may stand in "expected":
-[{"name": "...", "arguments": {...}}]. Only "messages" is needed.
+A training row ends with a message of the assistant. An evaluation row, called a question, ends before that message and
+may list the right calls in "expected": [{"name": "...", "arguments": {...}}]. Only "messages" is required.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from core.conversation import Call, Function, JsonSchema, Message
 from core.errors import RequestError
 from json_schema.check import check_parameters
 
-# Dots are common in names of real functions; no format has room for blanks, line breaks or `>` in one.
+# Names of real functions often have dots. Blanks, line breaks and `>` would break the turn formats.
 _NAME = re.compile(r"[\w$.-]{1,128}")
-_USER = "all"  # stands for the user where a function's name could
+_USER = "all"  # the v3 turn formats use this name for text to the user
 _OPEN = {"additionalProperties", "unevaluatedProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A conversation and the functions it may call. `meta` is free but for "kind"; `expected` are a question's calls.
+    """A conversation and the functions that it may call.
 
-    `where` is "file:line" for errors; it is not written and makes no difference between rows.
+    meta: any notes; only its "kind" has a meaning. expected: the right calls of a question. where: "file:line" for
+    error messages; it is not written to files and does not count when rows are compared.
     """
 
     functions: tuple[Function, ...]
@@ -54,24 +55,24 @@ class Row:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """All calls, in order."""
+        """All calls of the conversation, in order."""
         return tuple(call for message in self.messages for call in message.calls)
 
     @property
     def key(self) -> str:
-        """Equal for equal conversations over equal functions, whatever file they lie in and whatever is noted."""
-        said = [[message_json(one) for one in self.messages], [function_json(one) for one in self.functions]]
-        text = json.dumps(said, ensure_ascii=False, sort_keys=True)
+        """A hash of the messages and functions, in hexadecimal. It does not depend on the file, `meta` or `source`."""
+        content = [[message_json(one) for one in self.messages], [function_json(one) for one in self.functions]]
+        text = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
     def request(self) -> Json:
-        """Messages and tools of the body that asks for what comes next."""
+        """The `messages` and `tools` of a chat request for the next message."""
         tools = [{"type": "function", "function": function_json(function)} for function in self.functions]
         return {"messages": [message_json(message) for message in self.messages], **({"tools": tools} if tools else {})}
 
 
 def parse_row(line: bytes, where: str) -> Row:
-    """One line. Raises LineError, which begins with `where`."""
+    """Parse one line as a row. Raises LineError, whose message begins with `where`."""
     value = parse_object(line, where)
     try:
         shape = read(_Row, value)
@@ -89,7 +90,7 @@ def parse_row(line: bytes, where: str) -> Row:
 
 
 def row_text(row: Row) -> str:
-    """The row as one line of JSON, without the line break."""
+    """Encode a row as one line of JSON, without the line break."""
     whole: Json = {
         "functions": [function_json(function) for function in row.functions],
         "messages": [message_json(message) for message in row.messages],
@@ -97,17 +98,17 @@ def row_text(row: Row) -> str:
         "meta": row.meta,
     }
     if row.expected:
-        whole["expected"] = [{"name": call.name, "arguments": arguments_of(call)} for call in row.expected]
+        whole["expected"] = [{"name": call.name, "arguments": parse_arguments(call)} for call in row.expected]
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> int:
-    """Write .jsonl or .jsonl.xz as `write_lines` does."""
+    """Write rows to a .jsonl or .jsonl.xz file with `write_lines`. Returns the number of rows."""
     return write_lines(path, (row_text(row).encode() for row in rows))
 
 
-def arguments_of(call: Call) -> Json:
-    """A call's arguments as an object; raises ValueError for other JSON and for no JSON."""
+def parse_arguments(call: Call) -> Json:
+    """Parse a call's arguments as a JSON object. Raises ValueError for anything else."""
     try:
         arguments = _STRICT.decode(call.arguments)
     except RecursionError:
@@ -118,9 +119,9 @@ def arguments_of(call: Call) -> Json:
 
 
 def call_fault(functions: Sequence[Function], name: str, arguments: Json) -> str:
-    """Why a call does not fit the functions, or "" if it does.
+    """Return why a call does not fit the functions, or "" if it fits.
 
-    An argument that the function does not declare is a fault even if the schema forgets to say so.
+    An undeclared argument is a fault even where the schema does not set `additionalProperties` to false.
     """
     declared = {function.name: function.parameters or {} for function in functions}
     if name not in declared:
@@ -135,9 +136,9 @@ def call_fault(functions: Sequence[Function], name: str, arguments: Json) -> str
 
 @lru_cache(1024)
 def _validator(schema: str) -> Any:
-    held: JsonSchema = json.loads(schema)
-    closed = held if _OPEN & held.keys() else {**held, "additionalProperties": False}
-    return jsonschema.Draft202012Validator(closed, registry=Registry())  # fetches nothing
+    parsed: JsonSchema = json.loads(schema)
+    closed = parsed if _OPEN & parsed.keys() else {**parsed, "additionalProperties": False}
+    return jsonschema.Draft202012Validator(closed, registry=Registry())  # empty, so that a `$ref` fetches no URL
 
 
 def _check_name(name: str) -> str:
@@ -203,8 +204,8 @@ class _Row(Shape):
     expected: Annotated[list[_Expected], Size()] | None = None
 
 
-def a_function(value: object, path: str) -> Function:
-    """A function as it stands in a row. Raises RequestError."""
+def parse_function(value: object, path: str) -> Function:
+    """Parse a function of a row; `path` is its position in error messages. Raises RequestError."""
     return _checked(read(_Function, value, path=path), path)
 
 
@@ -226,13 +227,13 @@ def _message(message: _Text | _Answer | _Result) -> Message:
 
 
 def function_json(function: Function) -> Json:
-    """As it stands in a row and in a request."""
+    """A function as JSON, for rows and requests."""
     parameters = {} if function.parameters is None else {"parameters": function.parameters}
     return {"name": function.name, "description": function.description, **parameters}
 
 
 def message_json(message: Message) -> Json:
-    """As it stands in a row and in a request."""
+    """A message as JSON, for rows and requests."""
     shown: Json = {"role": message.role, "content": message.content}
     if message.calls:
         shown["tool_calls"] = [

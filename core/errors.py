@@ -1,4 +1,4 @@
-"""The few ways in which a request can fail. `server.py` alone knows which HTTP status each becomes."""
+"""The exceptions of a failed request or start. Only web/errors.py maps them to HTTP statuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ MAX_MESSAGE = 500  # characters
 
 
 class RequestError(Exception):
-    """The request cannot be served as it is: says what was wrong, where, and what would be right."""
+    """The request is invalid. The message says what was wrong and what would be right; `param` names the field."""
 
     def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
         if len(message) > MAX_MESSAGE:
@@ -18,7 +18,7 @@ class RequestError(Exception):
 
 
 class UnknownModel(RequestError):
-    """The request names a model that is not served here."""
+    """The request names a model that this server does not serve."""
 
     def __init__(self, model: str) -> None:
         message = f"The model '{model[:100]}' does not exist or you do not have access to it."
@@ -26,9 +26,10 @@ class UnknownModel(RequestError):
 
 
 class PromptTooLong(RequestError):
-    """The prompt does not fit into the context; both numbers stand in the message. `is_exact`: it was tokenized.
+    """The prompt has more tokens than the context; the message holds both numbers.
 
-    `param` is the field that holds the prompt.
+    is_exact: the prompt was tokenized; otherwise `num_prompt_tokens` is a lower bound.
+    param: the request's field that holds the prompt.
     """
 
     def __init__(
@@ -44,11 +45,11 @@ class PromptTooLong(RequestError):
 
 
 class EngineBusy(Exception):
-    """The queue is full; nothing was started."""
+    """The engine's queue is full, so the request was not accepted."""
 
 
 class EngineError(Exception):
-    """The engine failed on this request; others are unharmed."""
+    """The engine failed on this request; other requests continue."""
 
 
 class EngineDown(EngineError):

@@ -1,8 +1,8 @@
 """`python -m evaluate --set FILE ... --out DIR` measures a model on sets of rows.
 
-Without --base-url the model (the embedded one, or --model) is loaded into this process. Answers are kept in DIR as they
-come: the same command again goes on where it was, and asks nothing twice. DIR/result.json and DIR/table.md hold the
-figures, of what was answered if not all was.
+Without --base-url the model (the embedded model, or --model) is loaded into this process. Each answer is written to DIR
+at once, so that the same command continues after an interruption and repeats no request. DIR/result.json and
+DIR/table.md give the figures of all rows that got an answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from evaluate.answers import Answers
 from evaluate.benchmarks import CallSet, ChatSet, Everyday, NoCallSet, SgdNextCall
 from evaluate.command_line import (
     KEY_VARIABLE,
-    Impossible,
+    CommandError,
     add_server_options,
     end,
     json_object,
@@ -31,9 +31,9 @@ from evaluate.command_line import (
 )
 from evaluate.local import BASELINES, EngineEndpoint, FirstFunction, load
 from evaluate.reports import write_result
-from evaluate.run import Run
+from evaluate.run import EvaluationRun
 
-SEED = 0  # of the shuffle that --limit cuts, and of every request
+SEED = 0  # of every request, and of the shuffle before --limit
 MAX_PROBLEMS_SHOWN = 10
 CLASSES: dict[str, type[CallSet]] = {"sgd_dev": SgdNextCall, "everyday": Everyday, "chat_prompts": ChatSet}
 
@@ -65,13 +65,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 async def measure(options: Namespace) -> int:
-    """Ask all sets, and write the result after each; the exit status."""
+    """Measure all sets and write the result after each. Returns the exit status."""
     sets = [benchmark(path) for path in options.sets]
     sets += [NoCallSet(*options.no_call)] if options.no_call else []
     for fault in dict.fromkeys(fault for one in sets for fault in one.faults):
         print(f"evaluate: left out: {fault}", file=sys.stderr)
     if twice := [name for name, num in Counter(one.name for one in sets).items() if num > 1]:
-        raise Impossible(f"two sets are called '{twice[0]}', but results are kept by name: measure them into two --out")
+        raise CommandError(
+            f"two sets are called '{twice[0]}', but results are kept by name: measure them into two --out"
+        )
     reports: Json = {}
     is_whole, text = True, ""
     async with endpoint(options) as asked:
@@ -89,14 +91,14 @@ async def measure(options: Namespace) -> int:
 
 
 def benchmark(path: Path) -> CallSet:
-    """The class that a file gets by its name."""
+    """The benchmark for a file, chosen by the file's name."""
     kind = CLASSES.get(path.name.removesuffix(".xz").removesuffix(".jsonl"), CallSet)
     return kind(path)
 
 
 @asynccontextmanager
 async def endpoint(options: Namespace) -> AsyncIterator[Endpoint]:
-    """Who is asked. Raises Unusable or ModelError."""
+    """The endpoint that the options choose. Raises Unusable or ModelError."""
     if options.baseline:
         yield FirstFunction()
         return
@@ -112,11 +114,11 @@ async def endpoint(options: Namespace) -> AsyncIterator[Endpoint]:
 
 
 async def answered(one: CallSet, asked: Endpoint, options: Namespace) -> tuple[Json, str]:
-    """The report on a set, and why the run has to end, if it has."""
+    """The report on a set, and why the program must stop ("" if it can continue)."""
     body = {"temperature": 0, "seed": SEED, "max_tokens": one.max_tokens, **options.body}
     rows = one.sample(options.limit, SEED)
     with Answers(options.out / f"{one.name}.jsonl", {"set": one.name, "model": asked.model, "body": body}) as answers:
-        run = Run(asked, answers, body, in_flight=options.in_flight)
+        run = EvaluationRun(asked, answers, body, in_flight=options.in_flight)
         await run.ask(rows)
         for problem in run.problems[:MAX_PROBLEMS_SHOWN]:
             print(f"evaluate: no answer: {problem}", file=sys.stderr)

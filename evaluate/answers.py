@@ -1,4 +1,4 @@
-"""Answers kept in a file as they come, so that an interrupted run goes on where it was."""
+"""A file of answers that is written answer by answer, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Self
 
 from apis.rules.json_text import JsonError, read_json
 from client.endpoints import Answer
-from client.json_lines import FileError, GrowingFile, Json, json_line, read_bytes, whole_lines
+from client.json_lines import FileError, Json, ResumableFile, json_line, read_bytes, whole_lines
 from core.conversation import Call
 
 
 class Answers:
-    """One file of JSON lines: first what was asked and how (`about`), then an answer a line, by the row's key.
+    """A file of JSON lines: first `about`, which describes the run, then one answer per line with its row's key.
 
-    Opening reads what is there. A last line that was cut off is dropped. Raises FileError if the file is about another
-    run or is none of ours, and OSError.
+    Opening reads the answers of earlier runs into `by_key` and drops an incomplete last line. Raises FileError if the
+    file has another `about` or is not a file of answers, and OSError.
     """
 
     def __init__(self, path: Path, about: Json) -> None:
         self.path = path
-        self._file = GrowingFile(path)
+        self._file = ResumableFile(path)
         try:
             lines = self._file.lines()
             self.by_key = self._read(lines, about)
@@ -43,7 +43,7 @@ class Answers:
         self._file.close()
 
     def add(self, key: str, answer: Answer) -> None:
-        """Keep an answer: it is in the file when this returns. Raises OSError for a full disk."""
+        """Append an answer, which is in the file when this returns. Raises OSError for a full disk."""
         self._file.add(json_line({"key": key, **asdict(answer)}))
         self.by_key[key] = answer
 
@@ -60,7 +60,7 @@ class Answers:
 
 
 def read_answers(path: Path) -> tuple[Json, dict[str, Answer]]:
-    """What a file of answers is about, and the answers by key. Raises FileError."""
+    """The `about` of a file of answers, and the answers by their rows' keys. Raises FileError."""
     objects = _objects(whole_lines(read_bytes(path)), path)
     about = next(objects, {}).get("about")
     if not isinstance(about, dict):

@@ -1,4 +1,4 @@
-"""Benchmarks, a class each: what is asked, out of files of rows, and what is measured on the answers."""
+"""Benchmarks, one class each: which rows of the files are used, and what is measured on the answers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from evaluate.calls import Score, metrics, score
 from evaluate.intervals import Figure, wilson
 from evaluate.rows import read_questions
 
-MAX_TOKENS = {"sealtools_out_domain": 512}  # up to six calls a row; elsewhere a longer answer is a runaway
-DEFAULT_MAX_TOKENS = 256
-NGRAM = 4  # words; a longer text without a loop seldom has one twice
+MAX_TOKENS = {"sealtools_out_domain": 512}  # up to six calls per row
+DEFAULT_MAX_TOKENS = 256  # a longer answer does not end
+NGRAM = 4  # words; a text without a loop seldom repeats as many
 
 
 class CallSet:
-    """The rows of one or several files; `faults` are the lines that are no rows. Raises FileError if none is left."""
+    """The rows of one or several files. `faults` are messages on lines that are not rows.
+
+    Raises FileError if there is no row.
+    """
 
     def __init__(self, *paths: Path, name: str = "") -> None:
         self.name = name or paths[0].name.removesuffix(".xz").removesuffix(".jsonl")
@@ -45,17 +48,17 @@ class CallSet:
         return rows
 
     def parts(self, row: Row) -> Sequence[str]:
-        """Named parts of the set, to be measured by themselves too, in which the row lies."""
+        """The named parts of the set that the row belongs to. Each part gets its own metrics too."""
         return ()
 
     def sample(self, limit: int | None, seed: int) -> list[Row]:
-        """The first `limit` rows of a seeded shuffle, or all. A larger limit asks the same rows and more."""
-        rows = sorted(self.rows, key=lambda row: row.key)  # so that it does not depend on the order of the file
+        """The first `limit` rows of a seeded shuffle, or all. A larger limit gives the same rows and more."""
+        rows = sorted(self.rows, key=lambda row: row.key)  # the sample must not depend on the order of the file
         Random(seed).shuffle(rows)
         return rows[:limit]
 
     def report(self, rows: Sequence[Row], answers: Mapping[str, Answer]) -> Json:
-        """Everything that is measured on the answered ones of `rows`: metrics, faults, what became of each row."""
+        """Metrics, counts of faults and the outcome of each row, for those of `rows` that have an answer."""
         scored = [(row, score(row, answers[row.key])) for row in rows if row.key in answers]
         by_part: dict[str, list[Score]] = {}
         for row, one in scored:
@@ -77,9 +80,10 @@ class CallSet:
 
 
 class NoCallSet(CallSet):
-    """Restraint: rows of other sets that expect one call, without the function it calls; at least one other is left.
+    """Rows of other sets that expect one call, without the function of that call, so that no call is right.
 
-    Read its figure beside `call_rate` of the untouched sets: each can be bought with the other.
+    Every row keeps at least one other function. Compare the figure with `call_rate` of the original sets: a model that
+    never calls is perfect here, and a model that always calls is perfect there.
     """
 
     def __init__(self, *paths: Path, name: str = "no_call") -> None:
@@ -95,9 +99,9 @@ def _without_expected(row: Row) -> Row:
 
 
 class Everyday(CallSet):
-    """`examples/everyday.jsonl`: 50 requests for 25 functions, written by hand, none of them in any training data.
+    """`examples/everyday.jsonl`: 50 hand-written requests for 25 functions, none of them in any training data.
 
-    What the embedded model must do well: few functions, plain words, one or two calls.
+    The embedded model must do this well: few functions, plain words, one or two calls.
     """
 
     def parts(self, row: Row) -> Sequence[str]:
@@ -105,11 +109,11 @@ class Everyday(CallSet):
 
 
 class SgdNextCall(CallSet):
-    """The state of a task-oriented dialogue -> the service call that comes next.
+    """The next service call of a task-oriented dialogue.
 
     Rastogi et al., "Towards Scalable Multi-domain Conversational Agents: The Schema-Guided Dialogue Dataset", AAAI 2020
-    (arXiv 1909.05855). As there, services that the training dialogues have and those they lack are measured apart:
-    `meta.unseen_service` tells.
+    (arXiv 1909.05855). As in the paper, services with and without training dialogues are measured separately;
+    `meta.unseen_service` is true for the latter.
     """
 
     def parts(self, row: Row) -> Sequence[str]:
@@ -117,9 +121,9 @@ class SgdNextCall(CallSet):
 
 
 class ChatSet(CallSet):
-    """Plain chat, which training for calls may have spoiled: prompts with nothing to call.
+    """Plain chat without functions, which training for calls may have damaged.
 
-    Calls, empty answers, length and repetition are measured.
+    Measures calls, empty answers, length and repetition.
     """
 
     def report(self, rows: Sequence[Row], answers: Mapping[str, Answer]) -> Json:
@@ -135,7 +139,7 @@ class ChatSet(CallSet):
 
 
 def repetition(text: str) -> float:
-    """The share of a text's runs of four words that stood in it before."""
+    """The share of a text's sequences of four words that occur earlier in the text. 0 to 1."""
     words = text.casefold().split()
     runs = [tuple(words[i : i + NGRAM]) for i in range(len(words) - NGRAM + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0

@@ -1,7 +1,7 @@
-"""Answered calls against expected ones: per row a Score, over a set the metrics.
+"""Compares answered calls with expected calls: a Score for each row, metrics for a set.
 
-Values are equal as in the data's recipe: numbers by value (5 = 5.0), texts without regard to case and outer blanks,
-lists in order, objects by key. Calls of one turn have no order.
+Numbers are compared by value (5 = 5.0), strings without case and surrounding whitespace, lists in order, objects by
+key. The order of the calls in one turn does not matter.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import NamedTuple
 
 from client.endpoints import Answer
 from client.json_lines import Json
-from client.rows import Row, arguments_of, call_fault
+from client.rows import Row, call_fault, parse_arguments
 from core.conversation import Call
 from evaluate.intervals import Figure, f1, wilson
 
 
 class Parsed(NamedTuple):
-    """A call with its arguments as they were read."""
+    """A call with its parsed arguments."""
 
     name: str
     arguments: Json
 
 
 class Overlap(NamedTuple):
-    """Sizes of two multisets and of what they share."""
+    """The sizes of two multisets and of their intersection."""
 
     both: int
     expected: int
@@ -36,10 +36,10 @@ class Overlap(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """One row. `fault` is the class of its mistake, "" where it is exactly right."""
+    """The comparison of one row. `fault` is the class of its mistake, "" for an exact match."""
 
     expects_calls: bool
-    is_refused: bool
+    has_error: bool
     num_expected: int
     num_calls: int
     num_valid_json: int
@@ -54,13 +54,13 @@ class Score:
 
 
 def score(row: Row, answer: Answer) -> Score:
-    """Compare one answer with what was expected."""
+    """Compare an answer with the expected calls of its row."""
     expected = parsed(row.expected)
     valid = parsed(answer.calls)
     names = [call.name for call in answer.calls]
     return Score(
         expects_calls=bool(expected),
-        is_refused=bool(answer.error),
+        has_error=bool(answer.error),
         num_expected=len(expected),
         num_calls=len(names),
         num_valid_json=len(valid),
@@ -76,12 +76,12 @@ def parsed(calls: Iterable[Call]) -> list[Parsed]:
     found = []
     for call in calls:
         with suppress(ValueError):
-            found.append(Parsed(call.name, arguments_of(call)))
+            found.append(Parsed(call.name, parse_arguments(call)))
     return found
 
 
 def metrics(scores: Sequence[Score]) -> dict[str, Figure]:
-    """All metrics that these rows can be measured by; rates by Wilson, F1 by bootstrap over rows."""
+    """All metrics that these rows allow, by name. Rates have Wilson's interval, F1 a bootstrap over rows."""
     calling = [score for score in scores if score.expects_calls]
     others = [score for score in scores if not score.expects_calls]
     num_calls = sum(score.num_calls for score in scores)
@@ -89,7 +89,7 @@ def metrics(scores: Sequence[Score]) -> dict[str, Figure]:
         "exact_match": _rate(calling, lambda score: score.is_exact),
         "name_f1": f1([score.names for score in calling]),
         "args_f1": f1([score.arguments for score in calling]),
-        "call_count": _rate(calling, lambda score: score.num_calls == score.num_expected and not score.is_refused),
+        "call_count": _rate(calling, lambda score: score.num_calls == score.num_expected and not score.has_error),
         "call_rate": _rate(calling, lambda score: score.num_calls > 0),
         "no_call": _rate(others, lambda score: score.is_exact),
         "valid_json": wilson(sum(score.num_valid_json for score in scores), num_calls) if num_calls else None,
@@ -99,7 +99,7 @@ def metrics(scores: Sequence[Score]) -> dict[str, Figure]:
 
 
 def normalised(value: object) -> Hashable:
-    """Equal for values that count as equal. Booleans are no numbers, though Python says True == 1."""
+    """A canonical form that is equal for JSON values that count as equal. Booleans differ from numbers here."""
     match value:
         case bool() | None:
             return ("word", value)
@@ -128,7 +128,7 @@ def _triples(calls: Iterable[Parsed]) -> Iterable[Hashable]:
 
 
 def _fault(expected: Sequence[Parsed], names: Sequence[str], valid: Sequence[Parsed]) -> str:
-    """The first of the classes that fits, "" for an exact match. `names` are those of all answered calls."""
+    """The first class of mistake that applies, "" for an exact match. `names` are those of all answered calls."""
     if not expected:
         return "unwanted call" if names else ""
     if not names:
@@ -143,7 +143,10 @@ def _fault(expected: Sequence[Parsed], names: Sequence[str], valid: Sequence[Par
 
 
 def _argument_fault(expected: Sequence[Parsed], answered: Sequence[Parsed]) -> str:
-    """As _fault, for calls of the same functions; those of one function are paired in order, equal ones first."""
+    """The class of mistake in the arguments of calls of the same functions, "" if all are equal.
+
+    Equal calls are paired first, then the remaining calls of each function in order.
+    """
     left = [(call.name, normalised(call.arguments), call) for call in expected]
     right = [(call.name, normalised(call.arguments), call) for call in answered]
     for item in list(left):

@@ -1,4 +1,4 @@
-"""What the programs of this package share: values of options, and how they end."""
+"""Command lines of this package's programs: option types, shared options, errors and exit status."""
 
 from __future__ import annotations
 
@@ -20,31 +20,33 @@ from core.errors import ModelError
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"
 
 
-class Impossible(Exception):
-    """What was asked for cannot be done with what is there; one sentence."""
+class CommandError(Exception):
+    """The command cannot be carried out. The message is one sentence for the user."""
 
 
 def parser(program: str, doc: str | None) -> ArgumentParser:
-    """Its description is the first paragraph of `doc`. An option cut short is an error, not a guess."""
+    """A parser whose description is the first paragraph of `doc`. Abbreviated options are errors."""
     return ArgumentParser(f"python -m {program}", description=(doc or "").split("\n\n")[0], allow_abbrev=False)
 
 
 def add_server_options(group: argparse._ActionsContainer, *, in_flight: int) -> None:
-    """--in-flight and --timeout: how any endpoint is asked."""
+    """Add --in-flight and --timeout, which apply to every endpoint."""
     group.add_argument("--in-flight", type=positive, default=in_flight, metavar="N", help="requests at once")
     group.add_argument("--timeout", type=seconds, default=600.0, metavar="S", help="for one answer")
 
 
 def server(url: str, model: str, timeout_s: float) -> HttpEndpoint:
-    """The endpoint at `url`; its key is in the environment, where `ps` does not show it."""
+    """The endpoint at `url`. Its key comes from the environment, since `ps` shows command lines."""
     return HttpEndpoint(url, model, api_key=os.environ.get(KEY_VARIABLE, ""), timeout_s=timeout_s)
 
 
 def end(program: str, work: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run the program to its exit status; what may go wrong is a sentence on stderr and status 1.
+    """Run `work` and exit with the status that it returns.
 
-    SIGTERM is taken for Ctrl-C, so that what a time limit ends leaves its report too. Shells let programs in their
-    background ignore Ctrl-C: ours hears it there too, or nothing but SIGKILL would end it.
+    An expected error gives one sentence on stderr and status 1.
+
+    SIGTERM acts like Ctrl-C, so that a program ended by a time limit still writes its report. SIGINT is enabled too,
+    since shells start background programs with SIGINT ignored.
     """
     before = {
         signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
@@ -52,7 +54,7 @@ def end(program: str, work: Coroutine[Any, Any, int]) -> NoReturn:
     }
     try:
         sys.exit(asyncio.run(work))
-    except (FileError, ModelError, Unusable, Impossible) as error:
+    except (FileError, ModelError, Unusable, CommandError) as error:
         sys.exit(f"{program}: {error}")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

@@ -1,7 +1,7 @@
-"""`python -m evaluate.compare DIR ... --out DIR` sets results of several models side by side.
+"""`python -m evaluate.compare DIR ... --out DIR` compares the results of several models.
 
-Each DIR is one that `python -m evaluate --out DIR` wrote. OUT/comparison.md has a table a metric, with intervals, and
-compares every model with the first one on the rows that both answered; OUT/comparison.png shows the same as a picture.
+Each DIR was written by `python -m evaluate --out DIR`. OUT/comparison.md has one table per metric, with intervals, and
+compares every model with the first one on the rows that both answered. OUT/comparison.png is a plot of the metrics.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.json_lines import Json, write_whole
-from evaluate.command_line import Impossible, end, parser
+from evaluate.command_line import CommandError, end, parser
 from evaluate.intervals import Figure, mcnemar
 from evaluate.plots import Panel, draw_comparison
 from evaluate.reports import LABELS, aligned, figures, read_result
 
 SHOWN = ("exact_match", "name_f1", "args_f1", "call_count", "call_rate", "no_call", "valid_json", "schema_valid")
-PLOTTED: dict[str, tuple[str, ...]] = {  # of several metrics, the first that a set has
+PLOTTED: dict[str, tuple[str, ...]] = {  # panel title -> metrics; the first metric that a set has is plotted
     "exact match, or no call where none is due": ("exact_match", "no_call"),
     "arguments F1": ("args_f1",),
     "call count": ("call_count",),
@@ -29,7 +29,7 @@ PLOTTED: dict[str, tuple[str, ...]] = {  # of several metrics, the first that a 
 
 @dataclass(frozen=True)
 class Result:
-    """One model's reports by set."""
+    """One model's reports, by the name of the set."""
 
     name: str
     sets: Mapping[str, Json]
@@ -38,7 +38,7 @@ class Result:
         return figures(self.sets[of]).get(metric) if of in self.sets else None
 
     def is_right(self, of: str) -> dict[str, bool]:
-        """By row's key."""
+        """Whether the model answered each row of a set exactly right, by the row's key."""
         return {key: fault == "right" for key, fault in self.sets.get(of, {"rows": {}})["rows"].items()}
 
 
@@ -58,7 +58,7 @@ async def compare(options: Namespace) -> int:
     results = read_results(options.results)
     sets = list(dict.fromkeys(name for result in results for name in result.sets))
     if not sets:
-        raise Impossible("the results hold no set")
+        raise CommandError("the results hold no set")
     text = report(results, sets)
     write_whole(options.out / "comparison.md", text)
     print(text)
@@ -67,7 +67,7 @@ async def compare(options: Namespace) -> int:
 
 
 def read_results(folders: Sequence[Path]) -> list[Result]:
-    """Named by their models, by their folders too where two are of one model. Raises FileError."""
+    """Read results, named by their models, and by their folders too if two are of the same model. Raises FileError."""
     found = [(folder, read_result(folder)) for folder in folders]
     times = Counter(result["model"] for _, result in found)
     return [
@@ -77,7 +77,7 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
 
 
 def panels(results: Sequence[Result], sets: Sequence[str]) -> list[Panel]:
-    """What is plotted: the metrics that any of the results has."""
+    """The panels of the plot. A panel whose metrics no result has is left out."""
     found: list[Panel] = []
     for title, metrics in PLOTTED.items():
         by_set = {of: next(filter(None, (_figures(results, of, metric) for metric in metrics)), {}) for of in sets}
@@ -91,7 +91,7 @@ def _figures(results: Sequence[Result], of: str, metric: str) -> dict[str, Figur
 
 
 def report(results: Sequence[Result], sets: Sequence[str]) -> str:
-    """All tables as Markdown."""
+    """All tables, as Markdown."""
     parts = ["# Comparison", "Percent, with 95% intervals (rates: Wilson; F1: bootstrap over rows)."]
     for metric in SHOWN:
         measured = [of for of in sets if _figures(results, of, metric)]
@@ -131,7 +131,7 @@ def _against_first(results: Sequence[Result], sets: Sequence[str]) -> Iterator[l
 
 
 def common(model: Mapping[str, bool], first: Mapping[str, bool]) -> list[tuple[bool, bool]]:
-    """Whether each had it right, for the rows that both answered."""
+    """Whether each model was right, as pairs (model, first), for the rows that both answered."""
     return [(model[key], first[key]) for key in model if key in first]
 
 

@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals of rates and of F1, and whether two runs differ on the same rows."""
+"""Confidence intervals of rates, F1 and means, and a test whether two models differ on the same rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 Z_95 = 1.959964
 NUM_RESAMPLES = 1000
-SEED = 0  # of the resamples, so that equal rows give equal intervals
+SEED = 0  # of the bootstrap, so that equal rows give equal intervals
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A share between 0 and 1 and its 95% interval. `n` is what it was measured on: rows, or calls."""
+    """A share between 0 and 1 with its 95% interval. `n` is the number of rows or calls that it was measured on."""
 
     value: float
     low: float
@@ -25,7 +25,7 @@ class Figure:
     n: int
 
     def shown(self) -> str:
-        """In percent: `47.5 (32.9-62.5)`."""
+        """The value and its interval in percent, such as `47.5 (32.9-62.5)`."""
         return f"{100 * self.value:.1f} ({100 * self.low:.1f}-{100 * self.high:.1f})"
 
     def as_json(self) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class Figure:
 def wilson(num_right: int, n: int) -> Figure:
     """A rate with Wilson's interval: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. `n` must be above 0.
 
-    Right also near 0 and 1, where p +- 1.96 sqrt(p (1 - p) / n) leaves the range or has no width.
+    It also holds near 0 and 1, where p +- 1.96 sqrt(p (1 - p) / n) leaves the range or has no width.
     """
     share, scale = num_right / n, 1 + Z_95**2 / n
     centre = share + Z_95**2 / (2 * n)
@@ -46,27 +46,28 @@ def wilson(num_right: int, n: int) -> Figure:
 
 
 def f1(overlaps: Sequence[tuple[int, int, int]]) -> Figure | None:
-    """Micro-averaged F1 over rows of (in both, expected, answered); its interval is a bootstrap over rows.
+    """Micro-averaged F1 over rows of counts (in both, expected, answered), with a bootstrap interval over rows.
 
-    The percentile interval of B. Efron, Ann. Stat. 7 (1979) 1-26, seeded. None where nothing was expected or answered.
+    Uses the percentile interval of B. Efron, Ann. Stat. 7 (1979) 1-26, with a fixed seed. None if all counts are 0.
     """
     counts = np.asarray(overlaps, dtype=np.float64).reshape(-1, 3)
     both, expected, answered = counts.sum(axis=0)
     if expected + answered == 0:
         return None
     n = len(counts)
-    times_drawn = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), size=NUM_RESAMPLES)
-    drawn = times_drawn @ counts
-    sizes = drawn[:, 1] + drawn[:, 2]
-    drawn_f1 = 2 * drawn[sizes > 0, 0] / sizes[sizes > 0]
-    low, high = np.percentile(drawn_f1, (2.5, 97.5))
+    resample_counts = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), size=NUM_RESAMPLES)
+    resampled = resample_counts @ counts
+    sizes = resampled[:, 1] + resampled[:, 2]
+    resampled_f1 = 2 * resampled[sizes > 0, 0] / sizes[sizes > 0]
+    low, high = np.percentile(resampled_f1, (2.5, 97.5))
     return Figure(float(2 * both / (expected + answered)), float(low), float(high), n)
 
 
 def mcnemar(pairs: Sequence[tuple[bool, bool]]) -> float:
-    """How likely a difference at least this large is if both are equally good: McNemar's exact test, two-sided.
+    """The p-value of McNemar's exact test, two-sided, for pairs of (first is right, second is right).
 
-    Q. McNemar, Psychometrika 12 (1947) 153-157; only rows that one of the two has right count.
+    It is the probability of a difference at least this large between equally good models. Only rows that exactly one
+    of them has right count. Q. McNemar, Psychometrika 12 (1947) 153-157.
     """
     first_only = sum(first and not second for first, second in pairs)
     num_differing = sum(first != second for first, second in pairs)
@@ -75,7 +76,12 @@ def mcnemar(pairs: Sequence[tuple[bool, bool]]) -> float:
 
 
 def mean_of(values: Sequence[float]) -> Figure:
-    """The mean of `values`, at least one, with a bootstrap interval as in `f1`; not a share, so not for `shown`."""
-    drawn = np.random.default_rng(SEED).choice(np.asarray(values, dtype=np.float64), size=(NUM_RESAMPLES, len(values)))
-    low, high = np.percentile(drawn.mean(axis=1), (2.5, 97.5))
+    """The mean of at least one value, with a bootstrap interval as in `f1`.
+
+    The result is not a share between 0 and 1, so `Figure.shown` does not apply to it.
+    """
+    resampled = np.random.default_rng(SEED).choice(
+        np.asarray(values, dtype=np.float64), size=(NUM_RESAMPLES, len(values))
+    )
+    low, high = np.percentile(resampled.mean(axis=1), (2.5, 97.5))
     return Figure(fmean(values), float(low), float(high), len(values))

@@ -1,11 +1,12 @@
 """`python -m evaluate.judge single|pairwise --set FILE --answers A [B] --judge-url URL --judge-model NAME --out DIR`
 
-A judge, any model behind an OpenAI-compatible server, grades the answers that `python -m evaluate` kept (`single`, 1 to
-10), or says which of two is better (`pairwise`: each pair in both orders, and only two equal verdicts make a winner).
+A judge is any model behind an OpenAI-compatible server. It grades the answers that `python -m evaluate` wrote from 1 to
+10 (`single`), or decides which of two is better (`pairwise`). It sees each pair in both orders, and an answer wins only
+if it wins in both.
 
-DIR/single.jsonl or DIR/pairwise.jsonl keeps what the judge wrote, as it comes, so that the same command goes on where
-it was. DIR/single-verdicts.jsonl tells how it was read, DIR/single-unparsable.jsonl what could not be read,
-DIR/single.json the figures; in the same way for pairs.
+DIR/single.jsonl keeps the judge's answers, each written at once, so that the same command continues after an
+interruption. DIR/single-verdicts.jsonl has the parsed verdicts, DIR/single-unparsable.jsonl the answers without one,
+DIR/single.json the figures. The files of `pairwise` have the same endings.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from client.json_lines import Json, json_line, write_lines, write_whole
 from client.rows import Row
 from evaluate.answers import Answers, read_answers
 from evaluate.benchmarks import CallSet
-from evaluate.command_line import KEY_VARIABLE, Impossible, add_server_options, end, json_object, parser, positive
+from evaluate.command_line import KEY_VARIABLE, CommandError, add_server_options, end, json_object, parser, positive
 from evaluate.command_line import server as server_at
 from evaluate.judge_prompts import pairwise_prompt, read_grade, read_verdict, single_prompt
-from evaluate.run import Run
+from evaluate.run import EvaluationRun
 from evaluate.verdicts import Judgement, pairwise_report, shown, single_report
 
 SEED = 0
-MAX_TOKENS = 512  # reasons in two or three sentences
+MAX_TOKENS = 512  # enough for two or three sentences of reasons and the verdict
 MAX_PROBLEMS_SHOWN = 10
 
 
@@ -53,17 +54,17 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 when no verdict could be read or some are missing."""
+    """Exits with status 1 when no verdict could be parsed or some are missing."""
     end("evaluate.judge", judge(read_options(argv)))
 
 
 async def judge(options: Namespace) -> int:
-    """Ask for all verdicts and write the report; the exit status."""
+    """Request all verdicts and write the report. Returns the exit status."""
     one = CallSet(options.asked)
     given = [_answers(path, one.name) for path in options.answers]
     rows = [row for row in one.sample(None, SEED) if all(row.key in answers for _, answers in given)][: options.limit]
     if not rows:
-        raise Impossible(f"no row of {options.asked} has an answer in {' and in '.join(map(str, options.answers))}")
+        raise CommandError(f"no row of {options.asked} has an answer in {' and in '.join(map(str, options.answers))}")
     questions = [question for row in rows for question in questions_on(row, [answers[row.key] for _, answers in given])]
     names = [str(about.get("model", "")) for about, _ in given]
     body = {"temperature": 0, "seed": SEED, "max_tokens": MAX_TOKENS, **options.body}
@@ -71,7 +72,7 @@ async def judge(options: Namespace) -> int:
     async with server_at(options.judge_url, options.judge_model, options.timeout) as asked:
         about = {"kind": options.kind, "judge": asked.model, "judged": names, "body": body}
         with Answers(path, about) as verdicts:
-            run = Run(asked, verdicts, body, in_flight=options.in_flight)
+            run = EvaluationRun(asked, verdicts, body, in_flight=options.in_flight)
             await run.ask([question.asked for question in questions])
     for problem in [*run.problems[:MAX_PROBLEMS_SHOWN], *([f"stopped: {run.stopped_by}"] if run.stopped_by else [])]:
         print(f"evaluate.judge: {problem}", file=sys.stderr)
@@ -87,7 +88,10 @@ def _answers(path: Path, name: str) -> tuple[Json, dict[str, Answer]]:
 
 @dataclass(frozen=True)
 class Question:
-    """One request to the judge: about which row, and, of a pair, in which order."""
+    """One request to the judge. key: of the judged row. asked: the request to the judge, as a row.
+
+    is_swapped: the second answer of the pair is shown as A.
+    """
 
     key: str
     asked: Row
@@ -95,7 +99,7 @@ class Question:
 
 
 def questions_on(row: Row, answers: Sequence[Answer]) -> list[Question]:
-    """One for a single answer; two for a pair, as given and the other way round."""
+    """The requests to the judge about one row: one for a single answer, two for a pair, one in each order."""
     if len(answers) == 1:
         return [Question(row.key, Row((), single_prompt(row, answers[0]), where=row.where))]
     first, second = answers
@@ -106,7 +110,7 @@ def questions_on(row: Row, answers: Sequence[Answer]) -> list[Question]:
 
 
 def _report(kind: str, questions: Sequence[Question], answers: Mapping[str, Answer], path: Path) -> Json:
-    """The figures; verdicts as read, and those that could not be, go into files beside `path`."""
+    """Compute the figures. Writes the parsed verdicts and the unparsable answers to files beside `path`."""
     verdict: Callable[[str], float | str | None] = read_grade if kind == "single" else read_verdict
     judgements = []
     for question in questions:

@@ -1,4 +1,4 @@
-"""Who answers without HTTP: a model in this process, or none at all."""
+"""Endpoints without HTTP: a model in this process, and a baseline without a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 class EngineEndpoint:
-    """A model in this process: the checks, prompt and parser of the server. `name` tells its weights from others."""
+    """A model in this process, with the request checks, template and turn format of the server.
+
+    name: identifies the weights in reports; by default the model's name.
+    """
 
     def __init__(self, model: Model, name: str = "", *, timeout_s: float = 300.0) -> None:
         self.model = name or model.names[0]
@@ -35,25 +38,25 @@ class EngineEndpoint:
         self._timeout_s = timeout_s
 
     async def answer(self, body: Json) -> Answer:
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._admitted(body, begun)
+                return await self._admitted(body, started)
         except TimeoutError:
             raise NoAnswer(f"{self.model} did not answer within {self._timeout_s:g} s") from None
         except RequestError as error:
-            return Answer(error=error.message, seconds=round(time.monotonic() - begun, 3))
+            return Answer(error=error.message, seconds=round(time.monotonic() - started, 3))
         except EngineError as error:
             raise NoAnswer(f"{self.model}: {error}") from None
 
-    async def _admitted(self, body: Json, begun: float) -> Answer:
+    async def _admitted(self, body: Json, started: float) -> Answer:
         while True:
             try:
-                return await self._answered(body, begun)
-            except EngineBusy:  # more in flight than the engine queues: wait as one more place in the queue
+                return await self._answered(body, started)
+            except EngineBusy:  # more requests in flight than the engine's queue holds
                 await asyncio.sleep(BUSY_WAIT_S)
 
-    async def _answered(self, body: Json, begun: float) -> Answer:
+    async def _answered(self, body: Json, started: float) -> Answer:
         request = chat_request({"model": self._model.names[0], **body})
         choice, num_prompt, num_completion = Choice(request), 0, 0
         chunks: list[Json] = []
@@ -63,7 +66,7 @@ class EngineEndpoint:
                 if isinstance(event, Finish):
                     num_prompt, num_completion = event.prompt_tokens, event.completion_tokens
         usage = {"prompt_tokens": num_prompt, "completion_tokens": num_completion}
-        return read_answer({"choices": [fold(chunks)], "usage": usage}, time.monotonic() - begun)
+        return read_answer({"choices": [fold(chunks)], "usage": usage}, time.monotonic() - started)
 
 
 class FirstFunction:
@@ -77,10 +80,10 @@ class FirstFunction:
 
 
 def load(name: str | None, adapter: str) -> tuple[Model, str]:
-    """A folder's, the hub's or (None) the embedded model, and a name that tells its weights from others.
+    """Load a model from a folder, the hub or (None) the embedded package. Returns it with a name for its weights.
 
-    adapter: of the embedded model: "" for the one that is served, "none" for the bare base, or a folder. Raises
-    ModelError.
+    adapter: for the embedded model only: "" for the adapter that the server uses, "none" for no adapter, or a folder.
+    Raises ModelError.
     """
     if name is not None:
         if adapter:
@@ -88,15 +91,15 @@ def load(name: str | None, adapter: str) -> tuple[Model, str]:
         return load_model(name), name
     folder = _adapter(adapter)
     model = run_in_own_thread(partial(embedded_model, folder))
-    told = "no adapter"
+    adapter_name = "no adapter"
     if folder is not None and (folder / WEIGHTS).exists():
-        told = f"adapter {hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:8]}"
-    return model, f"{model.names[0]}, {told}"
+        adapter_name = f"adapter {hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:8]}"
+    return model, f"{model.names[0]}, {adapter_name}"
 
 
 def embedded_model(adapter: Path | None) -> Model:
-    """The embedded model as the server loads it, with any adapter or none."""
-    from checkpoints import embedded  # torch is loaded here and not before
+    """Load the embedded model as the server does, but with any adapter or none."""
+    from checkpoints import embedded  # imports torch, which other endpoints do not need
     from engines.local import devices
     from engines.local.engine import LocalEngine
 

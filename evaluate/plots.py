@@ -1,4 +1,4 @@
-"""Plots of results, as PNG bytes; matplotlib without a display."""
+"""Plots of results, as PNG bytes. matplotlib runs without a display."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from evaluate.command_line import Impossible
+from evaluate.command_line import CommandError
 from evaluate.intervals import Figure, wilson
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-# Okabe and Ito's colours, which the colour-blind tell apart too; the black of text is left out
+# Okabe and Ito's palette, safe for colour-blind readers, without black, which is the colour of text
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 MARKERS = "osD^vPX"
 DPI = 160
@@ -24,12 +24,12 @@ Panel = tuple[str, Mapping[str, Mapping[str, Figure]]]  # title -> set -> model 
 
 
 def canvas(width: float, height: float) -> Canvas:
-    """An empty picture, in inches. Raises Impossible where matplotlib is missing."""
+    """An empty figure; width and height in inches. Raises CommandError if matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure as Canvas
     except ImportError:
-        raise Impossible("plots need matplotlib: pip install -r requirements-train.txt") from None
+        raise CommandError("plots need matplotlib: pip install -r requirements-train.txt") from None
     picture = Canvas(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(picture)
     return picture
@@ -42,7 +42,7 @@ def png(picture: Canvas) -> bytes:
 
 
 def draw_comparison(models: Sequence[str], panels: Sequence[Panel]) -> bytes:
-    """One panel a metric, one row a set, one dot with its 95% interval a model."""
+    """Plot one panel per metric, with one row per set and one dot with its 95% interval per model."""
     sets = list(dict.fromkeys(name for _, panel in panels for name in panel))
     num_lines = len(sets) * (len(models) + 1.5)
     picture = canvas(2.4 + 2.5 * len(panels), 1.2 + 0.15 * num_lines + 0.2 * len(models))
@@ -85,7 +85,10 @@ def _dots(
 
 
 def draw_tradeoff(model: str, calling: Sequence[float], others: Sequence[float], biases: Sequence[float]) -> bytes:
-    """Call rate where a call is right against silence where none is, over all biases; `biases` are marked."""
+    """Plot the call rate of rows that expect a call against the no-call rate of the others, over all biases.
+
+    calling, others: the margins of the rows of each kind, in nats. biases: marked on the curve.
+    """
     picture = canvas(5.6, 5.2)
     axis = picture.subplots()
     thresholds = sorted({-margin for margin in (*calling, *others)})
@@ -126,7 +129,10 @@ def _mark(axis: Axes, called: Figure, kept: Figure, bias: float) -> None:
 
 
 def _errors(figures: Sequence[Figure]) -> tuple[list[float], list[float]]:
-    """Lengths of the two halves of error bars; a bootstrap interval may just miss its own figure."""
+    """The lengths of error bars below and above the values, in percent, never negative.
+
+    A bootstrap interval may lie slightly beside its own value.
+    """
     return (
         [100 * max(0.0, figure.value - figure.low) for figure in figures],
         [100 * max(0.0, figure.high - figure.value) for figure in figures],

@@ -1,4 +1,4 @@
-"""Results as files, and as Markdown tables that also read well in a terminal."""
+"""Results as files and as Markdown tables with aligned columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LABELS = {
 
 
 def read_result(folder: Path) -> Json:
-    """What `python -m evaluate --out FOLDER` measured: {"model", "sets": {name: report}}. Raises FileError."""
+    """Read the result of `python -m evaluate --out FOLDER`: {"model", "sets": {name: report}}. Raises FileError."""
     path = folder / RESULT
     try:
         found: Json = json.loads(path.read_bytes())
@@ -39,7 +39,7 @@ def read_result(folder: Path) -> Json:
 
 
 def write_result(folder: Path, model: str, reports: Json) -> str:
-    """result.json and table.md, whose text is returned; sets measured earlier with the same model stay in both."""
+    """Write result.json and table.md, and return the table. Earlier sets of the same model stay in both files."""
     result: Json = {"model": model, "sets": reports}
     if (folder / RESULT).exists() and (earlier := read_result(folder))["model"] == model:
         result["sets"] = {**earlier["sets"], **reports}
@@ -50,12 +50,12 @@ def write_result(folder: Path, model: str, reports: Json) -> str:
 
 
 def figures(found: Json) -> dict[str, Figure]:
-    """The metrics of a report, as they were before they became JSON."""
+    """The metrics of a report, converted back from JSON."""
     return {name: Figure(**value) for name, value in found["metrics"].items()}
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, the first row its head, the first column to the left and the others to the right."""
+    """A Markdown table. The first row is the header; the first column is aligned left, the others right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -66,7 +66,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def summary(result: Json) -> str:
-    """One model's result."""
+    """One model's result as Markdown."""
     sets: Mapping[str, Json] = result["sets"]
     named = [(name, found) for name, found in sets.items()]
     named += [(f"{name}, {part}", {"metrics": of}) for name, found in named for part, of in found["parts"].items()]
@@ -77,18 +77,18 @@ def summary(result: Json) -> str:
         of = figures(found)
         num = found.get("num_rows") or max((figure.n for key, figure in of.items() if key in _BY_ROW), default=0)
         lines.append([name, str(num), *(of[key].shown() if key in of else "" for key in shown)])
-    told = "Percent, with 95% intervals (rates: Wilson; F1: bootstrap over rows)."
-    return "\n\n".join([f"# {result['model']}", told, aligned(lines), *_remarks(sets)]) + "\n"
+    note = "Percent, with 95% intervals (rates: Wilson; F1: bootstrap over rows)."
+    return "\n\n".join([f"# {result['model']}", note, aligned(lines), *_remarks(sets)]) + "\n"
 
 
 _BY_ROW = ("exact_match", "no_call", "call_count")  # measured on rows, not on calls
 
 
-HEADLINE = ("sealtool", "toolalpaca", "apibank_l1")  # functions that training never had, in three styles
+HEADLINE = ("sealtool", "toolalpaca", "apibank_l1")  # three sets of functions that are not in the training data
 
 
 def _remarks(sets: Mapping[str, Json]) -> Iterator[str]:
-    """The headline figure where its sets were measured; what went wrong, set by set."""
+    """The headline figure, if all its sets were measured, then a list of the mistakes in each set."""
     exact = [figures(sets[name])["exact_match"].value for name in HEADLINE if name in sets]
     if len(exact) == len(HEADLINE):
         yield f"Mean exact match of {', '.join(HEADLINE)}: {100 * fmean(exact):.1f}"

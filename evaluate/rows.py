@@ -1,4 +1,4 @@
-"""Questions in files of rows: a conversation up to the decision, the functions at hand, and the right calls."""
+"""Reads questions from files of rows: a conversation up to the answer, the functions, and the right calls."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 from apis.chat_completions import chat_request
 from client.json_lines import FileError, LineError, read_lines
-from client.rows import Row, arguments_of, call_fault, parse_row
+from client.rows import Row, call_fault, parse_arguments, parse_row
 from core.errors import RequestError
 
-MAX_SHOWN = 200  # characters of a fault
+MAX_SHOWN = 200  # characters of an error message
 
 
 def read_questions(path: Path) -> tuple[list[Row], list[str]]:
-    """The questions of a .jsonl or .jsonl.xz file, and a sentence "file:line: what is wrong" for each line without one.
+    """Read the questions of a .jsonl or .jsonl.xz file, and a message "file:line: what is wrong" for each other line.
 
-    Raises FileError for a file that cannot be read. One that breaks off gives the rows before.
+    Raises FileError for a file that cannot be read. A truncated file gives the rows before that point.
     """
     rows: list[Row] = []
     faults: list[str] = []
@@ -34,7 +34,7 @@ def read_questions(path: Path) -> tuple[list[Row], list[str]]:
 
 
 def _question(row: Row) -> Row:
-    """A row to learn from asks for its last message. Raises LineError for what our own server would refuse."""
+    """Turn a training row into a question for its last message. Raises LineError if our server would reject it."""
     if not row.expected and row.messages and row.messages[-1].role == "assistant":
         row = replace(row, messages=row.messages[:-1], expected=row.messages[-1].calls)
     try:
@@ -43,7 +43,7 @@ def _question(row: Row) -> Row:
         raise LineError(f"{row.where}: {error.message}") from None
     for call in row.expected:
         try:
-            fault = call_fault(row.functions, call.name, arguments_of(call))
+            fault = call_fault(row.functions, call.name, parse_arguments(call))
         except ValueError as error:
             fault = f"the arguments are no JSON object: {error}"
         if fault:

@@ -1,13 +1,13 @@
-"""`python -m evaluate.tradeoff --set FILE ... --out DIR` shows what restraint costs: missed calls against false calls.
+"""`python -m evaluate.tradeoff --set FILE ... --out DIR` measures missed calls against false calls.
 
-In formats that name the recipient first (`>>>all` or `>>>NAME`), the first token of a turn decides between text and
-call. A bias on the token of text, there alone, buys one kind of mistake with the other. OpenAI's `logit_bias` acts on
-every token, so nothing is generated here: one forward pass a row tells by how much text leads over the likeliest
-other token, and with that every bias is known at once. Whatever is not text counts as a call, which is true of a model
-that was trained for the format, and of no other.
+In turn formats that name the recipient first (`>>>all` or `>>>NAME`), the first token of a turn decides between text
+and a call. A bias on the text token at this position alone trades one kind of mistake for the other. OpenAI's
+`logit_bias` acts at every position, so nothing is generated here. One forward per row gives the margin: the logprob of
+the text token minus that of the most likely other token. A turn is text when margin + bias >= 0, so one margin gives
+the outcome of every bias. Every other first token counts as a call, which only holds for models trained for the format.
 
-Rows are asked as they are (a call is right) and without the function that they expect (text is right). What was read
-is kept in DIR, so that the same command goes on where it was.
+Each row is used as it is (a call is right) and without the function that it expects (text is right). Margins are
+written to DIR at once, so that the same command continues after an interruption.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from core.errors import EngineError, RequestError
 from core.generation import Sampling
 from evaluate.answers import Answers
 from evaluate.benchmarks import CallSet, NoCallSet
-from evaluate.command_line import Impossible, add_server_options, end, number, parser, positive
+from evaluate.command_line import CommandError, add_server_options, end, number, parser, positive
 from evaluate.intervals import wilson
 from evaluate.local import load
 from evaluate.plots import draw_tradeoff
 from evaluate.reports import aligned
-from evaluate.run import Run
+from evaluate.run import EvaluationRun
 from inference import Model, chat_prompt
 from prompt_template import Piece
 
 SEED = 0
 BIASES = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
-SURELY = 100.0  # lifts the token of text above all others, so that its own logprob is reported
+TEXT_BIAS = 100.0  # large enough that the text token is sampled, so that its logprob is reported
 MAX_PROBLEMS_SHOWN = 10
 
 
 class FirstTokenEndpoint:
-    """Answers a request with its margin: by how much text leads over all else at the first token, in nats."""
+    """Answers a request with the margin of text at the first token of the turn, in nats."""
 
     def __init__(self, model: Model, name: str = "", *, timeout_s: float = 300.0) -> None:
         self.model = name or model.names[0]
@@ -52,8 +52,8 @@ class FirstTokenEndpoint:
         self._text_id = self._first_id(model.template.text_head)
 
     async def answer(self, body: Json) -> Answer:
-        """`text` is the margin. Raises NoAnswer; a row for which the first token does not decide is refused."""
-        begun = time.monotonic()
+        """Give the margin as `text`, or an `error` if the first token does not decide. Raises NoAnswer."""
+        started = time.monotonic()
         try:
             request = chat_request({"model": self._model.names[0], **body})
             for tool in request.tools:
@@ -65,24 +65,24 @@ class FirstTokenEndpoint:
             return Answer(error=error.message)
         except (EngineError, TimeoutError) as error:
             raise NoAnswer(f"{self.model}: {error or 'no answer in time'}") from None
-        return Answer(text=repr(margin), seconds=round(time.monotonic() - begun, 3))
+        return Answer(text=repr(margin), seconds=round(time.monotonic() - started, 3))
 
     async def _margin(self, prompt_ids: Sequence[int]) -> float:
-        sampling = Sampling(max_tokens=1, temperature=0.0, logit_bias=((self._text_id, SURELY),), logprobs=2)
+        sampling = Sampling(max_tokens=1, temperature=0.0, logit_bias=((self._text_id, TEXT_BIAS),), logprobs=2)
         async with aclosing(self._model.engine.generate(prompt_ids, sampling)) as steps:
             async for step in steps:
-                told = step.logprobs[0]  # before any bias
-                if told.token_id == self._text_id:
-                    return told.logprob - max(logprob for token_id, logprob in told.top if token_id != self._text_id)
+                note = step.logprobs[0]  # logprobs do not include the bias
+                if note.token_id == self._text_id:
+                    return note.logprob - max(logprob for token_id, logprob in note.top if token_id != self._text_id)
         raise EngineError("the first token's probabilities were not reported")
 
     def _first_id(self, head: str) -> int:
-        """The token that `head`, right after the opening of a turn, begins with."""
+        """The id of the first token of `head` at the beginning of a turn."""
         opening, tokenizer = self._model.template.opening, self._model.tokenizer
         before = tokenizer.encode([opening]).ids
         after = tokenizer.encode([opening, Piece(head, markup=True, learned=True)]).ids
         if after[: len(before)] != before or len(after) == len(before):
-            raise Impossible(f"in {self._model.template.name} no first token tells text from calls")
+            raise CommandError(f"in {self._model.template.name} no first token tells text from calls")
         return after[len(before)]
 
 
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 async def tradeoff(options: Namespace) -> int:
-    """Read all margins; write table and plot; the exit status."""
+    """Compute all margins and write the table and the plot. Returns the exit status."""
     calling, others = CallSet(*options.sets, name="calls"), NoCallSet(*options.sets)
     model, name = await asyncio.to_thread(load, options.model, options.adapter)
     try:
@@ -114,13 +114,13 @@ async def tradeoff(options: Namespace) -> int:
         for one in (calling, others):
             found, was_whole, stopped_by = await margins_of(one, asked, options)
             if stopped_by:
-                raise Impossible(f"stopped: {stopped_by}")
+                raise CommandError(f"stopped: {stopped_by}")
             margins.append(found)
             is_whole = is_whole and was_whole
     finally:
         await model.engine.close()
     if not all(margins):
-        raise Impossible("nothing was measured: rows with a call and rows without one are both needed")
+        raise CommandError("nothing was measured: rows with a call and rows without one are both needed")
     text = report(asked.model, margins[0], margins[1], sorted({0.0, *options.biases}))
     write_whole(options.out / "tradeoff.md", text)
     print(text)
@@ -129,33 +129,33 @@ async def tradeoff(options: Namespace) -> int:
 
 
 async def margins_of(one: CallSet, asked: FirstTokenEndpoint, options: Namespace) -> tuple[list[float], bool, str]:
-    """The margins of the set's rows, whether all that were asked got an answer, and why the run has to end, if so."""
+    """The margins of the set's rows, whether every row got an answer, and why the program must stop ("" if not)."""
     rows = [row for row in one.sample(None, SEED) if row.expected or isinstance(one, NoCallSet)][: options.limit]
     about = {"set": one.name, "model": asked.model, "kind": "margin of text at the first token"}
     with Answers(options.out / f"margins-{one.name}.jsonl", about) as answers:
-        run = Run(asked, answers, {}, in_flight=options.in_flight)
+        run = EvaluationRun(asked, answers, {}, in_flight=options.in_flight)
         await run.ask(rows)
     for problem in run.problems[:MAX_PROBLEMS_SHOWN]:
         print(f"evaluate.tradeoff: {problem}", file=sys.stderr)
     given = [answers.by_key[row.key] for row in rows if row.key in answers.by_key]
-    refused = [answer.error for answer in given if answer.error]
-    if refused:
-        print(f"evaluate.tradeoff: {len(refused)} rows left out, the first: {refused[0]}", file=sys.stderr)
+    errors = [answer.error for answer in given if answer.error]
+    if errors:
+        print(f"evaluate.tradeoff: {len(errors)} rows left out, the first: {errors[0]}", file=sys.stderr)
     return [float(answer.text) for answer in given if not answer.error], len(given) == len(rows), run.stopped_by
 
 
 def report(model: str, calling: Sequence[float], others: Sequence[float], biases: Sequence[float]) -> str:
-    """The table over biases, as Markdown. A turn is text where margin + bias is not negative."""
+    """The table of call rates by bias, as Markdown. A turn is text when margin + bias is not negative."""
     lines = [["bias", "call rate", "no call", "mean"]]
     for bias in biases:
         called = wilson(sum(margin + bias < 0 for margin in calling), len(calling))
         kept = wilson(sum(margin + bias >= 0 for margin in others), len(others))
         lines.append([f"{bias:+g}", called.shown(), kept.shown(), f"{50 * (called.value + kept.value):.1f}"])
-    told = (
+    note = (
         f"A bias on the first token of text; {len(calling)} rows that expect calls, {len(others)} whose function is "
         "missing. Percent, with Wilson's 95% intervals."
     )
-    return f"# Calls missed against false calls: {model}\n\n{told}\n\n{aligned(lines)}\n"
+    return f"# Calls missed against false calls: {model}\n\n{note}\n\n{aligned(lines)}\n"
 
 
 if __name__ == "__main__":

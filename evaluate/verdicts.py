@@ -1,4 +1,4 @@
-"""Verdicts of a judge -> figures: a mean grade, or how often which of two won."""
+"""Computes figures from a judge's verdicts: a mean grade, or how often each of two answers won."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from evaluate.intervals import Figure, mean_of, wilson
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge wrote on one row. `verdict` is a grade, "A", "B" or "tie"; None where it could not be read.
+    """A judge's answer on one row.
 
+    key: the row's key. text: the whole answer. verdict: a grade, "A", "B" or "tie", or None if it could not be parsed.
     is_swapped: the second answer was shown as A.
     """
 
@@ -25,7 +26,7 @@ class Judgement:
 
 
 def single_report(judgements: Sequence[Judgement]) -> Json:
-    """The mean grade, its interval by bootstrap over rows, and how often each grade was given."""
+    """The mean grade with a bootstrap interval over rows, and the count of each grade."""
     grades = [float(one.verdict) for one in judgements if one.verdict is not None]
     report: Json = {"num_judged": len(grades), "num_unparsable": len(judgements) - len(grades)}
     if grades:
@@ -34,13 +35,14 @@ def single_report(judgements: Sequence[Judgement]) -> Json:
     return report
 
 
-Winner = Literal["first", "second", "tie", "order"]  # order: each time the one shown first, or each time the other
+Winner = Literal["first", "second", "tie", "order"]  # order: A both times, or B both times
 
 
 def pairwise_report(judgements: Sequence[Judgement]) -> Json:
-    """How often which answer won; a pair counts when both its verdicts could be read.
+    """How often each answer won. A pair counts when both its verdicts could be parsed.
 
-    A win needs both orders to agree. A verdict that turns with the order is a tie, and counted by itself too.
+    An answer wins if it wins in both orders. Verdicts that change with the order make a tie, which is also counted in
+    `num_turned_with_order`.
     """
     verdicts = {(one.key, one.is_swapped): str(one.verdict) for one in judgements if one.verdict is not None}
     keys = [key for key, is_swapped in verdicts if not is_swapped and (key, True) in verdicts]
@@ -60,7 +62,7 @@ def pairwise_report(judgements: Sequence[Judgement]) -> Json:
 
 
 def winner(as_given: str, swapped: str) -> Winner:
-    """Of two verdicts on one pair; in the second the first answer was B."""
+    """The winner by two verdicts on one pair. In `swapped` the first answer was shown as B."""
     match as_given, swapped:
         case "A", "B":
             return "first"
@@ -72,14 +74,14 @@ def winner(as_given: str, swapped: str) -> Winner:
 
 
 def shown(kind: str, judge: str, names: Sequence[str], report: Json) -> str:
-    """The report as a few lines of text."""
+    """The report as lines of text for the terminal."""
     lines = [f"judge: {judge}; judged: {' against '.join(names)}"]
     if kind == "single" and "mean_grade" in report:
         grade = Figure(**report["mean_grade"])
         lines.append(f"mean grade {grade.value:.2f} ({grade.low:.2f}-{grade.high:.2f}) of 10 over {grade.n} answers")
     for place, share in report.get("shares", {}).items():
-        told = {"first": f"{names[0]} wins", "second": f"{names[-1]} wins", "tie": "tie"}[place]
-        lines.append(f"{told}: {Figure(**share).shown()} % of {report['num_judged']} pairs")
+        note = {"first": f"{names[0]} wins", "second": f"{names[-1]} wins", "tie": "tie"}[place]
+        lines.append(f"{note}: {Figure(**share).shown()} % of {report['num_judged']} pairs")
     if "first_of_decided" in report:
         lines.append(f"without ties, {names[0]} wins: {Figure(**report['first_of_decided']).shown()} %")
     if kind == "pairwise":

@@ -1,4 +1,4 @@
-"""Without a server: `python3 -m examples.standalone` from the project's folder."""
+"""A call without a server. Run `python3 -m examples.standalone` in the project's folder."""
 
 from inference import generate, load_model
 

@@ -1,6 +1,6 @@
-"""The current openai client: the model calls a function, we answer it, the model says it in words.
+"""The current openai client: the model calls a function, gets its result and answers with a text.
 
-`make serve` in one terminal, `pip install openai` and `python3 examples/weather.py` in another.
+Run `make serve` in one terminal, `pip install openai` and `python3 examples/weather.py` in another.
 """
 
 import json

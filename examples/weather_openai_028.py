@@ -1,6 +1,6 @@
-"""openai 0.28 and the older `functions`: whole, then streamed piece by piece.
+"""The openai client 0.28 with the older `functions`: one answer as a whole, then one as a stream.
 
-`make serve` in one terminal, `pip install openai==0.28.1` and `python3 examples/weather_openai_028.py` in another.
+Run `make serve` in one terminal, `pip install openai==0.28.1` and `python3 examples/weather_openai_028.py` in another.
 """
 
 import openai

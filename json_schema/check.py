@@ -1,4 +1,4 @@
-"""Check the JSON Schemas of a request, so that the printer and the grammar compiler only get valid ones."""
+"""Check the JSON Schemas of a request, so that the prompt and the grammar compiler get valid schemas only."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def check_parameters(
 ) -> None:
     """Raise RequestError unless `schema` is a JSON Schema of an object, within the limits above.
 
-    `owner` is what carries it, as the message names it: "function 'f'", "response_format 'x'" (whose `code` is None).
+    owner: the holder of the schema for the message, such as "function 'f'" or "response_format 'x'".
+    param, code: those of the error; OpenAI's code for a response_format is None.
     """
     subject = Subject(owner, param, code)
-    targets: dict[str, tuple[object, Context]] = {}  # of each `$ref`, and where the `$ref` stands first
+    targets: dict[str, tuple[object, Context]] = {}  # `$ref` -> its target, and the context of its first use
     for num_nodes, (node, context, depth) in enumerate(walk(schema), 1):
         if num_nodes > MAX_NODES:
             raise subject.error(f"it has more than {MAX_NODES} schemas inside.")
@@ -49,7 +50,7 @@ def not_an_object(schema: JsonSchema, subject: Subject) -> RequestError:
 
 
 def _kind(value: object) -> str:
-    """What kind of JSON a value is; a string is shown, since it may be a misspelt type."""
+    """Return the JSON type of a value for a message. A string is quoted, since it may be a misspelt type."""
     kinds = {dict: "an object", list: "an array", bool: "a boolean", type(None): "null"}
     if isinstance(value, str):
         return f"'{shortened(value)}'"
@@ -70,7 +71,7 @@ def _referred(root: object, ref: str, context: Context, subject: Subject) -> obj
 
 
 def _check_loops(targets: dict[str, tuple[object, Context]], subject: Subject) -> None:
-    """Raise RequestError for `$ref`s that only lead to each other. Recursion through a property or an item is legal."""
+    """Raise RequestError for a cycle of `$ref`s alone. Recursion through properties or items is legal."""
     ended: set[str] = set()
     for ref, (_, context) in targets.items():
         chain: dict[str, None] = {}
@@ -121,7 +122,7 @@ def _are_schemas(value: object) -> bool:
     return isinstance(value, list) and len(value) > 0
 
 
-# The kinds that are missing here have no wrong values, or are schemas, which the walk yields in turn.
+# Kinds of value that are not listed have no wrong values, or are schemas, which `walk` yields later.
 _RIGHT: dict[Value, tuple[Callable[[object], bool], str]] = {
     "schemas": (_are_schemas, "a list of at least one schema"),
     "named schemas": (lambda value: isinstance(value, dict), "an object"),

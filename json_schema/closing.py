@@ -1,4 +1,4 @@
-"""Close the objects of a schema for decoding: JSON Schema permits further properties unless a schema forbids them."""
+"""Close the objects of a schema for decoding. JSON Schema allows additional properties unless a schema forbids them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _OPENING = _COMBINERS | {"additionalProperties", "patternProperties", "unevaluat
 
 
 def close(root: object, parts: Sequence[JsonSchema]) -> None:
-    """Set `additionalProperties` to false where an object lists its properties: a model should not invent keys.
+    """Set `additionalProperties` to false in objects that list properties, so that a model cannot invent keys.
 
-    Changes `parts`, which are all schemas within `root`. Merged schemas stay open, since each would forbid the
-    properties of the others.
+    Changes `parts`, which are all schemas within `root`, in place. Schemas that apply to the same value stay open,
+    since each would forbid the properties of the others.
     """
     merged = _merged(root, parts)
     for node in parts:
@@ -29,7 +29,7 @@ def close(root: object, parts: Sequence[JsonSchema]) -> None:
 
 
 def _merged(root: object, parts: Sequence[JsonSchema]) -> set[int]:
-    """The ids of the schemas that apply to one value together with another schema."""
+    """Return the `id()`s of the schemas that apply to the same value as another schema."""
     merged: set[int] = set()
     todo: list[object] = [node for node in parts if _merges(node)]
     while todo:

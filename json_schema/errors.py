@@ -1,4 +1,4 @@
-"""The error for a schema that is not served: whose schema it is, where the fault stands, and what it is."""
+"""The error for an invalid or unsupported schema: its owner, the place in the schema, and the reason."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from json_schema.walk import Context
 class Subject:
     """The schema that an error is about.
 
-    owner: as the message names it: "function 'f'", "response_format 'x'".
-    param: the request's field that holds the schema; None where it is not known.
+    owner: the holder of the schema for the message: "function 'f'", "response_format 'x'".
+    param: the request's field that holds the schema; None if it is not known.
     """
 
     owner: str
@@ -21,12 +21,12 @@ class Subject:
     code: str | None
 
     def error(self, sentence: str, context: Context | None = None) -> RequestError:
-        """ "Invalid schema for function 'f': In context=('properties', 'a'), ...", as OpenAI words it."""
+        """Create the error as OpenAI words it: "Invalid schema for function 'f': In context=('properties',), ..."."""
         where = ""
         if context is not None:
             shown = repr(tuple(shortened(key) for key in context))
             where = f"In context={shown if len(shown) <= 240 else shown[:240] + '...)'}, "
-        return RequestError(f"Invalid schema for {self.owner[:100]}: {where}{sentence}"[:500], self.param, self.code)
+        return RequestError(f"Invalid schema for {self.owner[:100]}: {where}{sentence}", self.param, self.code)
 
 
 def shortened(text: str) -> str:

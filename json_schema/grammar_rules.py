@@ -1,6 +1,6 @@
-"""A JSON Schema as the rule of a grammar: how the JSON is spaced, and what happens to keywords that do not compile.
+"""Write a JSON Schema as a grammar rule, with fixed whitespace and without the keywords that do not compile.
 
-Dicts and text only: the caller has the compiler, and passes a function that says whether a rule compiles.
+This module does not know the grammar compiler: its caller passes a function that reports why a rule does not compile.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ from json_schema.closing import close
 from json_schema.errors import Subject
 from json_schema.walk import KEYWORDS, MAX_DEPTH, nodes
 
-FaultOf = Callable[[str], str]  # the body of a rule -> why it does not compile, empty if it does
+FaultOf = Callable[[str], str]  # the body of a rule -> why it does not compile, "" if it does
 
 _ANNOTATIONS = frozenset(key for key, keyword in KEYWORDS.items() if keyword.is_annotation)
 _FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"])
 
 _MAX_VALUES = 100_000
-_MAX_MULTIPLE = 10_000  # as many automaton states; 10,000,003 took the compiler 110 s and 4 GB
+_MAX_MULTIPLE = 10_000  # the automaton has this many states; 10,000,003 took the compiler 110 s and 4 GB
 _MAX_RESTORED = 24  # keywords tried again one by one
-_MAX_REASON = 360  # characters of a compiler's report
-# As trained, without optional whitespace, which a model could repeat endlessly.
+_MAX_REASON = 360  # characters of the compiler's report
+# The whitespace of the training data. None is optional: a model could repeat optional whitespace endlessly.
 _SPACING = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
-# Keywords to drop where a schema does not compile, the likeliest causes first. The compiler itself skips those that it
-# does not implement.
+# The keywords to drop if a schema does not compile, most likely causes first. The compiler ignores unknown keywords.
 _DROPPABLE = (
     ("pattern",),
     ("format",),
@@ -55,9 +54,9 @@ _COSTLY = frozenset(key for group in _DROPPABLE[:8] for key in group)
 
 
 def bounded(rule: JsonRule) -> JsonRule:
-    """Return `rule` with a schema that is small enough to be copied and compiled.
+    """Return `rule` with a schema that is small enough to copy and to compile.
 
-    A schema that is too large loses all but its type; if it is strict, raises RequestError.
+    A schema that is too large is reduced to its type. If the rule is strict, raises RequestError instead.
     """
     hazard = _size_hazard(rule.schema)
     if hazard and rule.strict:
@@ -66,9 +65,9 @@ def bounded(rule: JsonRule) -> JsonRule:
 
 
 def body(rule: JsonRule) -> str:
-    """Write what follows the rule's name in the grammar. `rule` is bounded.
+    """Write the body of a rule that `bounded` returned: the text after the rule's name in the grammar.
 
-    Keywords that native code must not see are dropped; if the rule is strict, they raise RequestError.
+    Keywords that would harm the native compiler are dropped. If the rule is strict, raises RequestError instead.
     """
     schema = deepcopy(rule.schema)
     parts = list(nodes(schema))
@@ -89,9 +88,9 @@ def body(rule: JsonRule) -> str:
 
 
 def settled(rule: JsonRule, fault_of: FaultOf, deadline: float) -> str:
-    """Write the body of `rule` so that it compiles. Raises RequestError if it is strict and does not compile.
+    """Write the body of `rule` so that it compiles. Raises RequestError if the rule is strict and does not compile.
 
-    A rule that is not strict loses as few keywords as can be found before `deadline` (time.monotonic).
+    From a rule that is not strict, keywords are dropped: as few as the search finds before `deadline` (time.monotonic).
     """
     text = body(rule)
     fault = fault_of(text) if time.monotonic() < deadline else "it is too large to compile in time"
@@ -112,14 +111,14 @@ def settled(rule: JsonRule, fault_of: FaultOf, deadline: float) -> str:
 
 
 def loosened(rule: JsonRule) -> str:
-    """Write the body of a rule that is not strict, without the keywords that can exceed the limits during decoding."""
+    """Write the body of a rule that is not strict, without the keywords that can exceed the matcher's limits."""
     schema = json.loads(body(rule).removeprefix("%json "))
     dropped = [(at, key) for at, node in enumerate(nodes(schema)) for key in _COSTLY & node.keys()]
     return _written(_without(schema, dropped))
 
 
 def uncompilable(rule: JsonRule, reason: str) -> RequestError:
-    """The error for a strict rule. `reason` is a sentence, or the compiler's report, of which one line is shown."""
+    """The error for a strict rule. `reason` is a sentence or the compiler's report; one line of it is shown."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()] or ["it cannot be compiled"]
     parse_error = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), "")
     sentence = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", lines[0])
@@ -133,12 +132,12 @@ def _written(schema: object, *, lenient: bool = True) -> str:
 
 
 def _root_type(rule: JsonRule) -> JsonSchema:
-    """The schema reduced to its type."""
+    """Return the schema reduced to its type."""
     kind = rule.schema.get("type")
     return {"type": kind} if isinstance(kind, str) else {}
 
 
-# Keywords that bind nothing
+# Keywords that do not restrict values
 
 
 def _drop_annotations(parts: Sequence[JsonSchema]) -> None:
@@ -148,17 +147,17 @@ def _drop_annotations(parts: Sequence[JsonSchema]) -> None:
 
 
 def _drop_unknown_formats(parts: Sequence[JsonSchema]) -> None:
-    """Formats that the compiler knows bind; others (pydantic's "path") are annotations, as JSON Schema has it."""
+    """Drop formats that the compiler does not know, such as pydantic's "path": by JSON Schema they are annotations."""
     for node in parts:
         if node.get("format") not in _FORMATS:
             node.pop("format", None)
 
 
-# Hazards: what native code must not see
+# Hazards: schemas that would harm the native compiler
 
 
 def _size_hazard(schema: object) -> str:
-    """Why `schema` is too big, data included; empty if it is not."""
+    """Return why `schema` is too big, counting all JSON values in it; "" if it is not."""
     todo: list[tuple[Any, int]] = [(schema, 0)]
     num_nodes = 0
     while todo:
@@ -166,7 +165,7 @@ def _size_hazard(schema: object) -> str:
         num_nodes += 1
         if num_nodes > _MAX_VALUES:
             return f"it has more than {_MAX_VALUES} values"
-        if depth > 2 * MAX_DEPTH:  # a level of schemas is two of JSON, as in {"properties": {"x": {...}}}
+        if depth > 2 * MAX_DEPTH:  # one level of schemas takes two of JSON, as in {"properties": {"x": {...}}}
             return f"it nests deeper than {MAX_DEPTH} levels"
         if isinstance(value, dict | list):
             todo += [(child, depth + 1) for child in (value.values() if isinstance(value, dict) else value)]
@@ -180,7 +179,7 @@ def _hazards(node: JsonSchema) -> Iterator[tuple[str, str]]:
 
 
 def _common_multiple(parts: Sequence[JsonSchema]) -> int:
-    """The least common multiple of all `multipleOf`: no number has to obey more than that."""
+    """Return the least common multiple of all `multipleOf`, the worst case if they all apply to one number."""
     multiple = 1
     for node in parts:
         number = node.get("multipleOf")
@@ -196,7 +195,7 @@ def _common_multiple(parts: Sequence[JsonSchema]) -> int:
 
 
 def _without(schema: JsonSchema, dropped: Sequence[tuple[int, str]]) -> JsonSchema:
-    """A copy without these keywords of these nodes, counted in document order."""
+    """Return a copy without the dropped keywords, given as (index of the schema in document order, key)."""
     copy = deepcopy(schema)
     numbered = list(nodes(copy))
     for at, key in dropped:
@@ -207,7 +206,7 @@ def _without(schema: JsonSchema, dropped: Sequence[tuple[int, str]]) -> JsonSche
 def _fewest(
     schema: JsonSchema, dropped: Sequence[tuple[int, str]], fault_of: FaultOf, deadline: float
 ) -> list[tuple[int, str]]:
-    """`dropped` without the keywords whose removal turns out to be unnecessary."""
+    """Return `dropped` without the keywords that can be restored one by one while the rule still compiles."""
     kept = list(dropped)
     for one in dropped[:_MAX_RESTORED]:
         fewer = [other for other in kept if other != one]

@@ -1,4 +1,4 @@
-"""OpenAI's further rules for schemas with `strict: true`; the texts are OpenAI's, since clients match on them."""
+"""OpenAI's additional rules for schemas with `strict: true`, with OpenAI's messages, since clients match on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT_STRICT = tuple(key for key, keyword in KEYWORDS.items() if not keyword.is_s
 
 
 def check_strict(schema: object, *, owner: str, param: str, code: str | None = "invalid_function_parameters") -> None:
-    """Raise RequestError unless `schema` is legal with `strict: true`: check_parameters and OpenAI's further rules."""
+    """Raise RequestError unless `schema` passes check_parameters and OpenAI's rules for `strict: true`."""
     check_parameters(schema, owner=owner, param=param, code=code)
     subject = Subject(owner, param, code)
     root = target_of(schema, schema)
@@ -40,7 +40,7 @@ def _unpermitted(node: JsonSchema) -> str | None:
 
 
 def _open_object(node: JsonSchema) -> str | None:
-    """Why `node` leaves open which keys an object has; None if it does not."""
+    """Return why `node` allows objects with other keys than it lists, or with fewer; None if it does not."""
     kinds = node.get("type", "object" if "properties" in node else "any")
     if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
         return None
@@ -57,7 +57,8 @@ def _open_object(node: JsonSchema) -> str | None:
     return None
 
 
-# A regular expression in pieces. `re.compile` knows another dialect and takes seconds for "(?i)[\0-\U0010ffff]".
+# Splits a regular expression into pieces. `re.compile` is no substitute: its syntax differs from JSON Schema's, and it
+# takes seconds for "(?i)[\0-\U0010ffff]".
 _PIECE = re.compile(
     r"(?P<look>\(\?<?[=!])|(?P<back>\\[1-9k]|\(\?P=|\(\?\()|(?P<open>\((?:\?(?:P?<[^>]*>|[a-zA-Z-]*:?))?)"
     r"|(?P<close>\))|(?P<repeat>[*+?])|(?P<either>\|)|(?P<broken>\\\Z)"
@@ -67,7 +68,7 @@ _PIECE = re.compile(
 
 
 def _bad_pattern(pattern: str) -> str | None:
-    """Why no automaton can follow `pattern`. What passes here is still up to the grammar compiler."""
+    """Return why `pattern` cannot become an automaton, or None. The grammar compiler may still fail on it."""
     num_open, previous = 0, "open"
     for piece in _PIECE.finditer(pattern):
         kind = piece.lastgroup or ""

@@ -1,7 +1,7 @@
-"""JSON Schema as the few types that a prompt can show.
+"""Convert JSON Schemas to the few types that the prompt's TypeScript has.
 
-`$ref`s are expanded where a type is printed: a type inside itself becomes its name, and the number of schemas that the
-others expand to is bounded.
+`$ref`s are expanded where they are used. A recursive type is shown by its name inside itself, and the number of schemas
+that the `$ref`s of a request expand to is limited.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.errors import RequestError
 from json_schema.errors import Subject
 from json_schema.walk import MAX_DEPTH, TYPES, lookup
 
-MAX_EXPANDED = 20_000  # schemas reached through `$ref`s: forty definitions that double each other would be 2**40
+MAX_EXPANDED = 20_000  # schemas; 40 definitions that each use the next one twice would expand to 2**40
 IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)[\w$-]*")
 _WORDS = frozenset({*TYPES, "float", "any"})
 
@@ -27,28 +27,28 @@ ROOT: Seen = frozenset({"#"})
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A type that is only named: `string`, `string | null`, or the name of a type inside itself."""
+    """A type shown as a name: `string`, `string | null`, or the name of a recursive type."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """One of these values. Keeps the schema's own list, which many `$ref`s may share."""
+    """One of these values. The list is the schema's own and not copied, since many `$ref`s may share it."""
 
     values: Sequence[object]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An object with these properties, in their order."""
+    """An object with these properties, in the order of the schema."""
 
     properties: tuple[Property, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array, `levels` deep, of `items`; None when nothing is said about them."""
+    """An array of `items`, nested `levels` deep. `items` is None if the schema does not describe them."""
 
     items: Word | Enum | Record | None
     levels: int
@@ -58,7 +58,7 @@ Type = Word | Enum | Record | Array
 
 
 class Property(NamedTuple):
-    """One property. `source` is its schema after `$ref`s, from which its comment is written."""
+    """One property. `source` is its schema after following `$ref`s; its comment is printed from it."""
 
     name: str
     is_required: bool
@@ -69,13 +69,13 @@ class Property(NamedTuple):
 
 @dataclass
 class Budget:
-    """How many schemas the `$ref`s of one request may still expand to."""
+    """The number of schemas that the `$ref`s of one request may still expand to."""
 
     left: int = MAX_EXPANDED
 
 
 def unprintable(function: Function, sentence: str) -> RequestError:
-    """The error for a function that cannot be printed; which field declares it is not known here."""
+    """The error for a function that cannot be printed. Its `param` is None: the request's field is not known here."""
     return Subject(f"function '{function.name[:64]}'", None, "invalid_function_parameters").error(sentence)
 
 
@@ -84,7 +84,7 @@ def unprintable(function: Function, sentence: str) -> RequestError:
 
 @dataclass
 class Reader:
-    """Reads the parameters of one function."""
+    """Converts the parameters of one function to types."""
 
     function: Function
     budget: Budget
@@ -145,7 +145,7 @@ class Reader:
         if "oneOf" not in schema:
             return "any"
         members = self.members(schema, seen)
-        # In order of first appearance: the training renderer's unordered set differed from process to process.
+        # In order of first appearance. The training renderer used a set, whose order differs between processes.
         named = [
             m if isinstance(m, Word) else Word(_words(m["type"])) for m in members if isinstance(m, Word) or "type" in m
         ]
@@ -159,7 +159,10 @@ class Reader:
         return [self.follow(member, seen)[0] for member in one_of]
 
     def follow(self, schema: object, seen: Seen) -> tuple[JsonSchema | Word, Seen]:
-        """Replace a `$ref` by its target: empty if that is no schema, the type's name where it is inside itself."""
+        """Replace a `$ref` by its target, and return the `$ref`s followed so far.
+
+        A target that is not a schema becomes {}. A `$ref` inside its own target becomes the name of the type.
+        """
         while isinstance(schema, dict) and isinstance(ref := schema.get("$ref"), str):
             if ref in seen:
                 return Word(_type_name(ref)), seen
@@ -172,7 +175,7 @@ class Reader:
         return schema if isinstance(schema, dict) else {}, seen
 
     def spend(self, count: int, seen: Seen) -> None:
-        if seen == ROOT:  # written out in the request, whose size bounds it
+        if seen == ROOT:  # no `$ref` was followed, so the size of the request is the limit
             return
         self.budget.left -= count
         if self.budget.left < 0:
@@ -180,7 +183,7 @@ class Reader:
 
 
 def required_names(schema: JsonSchema) -> frozenset[str]:
-    """The properties that are not optional; all of them where `required` is no list, as in training."""
+    """Return the names of the required properties. As in training, all are required if `required` is not a list."""
     if "required" not in schema:
         return frozenset()
     names, properties = schema["required"], schema.get("properties")
@@ -190,7 +193,7 @@ def required_names(schema: JsonSchema) -> frozenset[str]:
 
 
 def known_word(value: object) -> str:
-    """The type's name if JSON Schema or the training texts use it, else `any`: a caller's text is no type."""
+    """Return a type name of JSON Schema or of the training data as it is, and `any` for every other value."""
     return value if isinstance(value, str) and value in _WORDS else "any"
 
 
@@ -202,5 +205,5 @@ def _words(value: object) -> str:
 def _type_name(ref: str) -> str:
     name = re.sub(r"\W", "_", unquote(ref[-200:]).rpartition("/")[2])[:64]
     if not name.strip("_"):
-        return "object"  # `#`: the parameters as a whole have no name
+        return "object"  # the `$ref` is `#`: the parameters as a whole have no name
     return name if IDENTIFIER.fullmatch(name) else f"_{name}"

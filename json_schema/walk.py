@@ -1,6 +1,6 @@
-"""How every part of the server reads a JSON Schema: the table of keywords, the walk over schemas, and local `$ref`s.
+"""The base for reading JSON Schemas: the table of keywords, the walk over all schemas, and local `$ref`s.
 
-Nothing is fetched and nothing recurses, so a schema cannot exhaust the stack, and a walk costs no more than its size.
+Nothing is fetched, and nothing recurses, so a schema cannot exhaust the stack. A walk takes linear time.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from urllib.parse import unquote
 
 from core.conversation import JsonSchema
 
-MAX_DEPTH = 64  # schemas inside each other; native compilers recurse once per level, and a stack overflow ends them
+MAX_DEPTH = 64  # nested schemas; native compilers recurse once per level, and a stack overflow kills the process
 TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 
 Context = tuple[str, ...]  # the keys that lead to a schema; OpenAI prints list indices as strings too
 
-# What a keyword's value is. The first five hold schemas, the others data.
+# The kinds of value that a keyword can have. The first five hold schemas, the others data.
 Value = Literal[
     "schema",
     "schemas",
@@ -40,11 +40,11 @@ Value = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """What the rules of this package need to know of a keyword."""
+    """The properties of a keyword that this package uses."""
 
     value: Value = "any"
-    is_annotation: bool = False  # describes, and leaves open which values are valid
-    is_combiner: bool = False  # its schemas apply to the very value that the schema around them applies to
+    is_annotation: bool = False  # it does not change which values are valid
+    is_combiner: bool = False  # its schemas apply to the same value as the schema that holds it
     is_strict: bool = True  # OpenAI permits it with `strict: true`
 
 
@@ -124,18 +124,18 @@ _HOLDERS: dict[str, Value] = {key: kw.value for key, kw in KEYWORDS.items() if "
 
 
 class Node(NamedTuple):
-    """A schema and where it stands. In a schema that is not checked yet, `schema` can be any JSON value."""
+    """A schema and its place. `schema` can be any JSON value if the root is not checked yet."""
 
     schema: Any
     context: Context
-    depth: int  # schemas from the root to here, both included
+    depth: int  # the number of schemas on the path from the root, both ends included
 
 
 def walk(root: object) -> Iterator[Node]:
-    """Yield every schema within `root` once, in document order; then those that only a `$ref` reaches.
+    """Yield every schema within `root` once, in document order, then the schemas that only a `$ref` reaches.
 
-    A schema is yielded before its keywords are followed, so that a caller can raise at one that is malformed, too deep
-    or one too many, and no more of it is read. Keywords with a value of the wrong shape are not followed.
+    A schema is yielded before its keywords are followed. A caller can therefore stop at a schema that is malformed or
+    exceeds a limit before more is read. Keywords whose value has the wrong type are not followed.
     """
     visited: set[int] = set()
     todo = [Node(root, (), 1)]
@@ -157,12 +157,12 @@ def walk(root: object) -> Iterator[Node]:
 
 
 def nodes(root: object) -> Iterator[JsonSchema]:
-    """The schemas that `walk` yields, without `true` and `false`, and without where they stand."""
+    """Yield the schemas of `walk` that are objects, without their places."""
     return (node.schema for node in walk(root) if isinstance(node.schema, dict))
 
 
 def children(schema: JsonSchema) -> Iterator[tuple[Any, Context]]:
-    """The schemas written directly inside `schema`, each with the keys that lead to it from there."""
+    """Yield the schemas directly inside `schema`, each with the keys that lead from `schema` to it."""
     for key, value in schema.items():
         if key not in _HOLDERS:
             continue
@@ -178,7 +178,7 @@ def children(schema: JsonSchema) -> Iterator[tuple[Any, Context]]:
 
 
 def lookup(root: object, ref: str) -> Any:
-    """Find what the JSON pointer `ref` (`#`, `#/$defs/X`) points to within `root`; None if nothing is there."""
+    """Return the value within `root` that the JSON pointer `ref` (`#`, `#/$defs/X`) points to, or None."""
     pointer = unquote(ref[1:])
     if not ref.startswith("#") or (pointer and not pointer.startswith("/")):
         return None
@@ -195,7 +195,7 @@ def lookup(root: object, ref: str) -> Any:
 
 
 def target_of(root: object, schema: object) -> JsonSchema:
-    """`schema`, or what its `$ref`s lead to; empty if that is no object, or if MAX_DEPTH of them follow each other."""
+    """Follow the `$ref`s of `schema`. Returns {} if the target is not an object, or after MAX_DEPTH of them."""
     for _ in range(MAX_DEPTH):
         if not isinstance(schema, dict) or not isinstance(ref := schema.get("$ref"), str):
             return schema if isinstance(schema, dict) else {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.fidelity import differences, drawn, prompts
+from bench.fidelity import differences, greedy_answers, prompts
 from inference import Model, load_model
 
 
@@ -18,13 +18,13 @@ def model() -> Model:
 def test_fifty_answers_in_float32_are_those_of_plain_transformers(model: Model, plain_embedded: Any) -> None:
     """Fifty requests with functions, 64 tokens each, sixteen at once: every token is the best one."""
     asked = prompts(model)
-    answers = drawn(model, asked)
+    answers = greedy_answers(model, asked)
     assert [len(answer) for answer in answers] == [64] * 50
     assert differences(plain_embedded, asked, answers) == []
 
 
 def test_a_wrong_token_is_found(model: Model, plain_embedded: Any) -> None:
     asked = prompts(model, 1)
-    (answer,) = drawn(model, asked, 8)
+    (answer,) = greedy_answers(model, asked, 8)
     answer[5] += 1
     assert differences(plain_embedded, asked, [answer])[0].token == 5

@@ -1,7 +1,8 @@
 """`python -m train.calls --in PROMPTS --out CALLS`: step 3 of the pipeline, the calls that serve a request.
 
-The teacher is given the functions as tools first; where it cannot or does not use them, it is asked for JSON. Calls
-must fit the function's schema; values that nobody has said are noted in `meta.ungrounded`.
+The teacher first gets the functions as tools. If its answer cannot be used, the next attempts ask for the calls as
+JSON. Calls must fit the function's schema. `meta.ungrounded` lists argument values that the conversation does not
+contain.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from core.conversation import Call, Function, JsonSchema, Message
 from train.teacher import command_line as teacher
 from train.teacher.files import read_conversations
 from train.teacher.grounding import ungrounded
-from train.teacher.run import Nonsense
-from train.teacher.text import body, declared, transcript, values_in
+from train.teacher.run import BadAnswer
+from train.teacher.text import body, declared, json_values, transcript
 
 MAX_CALLS = 10
 MAX_TOKENS = 1_000
@@ -32,11 +33,11 @@ values from what the user has said, in the user's words; leave out optional argu
 _AS_JSON = """Answer with a JSON list of the calls and nothing else: \
 [{"name": "...", "arguments": {...}}]"""
 
-_NO_PARAMETERS = {"parameters": {"type": "object", "properties": {}}}  # which some servers insist on
+_NO_PARAMETERS = {"parameters": {"type": "object", "properties": {}}}  # some servers require `parameters`
 
 
 class Calls:
-    """Requests -> calls."""
+    """Step 3: adds the assistant's calls to a row that ends with a request."""
 
     name = "calls"
 
@@ -44,7 +45,7 @@ class Calls:
         return read_conversations(path, _fault)
 
     def request(self, row: Row, attempt: int) -> Json:
-        """Tools at the first attempt, the functions as text at the others, for teachers that know no tools."""
+        """The first attempt sends tools; later attempts send the functions as text, for teachers without tool use."""
         if attempt:
             text = f"{declared(row.functions)}\n\n{transcript(row.messages)}\n\n{_AS_JSON}"
             return body(_SYSTEM, text, temperature=0.3, max_tokens=MAX_TOKENS)
@@ -53,16 +54,16 @@ class Calls:
         return {**body(_SYSTEM, text, temperature=0.3, max_tokens=MAX_TOKENS), "tools": tools}
 
     def made(self, row: Row, answer: Answer) -> Sequence[Row]:
-        """The row with its calls, arguments in the schema's order."""
+        """Return the row with its calls appended. Arguments are in the schema's order."""
         functions = {function.name: function for function in row.functions}
         found: dict[tuple[str, str], Json] = {}
         for name, arguments in _calls(answer):
             if name not in functions:
-                raise Nonsense(f"it calls {name[:60]!r}, which is not declared")
+                raise BadAnswer(f"it calls {name[:60]!r}, which is not declared")
             fitting = _fitted(functions[name], arguments)
             found.setdefault((name, json.dumps(fitting, ensure_ascii=False)), fitting)
         if len(found) > MAX_CALLS:
-            raise Nonsense(f"{len(found)} calls are more than a request needs; at most {MAX_CALLS}")
+            raise BadAnswer(f"{len(found)} calls are more than a request needs; at most {MAX_CALLS}")
         calls = tuple(Call(name, text, f"call_{place}") for place, (name, text) in enumerate(found))
         said = transcript(row.messages)
         unsaid = [
@@ -83,25 +84,28 @@ def _fault(row: Row) -> str:
 
 
 def _calls(answer: Answer) -> Iterator[tuple[str, Json]]:
-    """Names and arguments, as tool calls or else as JSON in the text. Raises Nonsense if there are none."""
+    """Yield name and arguments of each tool call or, without tool calls, of each call written as JSON in the text.
+
+    Raises BadAnswer if the answer has no call.
+    """
     if answer.calls:
         for call in answer.calls:
             try:
                 yield call.name, read_json(call.arguments.encode("utf-8", "replace"))
             except JsonError:
-                raise Nonsense(f"the arguments of {call.name[:60]!r} are no JSON object") from None
+                raise BadAnswer(f"the arguments of {call.name[:60]!r} are no JSON object") from None
         return
-    for value in values_in(answer.text):
+    for value in json_values(answer.text):
         items = value if isinstance(value, list) else [value]
         pairs = [_pair(item) for item in items]
         if pairs and all(pairs):
             yield from (pair for pair in pairs if pair)
             return
-    raise Nonsense('no call; a tool call or [{"name": "...", "arguments": {...}}] was expected')
+    raise BadAnswer('no call; a tool call or [{"name": "...", "arguments": {...}}] was expected')
 
 
 def _pair(item: object) -> tuple[str, Json] | None:
-    """A call of `{"name", "arguments"}`, whose arguments may be JSON in a string, as in a tool call."""
+    """Read name and arguments of `{"name", "arguments"}`, or return None. The arguments may be a string of JSON."""
     if not isinstance(item, dict):
         return None
     held = item["function"] if isinstance(item.get("function"), dict) else item
@@ -115,11 +119,11 @@ def _pair(item: object) -> tuple[str, Json] | None:
 
 
 def _fitted(function: Function, arguments: Json) -> Json:
-    """The arguments in the schema's order, without nulls for what was not mentioned. Raises Nonsense."""
+    """Sort the arguments by the schema and drop nulls of optional ones. Raises BadAnswer if they do not fit it."""
     schema = function.parameters or {}
     ordered: Json = _ordered(arguments, schema)
     if fault := call_fault([function], function.name, ordered):
-        raise Nonsense(f"a call of {function.name!r} does not fit: {fault[:200]}")
+        raise BadAnswer(f"a call of {function.name!r} does not fit: {fault[:200]}")
     return ordered
 
 
@@ -145,7 +149,7 @@ def _kind(calls: Sequence[Call]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options = teacher.parsed(teacher.parser("calls", __doc__), argv)
+    options = teacher.parse_options(teacher.parser("calls", __doc__), argv)
     sys.exit(teacher.main(Calls(), options))
 
 

@@ -1,6 +1,6 @@
 """`python -m train.interpretations --in RESULTS --out ROWS`: step 5 of the pipeline, the answer to the user.
 
-Each line written is a whole row of the neutral format, ready for the merge.
+Each output line is a complete row, ready for `python -m train.merge`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.conversation import Message
 from train.teacher import command_line as teacher
 from train.teacher.files import read_conversations
 from train.teacher.grounding import ungrounded_numbers
-from train.teacher.run import Nonsense
+from train.teacher.run import BadAnswer
 from train.teacher.text import answer_text, body, transcript
 
 MAX_ANSWER = 1_200  # characters
@@ -30,7 +30,7 @@ _QUOTES = (('"', '"'), ("“", "”"))
 
 
 class Interpretations:
-    """Results -> the assistant's sentences."""
+    """Step 5: adds the assistant's answer to a row that ends with results."""
 
     name = "interpretations"
 
@@ -41,10 +41,10 @@ class Interpretations:
         return body(_SYSTEM, f"{transcript(row.messages)}\n\n{_RULES}", temperature=0.7, max_tokens=400)
 
     def made(self, row: Row, answer: Answer) -> Sequence[Row]:
-        """The finished row; numbers that no result has are noted in `meta.ungrounded_numbers`."""
+        """Return the finished row. `meta.ungrounded_numbers` lists numbers that the conversation does not contain."""
         text = _sentences(answer)
         if named := [function.name for function in row.functions if "_" in function.name and function.name in text]:
-            raise Nonsense(f"it names the function {named[0]!r}")
+            raise BadAnswer(f"it names the function {named[0]!r}")
         invented = ungrounded_numbers(text, transcript(row.messages))
         meta = {**row.meta, **({"ungrounded_numbers": invented} if invented else {})}
         return [replace(row, messages=(*row.messages, Message("assistant", text)), meta=meta)]
@@ -58,24 +58,24 @@ def _fault(row: Row) -> str:
 
 
 def _sentences(answer: Answer) -> str:
-    """The text of an answer that a user can read. Raises Nonsense."""
+    """Return the answer's text without quotes around it. Raises BadAnswer if a user could not be shown it."""
     if answer.calls:
-        raise Nonsense("it calls a function where an answer to the user was expected")
+        raise BadAnswer("it calls a function where an answer to the user was expected")
     text = answer_text(answer.text).removeprefix("Assistant:").strip()
     for opening, closing in _QUOTES:
         if len(text) > 1 and text.startswith(opening) and text.endswith(closing):
             text = text[1:-1].strip()
     if not any(map(str.isalpha, text)):
-        raise Nonsense("it says nothing")
+        raise BadAnswer("it says nothing")
     if text.startswith(("{", "[", "```")):
-        raise Nonsense("it is JSON or code where sentences were expected")
+        raise BadAnswer("it is JSON or code where sentences were expected")
     if len(text) > MAX_ANSWER:
-        raise Nonsense(f"{len(text)} characters are too many for an answer; at most {MAX_ANSWER}")
+        raise BadAnswer(f"{len(text)} characters are too many for an answer; at most {MAX_ANSWER}")
     return text
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options = teacher.parsed(teacher.parser("interpretations", __doc__), argv)
+    options = teacher.parse_options(teacher.parser("interpretations", __doc__), argv)
     sys.exit(teacher.main(Interpretations(), options))
 
 

@@ -1,8 +1,8 @@
-"""`python -m train.merge --data DIR ... --out FILE.jsonl.xz` makes one training set of all sources (step 6).
+"""`python -m train.merge --data DIR ... --out FILE.jsonl.xz` merges all sources into one training set (step 6).
 
-The mixture file says how many rows of which file and kind. Duplicates are left out, and so is every row with a request
-of the --not-in files; rows that call held-out functions go to a file of their own. Files appear whole or not at all,
-and the same command makes the same files. A report lies beside them.
+The mixture file says how many rows to take of which file and kind. The merge leaves out duplicates and every row with a
+request of the --not-in files. Rows that call held-out functions go to a separate file. A Markdown report is written
+too. Each file is written completely or not at all, and the same command gives the same files.
 """
 
 from __future__ import annotations
@@ -24,28 +24,30 @@ from train.merging.candidates import Candidate, Candidates
 from train.merging.mixture import MIXTURE, File, Mixture, MixtureError, read_mixture, without
 from train.merging.overlap import Overlap
 from train.merging.report import report
-from train.merging.sampling import allotted, num_questions_for, shuffled
+from train.merging.sampling import allocate, num_questions_for, shuffled
 from train.rows import NUM_SAMPLES, readable
 
 
 def read_options(argv: Sequence[str] | None = None) -> Namespace:
     parser = argparse.ArgumentParser("python -m train.merge", description=__doc__.split("\n\n")[0] if __doc__ else None)
-    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="DIR", help="where the files lie")
+    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="DIR", help="folders with the files")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.xz")
     parser.add_argument("--mixture", type=Path, default=MIXTURE, metavar="FILE", help="TOML (default: %(default)s)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--questions", type=positive, metavar="N", help="rows in all; the mixture's numbers are weights")
     size.add_argument("--tokens", type=positive, metavar="N", help="the same by tokens, as estimated from characters")
-    parser.add_argument("--not-in", nargs="+", default=[], type=Path, metavar="FILE", help="sets to stay apart from")
-    parser.add_argument("--exclude", nargs="+", default=[], metavar="SOURCE", help="files or sources to do without")
+    parser.add_argument(
+        "--not-in", nargs="+", default=[], type=Path, metavar="FILE", help="leave out rows with requests of these sets"
+    )
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="SOURCE", help="files or sources to leave out")
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="default: FILE.held_out.jsonl.xz beside --out")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice and the order (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice and the order (default: 0)")
     parser.add_argument("--dry-run", action="store_true", help="write nothing; show the report and three rows")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 and a sentence when no set was made."""
+    """Run the command. Exits with status 1 and an error message when no training set was written."""
     options = read_options(argv)
     words = sys.argv[1:] if argv is None else argv
     command = shlex.join(["python", "-m", "train.merge", *(Path(word).name or word for word in words)])
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def merge(options: Namespace, command: str) -> None:
-    """Raises MixtureError and FileError."""
+    """Read the sources, choose rows and write the training set. Raises MixtureError and FileError."""
     mixture = without(read_mixture(options.mixture), options.exclude)
     paths = found_files(mixture, options.data)
     mixture = mixture.model_copy(update={"parts": [part for part in mixture.parts if part.file in paths]})
@@ -72,7 +74,7 @@ def merge(options: Namespace, command: str) -> None:
     rows = [row for part in taken.values() for row in part]
     if not rows:
         raise MixtureError("no row is left that could be taken")
-    rows.sort(key=lambda row: row.line)  # the order must not tell the parts, whatever their order in the mixture
+    rows.sort(key=lambda row: row.line)  # so that the order of the parts in the mixture does not change the result
     Random(f"{options.seed} order").shuffle(rows)
     text = report(command, candidates, taken)
     if options.dry_run:
@@ -83,9 +85,10 @@ def merge(options: Namespace, command: str) -> None:
 
 
 def found_files(mixture: Mixture, folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """NAME.jsonl.xz or NAME.jsonl of each file, in the first folder that has it, or those of the files it is made of.
+    """Find NAME.jsonl.xz or NAME.jsonl of each file, in the first folder that has it.
 
-    Optional ones may be missing; raises MixtureError for others.
+    A file that is not found is replaced by the files in its `made_of` list. Raises MixtureError if a file that is not
+    optional is missing.
     """
     paths: dict[str, list[Path]] = {}
     for name in mixture.file_names():
@@ -108,19 +111,19 @@ def _found(name: str, folders: Sequence[Path]) -> Path | None:
 
 
 def chosen(candidates: Candidates, options: Namespace) -> dict[str, list[Candidate]]:
-    """The rows of each part that are taken."""
+    """Choose the rows to take, by the name of their part."""
     parts = candidates.mixture.parts
     orders = shuffled({part.name: candidates.by_part.get(part.name, []) for part in parts}, options.seed)
     weights = [float(part.questions) for part in parts]
     total = options.questions or sum(part.questions for part in parts)
     if options.tokens:
         total = num_questions_for(options.tokens, weights, list(orders.values()))
-    counts = allotted(weights, [len(rows) for rows in orders.values()], total)
+    counts = allocate(weights, [len(rows) for rows in orders.values()], total)
     return {name: rows[:count] for (name, rows), count in zip(orders.items(), counts, strict=True)}
 
 
 def notes(candidates: Candidates, taken: dict[str, list[Candidate]]) -> Iterator[str]:
-    """What a user should know of the choice."""
+    """Yield warnings about the chosen rows: all rows taken, empty parts, sources without a licence."""
     at_hand = sum(len(rows) for rows in candidates.by_part.values())
     if sum(map(len, taken.values())) == at_hand:
         yield f"note: these are all {at_hand} rows that there are"

@@ -1,7 +1,7 @@
-"""`python -m train.prompts --in DEFINITIONS --out PROMPTS`: step 2 of the pipeline, what people might ask.
+"""`python -m train.prompts --in DEFINITIONS --out PROMPTS`: step 2 of the pipeline, what users might ask.
 
-For each definition, alone or with up to two others, a teacher writes a batch of requests in the manner of one person;
-each becomes a line of its own, a conversation of one user turn.
+For each definition, with up to two others beside it, a teacher writes a batch of requests in the style of one persona.
+Each request becomes a row with one user message.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from random import Random
 
 from client.endpoints import Answer
 from client.json_lines import Json, LineError, parse_object, read_lines
-from client.rows import Row, a_function
+from client.rows import Row, parse_function
 from core.conversation import Message
 from core.errors import RequestError
 from train.teacher import command_line as teacher
-from train.teacher.run import Nonsense
-from train.teacher.text import body, declared, values_in
+from train.teacher.run import BadAnswer
+from train.teacher.text import body, declared, json_values
 
 NUM_PROMPTS = 5
 MAX_PROMPT = 1_500  # characters
@@ -61,7 +61,7 @@ _WANTED = {
     "parallel": "Each request must need two or three calls of {first}, with different values.",
     "parallel_multiple": "Each request must need calls of at least two different functions out of these.",
 }
-_WEIGHTS = {1: (75, 25, 0), 2: (50, 15, 35), 3: (50, 15, 35)}  # by the number of functions
+_WEIGHTS = {1: (75, 25, 0), 2: (50, 15, 35), 3: (50, 15, 35)}  # number of functions -> weights of the kinds in _WANTED
 
 _SYSTEM = "You write realistic requests of users to an assistant which can call functions."
 _RULES = """Write {count} requests. They come from {persona}; manner: {style}.
@@ -72,11 +72,11 @@ and write no code. The {count} requests differ in what they are about and in how
 Answer with a JSON list of {count} strings and nothing else."""
 
 _PLACEHOLDER = re.compile(r"\[[A-Za-z][\w ]*\]|<[A-Za-z][\w ]*>|\{[^{}]*\}|\bX{2,}\b|\blorem ipsum\b", re.IGNORECASE)
-_INNER_WORD = re.compile(r"\w+_\w+|[a-z]+[A-Z]\w*")  # a name that only a program has
+_CODE_NAME = re.compile(r"\w+_\w+|[a-z]+[A-Z]\w*")  # snake_case or camelCase, which no user writes
 
 
 class Prompts:
-    """Functions -> requests."""
+    """Step 2: makes rows with one request each from a row of functions."""
 
     name = "prompts"
 
@@ -84,7 +84,7 @@ class Prompts:
         self.num_prompts = num_prompts
 
     def read(self, path: Path, seed: int) -> tuple[list[Row], list[str]]:
-        """A row without messages for each definition, with its partners for `seed`."""
+        """Read one row without messages for each definition, with the other functions that `seed` adds to it."""
         alone: dict[str, Row] = {}
         faults: list[str] = []
         for line, where in read_lines(path):
@@ -106,7 +106,7 @@ class Prompts:
         return body(_SYSTEM, text, temperature=1.0, max_tokens=200 + 120 * self.num_prompts)
 
     def made(self, row: Row, answer: Answer) -> Sequence[Row]:
-        """A row for each usable request; the others of the batch are dropped."""
+        """Return one row for each usable request of the batch. Raises BadAnswer if there is none."""
         names = [function.name for function in row.functions]
         faults: list[str] = []
         texts: dict[str, str] = {}
@@ -117,23 +117,28 @@ class Prompts:
             else:
                 texts.setdefault(re.sub(r"\W+", " ", text).casefold().strip(), text)
         if not texts:
-            raise Nonsense(f"no request can be used: {faults[0] if faults else 'the list is empty'}")
+            raise BadAnswer(f"no request can be used: {faults[0] if faults else 'the list is empty'}")
         return [replace(row, messages=(Message("user", text),)) for text in texts.values()]
 
 
 def _definition(line: bytes, where: str) -> Row:
-    """A line of definitions as a row without messages. Raises LineError."""
+    """Parse a line of step 1 into a row without messages. Raises LineError."""
     held = parse_object(line, where)
     if not isinstance(held.get("function"), dict):
         raise LineError(f'{where}: no definition; expected {{"function": {{...}}, "source": "..."}}')
     try:
-        return Row((a_function(held["function"], "function"),), (), str(held.get("source") or "unknown"), where=where)
+        return Row(
+            (parse_function(held["function"], "function"),), (), str(held.get("source") or "unknown"), where=where
+        )
     except RequestError as error:
         raise LineError(f"{where}: {error.message}") from None
 
 
 def _grouped(row: Row, rows: Sequence[Row], rng: random.Random) -> Row:
-    """A definition and at times others, half of the time of the same file, and who asks, how, and for what."""
+    """Add up to two other functions to a definition, and sample the persona, the style and the kind of calls wanted.
+
+    In half of the rows the other functions come from the same source file.
+    """
     num_others = rng.choices(range(MAX_OTHERS + 1), (55, 25, 20))[0]
     file = row.source.partition("#")[0]
     others = [one for one in rows if one.source.partition("#")[0] == file] if rng.random() < 0.5 else rows
@@ -154,29 +159,35 @@ def _grouped(row: Row, rows: Sequence[Row], rng: random.Random) -> Row:
 
 
 def _listed(answer: Answer) -> list[str]:
-    """The first list of texts in the answer. Raises Nonsense."""
-    for value in values_in(answer.text):
+    """Return the first list of strings in the answer. Raises BadAnswer if there is none."""
+    for value in json_values(answer.text):
         listed = next(iter(value.values()), None) if isinstance(value, dict) and len(value) == 1 else value
         if isinstance(listed, list) and listed and all(isinstance(item, str) for item in listed):
             return listed
-    raise Nonsense("a JSON list of strings was expected")
+    raise BadAnswer("a JSON list of strings was expected")
 
 
 def _fault(text: str, names: Sequence[str]) -> str:
-    """Why a request cannot be one of a person, or ""."""
+    """Say why a request cannot come from a user, or return ""."""
     if len(text) < 3 or len(text) > MAX_PROMPT:
         return f"{len(text)} characters are too few or too many"
     if found := _PLACEHOLDER.search(text):
         return f"it holds the placeholder {found[0][:40]!r}"
-    if named := [name for name in names if _INNER_WORD.fullmatch(name) and name in text]:
+    if named := [name for name in names if _CODE_NAME.fullmatch(name) and name in text]:
         return f"it names the function {named[0]!r}"
     return ""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     options = teacher.parser("prompts", __doc__)
-    options.add_argument("--batch", type=int, choices=range(1, 21), default=NUM_PROMPTS, help="requests a question")
-    found = teacher.parsed(options, argv)
+    options.add_argument(
+        "--batch",
+        type=int,
+        choices=range(1, 21),
+        default=NUM_PROMPTS,
+        help="requests that the teacher writes at a time (default: 5)",
+    )
+    found = teacher.parse_options(options, argv)
     sys.exit(teacher.main(Prompts(found.batch), found))
 
 

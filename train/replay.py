@@ -1,9 +1,9 @@
-"""`python -m train.replay --in PROMPTS --out ROWS` lets the bare embedded model answer plain prompts.
+"""`python -m train.replay --in PROMPTS --out ROWS` lets the embedded model without its adapter answer plain prompts.
 
-Rows of its own answers keep chat alive while it learns to call functions: without them it takes every prompt for one
-that needs a function. PROMPTS are lines {"messages": [one user turn]}. Answers cut off at --max-tokens end with their
-last whole sentence, and are left out if they have none. Answers are kept as they come, in a file beside ROWS until that
-is there: after an interruption the same command goes on.
+Training on the model's own answers keeps its ability to chat: without them the trained model calls a function for
+every prompt. PROMPTS has lines {"messages": [one user message]}. An answer that --max-tokens cuts off is shortened to
+its last whole sentence, or left out if it has none. Finished answers are stored in a hidden file beside ROWS until ROWS
+is written, so that the same command resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from evaluate.answers import Answers
 from evaluate.local import EngineEndpoint, load
 
 _SENTENCE_END = re.compile(r"[^\d\s][.!?](?=\s)")
-IN_FLIGHT = 32  # twice what runs at once
+IN_FLIGHT = 32  # twice the number of slots, so that no slot waits for a request
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 and a sentence when no row was made."""
+    """Run the command. Exits with status 1 and an error message when no row was made."""
     parser = argparse.ArgumentParser("python -m train.replay", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--in", dest="prompts", type=Path, required=True, metavar="PROMPTS", help=".jsonl or .jsonl.xz")
     parser.add_argument("--out", type=Path, required=True, metavar="ROWS", help=".jsonl or .jsonl.xz")
     parser.add_argument("--rows", type=int, default=800, metavar="N", help="how many prompts (default: 800)")
-    parser.add_argument("--max-tokens", type=int, default=120, metavar="N", help="of an answer (default: 120)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice")
+    parser.add_argument("--max-tokens", type=int, default=120, metavar="N", help="limit of an answer (default: 120)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice (default: 0)")
     options = parser.parse_args(argv)
     part = options.out.with_name(f".{options.out.name}.part.jsonl")
     try:
@@ -53,11 +53,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         sys.exit(f"replay: {error.filename or part}: {error.strerror or error}")
     except KeyboardInterrupt:
-        sys.exit("replay: interrupted; the answers so far are kept, and the same command goes on")
+        sys.exit("replay: interrupted; the answers so far are kept, and the same command resumes")
 
 
 def read_prompts(path: Path) -> list[str]:
-    """The users' texts. Raises FileError for a line that is none, or a file without any."""
+    """Read the user's text of each line. Raises FileError for a line of another form, or a file without lines."""
     prompts = []
     for held, where in read_objects(path):
         try:
@@ -71,16 +71,19 @@ def read_prompts(path: Path) -> list[str]:
 
 
 async def answered(prompts: Sequence[str], options: Namespace, part: Path) -> list[Row]:
-    """Greedy answers of the bare base, in the order of the chosen prompts; those in `part` are not made anew."""
+    """Sample prompts and answer them greedily without an adapter. Answers already in `part` are reused.
+
+    The rows are in the order of the sampled prompts. Prompts without a usable answer give no row.
+    """
     chosen = Random(options.seed).sample(prompts, min(options.rows, len(prompts)))
     model, name = load(None, "none")
     endpoint = EngineEndpoint(model, name, timeout_s=3600)
-    room = asyncio.Semaphore(IN_FLIGHT)
+    semaphore = asyncio.Semaphore(IN_FLIGHT)
     about = {"model": name, "max_tokens": options.max_tokens}
     with Answers(part, about) as kept, tqdm(total=len(chosen), desc="replay") as bar:
 
         async def one(prompt: str) -> Row | None:
-            async with room:
+            async with semaphore:
                 try:
                     messages = [{"role": "user", "content": prompt}]
                     body = {"messages": messages, "temperature": 0, "max_tokens": options.max_tokens}
@@ -103,7 +106,7 @@ async def answered(prompts: Sequence[str], options: Namespace, part: Path) -> li
 
 
 def whole_sentences(text: str) -> str:
-    """Up to the last end of a sentence; a number's point, as in `2.`, ends none."""
+    """Cut the text after its last whole sentence. The full stop of a number such as `2.` ends no sentence."""
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     return text[: ends[-1]] if ends else ""
 

@@ -14,8 +14,8 @@ from client.rows import Row
 from core.conversation import Message
 from train.teacher import command_line as teacher
 from train.teacher.files import read_conversations
-from train.teacher.run import Nonsense
-from train.teacher.text import body, declared, transcript, values_in
+from train.teacher.run import BadAnswer
+from train.teacher.text import body, declared, json_values, transcript
 
 MAX_RESULT = 3_000  # characters; a whole row has to fit a small model's context
 
@@ -27,7 +27,7 @@ each of them a JSON object."""
 
 
 class Results:
-    """Calls -> their results."""
+    """Step 4: adds the results of the calls that a row ends with."""
 
     name = "results"
 
@@ -43,7 +43,7 @@ class Results:
         calls = row.messages[-1].calls
         results = [json.dumps(result, ensure_ascii=False) for result in _results(answer, len(calls))]
         if (longest := max(map(len, results))) > MAX_RESULT:
-            raise Nonsense(f"a result of {longest} characters is too long; at most {MAX_RESULT}")
+            raise BadAnswer(f"a result of {longest} characters is too long; at most {MAX_RESULT}")
         turns = [
             Message("tool", text, name=call.name, call_id=call.id) for call, text in zip(calls, results, strict=True)
         ]
@@ -56,20 +56,20 @@ def _fault(row: Row) -> str:
 
 
 def _results(answer: Answer, count: int) -> list[Json | list[object]]:
-    """One object or list for each call. Raises Nonsense."""
+    """Return one object or list for each call. Raises BadAnswer if the answer does not have `count` of them."""
     num_found = 0
-    for value in values_in(answer.text):
+    for value in json_values(answer.text):
         listed = value.get("results") if isinstance(value, dict) else value
         if not isinstance(listed, list):
-            listed = [value]  # the result of the only call, as it is
+            listed = [value]  # a teacher may write the result of a single call without the list
         if len(listed) == count and all(isinstance(item, dict | list) and item for item in listed):
             return listed
         num_found = num_found or len(listed)
-    raise Nonsense(f'{{"results": [...]}} with {count} objects was expected, got {num_found}')
+    raise BadAnswer(f'{{"results": [...]}} with {count} objects was expected, got {num_found}')
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options = teacher.parsed(teacher.parser("results", __doc__), argv)
+    options = teacher.parse_options(teacher.parser("results", __doc__), argv)
     sys.exit(teacher.main(Results(), options))
 
 

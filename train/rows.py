@@ -1,4 +1,4 @@
-"""What can be learned from: rows of conversations that end with the assistant and whose calls are sound."""
+"""Checks of training rows: a row ends with the assistant, and its calls and results are consistent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from client.json_lines import LineError, read_lines
-from client.rows import Row, arguments_of, parse_row
+from client.rows import Row, parse_arguments, parse_row
 from core.conversation import Call, Function
 from schema import typescript
 
@@ -14,29 +14,29 @@ NUM_SAMPLES = 3  # rows that a dry run shows
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a .jsonl or .jsonl.xz file. Raises LineError for the first that check_row would not take."""
+    """Yield the rows of a .jsonl or .jsonl.xz file. Raises LineError for the first row that fails check_row."""
     return (parse_whole_row(line, where) for line, where in read_lines(path))
 
 
 def parse_whole_row(line: bytes, where: str) -> Row:
-    """One line, checked as check_row does. Raises LineError."""
+    """Parse one line and check the row with check_row. Raises LineError."""
     row = parse_row(line, where)
     check_row(row)
     return row
 
 
 def check_row(row: Row) -> None:
-    """Raise LineError unless the row can be learned from: it ends with the assistant, and as check_turns."""
+    """Raise LineError unless the row ends with the assistant and passes check_turns."""
     if [message.role for message in row.messages[-1:]] != ["assistant"]:
         raise _error(row, "it must end with a message of the assistant")
     check_turns(row)
 
 
 def check_turns(row: Row) -> None:
-    """Raise LineError unless the row has a source, function names differ, calls name listed functions with known
-    arguments and all required ones, and results answer the calls right before them.
+    """Raise LineError unless the row has a source and its functions, calls and results are consistent.
 
-    Values are not held against the schema; schemas are (parse_row).
+    Function names differ, call ids differ, each call names a listed function with known and all required arguments,
+    and each result answers a call right before it. Argument values are not checked against the schema.
     """
     if not row.source:
         raise _error(row, "it has no 'source'")
@@ -63,7 +63,7 @@ def _check_call(row: Row, call: Call, function: Function | None) -> None:
     if function is None:
         raise _error(row, f"it calls {call.name!r}, which it does not list")
     try:
-        arguments = arguments_of(call)
+        arguments = parse_arguments(call)
     except ValueError:
         raise _error(row, f"the arguments of {call.name!r} are no JSON object: {call.arguments[:60]!r}") from None
     schema = function.parameters or {}
@@ -79,12 +79,12 @@ def _error(row: Row, what: str) -> LineError:
 
 
 def rejects_path(out: Path) -> Path:
-    """FILE.rejects.jsonl beside FILE.jsonl or FILE.jsonl.xz: where what became no row is put aside."""
+    """Return the path of the rejects of FILE.jsonl or FILE.jsonl.xz: FILE.rejects.jsonl in the same folder."""
     return out.with_name(f"{out.name.removesuffix('.xz').removesuffix('.jsonl')}.rejects.jsonl")
 
 
 def readable(row: Row) -> str:
-    """The functions as the model sees them, then a line for each message and call."""
+    """Format a row for a person: the functions as the model sees them, then one line for each message and call."""
     lines = [f"--- {row.source} {row.kind} {row.where}".rstrip(), typescript(row.functions), ""]
     for message in row.messages:
         if message.content is not None:

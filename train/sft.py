@@ -1,8 +1,8 @@
 """`python -m train.sft --preset NAME --data FILE ... --out DIR` trains a model on rows, with the HF Trainer.
 
-Learned are the assistant's texts and calls, through the token that ends them; never declarations, users or results. The
-same command goes on where an interrupted run was. On several GPUs: `accelerate launch -m train.sft ...` with FSDP or
-DeepSpeed as `accelerate config` asks for it.
+The loss covers the assistant's texts and calls with the token that ends them, and nothing else. The same command
+resumes an interrupted run. To use several GPUs, run `accelerate launch -m train.sft ...`; `accelerate config` selects
+FSDP or DeepSpeed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from client.json_lines import FileError
 from core.errors import ModelError
-from train.learning.augment import NONE, Rates
+from train.learning.augment import NO_CHANGES, Rates
 from train.learning.presets import PRESETS, Preset, RunError
 
 if TYPE_CHECKING:
@@ -34,20 +34,22 @@ def read_options(argv: Sequence[str] | None = None) -> tuple[Namespace, Preset]:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="smollm2-135m", help="default: %(default)s")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", nargs="+", type=Path, metavar="FILE", help=".jsonl or .jsonl.xz rows")
-    source.add_argument("--prepared", nargs="+", type=Path, metavar="FILE", help="sequences that --prepare made")
-    parser.add_argument("--distractors", type=Path, metavar="FILE", help="lines of {'function': ...} to list beside")
+    source.add_argument("--prepared", nargs="+", type=Path, metavar="FILE", help="files that --prepare wrote")
+    parser.add_argument(
+        "--distractors", type=Path, metavar="FILE", help="lines of {'function': ...}, used as distractors"
+    )
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--out", type=Path, metavar="DIR", help="checkpoints, curves, the result")
-    target.add_argument("--prepare", type=Path, metavar="FILE", help="make the sequences of the run, and end")
-    parser.add_argument("--adapter", type=Path, metavar="DIR", help="go on from a LoRA adapter of an earlier run")
-    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="go on from this one; default: the newest")
-    parser.add_argument("--tokens", type=int, metavar="N", help="end after about N tokens")
-    parser.add_argument("--as-is", action="store_true", help="rows as they are: no distractors, renaming and so on")
+    target.add_argument("--out", type=Path, metavar="DIR", help="for checkpoints, the loss plot and the weights")
+    target.add_argument("--prepare", type=Path, metavar="FILE", help="write the run's sequences and do not train")
+    parser.add_argument("--adapter", type=Path, metavar="DIR", help="start from a LoRA adapter of an earlier run")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="resume from this one; default: the newest")
+    parser.add_argument("--tokens", type=int, metavar="N", help="stop after about N tokens")
+    parser.add_argument("--as-is", action="store_true", help="train on rows unchanged, without augmentation")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dry-run", action="store_true", help="show three examples and the size of the run")
     for field in fields(Preset):
         kind = TEXTS.get(field.name) or (float if isinstance(field.default, float) else int)
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, help="instead of the preset's")
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, help="overrides the preset's value")
     options = parser.parse_args(argv)
     given = {field.name: getattr(options, field.name) for field in fields(Preset)}
     chosen = {key: value for key, value in given.items() if value is not None}
@@ -55,7 +57,7 @@ def read_options(argv: Sequence[str] | None = None) -> tuple[Namespace, Preset]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 and a sentence when nothing was trained."""
+    """Run the command. Exits with status 1 and an error message when nothing was trained."""
     options, preset = read_options(argv)
     try:
         run(options, preset)
@@ -67,11 +69,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(options: Namespace, preset: Preset) -> None:
-    """Raises FileError, RunError, ModelError and OSError."""
+    """Prepare sequences, show them or train on them. Raises FileError, RunError, ModelError and OSError."""
     from train.learning.base import open_base
     from train.learning.sequences import read_sequences
 
-    if options.prepare:  # found out now, not when all is made
+    if options.prepare:  # a folder that cannot be created is an error before the long work, not after it
         options.prepare.parent.mkdir(parents=True, exist_ok=True)
     base = open_base(preset.model, preset.template)
     made_for = {"model": base.name, "template": base.template.name, "max_length": preset.max_length}
@@ -81,8 +83,8 @@ def run(options: Namespace, preset: Preset) -> None:
         chosen = _made(options, preset, base)
     if not len(chosen):
         raise RunError("no row is short enough to learn from; raise --max-length")
-    told = chosen.told(preset.batch_size)
-    print(told, file=sys.stderr)
+    summary = chosen.summary(preset.batch_size)
+    print(summary, file=sys.stderr)
     if options.dry_run:
         _show([chosen[number] for number in range(min(3, len(chosen)))], base.tokenizer)
     elif options.prepare:
@@ -91,7 +93,7 @@ def run(options: Namespace, preset: Preset) -> None:
         from train.learning.run import train
 
         files = [[path.name, path.stat().st_size] for path in options.data or options.prepared]
-        train(base, chosen, preset, options, {"data": files, "as_is": options.as_is, "seed": options.seed}, told)
+        train(base, chosen, preset, options, {"data": files, "as_is": options.as_is, "seed": options.seed}, summary)
 
 
 def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
@@ -105,7 +107,7 @@ def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
         epochs=preset.epochs,
         max_length=preset.max_length,
         bundled_share=preset.bundled,
-        rates=NONE if options.as_is else Rates(),
+        rates=NO_CHANGES if options.as_is else Rates(),
         seed=options.seed,
         pool=read_pool(options.distractors) if options.distractors else (),
     )
@@ -113,7 +115,7 @@ def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
 
 
 def _show(chosen: Sequence[Any], tokenizer: Any) -> None:
-    """The text of examples, what is learned in [[ ]]."""
+    """Print the text of examples, with learned tokens in [[ ]]."""
     for example in chosen:
         text, is_learned = "", False
         for token_id, label in zip(example.ids, example.labels, strict=True):

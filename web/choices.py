@@ -1,4 +1,4 @@
-"""All choices of one request at once: each an answer of its own, their chunks interleaved as they come."""
+"""Generate all choices of one request concurrently, with their chunks interleaved in the order of arrival."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Request = TypeVar("Request", ChatRequest, CompletionRequest)
 
 
 async def chat_choices(model: Model, request: ChatRequest) -> AsyncGenerator[Json | Finish]:
-    """The chunks of all choices as they come, and each choice's Finish behind its last chunk."""
+    """Yield the chunks of all choices as they arrive, and each choice's Finish after its last chunk."""
     prompt_ids = await asyncio.to_thread(chat_prompt, model, request)
 
     async def one(index: int) -> AsyncGenerator[Json | Finish]:
@@ -39,7 +39,7 @@ async def chat_choices(model: Model, request: ChatRequest) -> AsyncGenerator[Jso
 
 
 async def text_choices(model: Model, request: CompletionRequest) -> AsyncGenerator[Json | Finish]:
-    """As chat_choices: n choices of each prompt, in the order of the prompts."""
+    """Like chat_choices, for raw prompts. Indices 0 to n - 1 are the choices of the first prompt, and so on."""
     prompts = await asyncio.to_thread(lambda: [_encoded(model, request, prompt) for prompt in request.prompts])
 
     async def one(index: int) -> AsyncGenerator[Json | Finish]:
@@ -58,7 +58,7 @@ async def text_choices(model: Model, request: CompletionRequest) -> AsyncGenerat
 
 
 def _encoded(model: Model, request: CompletionRequest, prompt: str | tuple[int, ...]) -> tuple[tuple[int, ...], str]:
-    """A raw prompt's ids, once for all its choices; and its text, if the answer shall repeat it."""
+    """Return the token ids of a raw prompt, and its text if the request has `echo`, else ""."""
     ids = raw_prompt(model, prompt)
     if not request.echo:
         return ids, ""
@@ -68,7 +68,7 @@ def _encoded(model: Model, request: CompletionRequest, prompt: str | tuple[int, 
 async def as_chunks(
     items: AsyncGenerator[Json | Finish], base: Json, include_usage: bool, n: int
 ) -> AsyncGenerator[Json]:
-    """The chunks of a stream; with `include_usage` the last one holds the counts, all others "usage": null."""
+    """Yield the chunks of a stream. With `include_usage`, an extra last chunk holds the usage; all others have null."""
     finishes: list[Finish] = []
     no_usage: Json = {"usage": None} if include_usage else {}
     async with aclosing(items):
@@ -82,8 +82,8 @@ async def as_chunks(
 
 
 async def _merged(sources: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
-    """The items of all sources as they come. The first error ends all; so does closing this generator."""
-    if len(sources) == 1:  # nothing to merge, and no task and queue between engine and client
+    """Yield the items of all sources as they arrive. The first error ends all sources, and so does closing."""
+    if len(sources) == 1:  # saves a task and a queue between engine and client
         async with aclosing(sources[0]) as only:
             async for item in only:
                 yield item
@@ -117,6 +117,6 @@ async def _merged(sources: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
 
 
 def _with_seed(request: Request, index: int) -> Request:
-    """The same request with a seed of its own, so that seeded choices differ and yet repeat."""
+    """Give choice `index` the seed `seed + index`, so that the choices differ and are reproducible."""
     seed = request.sampling.seed
     return request if seed is None else replace(request, sampling=replace(request.sampling, seed=seed + index))

@@ -1,4 +1,4 @@
-"""The options of `python3 server.py`, what can be refused before anything is loaded, and the lines said at start."""
+"""The options of `python3 server.py`, the checks before the model loads, and the lines printed at start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY_VARIABLE = "FUNCTIONARY_API_KEY"
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options; ends the process with a sentence and status 2 for those that do not fit."""
+    """Parse the options. An invalid option ends the process with status 2 and a one-line message."""
     parser = _Parser(
         prog="server.py",
         description="Serve a Functionary model over OpenAI's API; without options the embedded one on 127.0.0.1:8000.",
@@ -91,19 +91,19 @@ def _add_model_options(model: argparse._ArgumentGroup) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line, as for all that can go wrong at start; argparse would print all options before it."""
+        """Exit with one line, like every other failure at start; argparse would print the usage before it."""
         self.exit(2, f"functionary: {message.removeprefix('argument ')}; --help lists the options\n")
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket on the address, taken before minutes of loading. Raises ModelError if somebody else has it."""
+    """Return a listening socket on the address, opened before the model loads. Raises ModelError if it is in use."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _look_for_lost_peers(listener)
         listener.bind(address)
-        listener.listen()  # now: two that only bind would both get the address
+        listener.listen()  # with SO_REUSEADDR, two processes can bind one address, but only one can listen on it
     except OSError as error:
         raise ModelError(
             f"cannot listen on {host}:{port} ({error.strerror}); choose another --host or --port"
@@ -112,18 +112,18 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _look_for_lost_peers(listener: socket.socket) -> None:
-    """Ask silent clients for a sign of life: who was unplugged says no goodbye, and would hold a slot to the end.
+    """Enable TCP keepalive: a client that vanishes sends no FIN, and its request would keep a slot until its end.
 
-    The connections inherit it. After 30 s of silence, then each 10 s, three times.
+    Accepted connections inherit the options. Probes are sent after 30 s without traffic, every 10 s, three times.
     """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):  # macOS has the first under another name
+        if hasattr(socket, name):  # TCP_KEEPIDLE has another name on macOS
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def introduction(model: Model, host: str, port: int) -> str:
-    """What the server does, in a few lines."""
+    """Return the lines that are printed once the model is loaded: model names, format, device and address."""
     shown = f"[{host}]" if ":" in host else host
     return "\n".join(
         (

@@ -1,4 +1,4 @@
-"""What stands between a connection and the routes: request ids, keys, foreign sites, and the limits of a body."""
+"""The middleware around all routes: request ids, API keys, cross-site checks, deadlines and body limits."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ PUBLIC_PATHS = frozenset({"/live", "/ready", "/health"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_HEAD = 64 * 2**10
 MAX_BODY = 2 * 2**20
-MAX_DRAINED = 64 * 2**20  # of a body that is too large: an error sent before the body is read would be lost in a reset
+# A body above MAX_BODY is read and dropped up to this size: an error sent before would be lost in a TCP reset.
+MAX_DRAINED = 64 * 2**20
 RECEIVE_DEADLINE_S = 10.0
 WRITE_DEADLINE_S = 30.0
-CLOSE = {"Connection": "close"}  # what follows on the connection is not worth reading
+CLOSE = {"Connection": "close"}  # for errors after which the next request on the connection cannot be found
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:@/?#\\]+))(?::[0-9]*)?")
@@ -34,7 +35,7 @@ log = logging.getLogger("functionary")
 
 
 class Edge:
-    """Around all routes: gives each request an id, lets in who may, and turns what goes wrong into an error body."""
+    """ASGI middleware: gives each request an id, checks its API key, and renders exceptions as error bodies."""
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class Edge:
         own_hosts: Collection[str],
         registry: CollectorRegistry | None = None,
     ) -> None:
-        """`registry` learns how many answers there were. What callers send does not become a label."""
+        """`registry` gets a counter of answers by route and status; labels never hold text of a client."""
         self._app = app
         about = "Answers by route and class of status."
         self._num_answers = Counter("functionary:http_requests", about, ("route", "status"), registry=registry)
@@ -51,7 +52,7 @@ class Edge:
         self._own_hosts = LOOPBACK | {host.lower() for host in own_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # the start and the end of the application; uvicorn takes no websockets
+        if scope["type"] != "http":  # lifespan events; uvicorn runs with ws="none"
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -77,15 +78,15 @@ class Edge:
             )
 
     def _admit(self, scope: Scope, headers: Headers) -> None:
-        """Only the path of the scope decides what is public; a Host header cannot change it."""
+        """Check the head, then the API key or, without keys, the site. Only the scope's path makes a request public."""
         _check_head(scope, headers)
         if not self._digests:
-            self._refuse_foreign_sites(headers)
+            self._check_site(headers)
         elif scope["path"] not in PUBLIC_PATHS:
             scope.setdefault("state", {})["owner"] = self._check_key(headers.get("authorization"))
 
     def _check_key(self, authorization: str | None) -> str:
-        """Gives the name of the key's owner, which is not the key."""
+        """Return the owner: the SHA-256 digest of the key in hex. Raises HttpError 401 for any other key."""
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise HttpError(
@@ -94,15 +95,18 @@ class Edge:
                 "Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
                 headers=CHALLENGE,
             )
-        digest = _digest(key.strip().encode("latin-1"))  # the very bytes that were sent
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]  # with every key, whichever fits
+        digest = _digest(key.strip().encode("latin-1"))  # the bytes that were sent
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]  # all, so that time tells nothing
         if not any(matches):
             message = f"Incorrect API key provided: {_masked(key.strip())}."
             raise HttpError(401, message, code="invalid_api_key", headers=CHALLENGE)
         return digest.hex()
 
-    def _refuse_foreign_sites(self, headers: Headers) -> None:
-        """Without a key any web page in a browser here could call us, by its own name for 127.0.0.1 (DNS rebinding)."""
+    def _check_site(self, headers: Headers) -> None:
+        """Raise HttpError 403 for a foreign Host or Origin.
+
+        Without keys, any web page in a local browser could call the server, also by DNS rebinding to 127.0.0.1.
+        """
         host, origin = headers.get("host"), headers.get("origin")
         if host is not None and _hostname(host) not in self._own_hosts:
             raise HttpError(
@@ -115,17 +119,17 @@ class Edge:
 
 
 class _Answer:
-    """Watches one answer: adds our headers, remembers its status, and gives up on a client that does not read."""
+    """One answer: adds headers, records the status, and raises ClientStalled if the client stops reading."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self.request_id = request_id
         self.has_started = False
         self.status = 0
         self._send = send
-        self._begun = time.monotonic()
+        self._started_at = time.monotonic()
 
     def age_s(self) -> float:
-        return time.monotonic() - self._begun
+        return time.monotonic() - self._started_at
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -141,7 +145,7 @@ class _Answer:
 
 
 async def read_body(request: Request) -> bytes:
-    """The body, whatever its Content-Type says. Raises HttpError for one that is too large, compressed or too slow."""
+    """Read the body, whatever its Content-Type. Raises HttpError if it is too large, too slow or encoded."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise HttpError(415, f"Content-Encoding '{encoding[:40]}' is not supported; send the JSON body uncompressed.")
@@ -178,13 +182,13 @@ def _too_large(headers: dict[str, str]) -> HttpError:
 
 
 def _check_head(scope: Scope, headers: Headers) -> None:
-    """What the HTTP library lets through: heads that came in one piece, however long, and bodies of two lengths."""
+    """Check what h11 accepts: a too long head that arrives in one piece, and a body with two lengths."""
     if scope["http_version"] not in ("1.0", "1.1"):
         raise HttpError(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.", headers=CLOSE)
     size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(k) + len(v) + 4 for k, v in scope["headers"])
     if size > MAX_HEAD:
         raise HttpError(431, f"The head of the request is larger than {MAX_HEAD} bytes.", headers=CLOSE)
-    if "transfer-encoding" in headers and "content-length" in headers:  # a proxy may read the other: smuggling
+    if "transfer-encoding" in headers and "content-length" in headers:  # a proxy may use the other: request smuggling
         raise HttpError(400, "Content-Length and Transfer-Encoding exclude each other.", headers=CLOSE)
 
 
@@ -202,6 +206,6 @@ def _masked(key: str) -> str:
 
 
 def _hostname(host: str) -> str:
-    """The name in a Host header, without port and brackets; empty for what is none."""
+    """Return the name in a Host header, without port and brackets; "" if the header is malformed."""
     found = _HOST.fullmatch(host)
     return (found[1] or found[2]).rstrip(".").lower() if found else ""

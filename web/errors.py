@@ -1,4 +1,4 @@
-"""Every error as OpenAI's error object: one renderer for all routes, methods and statuses."""
+"""Render every error as OpenAI's error object, for all routes, methods and statuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 class HttpError(Exception):
-    """An error that only HTTP knows: keys, sizes, encodings, a server that is not ready."""
+    """An error of the HTTP layer: API keys, sizes, encodings, a server that is not ready."""
 
     def __init__(
         self,
@@ -34,16 +34,16 @@ class HttpError(Exception):
 
 
 class ClientStalled(Exception):
-    """Nothing of an answer was taken for WRITE_DEADLINE_S."""
+    """The client has read nothing of its answer for WRITE_DEADLINE_S."""
 
 
 def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> Json:
-    """The error object; all four keys are always there."""
+    """Build OpenAI's error object, always with all four keys."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
-    """Status, body and headers. Nothing of an exception that is not ours is shown: it may hold paths and keys."""
+    """Return status, body and headers of an error. The text of an unforeseen exception is hidden: it may hold paths."""
     match error:
         case UnknownModel():
             return 404, error_body(error.message, "invalid_request_error", error.param, error.code), {}
@@ -67,18 +67,18 @@ def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
 
 
 def is_unforeseen(error: Exception) -> bool:
-    """Whether the error is none of our own, so that the log needs its traceback."""
+    """Whether the error is not one of this project's classes, so that its traceback must be logged."""
     return not isinstance(error, RequestError | HttpError | EngineBusy | EngineError)
 
 
 def render(error: Exception) -> JSONResponse:
-    """The whole answer to a request that ends with `error`."""
+    """Build the answer to a request that failed with `error`."""
     status, body, headers = describe(error)
     return JSONResponse(body, status, headers)
 
 
 async def unknown_route(request: Request, error: Exception) -> JSONResponse:
-    """The framework's own errors: a wrong path or method."""
+    """Render starlette's own errors: an unknown path or a wrong method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     message = f"Invalid URL ({request.method[:20]} {request.scope['path'][:200]})"

@@ -1,4 +1,4 @@
-"""Answers as server-sent events, and work that ends when its client leaves."""
+"""Answers as server-sent events, and work that is cancelled when the client disconnects."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ log = logging.getLogger("functionary")
 
 
 class EventStream(Response):
-    """Server-sent events, ended by [DONE]. An error in between is an event too, and then nothing looks finished."""
+    """An answer of server-sent events that ends with [DONE], or with an error event and no [DONE]."""
 
     media_type = "text/event-stream"
 
     def __init__(self, first: Awaitable[Any], rest: AsyncGenerator[Any], headers: dict[str, str]) -> None:
-        """`first` is awaited before `rest` is asked for more."""
+        """`first` is the first item, maybe still pending; `rest` yields the others and is read only after `first`."""
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no", **headers})
         del self.headers["content-length"]
         self._first = first
@@ -55,15 +55,16 @@ class EventStream(Response):
             raise
         except Exception as error:
             if is_unforeseen(error):
-                log.exception("a stream broke")
+                log.exception("a stream failed")
             _, body, _ = describe(error)
             await write(f"data: {json.dumps(body)}\n\n", more=False)
 
 
 async def event_stream(receive: Receive, items: AsyncGenerator[Any], headers: dict[str, str]) -> EventStream:
-    """Waits for the first item: what is refused before it is an HTTP error, not a stream.
+    """Wait for the first item, so that an error before it becomes an HTTP error and not an event.
 
-    In a long queue, where nothing is left to be refused, the stream begins without it, and pings keep it alive.
+    After PING_AFTER_S the request is checked and only queued: the stream starts without the item, and pings keep the
+    connection alive.
     """
     first = asyncio.ensure_future(anext(items))
     try:
@@ -77,33 +78,33 @@ async def event_stream(receive: Receive, items: AsyncGenerator[Any], headers: di
 
 
 async def _close(first: asyncio.Future[Any], rest: AsyncGenerator[Any]) -> None:
-    """In this order, since nobody can close a generator that still runs."""
+    """Cancel `first`, then close `rest`: a running generator cannot be closed."""
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await rest.aclose()
 
 
-async def _with_pings(coming: Awaitable[T], write: Any) -> T:
-    """Wait for the next item, with a comment line now and then so that nobody on the way takes the line for dead."""
-    task = asyncio.ensure_future(coming)
+async def _with_pings(next_item: Awaitable[T], write: Any) -> T:
+    """Await the next item and send a comment line every PING_AFTER_S, so that proxies keep the connection open."""
+    task = asyncio.ensure_future(next_item)
     try:
         while not (await asyncio.wait({task}, timeout=PING_AFTER_S))[0]:
             await write(": ping\n\n")
         return task.result()
     finally:
-        if not task.done():  # awaited, since nobody can close a generator that still runs
+        if not task.done():  # awaited, since a running generator cannot be closed
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
 
 async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:
-    """The result of `work`. A client that leaves before cancels it at once and raises ClientDisconnect."""
+    """Return the result of `work`. If the client disconnects first, cancel `work` and raise ClientDisconnect."""
 
-    async def gone() -> None:
+    async def disconnected() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(disconnected())
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():

@@ -1,4 +1,4 @@
-"""From options to a running server, and its end."""
+"""Start the server from the command-line options, and stop it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from web.command_line import bind, introduction
 
 log = logging.getLogger("functionary")
 
-# h11 bounds the head of a request; requests that are running when the server is told to stop get 30 s to end.
+# h11 limits the head of a request to 64 KiB; on SIGTERM, running requests get 30 s to end.
 UVICORN: dict[str, Any] = {
     "http": "h11",
     "ws": "none",
@@ -33,13 +33,13 @@ UVICORN: dict[str, Any] = {
     "log_config": None,
 }
 
-FAILED_EXIT_S = 5  # for errors on their way to clients; the process is to be started anew soon
+FAILED_EXIT_S = 5  # time for errors to reach the clients, after the engine has failed
 
 
 class Server(uvicorn.Server):
-    """Told to stop, it lets the running requests end and exits with status 0. Told twice, it ends at once.
+    """A server that lets running requests end on the first signal and exits with status 0; a second one kills it.
 
-    It also stops when the engine is down, unless `stay_up`; `has_failed` then.
+    It also stops when the engine is down, unless `stay_up` is set; `has_failed` is true then.
     """
 
     def __init__(self, config: uvicorn.Config, *, stay_up: bool = False) -> None:
@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Also at once while the model loads: there is nothing to lose, and the thread that loads cannot be stopped."""
+        """Stop on a signal. While the model loads, exit at once: no request runs, and the thread cannot be stopped."""
         if self.should_exit:
             os._exit(128 + sig)
         if self.config.app.state.model is None:  # type: ignore[union-attr]
@@ -68,7 +68,7 @@ class Server(uvicorn.Server):
 
 
 def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
-    """Check what can be checked at once, then serve while the model loads, until the process is told to stop."""
+    """Check the options and the address, then load the model and serve until a signal stops the process."""
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
     failures: list[ModelError] = []
@@ -94,7 +94,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         )
         warm_up(model)
         gc.collect()
-        gc.freeze()  # what stays for ever is not looked through again: each pass over it took as long as a request
+        gc.freeze()  # the collector then skips the loaded objects: a pass over them took as long as a request
         print(introduction(model, options.host, listener.getsockname()[1]), file=sys.stderr, flush=True)
         return model
 

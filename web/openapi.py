@@ -1,4 +1,4 @@
-"""/openapi.json: the public requests and answers of every route, with examples that work; /docs shows them."""
+"""The document /openapi.json: requests, answers and working examples of every route. /docs shows it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _ERRORS = {
     404: "No such model.",
     429: "The queue is full; try again after Retry-After seconds.",
     500: "The server failed on this request.",
-    503: "The model is loading, or the server is shutting down.",
+    503: "The model is loading, the server is shutting down, or the engine has failed.",
 }
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a route takes and answers. Without an answer's model it answers plain text.
+    """The published models of a route: its request, answer and streamed chunk. Without `answer`, it returns plain text.
 
-    The body is no parameter of the route's function: it is read with bounds of our own (web/edge.py).
+    FastAPI cannot derive them: the route's function reads the body itself, within limits (web/edge.py).
     """
 
     answer: type[BaseModel] | None = None
@@ -39,7 +39,7 @@ class Operation:
     examples: Mapping[str, Json] = field(default_factory=dict)
 
     def described(self) -> Json:
-        """The arguments of add_api_route that publish it."""
+        """Return the arguments of FastAPI's add_api_route that publish this operation."""
         content: Json = {"application/json": {"schema": _ref(self.answer)}} if self.answer else {"text/plain": {}}
         if self.chunk:
             content["text/event-stream"] = {"schema": _ref(self.chunk)}
@@ -57,7 +57,7 @@ class Operation:
 
 
 def document(app: FastAPI, operations: list[Operation]) -> Json:
-    """The OpenAPI document of an application whose routes were added with these operations."""
+    """Build the OpenAPI document of an application whose routes were added with these operations."""
     answers: set[type[BaseModel] | None] = {Error, *(o.answer for o in operations), *(o.chunk for o in operations)}
     _, schemas = models_json_schema(
         [

@@ -1,4 +1,4 @@
-"""What the answers of all OpenAI's APIs share: token counts, tokens by their bytes, and the error object."""
+"""The parts that all answers share: token counts, tokens with their bytes, and the error object."""
 
 from __future__ import annotations
 
@@ -19,73 +19,73 @@ def _without_defaults(schema: Json) -> None:
 
 
 class Answer(BaseModel):
-    """An object in an answer. It describes only: what is sent is built as plain JSON, without a model's cost.
+    """An object in an answer. It is for the published schema only; answers are built as plain JSON, which is faster.
 
-    A field that has a default here may be absent.
+    A field with a default may be absent from the answer.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra=_without_defaults)
 
 
 class PromptTokensDetails(Answer):
-    """Of the tokens of the prompt."""
+    """Details of the prompt tokens."""
 
-    cached_tokens: int = Field(description="Taken from the prefix cache.")
-    audio_tokens: Literal[0] = Field(description="There is no audio.")
+    cached_tokens: int = Field(description="Prompt tokens served from the prefix cache.")
+    audio_tokens: Literal[0] = Field(description="Always 0: there is no audio.")
 
 
 class CompletionTokensDetails(Answer):
-    """Of the generated tokens."""
+    """Details of the generated tokens."""
 
-    reasoning_tokens: int = Field(description="Tokens of the model's reasoning.")
-    audio_tokens: Literal[0] = Field(description="There is no audio.")
-    accepted_prediction_tokens: int = Field(description="Draft tokens that the model agreed with.")
-    rejected_prediction_tokens: int = Field(description="Draft tokens that it did not.")
+    reasoning_tokens: int = Field(description="Always 0: reasoning is not counted.")
+    audio_tokens: Literal[0] = Field(description="Always 0: there is no audio.")
+    accepted_prediction_tokens: int = Field(description="Draft tokens that the model accepted.")
+    rejected_prediction_tokens: int = Field(description="Draft tokens that the model did not accept.")
 
 
 class Usage(Answer):
-    """Token counts of one request: each prompt once, however many choices it has, and all that was generated."""
+    """The token counts of one request. A prompt counts once, also with several choices."""
 
-    prompt_tokens: int = Field(description="Tokens of the prompts.")
-    completion_tokens: int = Field(description="Tokens that were generated, those of the calls included.")
-    total_tokens: int = Field(description="Their sum.")
-    prompt_tokens_details: PromptTokensDetails = Field(description="Of the tokens of the prompts.")
-    completion_tokens_details: CompletionTokensDetails = Field(description="Of the generated tokens.")
+    prompt_tokens: int = Field(description="The number of tokens in all prompts.")
+    completion_tokens: int = Field(description="The number of generated tokens in all choices, calls included.")
+    total_tokens: int = Field(description="The sum of prompt_tokens and completion_tokens.")
+    prompt_tokens_details: PromptTokensDetails = Field(description="Details of the prompt tokens.")
+    completion_tokens_details: CompletionTokensDetails = Field(description="Details of the generated tokens.")
 
 
 class AnswerHead(Answer):
-    """What every answer of a model begins with; all chunks of a stream have the same."""
+    """The fields that every answer of a model has, the same in all chunks of a stream."""
 
-    id: str = Field(description="Unique.")
-    created: int = Field(description="Seconds since 1970.")
-    model: str = Field(description="The name that the request used.")
+    id: str = Field(description="A unique id of the answer.")
+    created: int = Field(description="The time of the request, in seconds since 1970.")
+    model: str = Field(description="The model name of the request.")
     system_fingerprint: str = Field(description="The version of this server.")
-    service_tier: Literal["default"] = Field(description="There is only one.")
+    service_tier: Literal["default"] = Field(description="Always default.")
 
 
 class ErrorDetails(Answer):
-    """What was wrong and what would be right."""
+    """A failed request: what was wrong, and what would be right."""
 
-    message: str = Field(max_length=MAX_MESSAGE, description="What was wrong, and what would be right.")
-    type: str = Field(description="The kind of error, as invalid_request_error.")
-    param: str | None = Field(description="The field at fault, as in tools[0].function.name.")
-    code: str | None = Field(description="A word for programs, as context_length_exceeded.")
+    message: str = Field(max_length=MAX_MESSAGE, description="A sentence about what was wrong and what would be right.")
+    type: str = Field(description="The kind of error, such as invalid_request_error.")
+    param: str | None = Field(description="The path of the wrong field, such as tools[0].function.name.")
+    code: str | None = Field(description="A code for programs, such as context_length_exceeded.")
 
 
 class Error(Answer):
-    """The body of every answer that is no success."""
+    """The body of every answer to a failed request."""
 
-    error: ErrorDetails = Field(description="What was wrong.")
+    error: ErrorDetails = Field(description="The error.")
 
 
 class Health(Answer):
     """The body of /live, /ready and /health."""
 
-    status: Literal["ok"] = Field(description="Anything else is an error.")
+    status: Literal["ok"] = Field(description="Always ok; a failure is an error with another status code.")
 
 
 def usage(finishes: Sequence[Finish], n: int) -> Json:
-    """Token counts of one request: each prompt once, however many choices it has, and all that was generated."""
+    """Build the token counts of one request from the finishes of all choices. A prompt with n choices counts once."""
     prompt_tokens = sum(finish.prompt_tokens for finish in finishes) // n
     completion_tokens = sum(finish.completion_tokens for finish in finishes)
     cached_tokens = sum(finish.cached_tokens for finish in finishes) // n
@@ -104,5 +104,5 @@ def usage(finishes: Sequence[Finish], n: int) -> Json:
 
 
 def spelled(token: DecodedLogprob) -> Json:
-    """A token as text, which may hold half a character as U+FFFD, and its bytes."""
+    """Build a token's text, log probability and bytes. An incomplete character in the text becomes U+FFFD."""
     return {"token": token.token.decode("utf-8", "replace"), "logprob": token.logprob, "bytes": list(token.token)}

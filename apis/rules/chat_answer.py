@@ -1,4 +1,4 @@
-"""The answer of chat completions, whole and streamed, as it is published."""
+"""The published schemas of chat completions' answers, whole and streamed."""
 
 from __future__ import annotations
 
@@ -12,47 +12,53 @@ from apis.rules.answers import Answer, AnswerHead, Usage
 class AnsweredFunction(Answer):
     """The function that the model calls."""
 
-    name: str = Field(description="One of the declared names.")
-    arguments: str = Field(description="A JSON object, or what the token limit left of it.")
+    name: str = Field(description="The name of one of the request's functions.")
+    arguments: str = Field(
+        description="The arguments as JSON text, which is incomplete if the token limit was reached."
+    )
 
 
 class AnsweredToolCall(Answer):
-    """A call."""
+    """One call of a tool."""
 
-    id: str = Field(description="What the tool message that answers it repeats.")
+    id: str = Field(description="The id of the call. The tool message with its result repeats it as tool_call_id.")
     type: Literal["function"] = Field(description="Always function.")
-    function: AnsweredFunction = Field(description="What is called.")
+    function: AnsweredFunction = Field(description="The called function and its arguments.")
 
 
 class AnswerMessage(Answer):
-    """What the model answers."""
+    """The model's message."""
 
-    role: Literal["assistant"] = Field(description="The model.")
-    content: str | None = Field(description="null if only calls were made.")
+    role: Literal["assistant"] = Field(description="Always assistant.")
+    content: str | None = Field(description="The text; null if the message only has calls.")
     refusal: None = Field(description="Always null.")
     annotations: Annotated[list[Any], Field(max_length=0)] = Field(description="Always empty.")
-    tool_calls: list[AnsweredToolCall] = Field([], description="Absent if there are none.")
-    function_call: AnsweredFunction | None = Field(None, description="Answers the older functions; absent otherwise.")
+    tool_calls: list[AnsweredToolCall] = Field([], description="The calls. Absent if there are none.")
+    function_call: AnsweredFunction | None = Field(
+        None, description="The call, if the request has the older functions. Absent otherwise."
+    )
 
 
 class TokenLogprob(Answer):
-    """A token by its text and bytes."""
+    """A token and its log probability."""
 
-    token: str = Field(description="Its text; a part of a character is U+FFFD.")
-    logprob: float = Field(description="Natural logarithm.")
-    bytes: list[int] = Field(description="UTF-8.")
+    token: str = Field(description="The token's text; an incomplete character is shown as U+FFFD.")
+    logprob: float = Field(description="The natural logarithm of the token's probability.")
+    bytes: list[int] = Field(description="The token's bytes in UTF-8.")
 
 
 class ReportedToken(TokenLogprob):
-    """A token of the text, and its likeliest alternatives, best first."""
+    """A token of the text and the most likely tokens at its position."""
 
-    top_logprobs: list[TokenLogprob] = Field(description="As many as the request asks for.")
+    top_logprobs: list[TokenLogprob] = Field(
+        description="The most likely tokens, most likely first; as many as the request asks for."
+    )
 
 
 class ChatLogprobs(Answer):
-    """The tokens of the text."""
+    """The log probabilities of the text's tokens."""
 
-    content: list[ReportedToken] = Field(description="Without the tokens of calls.")
+    content: list[ReportedToken] = Field(description="The tokens of the text; the tokens of calls are left out.")
     refusal: None = Field(description="Always null.")
 
 
@@ -60,61 +66,74 @@ FinishReason = Literal["stop", "length", "tool_calls", "function_call"]
 
 
 class ChatChoice(Answer):
-    """One choice."""
+    """One of the n choices."""
 
-    index: int = Field(description="From 0 to n - 1.")
-    message: AnswerMessage = Field(description="The answer.")
-    logprobs: ChatLogprobs | None = Field(description="null unless the request asks for them.")
-    finish_reason: FinishReason = Field(description="A named function ends with stop; a cut one with length.")
+    index: int = Field(description="The number of the choice, from 0 to n - 1.")
+    message: AnswerMessage = Field(description="The model's message.")
+    logprobs: ChatLogprobs | None = Field(description="null unless the request asks for logprobs.")
+    finish_reason: FinishReason = Field(
+        description="Why the choice ended: stop (also after a call by a named tool_choice), length (the token limit), "
+        "tool_calls, or function_call."
+    )
 
 
 class ChatCompletion(AnswerHead):
     """The answer of POST /v1/chat/completions without stream."""
 
-    object: Literal["chat.completion"] = Field(description="What this is.")
-    choices: list[ChatChoice] = Field(description="n choices.")
-    usage: Usage = Field(description="Token counts.")
-    metadata: dict[str, str] = Field({}, description="That of the request; absent if it has none.")
+    object: Literal["chat.completion"] = Field(description="Always chat.completion.")
+    choices: list[ChatChoice] = Field(description="The n choices, by index.")
+    usage: Usage = Field(description="The token counts.")
+    metadata: dict[str, str] = Field({}, description="The request's metadata. Absent if the request has none.")
 
 
 class FunctionDelta(Answer):
-    """The name in the first delta of a call, pieces of the arguments in all."""
+    """A part of a call: the name in the first delta, pieces of the arguments in the others."""
 
-    name: str = Field("", description="In the first delta only.")
-    arguments: str = Field(description="What is new; empty in the first delta.")
+    name: str = Field("", description="The function's name, in the first delta of a call only.")
+    arguments: str = Field(description="The new part of the arguments; empty in the first delta.")
 
 
 class ToolCallDelta(Answer):
-    """A piece of a call; id and type stand in its first delta only."""
+    """A part of a tool call. The first delta of a call has its id, type and name."""
 
-    index: int = Field(description="Counts the calls of a choice.")
-    id: str = Field("", description="In the first delta only.")
-    type: Literal["function"] = Field("function", description="In the first delta only.")
-    function: FunctionDelta = Field(description="What is new.")
+    index: int = Field(description="The number of the call in its choice, from 0.")
+    id: str = Field("", description="The id of the call, in its first delta only.")
+    type: Literal["function"] = Field("function", description="Always function, in the first delta of a call only.")
+    function: FunctionDelta = Field(description="The new part of the call.")
 
 
 class Delta(Answer):
-    """What is new; the role stands in a choice's first chunk, and the last delta is empty."""
+    """The new part of a message. It is empty in the last chunk of a choice."""
 
-    role: Literal["assistant"] = Field("assistant", description="In the first chunk only.")
-    content: str | None = Field(None, description="What is new of the text; null beside the first call.")
-    refusal: None = Field(None, description="In the first chunk only.")
-    tool_calls: list[ToolCallDelta] = Field([], description="Absent if there are none.")
-    function_call: FunctionDelta | None = Field(None, description="Answers the older functions.")
+    role: Literal["assistant"] = Field("assistant", description="Always assistant, in a choice's first chunk only.")
+    content: str | None = Field(
+        None, description="The new part of the text; null in the first chunk of a choice that starts with a call."
+    )
+    refusal: None = Field(None, description="Always null.")
+    tool_calls: list[ToolCallDelta] = Field([], description="The new parts of calls. Absent if there are none.")
+    function_call: FunctionDelta | None = Field(
+        None, description="The new part of the call, if the request has the older functions."
+    )
 
 
 class ChunkChoice(Answer):
-    """A piece of one choice."""
+    """The new part of one choice."""
 
-    index: int = Field(description="From 0 to n - 1.")
-    delta: Delta = Field(description="What is new; empty in the last chunk.")
-    logprobs: ChatLogprobs | None = Field(description="null unless the request asks for them.")
-    finish_reason: FinishReason | None = Field(description="null but in the last chunk.")
+    index: int = Field(description="The number of the choice, from 0 to n - 1.")
+    delta: Delta = Field(description="The new part of the message; empty in the choice's last chunk.")
+    logprobs: ChatLogprobs | None = Field(description="null unless the request asks for logprobs.")
+    finish_reason: FinishReason | None = Field(
+        description="Why the choice ended. null in all of its chunks except the last."
+    )
 
 
 class ChatCompletionChunk(AnswerHead):
-    """An event of a stream of POST /v1/chat/completions."""
+    """One chunk of a streamed answer of POST /v1/chat/completions."""
 
-    object: Literal["chat.completion.chunk"] = Field(description="What this is.")
-    choices: list[ChunkChoice] = Field(description="Empty in the last chunk with include_usage.")
-    usage: Usage | None = Field(None, description="With include_usage: null in all chunks but the last.")
+    object: Literal["chat.completion.chunk"] = Field(description="Always chat.completion.chunk.")
+    choices: list[ChunkChoice] = Field(
+        description="One choice's new part. In the last chunk of a stream with include_usage: empty."
+    )
+    usage: Usage | None = Field(
+        None, description="The token counts. Only with include_usage, and null except in the last chunk."
+    )

@@ -1,4 +1,4 @@
-"""A request's JSON read by its pydantic model: the first error becomes a RequestError with OpenAI's text and path."""
+"""Validate a request's JSON with its pydantic model; the first error becomes a RequestError in OpenAI's words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_NAME = 64
 MAX_INT32 = 2**31 - 1
 
 _MEDIA = ("image_url", "input_audio", "file")
-_TAG = "~"  # begins the names that the members of a union have in a location, which are no fields
+_TAG = "~"  # pydantic's location of an error holds the tags of union members too; this prefix sets them apart from keys
 _KINDS = {
     type(None): "null",
     bool: "a boolean",
@@ -48,7 +48,7 @@ _EXPECTED = {
 
 
 class Shape(BaseModel):
-    """An object in a request. Types are strict: 1.0 is no integer, true no number. Unknown fields are ignored."""
+    """An object in a request. Types are strict: 1.0 is not an integer, true not a number. Unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -58,9 +58,9 @@ S = TypeVar("S", bound=Shape)
 
 @dataclass(frozen=True)
 class Size:
-    """How many items a list or map has, checked before the items: each wrong one would be an error of its own.
+    """The allowed length of a list or map, checked before its items, so that a huge list costs one error only.
 
-    The strict bounds hold unless the request is read as lenient; the others are published.
+    high, low: the published bounds. strict_high, strict_low: the bounds unless the request is read as lenient.
     """
 
     high: int | None = None
@@ -92,9 +92,10 @@ Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern="^[a-zA-Z
 
 
 def read(shape: type[S], body: object, *, path: str = "", lenient: bool = False) -> S:
-    """The body, which stands at `path`, as `shape`.
+    """Validate `body` as `shape`. Raises RequestError for the first wrong field, in the order of declaration.
 
-    Raises RequestError for the first wrong field, in the order in which they are declared.
+    path: the path of `body` in the request, which begins the path in the error.
+    lenient: skip the strict bounds of Size.
     """
     try:
         return shape.model_validate(body, context=lenient)
@@ -105,12 +106,12 @@ def read(shape: type[S], body: object, *, path: str = "", lenient: bool = False)
 
 
 def tag(name: str) -> str:
-    """What a member of a union is called in its Tag: a JSON type ("string", "array", "object") or a word of `by`."""
+    """Return the tag of a union member. `name` is a JSON type ("string", "array", "object") or a word of `by`."""
     return _TAG + name
 
 
 def by(key: str, *words: str) -> Discriminator:
-    """Chooses between objects by the word in their field `key`."""
+    """Discriminate a union of objects by the string at `key`, which must be one of `words`."""
 
     def choose(value: object) -> str | None:
         word = value.get(key) if isinstance(value, dict) else None
@@ -120,13 +121,16 @@ def by(key: str, *words: str) -> Discriminator:
 
 
 def either(expected: str) -> Discriminator:
-    """Chooses between a string, an array and an object; `expected` names those that there are."""
+    """Discriminate a union by JSON type: string, array or object. `expected` lists the allowed types for the error."""
     tags: dict[type, str] = {str: tag("string"), list: tag("array"), dict: tag("object")}
     return Discriminator(lambda value: tags.get(type(value)), "no_type", expected)
 
 
 def unfit(message: str, code: str | None = "invalid_value", *, at: str = "") -> PydanticCustomError:
-    """An error for validators to raise: `{path}` in the message, and `param`, become the value's path and `at`."""
+    """Create the error that a validator raises.
+
+    `{path}` in the message becomes the path of the value. The error's `param` is that path followed by `at`.
+    """
     return PydanticCustomError("unfit", "unfit", {"message": message, "code": code, "at": at})
 
 
@@ -142,7 +146,7 @@ def _wrong_type(path: str, expected: str, value: object) -> RequestError:
 
 
 def _unsupported_word(value: object, words: Sequence[str], path: str) -> RequestError:
-    """For what is not among the few allowed strings."""
+    """The error for a value that is not one of the allowed strings `words`."""
     if not isinstance(value, str):
         return _wrong_type(path, "a string", value)
     if words[0] == "text" and value in _MEDIA:
@@ -157,7 +161,7 @@ def _unsupported_word(value: object, words: Sequence[str], path: str) -> Request
 
 
 def out_of_range(path: str, value: float, *, low: float | None = None, high: float | None = None) -> RequestError:
-    """For a number below `low` or else above `high`; a bound that is a float makes the range one of decimals."""
+    """The error for a number below `low` or, without `low`, above `high`. A float bound means a range of decimals."""
     side, sign, bound = ("below minimum", ">=", low) if low is not None else ("above maximum", "<=", high)
     kind, shown = ("decimal", f"{bound:g}") if isinstance(bound, float) else ("integer", bound)
     is_long = isinstance(value, int) and value.bit_length() > 64  # its digits would fill the message
@@ -167,7 +171,7 @@ def out_of_range(path: str, value: float, *, low: float | None = None, high: flo
 
 
 def _wrong_length(path: str, value: str | list[Any] | dict[str, Any], *, limit: int) -> RequestError:
-    """For a text, list or map that is longer than `limit`, or empty."""
+    """The error for a string, array or object that is longer than `limit`, or empty."""
     kind = "an object" if isinstance(value, dict) else "a string" if isinstance(value, str) else "an array"
     noun = kind.split()[1]
     if isinstance(value, dict):
@@ -190,7 +194,7 @@ def _wrong_length(path: str, value: str | list[Any] | dict[str, Any], *, limit: 
 
 
 def _request_error(error: ErrorDetails, location: Sequence[str | int]) -> RequestError:
-    """The table from pydantic's error types to OpenAI's texts, codes and paths."""
+    """Convert an error of pydantic to OpenAI's text, code and path."""
     if not location:
         return RequestError("The request must be a JSON object.")
     kind, value, path, context = error["type"], error["input"], _path(location), error.get("ctx", {})
@@ -225,15 +229,15 @@ def _request_error(error: ErrorDetails, location: Sequence[str | int]) -> Reques
 
 
 def _no_member(path: str, value: object, key: str, *words: str) -> RequestError:
-    """For what is no object of a union whose members differ in the word of `key`."""
+    """The error for a value that is no member of a union discriminated by `key`."""
     if not isinstance(value, dict):
         return _wrong_type(path, "an object", value)
     return _unsupported_word(value[key], words, f"{path}.{key}") if key in value else _missing(f"{path}.{key}")
 
 
 def _path(location: Sequence[str | int]) -> str:
-    """As in "messages[0].content"; what is wrong with a key of a map is told of the map."""
-    if location[0] == "logit_bias":  # whose keys are no names
+    """Return pydantic's location as a path such as "messages[0].content". An error in a key gets the map's path."""
+    if location[0] == "logit_bias":  # its keys are token ids and not shown in paths
         location = location[:1]
     elif location[-1] == "[key]" and len(location) > 2:
         location = location[:-2]

@@ -1,4 +1,4 @@
-"""The bytes of a request's body -> a JSON object that everything behind this door can carry."""
+"""Parse the bytes of a request's body into a JSON object whose every value the rest of the server can process."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from core.errors import RequestError
 
-MAX_DEPTH = 128  # json.loads recurses; no sane request comes near this
-MAX_INTEGER_BITS = 1023  # what a float can still hold
+MAX_DEPTH = 128  # json.loads recurses, and real requests are far flatter
+MAX_INTEGER_BITS = 1023  # larger integers overflow a float
 
 _UNPARSED = "We could not parse the JSON body of your request."
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKET = bytes(set(range(256)) - set(b"[{]}"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Without one of these in the bytes no value can be unfit, and the walk over all values is saved.
+# A value can only be unfit if the bytes match this; most bodies do not and skip the walk over all values.
 _SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{200}")
 
 
 class JsonError(Exception):
-    """A text is no JSON object that can be carried. `path`: the field at fault in a text that is JSON otherwise."""
+    """A text is not JSON, not an object, or holds an unfit value. `path` names the field of an unfit value."""
 
     def __init__(self, message: str, path: str | None = None) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class JsonError(Exception):
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
-    """The JSON object in the body of a request, as `read_json`. Raises RequestError."""
+    """Parse the body of a request like `read_json`. Raises RequestError."""
     try:
         return read_json(body)
     except JsonError as error:
@@ -39,10 +39,10 @@ def parse_json(body: bytes) -> dict[str, Any]:
 
 
 def read_json(text: bytes) -> dict[str, Any]:
-    """The JSON object in `text`; of equal keys the last wins.
+    """Parse a JSON object. If a key occurs twice, the last value wins.
 
-    Raises JsonError for anything else: broken UTF-8 or JSON, NaN, numbers beyond float64, lone surrogates, more than
-    128 levels.
+    Raises JsonError for invalid UTF-8 or JSON, another type at the top, NaN, numbers beyond float64, lone surrogates,
+    and more than 128 levels.
     """
     try:
         decoded = text.decode("utf-8")
@@ -63,7 +63,7 @@ def _loads(text: str) -> object:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise JsonError(f"{error}.") from None
-    except ValueError:  # Python refuses to read integers of more than 4,300 digits
+    except ValueError:  # Python raises it for integers of more than 4,300 digits
         raise JsonError("It holds an integer with too many digits.") from None
 
 
@@ -72,7 +72,10 @@ def _no_constant(name: str) -> None:
 
 
 def _depth(body: bytes) -> int:
-    """The deepest nesting of brackets outside strings; right up to the first fault, where a parser stops."""
+    """Return the deepest nesting of brackets outside strings, without recursion.
+
+    In a text that is not JSON, the count is right up to the first fault, where json.loads stops.
+    """
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return 0
     outside = b"".join(body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
@@ -90,9 +93,9 @@ def _check_unfit(value: dict[str, Any]) -> None:
 
 
 def _first_unfit(value: object) -> tuple[str, str] | None:
-    """The first text or number that cannot be carried: its path below `value` and what is wrong with it.
+    """Find the first unfit string or number. Returns its path below `value` and the reason, or None.
 
-    The path grows on the way out only: on the way in, long keys in deep nests would cost quadratic time.
+    The path is built while the recursion returns: built on the way down, long keys in deep nests take quadratic time.
     """
     match value:
         case str():

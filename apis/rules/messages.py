@@ -1,6 +1,6 @@
-"""The messages of a request -> conversation.Message, and the rules of a history: who answers whom.
+"""Convert a request's messages to core.conversation.Message, and check that every tool result answers a call.
 
-What a model once wrote is never refused, however broken: arguments that are no JSON, calls of functions long gone.
+Earlier output of a model is always accepted, even arguments that are not JSON and calls of undeclared functions.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from core.errors import RequestError
 
 MAX_MESSAGES = 4096
 
-# "preceeding" is how OpenAI spells it.
+# The misspelling "preceeding" is OpenAI's.
 _ORPHAN = "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'."
 
 
 class TextPart(Shape):
-    """A piece of text."""
+    """A part of a message's text."""
 
-    type: Literal["text"] = Field(description="Only text can be read here.")
+    type: Literal["text"] = Field(description="Always text; images, audio and files are not supported.")
     text: str = Field(description="The text; may be empty.")
 
 
 class RefusalPart(Shape):
-    """A piece of text with which the model once refused."""
+    """A part of an assistant's message in which the model declined a request."""
 
-    type: Literal["refusal"] = Field(description="Only in a message of the assistant.")
-    refusal: str = Field(description="The text.")
+    type: Literal["refusal"] = Field(description="Always refusal.")
+    refusal: str = Field(description="The model's text.")
 
 
 _String = Annotated[str, Tag(tag("string"))]
@@ -45,70 +45,72 @@ _AnyParts = list[
 _STRING_OR_PARTS = either("one of a string or array of objects")
 
 Text = Annotated[_String | Annotated[list[TextPart], Size(low=1), Tag(tag("array"))], _STRING_OR_PARTS]
-# An empty list is a result of a tool that has nothing to say, as MCP's; and agents replay empty lists.
+# These lists may be empty: MCP tools without output return an empty list, and agents send back empty lists.
 _Result = Annotated[_String | Annotated[list[TextPart], Size(), Tag(tag("array"))], _STRING_OR_PARTS]
-_Said = Annotated[_String | Annotated[_AnyParts, Size(), Tag(tag("array"))], _STRING_OR_PARTS]
+_AssistantContent = Annotated[_String | Annotated[_AnyParts, Size(), Tag(tag("array"))], _STRING_OR_PARTS]
 
 
 class FunctionCall(Shape):
-    """A call in the history."""
+    """The function and the arguments of an earlier call."""
 
-    name: str = Field(description="Any name; the function need not be declared any more.")
-    arguments: Any = Field(None, description="The JSON text that the model wrote; other values are shown as JSON.")
+    name: str = Field(description="The name of the called function, which need not be declared in this request.")
+    arguments: Any = Field(None, description="The arguments as JSON text. Other values are converted to JSON.")
 
 
 class ToolCall(Shape):
-    """A call in the history that a message of role tool answers by its id."""
+    """An earlier call, whose result is a tool message with the same id."""
 
-    id: str = Field(description="As the answer of this server gave it.")
+    id: str = Field(description="The id that the server gave to the call.")
     type: Literal["function"] | None = Field("function", description="Always function.")
-    function: FunctionCall = Field(description="What was called.")
+    function: FunctionCall = Field(description="The called function and its arguments.")
 
 
 class SystemMessage(Shape):
-    """Instructions; developer means the same as system."""
+    """Instructions for the model."""
 
-    role: Literal["system", "developer"] = Field(description="Both mean the same.")
+    role: Literal["system", "developer"] = Field(description="system or developer, which mean the same.")
     name: str | None = Field(None, description="Ignored.")
-    content: Text = Field(description="A text, whole or in parts.")
+    content: Text = Field(description="The text, as a string or as parts.")
 
 
 class UserMessage(Shape):
-    """What the user says."""
+    """A message of the user."""
 
-    role: Literal["user"] = Field(description="The user.")
+    role: Literal["user"] = Field(description="Always user.")
     name: str | None = Field(None, description="Ignored.")
-    content: Text = Field(description="A text, whole or in parts; may be empty.")
+    content: Text = Field(description="The text, as a string or as parts; may be empty.")
 
 
 class AssistantMessage(Shape):
-    """What the model said: content, calls or both."""
+    """An earlier message of the model: text, calls or both."""
 
-    role: Literal["assistant"] = Field(description="The model.")
+    role: Literal["assistant"] = Field(description="Always assistant.")
     name: str | None = Field(None, description="Ignored.")
-    content: _Said | None = Field(None, description="Required unless there are calls.")
-    refusal: str | None = Field(None, description="Stands for the content if there is none.")
-    tool_calls: Annotated[list[ToolCall], Size()] | None = Field(
-        None, description="Each must be answered by a tool message right after this one."
+    content: _AssistantContent | None = Field(
+        None, description="The text, as a string or as parts. Required if the message has no calls."
     )
-    function_call: FunctionCall | None = Field(None, description="The older style.")
+    refusal: str | None = Field(None, description="Used as the content if the message has none.")
+    tool_calls: Annotated[list[ToolCall], Size()] | None = Field(
+        None, description="The calls. The tool messages with their results must follow this message directly."
+    )
+    function_call: FunctionCall | None = Field(None, description="The call, in the older form.")
 
 
 class ToolMessage(Shape):
     """The result of a call in `tool_calls`."""
 
-    role: Literal["tool"] = Field(description="A result.")
+    role: Literal["tool"] = Field(description="Always tool.")
     name: str | None = Field(None, description="Ignored.")
-    content: _Result = Field(description="A text, whole or in parts; may be empty.")
-    tool_call_id: str = Field(description="The id of the call, which the assistant's message right before has.")
+    content: _Result = Field(description="The result, as a string or as parts; may be empty.")
+    tool_call_id: str = Field(description="The id of the call in the assistant's message before.")
 
 
 class FunctionMessage(Shape):
-    """The result of a `function_call`, the older style."""
+    """The result of a `function_call`, the older form."""
 
-    role: Literal["function"] = Field(description="A result in the older style.")
-    name: str = Field(description="The function that was called.")
-    content: _Result | None = Field(description="A text, whole or in parts; may be empty or null.")
+    role: Literal["function"] = Field(description="Always function.")
+    name: str = Field(description="The name of the called function.")
+    content: _Result | None = Field(description="The result, as a string or as parts; may be empty or null.")
 
 
 AnyMessage = Annotated[
@@ -124,24 +126,28 @@ Messages = Annotated[list[AnyMessage], Size(MAX_MESSAGES, 1)]
 
 
 class MessageFields(Shape):
-    """The model and the history that it goes on with."""
+    """The fields of a chat request for the model and the conversation."""
 
     model: str = Field(description="One of the names in /v1/models.", examples=["functionary"])
     messages: Messages = Field(
-        description="The conversation up to here.", examples=[[{"role": "user", "content": "Hello"}]]
+        description="The conversation so far, which the model continues.",
+        examples=[[{"role": "user", "content": "Hello"}]],
     )
 
 
 class _Turn(NamedTuple):
-    """A message, the role under which it came, and those of its calls that must be answered."""
+    """A message, its role in the request, and its calls that tool messages must answer."""
 
     role: str
     message: Message
-    asked: tuple[Call, ...] = ()
+    tool_calls: tuple[Call, ...] = ()
 
 
 def fold_messages(messages: Sequence[AnyMessage]) -> tuple[Message, ...]:
-    """The history, checked. developer becomes system, function becomes tool; answers carry the name of their call."""
+    """Check and convert the messages.
+
+    The role developer becomes system, and function becomes tool. A tool message gets the name of its call.
+    """
     turns = [_turn(message, index) for index, message in enumerate(messages)]
     folded: list[Message] = []
     while len(folded) < len(turns):
@@ -150,19 +156,19 @@ def fold_messages(messages: Sequence[AnyMessage]) -> tuple[Message, ...]:
         while end < len(turns) and turns[end].role == "tool":
             end += 1
         folded.append(turns[first].message)
-        folded.extend(_answers(turns[first], turns[first + 1 : end], first))
+        folded.extend(_results(turns[first], turns[first + 1 : end], first))
     return tuple(folded)
 
 
 def joined(content: str | Sequence[TextPart | RefusalPart]) -> str:
-    """The text of a content, given as a string or in parts."""
+    """Return a message's content as one string; parts are concatenated."""
     if isinstance(content, str):
         return content
     return "".join(part.text if part.type == "text" else part.refusal for part in content)
 
 
 def _turn(message: AnyMessage, position: int) -> _Turn:
-    # Compared by role: isinstance of a pydantic class takes longer than all the rest.
+    # Roles are compared since isinstance with a pydantic class is slower than the rest of this function.
     if message.role == "user":
         return _Turn("user", Message("user", joined(message.content)))
     if message.role == "assistant":
@@ -176,38 +182,41 @@ def _turn(message: AnyMessage, position: int) -> _Turn:
 
 def _assistant(message: AssistantMessage, position: int) -> _Turn:
     content = message.refusal if message.content is None else joined(message.content)
-    asked = tuple(_call(call.function, call.id) for call in message.tool_calls or ())
-    calls = asked if message.function_call is None else (*asked, _call(message.function_call))
+    tool_calls = tuple(_call(call.function, call.id) for call in message.tool_calls or ())
+    calls = tool_calls if message.function_call is None else (*tool_calls, _call(message.function_call))
     if content is None and not calls:
         path = f"messages[{position}].content"
         sentence = f"Invalid value for '{path}': expected a string or an array of parts, but got nothing. "
         raise RequestError(sentence + "It is required unless 'tool_calls' or 'function_call' is specified.", path)
-    return _Turn("assistant", Message("assistant", content, calls), asked)
+    return _Turn("assistant", Message("assistant", content, calls), tool_calls)
 
 
 def _call(call: FunctionCall, call_id: str = "") -> Call:
-    """Other servers wrote objects or null for arguments."""
+    """Convert a call. Arguments that are not text, as some servers write them, become JSON text; null becomes ""."""
     arguments = "" if call.arguments is None else call.arguments
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return Call(call.name, text, call_id)
 
 
-def _answers(asker: _Turn, answers: list[_Turn], position: int) -> list[Message]:
-    """The tool messages that follow the message at `position`, each with the name of the call that it answers."""
-    if asker.role == "tool":  # only the very first message can be both
+def _results(caller: _Turn, results: list[_Turn], position: int) -> list[Message]:
+    """Name the tool messages `results` after the calls of `caller`, the message at `position` before them.
+
+    Raises RequestError for a result without a call and for a call without a result.
+    """
+    if caller.role == "tool":  # possible for the first message of a request only
         raise _orphan(position)
-    waiting: dict[str, list[str]] = {}
-    for call in reversed(asker.asked):
-        waiting.setdefault(call.id, []).append(call.name)
-    names: dict[str, str] = {}  # the last name taken for an id: a second answer to one call is harmless
+    pending: dict[str, list[str]] = {}  # call id -> names of the calls without a result yet; ids can repeat
+    for call in reversed(caller.tool_calls):
+        pending.setdefault(call.id, []).append(call.name)
+    names: dict[str, str] = {}  # call id -> name of its last call with a result; a second result is accepted
     named = []
-    for offset, (_, answer, _) in enumerate(answers, 1):
-        if answer.call_id not in waiting:
+    for offset, (_, result, _) in enumerate(results, 1):
+        if result.call_id not in pending:
             raise _orphan(position + offset)
-        if waiting[answer.call_id]:
-            names[answer.call_id] = waiting[answer.call_id].pop()
-        named.append(Message("tool", answer.content, name=names[answer.call_id], call_id=answer.call_id))
-    unanswered = [call_id for call_id, left in reversed(waiting.items()) if left]
+        if pending[result.call_id]:
+            names[result.call_id] = pending[result.call_id].pop()
+        named.append(Message("tool", result.content, name=names[result.call_id], call_id=result.call_id))
+    unanswered = [call_id for call_id, left in reversed(pending.items()) if left]
     if unanswered:
         raise _unanswered(unanswered, position)
     return named

@@ -1,4 +1,4 @@
-"""What the requests of OpenAI's APIs share beside sampling: fields about the stream, and unknown fields."""
+"""The rules that chat and raw completions share beside sampling: stream options and unknown fields."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ MAX_IGNORED = 20
 
 
 class StreamOptions(Shape):
-    """Options of a stream; only beside "stream": true."""
+    """Options of a streamed answer."""
 
-    include_usage: bool | None = Field(False, description="The last chunk holds the token counts.")
+    include_usage: bool | None = Field(False, description="true: an extra last chunk has the token counts.")
     include_obfuscation: bool | None = Field(False, description="Ignored.")
 
 
 class StreamFields(Shape):
-    """Whether the answer is a stream."""
+    """The fields of a request for streaming."""
 
-    stream: bool | None = Field(False, description="Server-sent events, a chunk each, and data: [DONE] at the end.")
-    stream_options: StreamOptions | None = Field(None, description="Needs stream.")
+    stream: bool | None = Field(
+        False, description="true: send the answer as server-sent events, one chunk each, with data: [DONE] at the end."
+    )
+    stream_options: StreamOptions | None = Field(None, description="Options of the stream. Needs stream.")
 
 
 def include_usage(body: StreamFields) -> bool:
-    """Whether the stream ends with the token counts."""
+    """Whether the stream ends with a chunk of token counts. Raises RequestError for options without a stream."""
     if body.stream_options is None:
         return False
     if not body.stream:
@@ -38,13 +40,16 @@ def include_usage(body: StreamFields) -> bool:
 
 
 def unsupported(key: str) -> RequestError:
-    """For a field that asks for what this server does not do."""
+    """The error for a field of OpenAI's API that this server does not support."""
     message = f"Unsupported parameter: '{key}' is not supported by this server. Leave it out."
     return RequestError(message, key, "unsupported_parameter")
 
 
 def ignored(body: dict[str, Any], shape: type[Shape], unsupported: tuple[str, ...]) -> tuple[str, ...]:
-    """The fields that have no effect here, fit for a response header: few, short, of visible ASCII, none empty."""
+    """Return the unknown keys of `body` as they appear in a response header.
+
+    At most MAX_IGNORED names of at most 64 characters; other characters than visible ASCII become "?".
+    """
     known = {*shape.model_fields, *unsupported}
     names = [key for key in body if key not in known][:MAX_IGNORED]
     return tuple("".join(char if "!" <= char <= "~" else "?" for char in name[:64]) or "?" for name in names)

@@ -1,4 +1,4 @@
-"""The sampling fields of a request -> SamplingParams, with OpenAI's ranges; vendor extras are bounded the same way."""
+"""Convert the sampling fields of a request, OpenAI's and vLLM's, to SamplingParams."""
 
 from __future__ import annotations
 
@@ -28,26 +28,34 @@ def _check_token_id(key: str) -> str:
 
 
 class SamplingFields(Shape):
-    """What chat and raw completions share."""
+    """The sampling fields of chat and raw completions."""
 
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = Field(
-        None, description="0 is greedy and reproducible. Not given: the model's own default."
+        None, description="The sampling temperature. 0 always takes the most likely token. Default: the model's own."
     )
     top_p: Fraction | None = Field(
-        None, description="Sample from the smallest set of tokens of this mass. Not given: the model's own default."
+        None,
+        description="Sample from the smallest set of tokens whose probabilities add up to this. "
+        "Default: the model's own.",
     )
     top_k: Annotated[int, Field(ge=-1, le=MAX_INT32)] | None = Field(
-        0, description="Sample from so many likeliest tokens; 0 and -1: from all. Not in OpenAI's API."
+        0, description="Sample from this many most likely tokens; 0 and -1 mean all tokens. Not in OpenAI's API."
     )
     min_p: Fraction | None = Field(
-        0.0, description="Leave out tokens less likely than this share of the likeliest. Not in OpenAI's API."
+        0.0,
+        description="Exclude tokens whose probability is below this fraction of the most likely token's. "
+        "Not in OpenAI's API.",
     )
-    presence_penalty: Penalty | None = Field(0.0, description="Subtracted from the logits of tokens already generated.")
+    presence_penalty: Penalty | None = Field(
+        0.0, description="Subtracted once from the logit of every token that was already generated."
+    )
     frequency_penalty: Penalty | None = Field(
-        0.0, description="Subtracted from a token's logit as often as it was generated."
+        0.0, description="Subtracted from a token's logit for each time that the token was generated."
     )
     repetition_penalty: Annotated[float, Field(ge=0.01, le=10, allow_inf_nan=False)] | None = Field(
-        1.0, description="Divides the logits of tokens that have occurred. Not in OpenAI's API."
+        1.0,
+        description="Values above 1 lower the logits of tokens in the prompt and the answer so far. "
+        "Not in OpenAI's API.",
     )
     logit_bias: (
         Annotated[
@@ -59,9 +67,9 @@ class SamplingFields(Shape):
             Field(json_schema_extra={"additionalProperties": False}),
         ]
         | None
-    ) = Field(None, description="Added to the logits of these token ids.", examples=[{"50": -100}])
+    ) = Field(None, description="Token ids, each with a number that is added to its logit.", examples=[{"50": -100}])
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = Field(
-        None, description="The same seed gives the same answer."
+        None, description="The seed for sampling. The same request with the same seed gets the same answer."
     )
     stop: (
         Annotated[
@@ -76,16 +84,18 @@ class SamplingFields(Shape):
         examples=[["\n\n"]],
     )
     stop_token_ids: Annotated[list[_TokenId], Size(64)] | None = Field(
-        None, description="Tokens that end the answer. Not in OpenAI's API."
+        None, description="Token ids that end the answer. Not in OpenAI's API."
     )
     min_tokens: Annotated[int, Field(ge=0)] | None = Field(
-        0, description="No end before so many tokens; at most the token limit. Not in OpenAI's API."
+        0, description="The minimum number of generated tokens, at most the token limit. Not in OpenAI's API."
     )
-    ignore_eos: bool | None = Field(False, description="Go on after the model's end token. Not in OpenAI's API.")
+    ignore_eos: bool | None = Field(
+        False, description="true: continue after the model's end-of-sequence token. Not in OpenAI's API."
+    )
 
 
 def sampling_params(body: SamplingFields, *, max_tokens: int | None, logprobs: int | None) -> SamplingParams:
-    """The sampling of a request; `max_tokens` and `logprobs` differ between the APIs."""
+    """Convert the sampling fields. The fields of `max_tokens` and `logprobs` differ between the two APIs."""
     limit = MAX_INT32 if max_tokens is None else max_tokens
     if (body.min_tokens or 0) > limit:
         raise out_of_range("min_tokens", body.min_tokens or 0, high=limit)
@@ -94,14 +104,14 @@ def sampling_params(body: SamplingFields, *, max_tokens: int | None, logprobs: i
         max_tokens=max_tokens,
         temperature=body.temperature,
         top_p=body.top_p,
-        top_k=max(0, body.top_k or 0),  # vLLM's -1 is our 0: off
+        top_k=max(0, body.top_k or 0),  # 0 means off, like vLLM's -1
         min_p=body.min_p or 0.0,
         presence_penalty=body.presence_penalty or 0.0,
         frequency_penalty=body.frequency_penalty or 0.0,
         repetition_penalty=body.repetition_penalty or 1.0,
         logit_bias=tuple({int(key): bias for key, bias in (body.logit_bias or {}).items()}.items()),
         seed=body.seed,
-        stop=tuple(filter(None, stop)),  # an empty string would stop everything
+        stop=tuple(filter(None, stop)),  # an empty string would stop every answer at once
         stop_token_ids=tuple(body.stop_token_ids or ()),
         min_tokens=body.min_tokens or 0,
         ignore_eos=body.ignore_eos or False,

@@ -1,4 +1,4 @@
-"""tools, tool_choice, parallel_tool_calls, the older functions and function_call -> who may be called, how often."""
+"""Convert a request's tools and tool_choice, or its older functions and function_call, to what the model may call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from json_schema.strict import check_strict
 
 MAX_TOOLS = 128
 
-_BOTH_DIALECTS = (
+_TOOLS_AND_FUNCTIONS = (
     "'functions' and 'tools' cannot both be provided. 'functions' are deprecated; use the 'tools' parameter instead."
 )
 _STRING_OR_OBJECT = either("one of a string or object")
@@ -25,25 +25,31 @@ _STRING_OR_OBJECT = either("one of a string or object")
 class FunctionDefinition(Shape):
     """A function that the model may call."""
 
-    name: Name = Field(description="What the model calls it by; unique in the request.")
-    description: Annotated[str, Field(max_length=20_000)] | None = Field("", description="What it does, for the model.")
-    parameters: dict[str, Any] | None = Field(
-        None, description="A JSON Schema of an object. Not given: it has no parameters."
+    name: Name = Field(description="The function's name, unique in the request.")
+    description: Annotated[str, Field(max_length=20_000)] | None = Field(
+        "", description="What the function does. The model sees this text."
     )
-    strict: bool | None = Field(False, description="The arguments always obey the schema, which OpenAI's rules bind.")
+    parameters: dict[str, Any] | None = Field(
+        None, description="The parameters, as a JSON Schema of type object. Default: no parameters."
+    )
+    strict: bool | None = Field(
+        False, description="true: the arguments always match the schema, which must follow OpenAI's strict rules."
+    )
 
 
 class FunctionTool(Shape):
-    """A function as a tool."""
+    """A tool that is a function."""
 
-    type: Literal["function"] = Field(description="A function with JSON arguments.")
-    function: FunctionDefinition = Field(description="Its declaration.")
+    type: Literal["function"] = Field(description="Always function.")
+    function: FunctionDefinition = Field(description="The function.")
 
 
 class CodeInterpreterTool(Shape):
-    """Python source that the model writes, for models that know it."""
+    """The code interpreter, for models that were trained with it. The client runs the code."""
 
-    type: Literal["code_interpreter"] = Field(description="A call of it holds source, not JSON.")
+    type: Literal["code_interpreter"] = Field(
+        description="Always code_interpreter. The arguments of its calls are Python source, not JSON."
+    )
 
 
 def _check_custom(value: object) -> object:
@@ -61,22 +67,22 @@ AnyTool = Annotated[
 
 
 class NamedFunction(Shape):
-    """The name of a declared function."""
+    """The name of a function in this request."""
 
-    name: str = Field(description="One of the declared names.")
+    name: str = Field(description="The name of one of the request's functions.")
 
 
 class FunctionChoice(Shape):
-    """A declared function, by its name."""
+    """One of the request's functions."""
 
-    type: Literal["function"] = Field(description="A function.")
-    function: NamedFunction = Field(description="Which one.")
+    type: Literal["function"] = Field(description="Always function.")
+    function: NamedFunction = Field(description="The function.")
 
 
 class CodeInterpreterChoice(Shape):
-    """The declared code interpreter."""
+    """The request's code interpreter."""
 
-    type: Literal["code_interpreter"] = Field(description="There is only one.")
+    type: Literal["code_interpreter"] = Field(description="Always code_interpreter.")
 
 
 _Function = Annotated[FunctionChoice, Tag(tag("function"))]
@@ -85,17 +91,19 @@ _Chosen = Annotated[_Function | _CodeInterpreter, by("type", "function", "code_i
 
 
 class AllowedTools(Shape):
-    """Some of the declared tools, and whether one must be called."""
+    """A subset of the request's tools, and whether the model must call one of them."""
 
-    mode: Literal["auto", "required"] = Field(description="required: at least one of them is called.")
-    tools: Annotated[list[_Chosen], Size(MAX_TOOLS, 1)] = Field(description="Which ones.")
+    mode: Literal["auto", "required"] = Field(
+        description="auto: the model may call these tools. required: it must call at least one of them."
+    )
+    tools: Annotated[list[_Chosen], Size(MAX_TOOLS, 1)] = Field(description="The tools that may be called.")
 
 
 class AllowedToolsChoice(Shape):
-    """Only some of the declared tools."""
+    """A tool_choice that allows a subset of the tools. The other tools stay in the prompt."""
 
-    type: Literal["allowed_tools"] = Field(description="The others stay in the prompt, but cannot be called.")
-    allowed_tools: AllowedTools = Field(description="Which ones, and whether one must be called.")
+    type: Literal["allowed_tools"] = Field(description="Always allowed_tools.")
+    allowed_tools: AllowedTools = Field(description="The tools that may be called, and whether one must be.")
 
 
 _ToolChoice = Annotated[
@@ -116,30 +124,33 @@ _FunctionChoice = Annotated[
 
 
 class CallingFields(Shape):
-    """What a request says of calls."""
+    """The fields of a request for calls."""
 
     tools: Annotated[list[AnyTool], Size(MAX_TOOLS, strict_low=1)] | None = Field(
-        None, description="What the model may call. An empty list needs --lenient."
+        None, description="The tools that the model may call. An empty list needs --lenient."
     )
     tool_choice: _ToolChoice | None = Field(
         None,
-        description="Who decides. Not given: auto with tools, none without. A named tool is called exactly once.",
+        description="Whether and what the model calls. none: no call. auto: the model decides. required: at least one "
+        "call. A named tool: exactly one call of it. Default: auto with tools, otherwise none.",
         examples=["required"],
     )
-    parallel_tool_calls: bool | None = Field(True, description="false: at most one call. Needs tools.")
+    parallel_tool_calls: bool | None = Field(True, description="false: the answer has at most one call. Needs tools.")
     functions: Annotated[list[FunctionDefinition], Size(MAX_TOOLS, 1)] | None = Field(
         None,
-        description="The older form of tools, answered with function_call.",
+        description="The older form of tools. The answer then has function_call instead of tool_calls.",
         json_schema_extra={"deprecated": True},
     )
     function_call: _FunctionChoice | None = Field(
-        None, description="The older form of tool_choice. Not given: auto.", json_schema_extra={"deprecated": True}
+        None,
+        description="The older form of tool_choice. Default: auto with functions.",
+        json_schema_extra={"deprecated": True},
     )
 
 
 @dataclass(frozen=True)
 class Calling:
-    """What a request says about calls, both dialects folded into one; the fields are those of ChatRequest."""
+    """What the model may call, the same for the fields of tools and of functions. ChatRequest has these fields too."""
 
     tools: tuple[Tool, ...] = ()
     choice: ToolChoice = ToolChoice("none")
@@ -147,8 +158,11 @@ class Calling:
     legacy: bool = False
 
 
-def check_dialect(body: dict[str, Any], *, lenient: bool) -> None:
-    """Which of the fields stand together, whatever they hold. `lenient` takes choices without tools for not given."""
+def check_combinations(body: dict[str, Any], *, lenient: bool) -> None:
+    """Raise RequestError for fields that exclude each other, or that need another field.
+
+    lenient: allow `tool_choice` and `parallel_tool_calls` without `tools`.
+    """
 
     def need(key: str, needed: str) -> None:
         if body.get(key) is not None:
@@ -159,7 +173,7 @@ def check_dialect(body: dict[str, Any], *, lenient: bool) -> None:
     if body.get("functions") is None:
         need("function_call", "functions")
     elif body.get("tools") is not None:
-        raise RequestError(_BOTH_DIALECTS)
+        raise RequestError(_TOOLS_AND_FUNCTIONS)
     if body.get("tools") is None and not lenient:
         if body.get("tool_choice") != "none":
             need("tool_choice", "tools")
@@ -167,7 +181,7 @@ def check_dialect(body: dict[str, Any], *, lenient: bool) -> None:
 
 
 def calling(body: CallingFields) -> Calling:
-    """What may be called; empty `tools` are none."""
+    """Convert the checked fields. An empty `tools` means no tools. Raises RequestError for schemas and names."""
     if body.functions is not None:
         functions = tuple(_function(item, f"functions[{index}]") for index, item in enumerate(body.functions))
         _check_unique(functions, "functions", ".name")

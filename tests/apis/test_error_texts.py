@@ -1,4 +1,4 @@
-"""The exact words of the errors, which clients match on."""
+"""The exact texts of the errors, since clients match on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from apis.chat_completions import chat_request
 from core.errors import RequestError
-from tests.support.request_examples import PARAMETERS, USER, answer, asks, refused, tool
+from tests.support.request_examples import PARAMETERS, USER, answer, asks, error_of, tool
 
 TOOLS = [tool("f")]
 TABLE: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] = [
@@ -221,7 +221,7 @@ TABLE: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] = [
 
 @pytest.mark.parametrize(("fields", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_the_table_of_texts(fields: dict[str, Any], expected: tuple[str, str | None, str | None]) -> None:
-    assert refused(**fields) == expected
+    assert error_of(**fields) == expected
 
 
 @pytest.mark.parametrize("field", ["model", "messages"])

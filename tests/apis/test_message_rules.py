@@ -1,4 +1,4 @@
-"""What a history becomes, and what it must not be."""
+"""Valid conversations and what they become, and invalid ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.conversation import Call, Message
-from tests.support.request_examples import USER, answer, asks, chat, refused
+from tests.support.request_examples import USER, answer, asks, chat, error_of
 
 
 def test_developer_is_system_and_parts_are_joined() -> None:
@@ -31,17 +31,17 @@ def test_tool_messages_in_any_order_get_the_name_of_their_call() -> None:
 
 
 def test_a_result_may_be_empty() -> None:
-    """A tool of MCP that has nothing to say answers with an empty list of parts; only a user must say something."""
+    """An MCP tool without output returns an empty list of parts. A user's list of parts may not be empty."""
     legacy = {"role": "function", "name": "f", "content": []}
     request = chat(USER, asks("a", "b"), answer("a", []), answer("b", ""), legacy)
     assert [message.content for message in request.messages[2:]] == ["", "", ""]
-    assert refused({"role": "user", "content": []})[2] == "empty_array"
+    assert error_of({"role": "user", "content": []})[2] == "empty_array"
 
 
 def test_empty_ids_are_ids() -> None:
     request = chat(USER, asks("", ""), answer(""), answer(""))
     assert [message.name for message in request.messages[2:]] == ["f_", "f_"]
-    assert refused(USER, asks("", ""), answer(""))[1] == "messages.[1].role"
+    assert error_of(USER, asks("", ""), answer(""))[1] == "messages.[1].role"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_empty_ids_are_ids() -> None:
         (5, "5"),
     ],
 )
-def test_whatever_a_model_once_wrote_is_replayed(arguments: object, text: str) -> None:
+def test_any_earlier_model_output_is_accepted(arguments: object, text: str) -> None:
     function = {"name": "no such function!", "arguments": arguments}
     history = {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": function}]}
     assert chat(USER, history, answer("a")).messages[1].calls == (Call("no such function!", text, "a"),)
@@ -114,10 +114,10 @@ def test_assistant_content() -> None:
     ],
 )
 def test_broken_messages(broken: object, param: str) -> None:
-    assert refused(broken)[1] == param
+    assert error_of(broken)[1] == param
 
 
 def test_answers_stand_directly_after_their_calls() -> None:
-    assert refused(USER, asks("a"), USER, answer("a"))[1] == "messages.[1].role"
-    assert refused(answer("a"))[1] == "messages.[0].role"
-    assert refused(USER, asks("a"), answer("b"))[1] == "messages.[2].role"
+    assert error_of(USER, asks("a"), USER, answer("a"))[1] == "messages.[1].role"
+    assert error_of(answer("a"))[1] == "messages.[0].role"
+    assert error_of(USER, asks("a"), answer("b"))[1] == "messages.[2].role"

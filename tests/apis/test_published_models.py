@@ -1,4 +1,4 @@
-"""What is published of the requests is what is accepted: every field, type, limit and default, checked both ways."""
+"""The published request schemas equal what is accepted: every field, type, limit and default, in both directions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ RAWS: list[Json] = [
     {**SHARED, **RAW, "max_tokens": 9, "n": 1, "best_of": 1},
     *({"model": "m", "prompt": prompt} for prompt in ("x", ["x"], [7])),
 ]
-# Rules between fields, and those of JSON Schemas, which the descriptions tell.
+# Rules between fields, and rules for JSON Schemas, are published in descriptions only.
 IN_WORDS = ("Invalid schema", "does not rank answers", "required unless 'tool_calls'")
 Reader = Callable[..., Any]
 REQUESTS: list[tuple[type[Shape], Reader, list[Json]]] = [
@@ -86,7 +86,7 @@ def error_of(reader: Reader, body: Json) -> RequestError | None:
 
 
 def is_near(error: RequestError, place: Place) -> bool:
-    """Whether the error is the value's or that of the list which it is in, where one item can unfit the others."""
+    """Whether the error is about the value at the path or about the list around it, which one item can invalidate."""
     end = place.param.rindex("[") if place.param.endswith("]") else None
     return (error.param or "").startswith(place.param[:end])
 
@@ -96,7 +96,7 @@ def is_required(published: Published, place: Place) -> bool:
 
 
 def all_places(published: Published, shape: type[Shape], documents: list[Json]) -> Iterator[tuple[Json, Place]]:
-    """Every place in the documents, each kind once: items of one list, and equal fields of two documents, are one."""
+    """Return every place in the documents once; items of one list and equal fields of two documents are one place."""
     seen = set()
     for document in documents:
         for place in published.places(document, shape.__name__):
@@ -107,7 +107,7 @@ def all_places(published: Published, shape: type[Shape], documents: list[Json]) 
 
 
 def test_the_documents_below_hold_every_published_field(published: Published) -> None:
-    """So that nothing is published that the other tests do not see."""
+    """The documents below cover every published field, so that the other tests check all of them."""
     seen = {
         (place.owner, place.path[-1])
         for shape, _, documents in REQUESTS
@@ -139,7 +139,7 @@ def test_the_documents_are_accepted(published: Published, request_of: tuple[type
 
 
 def check_agreement(published: Published, shape: type[Shape], reader: Reader, body: Json, place: Place) -> bool:
-    """What is published is taken, whatever the rest of the request makes of it, and nothing else; whether it is.
+    """Check that a value is accepted exactly if it is published. Returns whether it is.
 
     Rules between fields are published in words only.
     """
@@ -209,7 +209,7 @@ def test_a_published_default_changes_nothing(
     assert num_defaults > 10
 
 
-def test_all_other_fields_are_named_as_ignored_or_refused(
+def test_all_other_fields_are_ignored_by_name_or_an_error(
     published: Published, request_of: tuple[type[Shape], Reader, list[Json]]
 ) -> None:
     shape, reader, [document, *_] = request_of

@@ -1,4 +1,4 @@
-"""Bytes -> JSON object: what is read, what is refused, and that refusing is quick."""
+"""Parsing bytes to a JSON object: valid and invalid bodies, and that errors are quick."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.errors import RequestError
 UNPARSED = "We could not parse the JSON body of your request."
 
 
-def refused(body: bytes) -> RequestError:
+def error_of(body: bytes) -> RequestError:
     with pytest.raises(RequestError) as caught:
         parse_json(body)
     return caught.value
@@ -62,15 +62,15 @@ def test_the_last_of_equal_keys_wins() -> None:
     ],
 )
 def test_broken_documents(body: bytes) -> None:
-    error = refused(body)
+    error = error_of(body)
     assert error.message.startswith(UNPARSED) and len(error.message) > len(UNPARSED)
     assert len(error.message) <= 500
     assert (error.param, error.code) == (None, "invalid_json")
 
 
 def test_says_where() -> None:
-    assert "line 1 column 7" in refused(b'{"a": }').message
-    assert "position 7" in refused(b'{"a": "\xff"}').message
+    assert "line 1 column 7" in error_of(b'{"a": }').message
+    assert "position 7" in error_of(b'{"a": "\xff"}').message
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_says_where() -> None:
     ],
 )
 def test_too_deep(body: bytes) -> None:
-    assert "nested deeper than 128 levels" in refused(body).message
+    assert "nested deeper than 128 levels" in error_of(body).message
 
 
 def test_128_levels_are_read_and_brackets_in_strings_do_not_count() -> None:
@@ -96,7 +96,7 @@ def test_128_levels_are_read_and_brackets_in_strings_do_not_count() -> None:
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "1e0000999", "9" * 400, "-" + "9" * 400, "9" * 400 + ".0"])
 def test_numbers_beyond_float64(number: str) -> None:
-    error = refused(b'{"a": [{"b": %s}]}' % number.encode())
+    error = error_of(b'{"a": [{"b": %s}]}' % number.encode())
     assert error.message == "Invalid 'a[0].b': the number is too large."
     assert (error.param, error.code) == ("a[0].b", "invalid_value")
 
@@ -116,7 +116,7 @@ def test_long_digits_in_text_are_text() -> None:
     ],
 )
 def test_a_lone_surrogate_is_named_by_its_field(body: bytes, param: str) -> None:
-    error = refused(body)
+    error = error_of(body)
     assert error.param == param
     assert "lone surrogate" in error.message
     error.message.encode()
@@ -131,13 +131,13 @@ def test_pairs_of_surrogates_and_nul_are_text() -> None:
 
 
 @given(st.dictionaries(st.text(), st.none() | st.integers() | st.lists(st.text(max_size=20), max_size=3), max_size=3))
-def test_whatever_json_writes_is_read_back(value: dict[str, object]) -> None:
+def test_json_round_trip(value: dict[str, object]) -> None:
     assert parse_json(json.dumps(value).encode()) == value
     assert parse_json(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
 @given(st.binary(max_size=100) | st.text('[]{}",:\\ue1N0 a', max_size=60).map(str.encode))
-def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+def test_any_bytes_are_parsed_or_an_error(body: bytes) -> None:
     try:
         assert isinstance(parse_json(body), dict)
     except RequestError as error:
@@ -145,8 +145,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
 
 
 def test_two_mebibytes_of_anything_are_quick(subtests: pytest.Subtests) -> None:
-    """Unclosed and closed; the bound is generous for a busy machine, a quadratic step would take minutes. Objects that
-    other tests left are no concern of the collector's here, as those of the start are none in the server."""
+    """Bodies of 2 MiB, with brackets closed or not, are parsed quickly; a quadratic step would take minutes."""
     units = (b"[", b"[],", b'"",', b"1,", b'"\\"', b"\\", b"9", b'"\\ud83d\\ude00",', b"1.5,", b"{", b'{"a":', b"e999")
     for unit in units:
         with subtests.test(unit=unit):

@@ -1,4 +1,4 @@
-"""What a whole request becomes, and that any JSON is answered."""
+"""Whole requests and what they become; any JSON gives a request or a RequestError."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ from apis.chat_completions import chat_request
 from apis.completions import completion_request
 from core.conversation import ChatRequest, CompletionRequest, Function, Message, ToolChoice
 from core.errors import RequestError
-from tests.support.request_examples import FULL, LEGACY, RAW, STRICT_PARAMETERS, USER, answer, asks, chat, refused, tool
+from tests.support.request_examples import (
+    FULL,
+    LEGACY,
+    RAW,
+    STRICT_PARAMETERS,
+    USER,
+    answer,
+    asks,
+    chat,
+    error_of,
+    tool,
+)
 from tests.support.work import num_lines
 
 
@@ -57,10 +68,14 @@ def test_a_prediction_is_a_text_or_its_parts() -> None:
 
 
 def test_unknown_fields_are_ignored_by_name() -> None:
-    """The names go into a response header, so a header is what they must fit."""
+    """The names go into a response header, so they may only have characters that a header allows."""
     assert chat(guided_json={}, chat_template="{{7*7}}").ignored == ("guided_json", "chat_template")
     assert chat(**{"x\r\nSet-Cookie: é": 1, "y" * 100: 1}).ignored == ("x??Set-Cookie:??", "y" * 64)
-    assert chat(**{" ": 1, "": 1, "x ": 1}).ignored == ("?", "?", "x?")  # a blank at the end broke the connection
+    assert chat(**{" ": 1, "": 1, "x ": 1}).ignored == (
+        "?",
+        "?",
+        "x?",
+    )  # a space at the end of a header broke the connection
     assert len(chat(**{f"x{i}": i for i in range(10_000)}).ignored) == 20
 
 
@@ -86,7 +101,7 @@ def test_response_format() -> None:
     assert (response_format.schema, response_format.strict) == (STRICT_PARAMETERS, True)
     for key in ("name", "schema"):
         broken = {"type": "json_schema", "json_schema": {**json_schema, key: None}}
-        assert refused(response_format=broken)[1] == f"response_format.json_schema.{key}"
+        assert error_of(response_format=broken)[1] == f"response_format.json_schema.{key}"
 
 
 class Place(pydantic.BaseModel):
@@ -116,7 +131,7 @@ VALUES: list[object] = [None, True, 0, -1, 1.5, 10**300, 1e300, "", "x", [], [No
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every value in a JSON document but the whole."""
+    """Return the path of every value inside a JSON document."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         yield (*path, key)
@@ -133,7 +148,7 @@ def put(document: dict[str, Any], path: tuple[Any, ...], value: object) -> dict[
 
 
 def check_total(body: Any) -> None:
-    """Each reader answers any JSON with a request or a RequestError that says something."""
+    """Check that each reader returns a request or raises a RequestError with a message."""
     for read in (chat_request, completion_request, lambda value: chat_request(value, lenient=True)):
         try:
             assert isinstance(read(body), ChatRequest | CompletionRequest)

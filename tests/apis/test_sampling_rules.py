@@ -1,23 +1,23 @@
-"""The numbers of a request: their ranges and types."""
+"""The sampling fields of a request: their ranges and types."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.support.ranges import RANGES
-from tests.support.request_examples import chat, refused
+from tests.support.request_examples import chat, error_of
 
 
-def test_values_out_of_range_are_refused(subtests: pytest.Subtests) -> None:
+def test_values_out_of_range_are_errors(subtests: pytest.Subtests) -> None:
     for field, values in RANGES.items():
         for value in (*values.outside, *values.not_json):
             with subtests.test(f"{field}={value!r:.60}"):
-                message, param, _ = refused(**{field: value})
+                message, param, _ = error_of(**{field: value})
                 assert field in message or message.startswith("Invalid value: ")
                 assert param is not None and param.startswith(field)
 
 
-def test_values_within_the_ranges_are_taken(subtests: pytest.Subtests) -> None:
+def test_out_of_range(subtests: pytest.Subtests) -> None:
     for field, values in RANGES.items():
         for value in (*values.inside, *values.beyond_the_model):
             with subtests.test(f"{field}={value!r:.60}"):

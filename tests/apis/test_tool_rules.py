@@ -1,11 +1,11 @@
-"""Who may be called: tools and tool_choice, and the older functions and function_call."""
+"""What the model may call: tools and tool_choice, and the older functions and function_call."""
 
 from __future__ import annotations
 
 import pytest
 
 from core.conversation import Call, CodeInterpreter, Function, Message, ToolChoice
-from tests.support.request_examples import PARAMETERS, USER, chat, refused, tool
+from tests.support.request_examples import PARAMETERS, USER, chat, error_of, tool
 
 
 def test_default_is_auto() -> None:
@@ -45,7 +45,7 @@ def test_parallel_tool_calls_false_is_at_most_one() -> None:
 
 def test_code_interpreter() -> None:
     assert chat(tools=[{"type": "code_interpreter"}]).tools == (CodeInterpreter(),)
-    _, param, _ = refused(tools=[{"type": "code_interpreter"}, tool("python")])
+    _, param, _ = error_of(tools=[{"type": "code_interpreter"}, tool("python")])
     assert param == "tools[1].function.name"
 
 
@@ -53,10 +53,10 @@ def test_tool_choice_none_needs_no_tools() -> None:
     assert chat(tool_choice="none").choice == ToolChoice("none")
 
 
-def test_limits_are_reached_before_they_refuse() -> None:
+def test_values_at_the_limits_are_accepted() -> None:
     tools = [tool(f"f{i}".ljust(64, "_"), description="d" * 20_000) for i in range(128)]
     assert len(chat(tools=tools).tools) == 128
-    assert refused(tools=[tool(description="d" * 20_001)])[2] == "string_above_max_length"
+    assert error_of(tools=[tool(description="d" * 20_001)])[2] == "string_above_max_length"
 
 
 @pytest.mark.parametrize("name", ["__proto__", "constructor", "None", "all", "0", "-"])
@@ -66,7 +66,7 @@ def test_odd_names_are_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "é", "a.b", "f\n", "\u202ef", "{f}"])
 def test_other_names_are_not(name: str) -> None:
-    assert refused(tools=[tool(name)])[1] == "tools[0].function.name"
+    assert error_of(tools=[tool(name)])[1] == "tools[0].function.name"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_other_names_are_not(name: str) -> None:
     ],
 )
 def test_broken_tools(broken: object, param: str) -> None:
-    assert refused(tools=[broken])[1] == param
+    assert error_of(tools=[broken])[1] == param
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_broken_tools(broken: object, param: str) -> None:
     ],
 )
 def test_broken_choices(choice: object) -> None:
-    param = refused(tools=[tool("f")], tool_choice=choice)[1]
+    param = error_of(tools=[tool("f")], tool_choice=choice)[1]
     assert param is not None and param.startswith("tool_choice")
-    assert refused(tool_choice=choice)[1] == "tool_choice"
+    assert error_of(tool_choice=choice)[1] == "tool_choice"
 
 
 def test_functions_are_folded() -> None:
@@ -128,14 +128,14 @@ def test_function_call() -> None:
 
 @pytest.mark.parametrize("choice", ["required", "f", {}, {"name": "absent"}, {"name": 1}, 1, []])
 def test_broken_function_call(choice: object) -> None:
-    param = refused(functions=[{"name": "f"}], function_call=choice)[1]
+    param = error_of(functions=[{"name": "f"}], function_call=choice)[1]
     assert param is not None and param.startswith("function_call")
 
 
 def test_paths_of_functions() -> None:
-    assert refused(functions=[{"name": "f"}, {"name": "f"}])[1] == "functions[1].name"
-    assert refused(functions=[{"name": "a b"}])[1] == "functions[0].name"
-    assert refused(functions=[{"name": "f", "parameters": PARAMETERS, "strict": True}])[1:] == (
+    assert error_of(functions=[{"name": "f"}, {"name": "f"}])[1] == "functions[1].name"
+    assert error_of(functions=[{"name": "a b"}])[1] == "functions[0].name"
+    assert error_of(functions=[{"name": "f", "parameters": PARAMETERS, "strict": True}])[1:] == (
         "functions[0].parameters",
         "invalid_function_parameters",
     )
@@ -150,5 +150,5 @@ def test_history_of_functions() -> None:
 
 def test_a_result_needs_a_name_and_content_may_be_null() -> None:
     assert chat({"role": "function", "name": "f", "content": None}).messages[0].content == ""
-    assert refused({"role": "function", "content": "ok"})[1] == "messages[0].name"
-    assert refused({"role": "function", "name": "f"})[1] == "messages[0].content"
+    assert error_of({"role": "function", "content": "ok"})[1] == "messages[0].name"
+    assert error_of({"role": "function", "name": "f"})[1] == "messages[0].content"

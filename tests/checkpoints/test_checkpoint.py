@@ -1,4 +1,4 @@
-"""Checkpoints of other architectures and habits than the tiny Llamas'."""
+"""Checkpoints of other architectures and settings than those of the tiny Llama models."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def folder(chatml_folder: Path, tmp_path: Path) -> Path:
 
 
 def write_model(folder: Path, config: PretrainedConfig) -> str:
-    """Put random weights of another architecture in the folder's place."""
+    """Replace the model in the folder by random weights of another architecture."""
     torch.manual_seed(0)
     AutoModel.from_config(config).save_pretrained(folder)  # type: ignore[no-untyped-call]
     return str(folder)
 
 
 def test_a_sliding_window_slides_over_chunks_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mistral's layers keep the last tokens only; a prompt longer than window and chunk is answered as by generate."""
+    """Mistral's layers keep only the last tokens. A prompt longer than window and chunk gets `generate`'s answer."""
     sizes: dict[str, Any] = {
         "hidden_size": 64,
         "intermediate_size": 128,
@@ -69,14 +69,14 @@ def test_a_model_that_names_no_limit_has_one() -> None:
 
 
 def test_a_model_that_cannot_be_batched_is_refused(folder: Path) -> None:
-    """Bloom computes attention in its own way: it would not know one request from another."""
+    """Bloom has its own attention code, which would mix the requests of a batch."""
     name = write_model(folder, BloomConfig(vocab_size=272, hidden_size=64, n_layer=1, n_head=4))
     with pytest.raises(ModelError, match="BloomForCausalLM cannot be run in batches"):
         load_model(name)
 
 
 def test_a_model_without_our_kind_of_cache_is_refused(folder: Path) -> None:
-    """Mamba's forward takes any keyword: it ignored the cache, and answered the last token instead of the prompt."""
+    """Mamba's forward accepts any keyword, so it ignored the KV cache and answered the last token, not the prompt."""
     name = write_model(folder, MambaConfig(vocab_size=272, hidden_size=32, num_hidden_layers=1))
     with pytest.raises(ModelError, match="MambaForCausalLM has no cache of keys and values"):
         load_model(name)
@@ -96,7 +96,7 @@ def test_a_model_without_our_kind_of_cache_is_refused(folder: Path) -> None:
 def test_the_makers_advice_on_sampling_is_the_default(
     folder: Path, advice: dict[str, object] | None, expected: tuple[float, float]
 ) -> None:
-    """Llama 3 and what was trained on it are meant for temperature 0.6; at 1.0 they call functions less surely."""
+    """Llama 3 and models trained from it are made for temperature 0.6, and call functions less reliably at 1.0."""
     file = folder / "generation_config.json"
     file.unlink()
     if advice is not None:
@@ -112,7 +112,7 @@ def test_an_unreadable_advice_is_said(folder: Path) -> None:
 
 
 def test_emulated_bfloat16_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A T4 has none in hardware, but PyTorch says that it is supported; emulated it is several times slower."""
+    """PyTorch reports bfloat16 as supported on a T4, which only emulates it, several times slower."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
@@ -143,7 +143,7 @@ def test_weights_are_laid_out_twice_where_there_is_room(
 def test_the_bytes_of_a_checkpoint_are_those_of_its_weights(tmp_path: Path) -> None:
     for name, size in (("model-1.safetensors", 7), ("model-2.safetensors", 5), ("config.json", 9)):
         (tmp_path / name).write_bytes(bytes(size))
-    (tmp_path / "consolidated.safetensors").write_bytes(bytes(12))  # the same once more
+    (tmp_path / "consolidated.safetensors").write_bytes(bytes(12))  # a second copy, which does not count
     assert weights_bytes(tmp_path) == 12
     assert weights_bytes(tmp_path / "config.json") == 9
 
@@ -154,7 +154,7 @@ def test_what_cannot_be_quantized_is_said(folder: Path) -> None:
 
 
 def test_eight_bits_answer_nearly_as_all(folder: Path) -> None:
-    """The option reaches the weights, and the start lines say so."""
+    """The option quantizes the weights, and the engine's description says so."""
     name = write_model(folder, MistralConfig(vocab_size=272, num_hidden_layers=1, hidden_size=64, intermediate_size=64))
     engine = load_model(name, quantize="int8", dtype="float32").engine
     assert engine.description() == "cpu (float32, 8-bit weights, fused layers)"

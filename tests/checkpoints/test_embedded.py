@@ -1,4 +1,4 @@
-"""The model that needs no download: its package, its tokenizer, its weights, and the adapter on top of them."""
+"""The embedded model: its package, tokenizer, weights and adapter."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tiny(chatml_folder: Path) -> LlamaForCausalLM:
 
 @pytest.fixture
 def save_adapter(tmp_path: Path) -> SaveAdapter:
-    """Writes an adapter as peft does."""
+    """A function that writes an adapter in peft's file format."""
 
     def save(tensors: dict[str, Tensor], **config: object) -> Path:
         save_file(tensors, tmp_path / "adapter_model.safetensors")
@@ -78,7 +78,7 @@ def test_a_merged_adapter_is_rounded_once(tiny: LlamaForCausalLM, save_adapter: 
 
 
 def test_an_adapter_of_another_kind_is_refused(tiny: LlamaForCausalLM, save_adapter: SaveAdapter) -> None:
-    """Merged with the wrong scale, or without its embeddings, it would answer, and badly."""
+    """Merged with a wrong scale or without its embeddings, the model would silently give bad answers."""
     with pytest.raises(ModelError, match="only plain LoRA can be merged, not use_rslora"):
         merge_adapter(tiny, save_adapter(lora(QUERY, tiny), use_rslora=True))
     embeddings = {"base_model.model.model.embed_tokens.weight": torch.zeros(1)}
@@ -97,14 +97,14 @@ def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_its_digits_stand_alone(embedded: Model) -> None:
-    """As in its training, which its file says only by a name."""
+    """The model was trained so, but its file gives only the name of the pre-tokenizer."""
     tokenizer = embedded.tokenizer
     ids = tokenizer.encode([Piece("in 2026")]).ids
     assert [tokenizer.decode([token_id]) for token_id in ids] == ["in", " ", "2", "0", "2", "6"]
 
 
 def test_its_weights_know_the_capital_of_france(embedded: Model) -> None:
-    """A row out of place in the file's interleaved heads, and they know nothing."""
+    """If one row of the file's interleaved heads were out of place, the answer would be wrong."""
     prompt_ids = embedded.tokenizer.encode_raw("The capital of France is")
 
     async def first_token() -> int:

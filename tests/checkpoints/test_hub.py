@@ -1,4 +1,4 @@
-"""Checkpoints by name, from a hub that runs here: what is fetched, what is not, and what is said when it fails."""
+"""Checkpoints by name, from a local double of the hub: which files are fetched, and the messages on failures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ except ModelError as error:
 
 
 class Hub(ThreadingHTTPServer):
-    """The three kinds of answer that huggingface_hub needs to fetch a model."""
+    """A server with the three kinds of answer that huggingface_hub needs to fetch a model."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
@@ -64,7 +64,7 @@ class _Answers(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, *_: object) -> None:
-        """Not to stderr."""
+        """Log nothing."""
 
     def _entry(self, name: str, content: bytes) -> dict[str, object]:
         return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
@@ -85,7 +85,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(chatml_folder: Path) -> Iterator[Hub]:
-    """A hub with one model, which has its weights as safetensors and once more as pickles."""
+    """A hub with one model, which has its weights as safetensors and as pickles."""
     with Hub(chatml_folder) as hub:
         hub.files["pytorch_model.bin"] = b"whoever fetches me is wrong"
         thread = threading.Thread(target=hub.serve_forever, args=(0.02,))
@@ -96,7 +96,7 @@ def hub(chatml_folder: Path) -> Iterator[Hub]:
 
 
 def ask(act: str, name: str, *revision: str, hub: str, cache: Path) -> tuple[int, str]:
-    """`act` in a new process, as at start: the client of the hub reads its settings once."""
+    """Run `act` in a new process, since the hub's client reads its settings only once."""
     command = [sys.executable, "-W", "error", "-c", FIND, act, name, *revision]
     variables = environment(HF_ENDPOINT=hub, HF_HOME=str(cache), HF_HUB_DISABLE_XET="1")
     run = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60, check=False)
@@ -104,7 +104,7 @@ def ask(act: str, name: str, *revision: str, hub: str, cache: Path) -> tuple[int
 
 
 def test_a_start_fetches_the_small_files_first(hub: Hub, tmp_path: Path) -> None:
-    """What is wrong with them is said before gigabytes are on their way."""
+    """Errors in small files are reported before gigabytes of weights are fetched."""
     hub.files["config.json"] = b"{}"
     status, line = ask("check", NAME, hub=hub.url, cache=tmp_path)
     assert (status, line) == (1, f"--model {NAME}: config.json names no model_type.")

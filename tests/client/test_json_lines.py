@@ -1,4 +1,4 @@
-"""JSON lines: what is read, files that are whole or the old ones, and files that grow."""
+"""Files of JSON lines: reading, atomic replacement, and continuing after an interruption."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.json_lines import FileError, GrowingFile, LineError, read_lines, read_objects, write_lines
+from client.json_lines import FileError, LineError, ResumableFile, read_lines, read_objects, write_lines
 
 lines = st.lists(
     st.text(st.characters(blacklist_characters="\n", codec="utf-8")).map(lambda text: f"<{text}>".encode())
@@ -22,7 +22,7 @@ lines = st.lists(
 def test_lines_that_were_written_are_read_again(
     tmp_path_factory: pytest.TempPathFactory, name: str, written: list[bytes]
 ) -> None:
-    """Also with the line breaks of Unicode in them, which end no line here."""
+    """Unicode line separators inside a line do not end it."""
     path = tmp_path_factory.mktemp("lines") / name
     assert write_lines(path, written) == len(written)
     assert list(read_lines(path)) == [(line, f"{path}:{number}") for number, line in enumerate(written, 1)]
@@ -62,14 +62,14 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path:
 
 def test_a_growing_file_drops_a_torn_line_and_is_open_once(tmp_path: Path) -> None:
     path = tmp_path / "made" / "a.jsonl"
-    with GrowingFile(path) as file:
+    with ResumableFile(path) as file:
         file.add(b"1", b"2")
         file.add(b"3")
         with pytest.raises(FileError, match=rf"^{path}: another run is writing it"):
-            GrowingFile(path)
+            ResumableFile(path)
     with path.open("ab") as torn:
         torn.write(b"4")
-    with GrowingFile(path) as file:
+    with ResumableFile(path) as file:
         kept = file.lines()
         assert kept == [b"1", b"2", b"3"]
         file.keep(kept[:2])

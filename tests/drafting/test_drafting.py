@@ -38,20 +38,20 @@ NOTHING = Drafts(turn_format=TurnFormat(start="text", marks={}), prefill="", cal
 HOT = Sampling(max_tokens=30, temperature=1.0, seed=3)
 
 
-class Guesses:
-    """A drafter that knows the answer, and is wrong with some probability."""
+class ScriptedDrafter:
+    """A drafter that knows the answer. Each draft token is random with probability `wrong`."""
 
     def __init__(self, answer: Sequence[int], wrong: float, seed: int) -> None:
         self._answer, self._wrong, self._random = list(answer), wrong, Random(seed)
-        self.num_drawn = 0
+        self.num_sampled = 0
         self.num_accepted = 0
 
     def read(self, token_ids: Sequence[int]) -> None:
-        self.num_drawn += len(token_ids)
+        self.num_sampled += len(token_ids)
 
     def propose(self, limit: int) -> list[int]:
         size = min(limit, self._random.randint(0, 9))
-        known = self._answer[self.num_drawn : self.num_drawn + size]
+        known = self._answer[self.num_sampled : self.num_sampled + size]
         return [self._random.randrange(500) if self._random.random() < self._wrong else one for one in known]
 
     def record_accepted(self, num_accepted: int) -> None:
@@ -75,25 +75,25 @@ def ids(got: Sequence[Step]) -> list[int]:
 
 @pytest.mark.parametrize("sampling", [replace(HOT, temperature=0.0), HOT, replace(HOT, logprobs=2)])
 @pytest.mark.parametrize("wrong", [0.0, 0.3, 1.0])
-def test_an_answer_is_the_same_with_and_without_guesses(
+def test_an_answer_is_the_same_with_and_without_drafts(
     hf: LocalEngine, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, wrong: float
 ) -> None:
-    """Greedy and drawn with a seed, alone and beside others, whatever is guessed."""
+    """Drafts change neither greedy nor seeded answers, single or in a batch, with any share of wrong draft tokens."""
     prompts = [[5, 6, 7 + number] for number in range(12)]
     plain = [asyncio.run(steps(hf, prompt, sampling)) for prompt in prompts]
     answers = {tuple(prompt): ids(got) for prompt, got in zip(prompts, plain, strict=True)}
 
-    def guessing(prompt_ids: Sequence[int], asked: Sampling) -> Guesses:
-        return Guesses(answers[tuple(prompt_ids)], wrong, seed=prompt_ids[-1])
+    def scripted(prompt_ids: Sequence[int], asked: Sampling) -> ScriptedDrafter:
+        return ScriptedDrafter(answers[tuple(prompt_ids)], wrong, seed=prompt_ids[-1])
 
-    monkeypatch.setattr(hf, "_make_drafter", guessing)
+    monkeypatch.setattr(hf, "_make_drafter", scripted)
 
     async def together() -> list[list[Step]]:
         return await asyncio.gather(*(steps(hf, prompt, sampling) for prompt in prompts))
 
-    guessed = asyncio.run(together())
-    assert [ids(got) for got in guessed] == list(answers.values())
-    for got, known in zip(guessed, plain, strict=True):
+    with_drafts = asyncio.run(together())
+    assert [ids(got) for got in with_drafts] == list(answers.values())
+    for got, known in zip(with_drafts, plain, strict=True):
         assert [one.token_id for step in got for one in step.logprobs] == [
             one.token_id for step in known for one in step.logprobs
         ]
@@ -103,25 +103,25 @@ def test_an_answer_is_the_same_with_and_without_guesses(
         assert wrong > 0 or len(got) < 15
 
 
-NUM_DRAWS = 400
+NUM_SAMPLES = 400
 Pair = tuple[int, ...]
 
 
-def drawn_pairs(engine: LocalEngine, seeds: range, sampling: Sampling) -> Counter[Pair]:
-    """The first two tokens of one answer for each seed, and how often each pair was drawn."""
+def sampled_pairs(engine: LocalEngine, seeds: range, sampling: Sampling) -> Counter[Pair]:
+    """Sample one answer for each seed, and count the pairs of their first two tokens."""
 
-    async def draw(seeds: range) -> list[list[Step]]:
+    async def sample_answers(seeds: range) -> list[list[Step]]:
         return await asyncio.gather(*(steps(engine, [5, 6], replace(sampling, seed=seed)) for seed in seeds))
 
-    answers = [got for start in seeds[::50] for got in asyncio.run(draw(range(start, start + 50)))]
+    answers = [got for start in seeds[::50] for got in asyncio.run(sample_answers(range(start, start + 50)))]
     return Counter(tuple(ids(got)[:2]) for got in answers)
 
 
 def chi_squared(one: Counter[Pair], other: Counter[Pair]) -> tuple[float, float]:
     """Pearson's statistic for the homogeneity of two samples of the same size, and its 0.999 quantile.
 
-    Outcomes that came less than ten times in both samples together are counted as one. The quantile is that of Wilson
-    and Hilferty (1931), within 1% from three degrees of freedom on.
+    Outcomes with fewer than ten occurrences in both samples together are counted as one. The quantile is Wilson and
+    Hilferty's approximation (1931), which is within 1% for three or more degrees of freedom.
     """
     assert one.total() == other.total()
     names = {pair: pair if one[pair] + other[pair] >= 10 else () for pair in one | other}
@@ -135,26 +135,26 @@ def chi_squared(one: Counter[Pair], other: Counter[Pair]) -> tuple[float, float]
     return statistic, quantile
 
 
-def test_drafts_do_not_change_the_distribution_of_what_is_drawn(
+def test_drafts_do_not_change_the_distribution_of_sampled_tokens(
     hf: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """400 answers without drafts and 400 with them, no seed twice: chi-squared on the counts of their first two tokens.
+    """A chi-squared test on the first two tokens of 400 answers without and 400 with drafts, all seeds different.
 
-    A sample with the first drafted token favoured by half a logit shows that the test would find such a bias.
+    A third sample, with a bias of 0.5 on the first draft token, shows that the test detects such a bias.
     """
     sampling = replace(HOT, max_tokens=3, temperature=0.6, top_k=3)
-    plain = drawn_pairs(hf, range(NUM_DRAWS), sampling)
+    plain = sampled_pairs(hf, range(NUM_SAMPLES), sampling)
     likeliest = plain.most_common(1)[0][0]
     favoured = replace(sampling, logit_bias=((likeliest[0], 0.5),))
-    biased = drawn_pairs(hf, range(2 * NUM_DRAWS, 3 * NUM_DRAWS), favoured)
-    drafters: list[Guesses] = []
+    biased = sampled_pairs(hf, range(2 * NUM_SAMPLES, 3 * NUM_SAMPLES), favoured)
+    drafters: list[ScriptedDrafter] = []
 
-    def drafting(prompt_ids: Sequence[int], asked: Sampling) -> Guesses:
-        drafters.append(Guesses([*likeliest, 0], 0.0, seed=asked.seed or 0))
+    def drafting(prompt_ids: Sequence[int], asked: Sampling) -> ScriptedDrafter:
+        drafters.append(ScriptedDrafter([*likeliest, 0], 0.0, seed=asked.seed or 0))
         return drafters[-1]
 
     monkeypatch.setattr(hf, "_make_drafter", drafting)
-    drafted = drawn_pairs(hf, range(NUM_DRAWS, 2 * NUM_DRAWS), sampling)
+    drafted = sampled_pairs(hf, range(NUM_SAMPLES, 2 * NUM_SAMPLES), sampling)
     accepted = Counter(drafter.num_accepted for drafter in drafters)
     assert min(accepted[number] for number in (0, 1, 2)) > 20, accepted
     statistic, quantile = chi_squared(plain, drafted)
@@ -163,10 +163,12 @@ def test_drafts_do_not_change_the_distribution_of_what_is_drawn(
     assert statistic > quantile
 
 
-def test_the_limit_and_the_stop_end_an_answer_among_guesses(hf: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_limit_and_a_stop_token_end_an_answer_inside_a_draft(
+    hf: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     greedy = replace(HOT, temperature=0.0)
     answer = ids(asyncio.run(steps(hf, [5, 6], greedy)))
-    monkeypatch.setattr(hf, "_make_drafter", lambda prompt_ids, asked: Guesses([*answer, *answer], 0.0, seed=2))
+    monkeypatch.setattr(hf, "_make_drafter", lambda prompt_ids, asked: ScriptedDrafter([*answer, *answer], 0.0, seed=2))
     for max_tokens in (1, 2, 3, 9):
         got = asyncio.run(steps(hf, [5, 6], replace(greedy, max_tokens=max_tokens)))
         assert (ids(got), got[-1].finish_reason) == (answer[:max_tokens], "length")
@@ -175,7 +177,7 @@ def test_the_limit_and_the_stop_end_an_answer_among_guesses(hf: LocalEngine, mon
     assert (ids(got), got[-1].finish_reason) == (answer[: answer.index(stop) + 1], "stop")
 
 
-# What is guessed
+# What is drafted
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -209,8 +211,8 @@ SCHEMA: dict[str, Any] = {
         ('{"unknown": {"city": 1}', ', "city": "'),
     ],
 )
-def test_what_a_schema_lets_expect(written: str, expected: str) -> None:
-    """Keys in their order, the member of an enum that was spoken of, the end when nothing required is left."""
+def test_a_schema_predicts_the_next_text(written: str, expected: str) -> None:
+    """Drafts have the keys in order, the enum member in the question, and the end after all required keys."""
     scanner = CallScanner(SCHEMA, UserMessage("is it warm in fahrenheit?"))
     scanner.read(written)
     assert scanner.next_text() == expected
@@ -247,35 +249,38 @@ ASKED = 'How warm is it in New York for 3 days, in celsius? Tag it "best of May"
     ],
 )
 def test_values_are_words_of_the_question(written: str, expected: str) -> None:
-    """Quoted ones first, then names; from where they were said last, to the end of the word, name or quotation."""
+    """Quoted values come first, then names.
+
+    An incomplete value continues as at its last occurrence in the question, to the end of the word, name or quotation.
+    """
     scanner = CallScanner(SCHEMA, UserMessage(ASKED))
     scanner.read(written)
     assert scanner.next_text() == expected
 
 
 @settings(max_examples=300, deadline=None)
-@given(text=st.text(max_size=60), begun=st.text(max_size=8), written=st.text(max_size=20))
-def test_what_goes_on_was_said(text: str, begun: str, written: str) -> None:
-    spoken = UserMessage(text)
-    rest = spoken.continuation(begun)
-    assert rest is None or spoken.mentions(begun + rest)
-    for value in (spoken.next_name(written), spoken.next_number(written)):
+@given(text=st.text(max_size=60), beginning=st.text(max_size=8), written=st.text(max_size=20))
+def test_a_continuation_is_part_of_the_message(text: str, beginning: str, written: str) -> None:
+    user_message = UserMessage(text)
+    rest = user_message.continuation(beginning)
+    assert rest is None or user_message.mentions(beginning + rest)
+    for value in (user_message.next_name(written), user_message.next_number(written)):
         assert value is None or value in text
 
 
-def test_looking_for_a_value_takes_time_in_step_with_the_text() -> None:
-    """The end of a long text is looked at; words without an end are no trap for a pattern."""
+def test_searching_a_value_takes_time_linear_in_the_text() -> None:
+    """Only the end of a long text is searched, and no text makes a regular expression backtrack for long."""
     for text in ("a" * 10**6, "A" + " A" * 10**6, '"' * 10**6, "a." * 10**6, "1" * 10**6):
-        spoken, begun = UserMessage(text), time.process_time()
+        user_message, started = UserMessage(text), time.process_time()
         for word in ("a", "A", "1", "a.a", "A A"):
-            spoken.continuation(word)
-        spoken.next_name("")
-        spoken.next_number("")
-        assert time.process_time() - begun < 10  # 0.01 s on an idle core
+            user_message.continuation(word)
+        user_message.next_name("")
+        user_message.next_number("")
+        assert time.process_time() - started < 10  # 0.01 s on an idle core
 
 
-def test_a_large_schema_is_looked_for_in_the_question_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every step of every request waits meanwhile: all members of all enums would be sought in all that was said."""
+def test_a_large_schema_is_searched_in_the_question_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search for all members of all enums in all messages would delay every step of every request."""
     looked_for: list[str] = []
     monkeypatch.setattr(UserMessage, "mentions", lambda self, value: looked_for.append(value))
     schema = {"properties": {f"key_{i}": {"enum": [f"member_{j}" for j in range(1000)]} for i in range(50)}}
@@ -304,7 +309,7 @@ def test_the_function_that_shares_most_words_with_the_question_is_likely() -> No
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text('{}[]",:\\ abcity1', max_size=40), cut=st.integers(0, 40))
-def test_any_text_is_read_without_fault_and_in_any_pieces(text: str, cut: int) -> None:
+def test_any_text_is_read_in_any_pieces_without_an_exception(text: str, cut: int) -> None:
     one, other = CallScanner(SCHEMA, UserMessage("city a1")), CallScanner(SCHEMA, UserMessage("city a1"))
     one.read(text)
     other.read(text[:cut])
@@ -325,22 +330,22 @@ def smol(embedded_file: Any) -> tuple[PromptTemplate, Tokenizer, Vocabulary]:
 
 
 def simulated(drafter: Drafter, answer: Sequence[int]) -> int:
-    """The steps that it takes a model that says `answer`."""
-    num_steps = place = 0
-    while place < len(answer):
-        guess = drafter.propose(len(answer) - place - 1)
-        assert len(guess) <= min(MAX_DRAFT_TOKENS, len(answer) - place)
-        num_accepted = next((i for i, one in enumerate(guess) if one != answer[place + i]), len(guess))
-        drafter.read(answer[place : place + num_accepted + 1])
-        if guess:
+    """The number of steps in which a model generates `answer`."""
+    num_steps = num_generated = 0
+    while num_generated < len(answer):
+        draft = drafter.propose(len(answer) - num_generated - 1)
+        assert len(draft) <= min(MAX_DRAFT_TOKENS, len(answer) - num_generated)
+        num_accepted = next((i for i, one in enumerate(draft) if one != answer[num_generated + i]), len(draft))
+        drafter.read(answer[num_generated : num_generated + num_accepted + 1])
+        if draft:
             drafter.record_accepted(num_accepted)
-        place += num_accepted + 1
+        num_generated += num_accepted + 1
         num_steps += 1
     return num_steps
 
 
 def test_a_call_takes_a_step_for_four_tokens(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
-    """The expected calls of all everyday requests, with their prompts; how many tokens a step gives on average."""
+    """The average number of tokens per step over the expected calls of all everyday requests."""
     template, tokenizer, vocabulary = smol
     num_steps = num_tokens = 0
     for row in read_questions(EVERYDAY)[0]:
@@ -368,7 +373,7 @@ def test_a_prediction_is_copied(smol: tuple[PromptTemplate, Tokenizer, Vocabular
     assert simulated(drafter, answer) < 0.3 * len(answer)
 
 
-def test_who_is_wrong_again_and_again_is_asked_seldom(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+def test_a_drafter_with_rejected_drafts_drafts_seldom(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
     _, _, vocabulary = smol
     drafter, num_asked = Drafter(NOTHING, [7] * 50, vocabulary), 0
     for number in range(200):
@@ -381,14 +386,14 @@ def test_who_is_wrong_again_and_again_is_asked_seldom(smol: tuple[PromptTemplate
 
 
 @pytest.mark.parametrize("name", ["functionary_v1", "functionary_v1_plain", "functionary_v3", "functionary_v3_chatml"])
-def test_no_output_is_too_odd(name: str, smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
-    vocabulary, draw = smol[2], Random(name)
+def test_random_output_never_breaks_the_drafter(name: str, smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
+    vocabulary, random = smol[2], Random(name)
     call = DraftedCall("look", load_template(name).call_head("look"), SCHEMA)
     for _ in range(20):
         likely = Drafts(load_template(name).turn_format(()), "", (call,), "in celsius", "look at it")
-        drafter = Drafter(likely, [draw.randrange(49_152) for _ in range(20)], vocabulary)
+        drafter = Drafter(likely, [random.randrange(49_152) for _ in range(20)], vocabulary)
         for _ in range(60):
-            drafter.read([draw.choice([draw.randrange(49_152), 30, 3, 2, 1, 10, 198])])
-            guess = drafter.propose(10)
-            assert len(guess) <= 10
-            assert all(0 <= token_id < 49_152 for token_id in guess)
+            drafter.read([random.choice([random.randrange(49_152), 30, 3, 2, 1, 10, 198])])
+            draft = drafter.propose(10)
+            assert len(draft) <= 10
+            assert all(0 <= token_id < 49_152 for token_id in draft)

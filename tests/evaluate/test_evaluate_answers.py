@@ -1,4 +1,4 @@
-"""Answers kept in files: what was written is read again, and nothing else is taken for it."""
+"""Files of answers: written answers are read again, and other files are rejected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ answers = st.builds(
 
 @given(kept=st.dictionaries(st.text("abcdef", min_size=1), answers, max_size=5))
 def test_what_was_kept_is_read_again(tmp_path_factory: pytest.TempPathFactory, kept: dict[str, Answer]) -> None:
-    """Also with line breaks of all kinds in it: each answer stays on one line."""
+    """Answers with line breaks of any kind stay on one line."""
     path = tmp_path_factory.mktemp("kept") / "answers.jsonl"
     with Answers(path, ABOUT) as file:
         for key, answer in kept.items():
@@ -71,7 +71,7 @@ def test_answers_of_another_run_are_not_gone_on_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("nonsense\n", ":1: no JSON"),
         ("[]\n", ":1: no JSON object"),
@@ -80,10 +80,10 @@ def test_answers_of_another_run_are_not_gone_on_with(tmp_path: Path) -> None:
         ('{"about": {"set": "a", "model": "m", "body": {"temperature": 0}}}\n{"calls": 5, "key": 1}\n', "is no answer"),
     ],
 )
-def test_a_file_of_something_else_is_refused_and_left_as_it_was(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_of_something_else_is_refused_and_left_as_it_was(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text(text)
-    with pytest.raises(FileError, match=told):
+    with pytest.raises(FileError, match=message):
         Answers(path, ABOUT)
     assert path.read_text() == text
 

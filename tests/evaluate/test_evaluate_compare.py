@@ -1,4 +1,4 @@
-"""Results of several models side by side: tables, row-by-row tests and the picture."""
+"""Comparing the results of several models: tables, row-by-row tests and the plot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def a_result(tmp_path: Path, name: str, *, right: set[int], of: int = 20, sets: tuple[str, ...] = ("towns",)) -> Path:
-    """A folder as `python -m evaluate` writes it; the model has the rows of these numbers right."""
+    """A folder as `python -m evaluate` writes it, for a model that answers the rows of these numbers right."""
     reports = {}
     for one in sets:
         lines = [a_line(f"{one} {i}?", OSLO) for i in range(of)]
@@ -41,7 +41,7 @@ def status(*argv: object) -> int | str | None:
 
 
 def cells(text: str, first: str) -> list[list[str]]:
-    """The cells of the table lines that begin with this cell."""
+    """The cells of the table lines whose first cell is `first`."""
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     return [line for line in lines if line[0] == first]
 
@@ -68,7 +68,7 @@ def test_tables_tests_and_picture_of_three_models(tmp_path: Path, capsys: pytest
 
 
 def test_only_common_rows_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A model measured with --limit is compared on its own rows, whatever file they lie in."""
+    """A model measured with --limit is compared on its own rows only."""
     assert common({"a": True, "b": False}, {"b": True, "c": True}) == [(False, True)]
     few = a_result(tmp_path, "few", right={0}, of=3)
     many = a_result(tmp_path, "many", right={0, 1, 2, 9}, of=20)
@@ -94,8 +94,8 @@ def test_one_result_alone_is_a_table_without_comparison(tmp_path: Path, capsys: 
 
 
 def test_a_folder_that_holds_no_result_is_named(tmp_path: Path) -> None:
-    told = status(tmp_path / "none", "--out", tmp_path / "out")
-    assert told == f"evaluate.compare: {tmp_path / 'none' / 'result.json'}: No such file or directory; " + (
+    message = status(tmp_path / "none", "--out", tmp_path / "out")
+    assert message == f"evaluate.compare: {tmp_path / 'none' / 'result.json'}: No such file or directory; " + (
         "name a folder that `python -m evaluate --out` wrote"
     )
     write_result(tmp_path / "empty", "m", {})
@@ -114,6 +114,6 @@ def test_without_matplotlib_the_table_is_written_and_the_picture_is_asked_for(
 
     folder = a_result(tmp_path, "m", right={0})
     monkeypatch.setattr(builtins, "__import__", without)
-    told = status(folder, "--out", tmp_path / "out")
-    assert told == "evaluate.compare: plots need matplotlib: pip install -r requirements-train.txt"
+    message = status(folder, "--out", tmp_path / "out")
+    assert message == "evaluate.compare: plots need matplotlib: pip install -r requirements-train.txt"
     assert (tmp_path / "out" / "comparison.md").exists()

@@ -1,4 +1,4 @@
-"""Endpoints over real sockets: our own server, and doubles that are dead, slow, busy or talk nonsense."""
+"""Endpoints over real sockets: our own server, and scripted ones that are dead, slow, busy or answer invalid JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def asked(url: str, *, model: str = "", times: int = 1, **options: Any) -> list[
 
 
 def fault(script: Script, **options: Any) -> str:
-    """What is said when an endpoint that plays this script gives no answer."""
+    """The type and message of the exception for a server that plays this script."""
     with playing(script) as played, pytest.raises((NoAnswer, Unusable)) as raised:
         asked(played.url, model="m", **options)
     return f"{type(raised.value).__name__}: {raised.value}".replace(played.url, "URL")
@@ -61,26 +61,23 @@ def test_calls_are_read_and_the_first_listed_model_is_asked() -> None:
     ],
     ids=["500", "503", "429", "vanishes", "slow", "cut off", "not gzip"],
 )
-def test_what_may_pass_is_asked_again(first: Reply) -> None:
+def test_errors_that_may_pass_are_retried(first: Reply) -> None:
     with playing(one_after_another(first, GOOD)) as played:
         (answer,) = asked(played.url, model="m", timeout_s=0.7)
     assert answer.calls[0].name == "city_weather"
     assert len(played.bodies) == 2
 
 
-def test_what_does_not_pass_is_told_with_the_number_of_tries() -> None:
-    tries = {"num_tries": 3}
-    assert fault(lambda _: Reply(b"oops", status=500), **tries) == "NoAnswer: URL answered 500: oops (3 tries)"
-    assert fault(lambda _: Reply(delay_s=3), timeout_s=0.2, **tries) == (
-        "NoAnswer: URL did not answer within 0.2 s (3 tries)"
-    )
-    told = fault(lambda _: Reply(vanishes=True), **tries)
-    assert told.startswith("NoAnswer: URL cannot be reached: ")
-    assert told.removesuffix(" (3 tries)").removeprefix("NoAnswer: URL cannot be reached: ")
+def test_an_error_after_all_tries_has_the_number_of_tries() -> None:
+    assert fault(lambda _: Reply(b"oops", status=500)) == "NoAnswer: URL answered 500: oops (4 tries)"
+    assert fault(lambda _: Reply(delay_s=3), timeout_s=0.2) == ("NoAnswer: URL did not answer within 0.2 s (4 tries)")
+    message = fault(lambda _: Reply(vanishes=True))
+    assert message.startswith("NoAnswer: URL cannot be reached: ")
+    assert message.removesuffix(" (4 tries)").removeprefix("NoAnswer: URL cannot be reached: ")
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (b"<html>", "NoAnswer: URL answered nonsense: '<html>' is no JSON"),
         (b"[1]", "NoAnswer: URL answered nonsense: a JSON object was expected, got '[1]'"),
@@ -91,34 +88,34 @@ def test_what_does_not_pass_is_told_with_the_number_of_tries() -> None:
         (b'{"choices": [{"message": {}}], "usage": {"prompt_tokens": "many"}}', "NoAnswer: URL answered nonsense: Val"),
     ],
 )
-def test_nonsense_is_no_answer(body: bytes, told: str) -> None:
+def test_nonsense_is_no_answer(body: bytes, message: str) -> None:
     """An invalid number of tokens once ended the whole run with a traceback."""
-    assert fault(lambda _: Reply(body)).startswith(told)
+    assert fault(lambda _: Reply(body)).startswith(message)
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 405])
-def test_a_wrong_address_key_or_model_is_told_at_once(status: int) -> None:
+def test_a_wrong_address_key_or_model_is_not_retried(status: int) -> None:
     body = b'{"error": {"message": "No such model."}}'
     assert fault(lambda _: Reply(body, status=status)) == f"Unusable: URL answered {status}: No such model."
 
 
-def test_a_refusal_is_an_answer_and_not_asked_again() -> None:
+def test_a_bad_request_is_an_answer_with_an_error_and_is_not_retried() -> None:
     with playing(lambda _: Reply(b'{"error": {"message": "Too long."}}', status=400)) as played:
         (answer,) = asked(played.url, model="m")
     assert answer.error == f"{played.url} answered 400: Too long."
     assert len(played.bodies) == 1
 
 
-def test_nobody_at_the_address() -> None:
+def test_an_address_without_a_server_is_unusable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(Unusable, match=f"http://127.0.0.1:{port}/v1 cannot be reached: .+tries"):
-        asked(f"http://127.0.0.1:{port}/v1", num_tries=2)
+        asked(f"http://127.0.0.1:{port}/v1")
     with pytest.raises(Unusable, match="htp://nowhere"):
-        asked("htp://nowhere", num_tries=2)
+        asked("htp://nowhere")
 
 
-def test_both_dialects_are_read() -> None:
+def test_tool_calls_and_function_call_are_read() -> None:
     legacy = {"message": {"content": None, "function_call": {"name": "f", "arguments": "{}"}}, "finish_reason": "x"}
     assert read_answer({"choices": [legacy]}, 0.0).calls == (Call("f", "{}"),)
     text = read_answer({"choices": [{"message": {"content": "Hi"}}], "usage": {"completion_tokens": 2}}, 1.23456)
@@ -126,7 +123,7 @@ def test_both_dialects_are_read() -> None:
 
 
 def named(calls: Iterable[Call]) -> list[tuple[str, str]]:
-    """Without their ids, which are made anew each time."""
+    """The calls without their ids, which are random."""
     return [(call.name, call.arguments) for call in calls]
 
 
@@ -145,7 +142,7 @@ def test_our_server_and_the_engine_in_process_answer_alike(
         assert answer.completion_tokens == over_http.completion_tokens > 50
 
 
-def test_the_engine_in_process_refuses_fails_and_is_late_with_a_sentence(chatml: Model) -> None:
+def test_errors_faults_and_timeouts_of_the_engine_in_process_are_one_sentence(chatml: Model) -> None:
     model, _ = scripted(chatml, "all\nhello", max_context=64)
     assert "maximum context length is 64 tokens" in asyncio.run(EngineEndpoint(model).answer(ASKED)).error
     model, _ = scripted(chatml, "all\nhello")
@@ -160,7 +157,7 @@ def test_the_engine_in_process_refuses_fails_and_is_late_with_a_sentence(chatml:
 
 
 def test_a_busy_engine_is_waited_for(chatml: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More requests in flight than the engine queues once counted as rows without an answer."""
+    """Requests that did not fit into the engine's queue once counted as rows without an answer."""
     model, engine = scripted(chatml, "all\nhello")
     generate, refusals = engine.generate, [EngineBusy(), EngineBusy()]
 

@@ -1,4 +1,4 @@
-"""Metrics against rows computed by hand, and intervals against published values."""
+"""Metrics compared with values computed by hand, and intervals compared with published values."""
 
 from __future__ import annotations
 

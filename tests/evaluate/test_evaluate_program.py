@@ -1,4 +1,4 @@
-"""`python -m evaluate` from end to end: figures, files, exit statuses, and what is said of mistakes."""
+"""`python -m evaluate` from end to end: figures, files, exit statuses and error messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def towns(tmp_path: Path) -> Path:
 
 
 def status(*argv: object) -> int | str | None:
-    """What the program exits with: a text stands for that text on stderr and status 1."""
+    """The program's exit status, or its message on stderr if it exits with a message and status 1."""
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in argv])
     return ended.value.code
@@ -58,7 +58,7 @@ def test_the_scripted_server_is_measured_end_to_end(
     played_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It always calls for Oslo: right once of three, one call where two are due, one where none is, none left out."""
+    """The server always calls for Oslo: right for one row, one call too few for the next, wrong for the third."""
     engine = play('city_weather\n{"city": "Oslo"}')
     out = tmp_path / "out"
     assert status("--set", towns, "--no-call", towns, "--base-url", f"{played_url}/v1", "--out", out) == 0
@@ -82,7 +82,7 @@ def test_the_scripted_server_is_measured_end_to_end(
     assert " 33.3 (6.1-79.2) |" in printed
     steps = engine.num_steps
     assert status("--set", towns, "--no-call", towns, "--base-url", f"{played_url}/v1", "--out", out) == 0
-    assert engine.num_steps == steps  # all was kept, and nothing asked twice
+    assert engine.num_steps == steps  # all answers were in the file, so no request was repeated
 
 
 def test_a_larger_limit_asks_only_what_is_new_and_fields_of_the_body_reach_the_server(
@@ -119,7 +119,7 @@ def test_rows_without_an_answer_are_named_and_cost_the_exit_status(
 def test_a_server_that_vanishes_leaves_what_was_measured(
     towns: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first set is done when the key is no longer taken: its figures stand, and the second set is not asked."""
+    """The server rejects the key after the first set: its figures stay, and no request of the second set is sent."""
     other = a_set(tmp_path / "other.jsonl", [a_line(f"{i}?", OSLO) for i in range(5)])
 
     def script(body: Json) -> Reply:
@@ -143,7 +143,7 @@ def test_broken_lines_are_named_and_the_others_asked(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--set", "missing.jsonl"], "evaluate: missing.jsonl: cannot be read: No such file or directory"),
         (["--set", "empty.jsonl"], "evaluate: empty.jsonl: no row to ask"),
@@ -156,7 +156,7 @@ def test_broken_lines_are_named_and_the_others_asked(
     ],
 )
 def test_what_cannot_be_measured_is_one_sentence_and_status_1(
-    towns: Path, options: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+    towns: Path, options: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(towns.parent)
     monkeypatch.setattr("client.endpoints.MAX_WAIT_S", 0.01)
@@ -165,12 +165,12 @@ def test_what_cannot_be_measured_is_one_sentence_and_status_1(
     a_set(towns.parent / "sub" / "towns.jsonl", LINES)
     said = status("--out", "out", *options)
     assert isinstance(said, str)
-    assert told in said
+    assert message in said
     assert "\n" not in said
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ([], "name at least one file with --set or --no-call"),
         (["--set", "x", "--limit", "0"], "a whole number above 0 was expected, got '0'"),
@@ -182,9 +182,11 @@ def test_what_cannot_be_measured_is_one_sentence_and_status_1(
         (["--set", "x", "--base-url", "http://x/v1", "--adapter", "none"], "have nothing to do with the server"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_do_not_fit_are_refused(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert status("--out", "out", *options) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_results_of_earlier_sets_stay_while_the_model_is_the_same(towns: Path, tmp_path: Path) -> None:
@@ -240,7 +242,7 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
 def test_adapters_are_told_apart_by_their_content(
     tmp_path: Path, chatml: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else answers of two checkpoints of one training run would be mixed in one folder."""
+    """Otherwise the answers of two checkpoints of a training run would be mixed in one folder."""
     seen: list[Path | None] = []
 
     def load_embedded(adapter: Path | None) -> Model:
@@ -264,7 +266,10 @@ def test_adapters_are_told_apart_by_their_content(
 def test_an_interrupted_program_reports_what_it_has(
     towns: Path, tmp_path: Path, word: signal.Signals, in_background: bool
 ) -> None:
-    """As a user runs it; the second question never gets an answer. Behind a shell's `&` it could not be ended."""
+    """The program runs in its own process, and its second request never gets an answer.
+
+    Started with a shell's `&`, the program once ignored SIGINT.
+    """
     out = tmp_path / "out"
 
     def script(_: Json) -> Reply:
@@ -294,5 +299,5 @@ def test_an_interrupted_program_reports_what_it_has(
 
 def test_the_program_says_what_it_is_for() -> None:
     command = [sys.executable, "-m", "evaluate", "--help"]
-    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
-    assert "measures a model on sets of rows" in " ".join(told)
+    message = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    assert "measures a model on sets of rows" in " ".join(message)

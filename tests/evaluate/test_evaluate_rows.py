@@ -1,4 +1,4 @@
-"""Files of rows: what is a row, which line is none and why, and what a set makes of them."""
+"""Files of rows: valid rows, the messages for invalid lines, and the rows that each benchmark selects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OSLO = ("city_weather", {"city": "Oslo"})
 
 
 def a_fault(tmp_path: Path, line: bytes) -> str:
-    """What is said of a file's second line; the first is a good row."""
+    """The message on a file's second line. The first line is a valid row."""
     path = tmp_path / "set.jsonl"
     path.write_bytes(json.dumps(a_line("Oslo?", OSLO)).encode() + b"\n" + line + b"\n")
     rows, faults = read_questions(path)
@@ -35,7 +35,7 @@ def changed(**fields: object) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         (b"{", "The line is no JSON."),
         (b"[]", "Expected a JSON object"),
@@ -54,8 +54,8 @@ def changed(**fields: object) -> bytes:
         (changed(meta=[]), "'meta': expected an object, but got an array"),
     ],
 )
-def test_a_line_that_is_no_row_is_named_with_the_reason(tmp_path: Path, line: bytes, told: str) -> None:
-    assert told in a_fault(tmp_path, line)
+def test_a_line_that_is_no_row_is_named_with_the_reason(tmp_path: Path, line: bytes, message: str) -> None:
+    assert message in a_fault(tmp_path, line)
 
 
 def test_a_compressed_file_is_read_and_one_that_breaks_off_gives_the_rows_before(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_compressed_file_is_read_and_one_that_breaks_off_gives_the_rows_before
 
 
 def test_a_row_to_learn_from_asks_for_its_last_message(tmp_path: Path) -> None:
-    """So that what a merge held out can be measured as it is."""
+    """Rows that were held out of the training data are questions without conversion."""
     call = {"id": "call_0", "type": "function", "function": {"name": "city_weather", "arguments": '{"city": "Oslo"}'}}
     said = [{"role": "user", "content": "Oslo?"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
     line = {"functions": [CITY, PING], "messages": said, "source": "s", "meta": {"kind": "single"}}
@@ -103,7 +103,7 @@ def test_a_sample_does_not_depend_on_the_order_of_the_file_and_grows_with_its_li
 
 
 def test_no_call_rows_lose_the_expected_function_and_keep_the_others(tmp_path: Path) -> None:
-    """Rows without another function, with several calls or with none cannot be used."""
+    """Rows without another function, with several calls or without a call are left out."""
     path = a_set(
         tmp_path / "set.jsonl",
         [
@@ -123,7 +123,7 @@ def test_no_call_rows_lose_the_expected_function_and_keep_the_others(tmp_path: P
 
 
 def test_parts_are_measured_by_themselves(tmp_path: Path) -> None:
-    """Services that training had and those it lacked; and requests with one call and with several."""
+    """The parts are seen and unseen services in one set, and requests with one or several calls in another."""
     lines = [
         a_line("Oslo?", OSLO, meta={"unseen_service": True}),
         a_line("Rome?", ("city_weather", {"city": "Rome"}), meta={"unseen_service": False}),

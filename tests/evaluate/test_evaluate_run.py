@@ -1,4 +1,4 @@
-"""Rows asked several at a time: what is in flight, what ends a run, and how an interrupted one goes on."""
+"""Requests for rows, several at a time: the number in flight, what stops a run, and how the next run continues it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from client.json_lines import Json
 from client.rows import Row
 from evaluate.answers import Answers, read_answers
 from evaluate.benchmarks import CallSet
-from evaluate.run import MAX_REFUSED_AT_FIRST, MAX_UNANSWERED_IN_A_ROW, Run
+from evaluate.run import MAX_FIRST_ERRORS, MAX_UNANSWERED_IN_A_ROW, EvaluationRun
 from tests.support.evaluate_doubles import a_line, a_set, calling
 
 ABOUT = {"set": "towns", "model": "m", "body": {}}
 Answerer = Callable[[str], Answer]
 
 
-class Double:
-    """Answers by question; remembers what it was asked, and how many were asked at once."""
+class ScriptedEndpoint:
+    """An endpoint that answers by the question. It records the questions and the largest number in flight."""
 
     model = "m"
 
@@ -50,14 +50,16 @@ def towns(tmp_path: Path) -> CallSet:
 
 
 def right(question: str) -> Answer:
-    """Right for all but every third town."""
+    """An answer that is wrong for every third town."""
     return calling(("city_weather", {"city": question if int(question.split()[1]) % 3 else "Elsewhere"}))
 
 
-def run_on(path: Path, rows: list[Row], answerer: Answerer, *, in_flight: int = 3) -> tuple[Run, Double]:
-    double = Double(answerer)
+def run_on(
+    path: Path, rows: list[Row], answerer: Answerer, *, in_flight: int = 3
+) -> tuple[EvaluationRun, ScriptedEndpoint]:
+    double = ScriptedEndpoint(answerer)
     with Answers(path, ABOUT) as answers:
-        run = Run(double, answers, {"seed": 0}, in_flight=in_flight)
+        run = EvaluationRun(double, answers, {"seed": 0}, in_flight=in_flight)
         asyncio.run(run.ask(rows))
     return run, double
 
@@ -79,7 +81,7 @@ def test_an_interrupted_run_reports_what_it_has_and_goes_on_to_the_same_result(
     whole, _ = run_on(tmp_path / "whole.jsonl", towns.rows, right)
     seen: list[str] = []
 
-    async def interrupted() -> Run:
+    async def interrupted() -> EvaluationRun:
         task: asyncio.Task[None]
 
         def answerer(question: str) -> Answer:
@@ -89,7 +91,7 @@ def test_an_interrupted_run_reports_what_it_has_and_goes_on_to_the_same_result(
             return right(question)
 
         with Answers(tmp_path / "parts.jsonl", ABOUT) as answers:
-            run = Run(Double(answerer), answers, {}, in_flight=3)
+            run = EvaluationRun(ScriptedEndpoint(answerer), answers, {}, in_flight=3)
             task = asyncio.ensure_future(run.ask(towns.rows))
             await task
             return run
@@ -147,15 +149,15 @@ def test_an_unusable_endpoint_ends_the_run_at_once(tmp_path: Path, towns: CallSe
     assert len(double.asked) <= 3
 
 
-def test_a_run_whose_first_requests_are_all_refused_ends(tmp_path: Path, towns: CallSet) -> None:
-    """A misspelt field of --body once gave a table of zeros and the exit status of success."""
+def test_a_run_whose_first_requests_are_all_errors_stops(tmp_path: Path, towns: CallSet) -> None:
+    """A misspelt field of --body once gave a table of zeros and exit status 0."""
     run, double = run_on(tmp_path / "a.jsonl", towns.rows, lambda _: calling(error="Unknown field"))
-    assert run.stopped_by.startswith(f"the first {MAX_REFUSED_AT_FIRST} requests were all refused")
+    assert run.stopped_by.startswith(f"the first {MAX_FIRST_ERRORS} requests were all refused")
     assert run.stopped_by.endswith("the last: Unknown field")
-    assert len(double.asked) < MAX_REFUSED_AT_FIRST + 3
+    assert len(double.asked) < MAX_FIRST_ERRORS + 3
 
 
-def test_refused_rows_are_asked_again_and_many_of_them_do_not_end_a_run_that_had_answers(
+def test_rows_with_an_error_are_asked_again_and_many_of_them_do_not_end_a_run_that_had_answers(
     tmp_path: Path, towns: CallSet
 ) -> None:
     def picky(question: str) -> Answer:
@@ -181,7 +183,7 @@ def test_a_full_disk_ends_the_run_and_what_was_kept_stays(
             add(key, answer)
 
         monkeypatch.setattr(answers, "add", until_full)
-        run = Run(Double(right), answers, {}, in_flight=3)
+        run = EvaluationRun(ScriptedEndpoint(right), answers, {}, in_flight=3)
         with pytest.raises(OSError, match="No space left"):
             asyncio.run(run.ask(towns.rows))
     assert len(read_answers(path)[1]) == 5

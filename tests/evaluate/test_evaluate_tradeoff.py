@@ -1,4 +1,4 @@
-"""The trade-off of missed against false calls: margins of a small real model, and what is made of them."""
+"""The trade-off of missed against false calls: margins of a small real model, and the table and plot of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from apis.chat_completions import chat_request
 from client.json_lines import Json
 from core.generation import Sampling
-from evaluate.command_line import Impossible
+from evaluate.command_line import CommandError
 from evaluate.plots import draw_tradeoff
 from evaluate.tradeoff import FirstTokenEndpoint, main, report
 from inference import Model, chat_prompt
@@ -29,7 +29,7 @@ def a_body(question: str, *functions: Json) -> Json:
 
 
 def first_token(model: Model, body: Json, bias: float) -> int:
-    """What the model, greedily, begins its turn with when text gets this bias."""
+    """The model's greedy first token when the text token gets this bias."""
     (text_id,) = model.tokenizer.encode([Piece("a")]).ids
 
     async def ask() -> int:
@@ -43,7 +43,7 @@ def first_token(model: Model, body: Json, bias: float) -> int:
 
 @pytest.mark.parametrize("question", ["Weather in Oslo?", "Hello", "What about trains?", "Tell me a story"])
 def test_the_margin_is_where_a_biased_model_turns_from_call_to_text(chatml: Model, question: str) -> None:
-    """One token a byte here, so that text begins with `a`."""
+    """The tokenizer has one token per byte, so the text token is `a`."""
     body = a_body(question, CITY, PING)
     margin = float(asyncio.run(FirstTokenEndpoint(chatml).answer(body)).text)
     (text_id,) = chatml.tokenizer.encode([Piece("a")]).ids
@@ -67,7 +67,7 @@ def test_a_format_in_which_no_first_token_tells_text_is_refused(chatml: Model) -
 
     headless = Headless.__new__(Headless)
     headless.__dict__.update({**vars(chatml.template), "text_head": ""})
-    with pytest.raises(Impossible, match="no first token tells text from calls"):
+    with pytest.raises(CommandError, match="no first token tells text from calls"):
         FirstTokenEndpoint(replace(chatml, template=headless))
 
 
@@ -84,7 +84,7 @@ def test_the_table_of_margins_counted_by_hand() -> None:
 
 @pytest.fixture
 def shown(chatml: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The program loads this small model; closing it is left to its fixture. What it asks is remembered."""
+    """Make the program load this small model and leave it open. Returns the list of computed prompts."""
     asked: list[str] = []
 
     class Watched(FirstTokenEndpoint):

@@ -137,14 +137,14 @@ def of(schema: JsonSchema, model: RandomModel, *, strict: bool = False) -> Const
     return Constraint(turn=Lark(f"start: json <[{model.tokenizer.token_id('</s>')}]>\n", {"json": rule}))
 
 
-def spoken(model: RandomModel, ids: list[int]) -> str:
+def decoded(model: RandomModel, ids: list[int]) -> str:
     return b"".join(map(model.tokenizer.token_bytes, ids)).decode().removesuffix("</s>")
 
 
 def values(schema: JsonSchema, model: RandomModel, *, strict: bool = False, num: int = 6) -> list[Any]:
     stop_ids = [model.tokenizer.token_id("</s>") or 0]
     walks = [model.walk(of(schema, model, strict=strict), stop_ids, seed) for seed in range(num)]
-    texts = [spoken(model, ids) for ids, is_cut in walks if not is_cut]
+    texts = [decoded(model, ids) for ids, is_cut in walks if not is_cut]
     assert len(texts) >= num - 2
     return [json.loads(text) for text in texts]
 
@@ -156,7 +156,7 @@ def test_a_random_model_obeys(model: RandomModel, subtests: pytest.Subtests) -> 
                 jsonschema.validate(value, schema)
 
 
-def test_keys_stand_in_schema_order_and_none_is_invented(model: RandomModel) -> None:
+def test_keys_are_in_schema_order_and_declared(model: RandomModel) -> None:
     for value in values(SCHEMAS["many keys"], model, num=20):
         assert [key for key in "zyxabc" if key in value] == list(value)
 
@@ -170,14 +170,14 @@ def test_spacing_is_as_trained(bytes_model: RandomModel) -> None:
         assert not bytes_model.allows(constraint, text), text
 
 
-def test_characters_stand_for_themselves(bytes_model: RandomModel) -> None:
-    """vllm#46308: a grammar that allows \\u escapes lets models write them where they never would."""
+def test_strings_have_no_unicode_escapes(bytes_model: RandomModel) -> None:
+    """vllm#46308: if a grammar allows \\u escapes, models write them where they otherwise never would."""
     constraint = of(an({"type": "string"}), bytes_model)
     assert bytes_model.allows(constraint, '{"x": "é北😀 \\" \\\\ \\n \\u0001"}</s>')
     assert not bytes_model.allows(constraint, '{"x": "\\u00e9')
 
 
-def test_control_tokens_are_no_characters(bytes_model: RandomModel) -> None:
+def test_control_tokens_are_not_allowed_in_strings(bytes_model: RandomModel) -> None:
     assert not bytes_model.allows(of(an({"type": "string"}), bytes_model), '{"x": "</s>')
 
 
@@ -206,7 +206,7 @@ def test_a_token_against_the_mask_fails_the_request(bytes_model: RandomModel) ->
         matcher.accept(bytes_model.tokenize("x")[0])
 
 
-# What the compiler cannot take
+# Schemas that the compiler rejects
 
 HARD: dict[str, Any] = {
     "lookahead": {"type": "string", "pattern": "^(?=a)b"},
@@ -237,14 +237,14 @@ def test_a_strict_schema_that_does_not_compile_is_an_error(name: str, bytes_mode
     began = time.monotonic()
     with pytest.raises(RequestError) as caught:
         bytes_model.constraints.matcher(of(an(HARD[name]), bytes_model, strict=True))
-    assert time.monotonic() - began < 10  # 0.2 when alone
+    assert time.monotonic() - began < 10  # 0.2 s on an idle machine
     assert caught.value.message.startswith("Invalid schema for function 'f': ") and len(caught.value.message) < 500
     assert (caught.value.param, caught.value.code) == ("tools[0].function.parameters", "invalid_function_parameters")
 
 
 @pytest.mark.parametrize("name", HARD)
 def test_without_strict_only_the_keywords_in_the_way_are_dropped(name: str, bytes_model: RandomModel) -> None:
-    """Other properties keep their keywords."""
+    """The other properties keep their keywords."""
     schema = an(HARD[name])
     schema["properties"] |= {"colour": {"enum": ["red", "green"]}, "plate": {"type": "string", "pattern": "^[A-Z]{2}$"}}
     schema["required"] = ["colour", "plate"]
@@ -255,7 +255,7 @@ def test_without_strict_only_the_keywords_in_the_way_are_dropped(name: str, byte
 
 
 def test_unknown_formats_are_no_error(bytes_model: RandomModel) -> None:
-    """pydantic writes "format": "path" or "binary"; openai-python sends it with strict."""
+    """pydantic writes "format": "path" or "binary", and openai-python sends such schemas with strict."""
     assert values(an({"type": "string", "format": "path"}), bytes_model, strict=True)
 
 
@@ -286,17 +286,20 @@ def test_no_schema_takes_long(name: str, bytes_model: RandomModel) -> None:
     began = time.monotonic()
     stop_ids = [bytes_model.tokenizer.token_id("</s>") or 0]
     ids, _ = bytes_model.walk(of(an(EVIL[name]), bytes_model), stop_ids, 3, patience=100)
-    assert time.monotonic() - began < 20 and ids  # 1.5 when alone
+    assert time.monotonic() - began < 20 and ids  # 1.5 s on an idle machine
 
 
-def test_what_blows_up_midway_fails_only_where_strict(bytes_model: RandomModel) -> None:
-    """A pattern may compile and still need endless states. It goes if it may, and never breaks the next request."""
+def test_a_pattern_with_too_many_states_fails_only_where_strict(bytes_model: RandomModel) -> None:
+    """A pattern may compile and later need too many states.
+
+    Without strict the pattern is dropped. With strict the request fails, and the next one is not affected.
+    """
     schema, stop_ids = an(EVIL["far apart"]), [bytes_model.tokenizer.token_id("</s>") or 0]
     drawing = random.Random(1)
     for _ in range(2):
         script = '{"x": "' + "".join(drawing.choices("ab", k=2000))
         ids, _ = bytes_model.walk(of(schema, bytes_model), stop_ids, 0, script=script)
-        assert json.loads(spoken(bytes_model, ids))
+        assert json.loads(decoded(bytes_model, ids))
     with pytest.raises(EngineError, match="too complex"):
         bytes_model.walk(of(schema, bytes_model, strict=True), stop_ids, 0, script=script)
 
@@ -318,7 +321,7 @@ def test_schemas_that_share_parts_are_counted_as_trees(bytes_model: RandomModel)
         bytes_model.constraints.matcher(of(schema, bytes_model, strict=True))
 
 
-def test_grammars_are_kept_and_bounded(bytes_model: RandomModel) -> None:
+def test_compiled_grammars_are_cached_up_to_a_limit(bytes_model: RandomModel) -> None:
     constraints = bytes_model.constraints
     for number in range(80):
         constraints.matcher(of(an({"const": number}), bytes_model))
@@ -334,7 +337,7 @@ def test_grammars_are_kept_and_bounded(bytes_model: RandomModel) -> None:
     assert constraints._num_cached_bytes() <= 32 << 20 and len(constraints._cache) < 12
 
 
-def test_matchers_of_one_grammar_are_apart(bytes_model: RandomModel) -> None:
+def test_matchers_of_one_grammar_are_independent(bytes_model: RandomModel) -> None:
     one, other = (bytes_model.constraints.matcher(of(SCHEMAS["enum"], bytes_model)) for _ in range(2))
     for token_id in bytes_model.tokenize('{"x": "fahr'):
         one.accept(token_id)
@@ -342,7 +345,7 @@ def test_matchers_of_one_grammar_are_apart(bytes_model: RandomModel) -> None:
     assert mask is not None and mask[bytes_model.tokenize('{"')[0]]
 
 
-# What a schema leaves unsaid
+# Undeclared properties
 
 
 def closed(schema: JsonSchema) -> JsonSchema:
@@ -368,7 +371,7 @@ def test_objects_are_closed_unless_they_are_merged() -> None:
 
 
 def test_merged_schemas_are_found_in_linear_time() -> None:
-    """A chain of 2,000 definitions, each a `$ref` beside properties, took 10 s: each was followed to its end."""
+    """A chain of 2,000 definitions with a `$ref` and properties took 10 s, since each was followed to its end."""
 
     def chained(num: int) -> None:
         chain = {f"c{i}": {"$ref": f"#/$defs/c{i + 1}", "properties": {"a": {}}} for i in range(num)}
@@ -378,7 +381,7 @@ def test_merged_schemas_are_found_in_linear_time() -> None:
     assert num_lines(partial(chained, 900)) < 15 * num_lines(partial(chained, 90))
 
 
-def test_what_only_a_reference_reaches_is_guarded_too() -> None:
-    """A schema under a key that no keyword knows went to the compiler as it was."""
+def test_schemas_reached_only_by_a_reference_are_checked_too() -> None:
+    """A schema under a key that is not a keyword once reached the compiler unchecked."""
     rule = {"properties": {"a": {"$ref": "#/x-shared"}}, "x-shared": {"title": "A", "multipleOf": 10_000_003}}
     assert closed(rule)["x-shared"] == {}

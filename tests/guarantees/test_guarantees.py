@@ -1,4 +1,4 @@
-"""What requests ask to be guaranteed, in every prompt format, with a random model for which nothing is natural."""
+"""Guarantees that requests ask for, in every template, with a random model that follows no format by itself."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def asked(choice: ToolChoice, tools: tuple[Function | CodeInterpreter, ...] = TO
 def answers(
     model: RandomModel, template: PromptTemplate, request: ChatRequest, script: str = "", *, num: int = 6
 ) -> list[Turn]:
-    """What a random model says to `request`, of which `script` is the beginning."""
+    """Answers of a random model to `request`. Each begins with `script`."""
     wanted = constraint(request, template, model.tokenizer.token_id)
     assert wanted is not None
     turns = []
@@ -66,7 +66,7 @@ def answers(
 
 
 def check(name: str, arguments: str) -> None:
-    """Arguments of TOOLS obey their schema."""
+    """Check that the arguments of a function in TOOLS are valid for its schema."""
     value = json.loads(arguments)
     assert isinstance(value, dict)
     schema = {tool.name: tool.parameters for tool in TOOLS}[name]
@@ -75,12 +75,12 @@ def check(name: str, arguments: str) -> None:
     )
 
 
-# Nothing asked, nothing bound
+# Requests without guarantees have no constraint
 
 
 @each_template
 def test_auto_without_strict_is_free(template: PromptTemplate, model: RandomModel) -> None:
-    """We do not change the logits; the model knows how to conform."""
+    """Nothing is masked here: a trained model follows the schema by itself."""
     for request in (asked(AUTO), asked(NONE), asked(NONE, ()), asked(AUTO, max_calls=1)):
         assert constraint(request, template, model.tokenizer.token_id) is None
 
@@ -215,10 +215,7 @@ def test_several_strict_calls_in_one_turn(model: RandomModel) -> None:
         '{"city": "Zürich"}',
         "\n",
         " {",
-        '{"city": "Zürich", "days": 3}>>> x<|eot_id|> ',
     ):
-        if broken[0] == "{" and broken.endswith("> "):
-            continue
         assert not model.allows(wanted, f"{call}>>>get_weather\n{broken}"), broken
         assert not model.allows(wanted, f"all\nText.>>>get_weather\n{broken}"), broken
 
@@ -233,8 +230,8 @@ def test_after_the_last_strict_call_comes_the_end(template: PromptTemplate, mode
         assert not model.allows(wanted, call + more)
 
 
-def test_tokens_across_the_border_are_masked_beforehand() -> None:
-    """A token may end the head of a call and begin its arguments. Only those that the schema takes are left."""
+def test_tokens_that_reach_into_the_arguments_are_masked() -> None:
+    """A token may end the head of a call and begin its arguments. The mask allows only those that fit the schema."""
     model = RandomModel(byte_level())
     wanted = constraint(asked(AUTO, STRICT), V3, model.tokenizer.token_id)
     assert wanted is not None
@@ -251,7 +248,7 @@ def test_tokens_across_the_border_are_masked_beforehand() -> None:
     assert matcher.mask() is not None
 
 
-def test_an_unforeseen_spelling_of_a_strict_call_fails(model: RandomModel) -> None:
+def test_another_spelling_of_the_head_of_a_strict_call_fails(model: RandomModel) -> None:
     wanted = constraint(asked(AUTO, STRICT), V3, model.tokenizer.token_id)
     assert wanted is not None
     matcher = model.constraints.matcher(wanted)
@@ -282,11 +279,11 @@ def test_with_tools_the_model_may_call_or_answer(template: PromptTemplate, model
     assert any(turn.calls for turn in turns) and any(turn.text for turn in turns)
 
 
-# Refusals
+# Errors
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_refusals_name_the_place(legacy: bool, model: RandomModel) -> None:
+def test_errors_name_the_parameter(legacy: bool, model: RandomModel) -> None:
     broken = Function(
         "f", "", {"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=x)"}}}, strict=True
     )
@@ -298,7 +295,7 @@ def test_refusals_name_the_place(legacy: bool, model: RandomModel) -> None:
     assert refused.value.code == "invalid_function_parameters"
 
 
-def test_a_strict_response_format_is_refused_too(model: RandomModel) -> None:
+def test_a_strict_response_format_gets_the_error_too(model: RandomModel) -> None:
     strict = ResponseFormat("json_schema", {"type": "string", "pattern": "(?=x)"}, strict=True, name="place")
     wanted = constraint(asked(NONE, (), response_format=strict), V3, model.tokenizer.token_id)
     assert wanted is not None

@@ -1,4 +1,4 @@
-"""Which JSON Schemas a request may carry: an error says where and why, and what OpenAI serves is served."""
+"""The JSON Schemas that a request may have. An error says where and why; schemas that OpenAI accepts are accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARAM = "tools[0].function.parameters"
 
 
 def error_of(schema: object) -> str:
-    """What is wrong with `schema`, without the words that all these errors begin with; "" for a legal one."""
+    """Return the error for `schema` without its common beginning; "" for a legal schema."""
     try:
         check_parameters(schema, owner="function 'f'", param=PARAM)
     except RequestError as error:
@@ -33,7 +33,7 @@ def error_of(schema: object) -> str:
 
 
 def property_error(schema: object) -> str:
-    """The same for the schema of a property `a`, without its context."""
+    """Return the error for `schema` as the schema of a property `a`, without its context."""
     message = error_of({"type": "object", "properties": {"a": schema}})
     return message.removeprefix("In context=('properties', 'a'), ")
 
@@ -114,8 +114,8 @@ WRONG: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("keyword", WRONG)
-def test_a_keyword_of_the_wrong_shape_is_refused(keyword: str, subtests: pytest.Subtests) -> None:
-    """The older server answered 500 to most of these: `.endswith` of a number, `.items` of a list."""
+def test_a_value_of_the_wrong_shape_is_an_error(keyword: str, subtests: pytest.Subtests) -> None:
+    """A value of the wrong type is an error. An older server answered most of these with 500."""
     for value in WRONG[keyword]:
         with subtests.test(value=value):
             assert keyword in error_of({"properties": {"a": {keyword: value}}})
@@ -149,8 +149,8 @@ def test_references_that_only_lead_to_each_other_are_an_error() -> None:
     assert error_of({"$ref": "#"}) == "In context=(), '$ref' '#' leads back to itself."
 
 
-def test_what_only_a_reference_reaches_is_checked_too() -> None:
-    """A schema under an unknown keyword was never checked, and the printer failed on it."""
+def test_schemas_reached_only_by_reference_are_checked() -> None:
+    """A schema under an unknown keyword was once not checked, and printing it failed."""
     schema = {"properties": {"a": {"$ref": "#/x-shared/A"}}, "x-shared": {"A": {"type": "odd"}}}
     assert error_of(schema).startswith("In context=('x-shared', 'A'), 'type' must be one of")
 
@@ -195,7 +195,7 @@ def test_a_nest_deeper_than_pythons_stack_is_an_error(keyword: str) -> None:
 
 
 def test_the_largest_schemas_are_checked_in_linear_time() -> None:
-    """However the chains of references overlap."""
+    """Checking takes linear time even if chains of references overlap."""
 
     def overlapping(num: int) -> None:
         chain: JsonSchema = {f"c{i}": {"$ref": f"#/$defs/c{i + 1}"} for i in range(num)}
@@ -213,7 +213,7 @@ def test_a_huge_input_is_never_echoed() -> None:
     assert len(caught.value.message) <= 500
 
 
-def test_a_response_format_is_named_and_has_no_code() -> None:
+def test_an_error_names_the_response_format_and_has_no_code() -> None:
     with pytest.raises(RequestError) as caught:
         check_parameters({"type": "array"}, owner="response_format 'x'", param="response_format", code=None)
     assert caught.value.message.startswith("Invalid schema for response_format 'x': ")
@@ -232,7 +232,7 @@ JSON = st.recursive(
 
 @given(JSON)
 @settings(max_examples=500, deadline=None)
-def test_what_passes_can_be_printed(schema: Any) -> None:
+def test_accepted_schemas_can_be_printed(schema: Any) -> None:
     """Any JSON as parameters is either an error with a sentence or printed."""
     for candidate in (schema, {"properties": {"a": schema}}):
         if error_of(candidate) == "":

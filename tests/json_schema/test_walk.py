@@ -25,7 +25,7 @@ def metaschemas() -> Iterator[JsonSchema]:
 
 
 def held_by(value: Any) -> set[str]:
-    """The kinds of value in which a keyword holds schemas, by the keyword's metaschema; empty for data."""
+    """Return the kinds of value in which a keyword holds schemas, by its metaschema; empty if it holds data."""
     match value:
         case {"anyOf": members}:
             return {kind for member in members for kind in held_by(member)}
@@ -39,7 +39,7 @@ def held_by(value: Any) -> set[str]:
 
 
 def test_every_keyword_of_the_metaschemas_is_in_the_table_with_its_schemas() -> None:
-    """Of draft 7 and of 2020-12."""
+    """The table has every keyword of draft 7 and 2020-12 with the right kind of value."""
     defined: dict[str, set[str]] = {}
     for metaschema in metaschemas():
         for key, value in metaschema["properties"].items():
@@ -58,7 +58,7 @@ HOLDERS: dict[str, Value] = {key: keyword.value for key, keyword in KEYWORDS.ite
 
 
 def around(key: str, inner: st.SearchStrategy[JsonSchema]) -> st.SearchStrategy[Any]:
-    """Values of a keyword that holds `inner` schemas."""
+    """Return values for a keyword that holds the `inner` schemas."""
     named = st.dictionaries(st.sampled_from("abc/~%"), inner, max_size=3)
     match HOLDERS[key]:
         case "schema":
@@ -74,7 +74,7 @@ def around(key: str, inner: st.SearchStrategy[JsonSchema]) -> st.SearchStrategy[
 
 
 def holding(inner: st.SearchStrategy[JsonSchema]) -> st.SearchStrategy[JsonSchema]:
-    """Schemas around `inner`, with `$id`s to tell them apart and data that looks like a schema."""
+    """Generate schemas around `inner`, with distinct `$id`s and with data that looks like a schema."""
     data = {"$id": NUMBERS.map(str), "const": st.just({"properties": {"a": {"$id": "data"}}})}
     return st.fixed_dictionaries(data, optional={key: around(key, inner) for key in HOLDERS})
 
@@ -83,7 +83,7 @@ SCHEMAS = st.recursive(st.builds(lambda number: {"$id": str(number)}, NUMBERS), 
 
 
 def schemas_by_recursion(schema: JsonSchema) -> list[JsonSchema]:
-    """The same by a second way: parts in document order."""
+    """Return all schemas in document order, by a recursive reference implementation."""
     found = [schema]
     for key, value in schema.items():
         if key not in HOLDERS:
@@ -107,7 +107,7 @@ def test_a_context_leads_to_its_schema(schema: JsonSchema) -> None:
         assert depth <= len(context) + 1 <= 2 * depth
 
 
-def test_what_only_references_reach_comes_last_and_loops_end() -> None:
+def test_schemas_reached_only_by_reference_come_last_and_loops_end() -> None:
     shared = {"$ref": "#/x/B"}
     schema = {"$ref": "#/x/A", "items": {"$ref": "#"}, "x": {"A": shared, "B": {"items": shared}}, "not": False}
     assert [context for _, context, _ in walk(schema)] == [(), ("items",), ("not",), ("x", "A"), ("x", "B")]
@@ -119,13 +119,13 @@ def test_a_reference_to_nothing_is_not_followed(ref: Any) -> None:
 
 
 def test_values_of_the_wrong_shape_are_not_followed() -> None:
-    """A walk comes before the check of what it yields."""
+    """The walk runs on schemas that are not checked yet."""
     values: list[Any] = [None, 1, "x", [1], {"a": 1}, []]
     for key, keyword in KEYWORDS.items():
         followed = [value for value in values if list(children({key: value}))]
         match keyword.value:
             case "schema":
-                assert followed == values  # no schema, as the caller sees
+                assert followed == values  # also values that are no schema, for the caller to report
             case "schema or schemas":
                 assert followed == values[:-1]
             case "schemas":

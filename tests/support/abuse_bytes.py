@@ -1,4 +1,4 @@
-"""Group A as bytes on the wire: what is no HTTP, what can be read in two ways, and what is merely odd."""
+"""Group A as raw bytes: invalid HTTP, ambiguous HTTP, and odd but valid HTTP."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def post(body: bytes, *lines: str, path: str = CHAT) -> bytes:
 
 SECOND = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD)
-# What must not be read in two ways: the second request would be that of somebody else behind the same proxy.
+# Ambiguous requests: behind a proxy, the second request could be attributed to another client (request smuggling).
 AMBIGUOUS: dict[str, bytes] = {
     "length and chunks": head("POST", CHAT, "Content-Length: 6", "Transfer-Encoding: chunked") + b"0\r\n\r\n" + SECOND,
     "chunks and length": head("POST", CHAT, "Transfer-Encoding: chunked", "Content-Length: 999") + CHUNKED + SECOND,

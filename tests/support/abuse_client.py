@@ -1,4 +1,4 @@
-"""A client without manners, and what must hold of every answer that it gets."""
+"""A client for hostile requests, and the checks that every answer must pass."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 CHAT = "/v1/chat/completions"
 RAW = "/v1/completions"
 HANG_S = 20
-CANARY = "canary7f3a"  # stands in every prompt, and in no log
+CANARY = "canary7f3a"  # in every prompt, and never in a log
 USER = {"role": "user", "content": f"Weather in {CANARY}?"}
 BODY: dict[str, Any] = {"model": "tiny", "messages": [USER], "max_tokens": 1}
 PROMPT: dict[str, Any] = {"model": "tiny", "prompt": CANARY, "max_tokens": 1}
 KINDS = {
     *("invalid_request_error", "permission_error", "rate_limit_error", "service_unavailable_error", "server_error"),
 }
-# A path, an address in memory, a traceback, or the name of what we are built from.
+# A path, a memory address, a traceback, or the name of a library.
 _LEAK = re.compile(
     rf"{re.escape(str(Path(__file__).parents[2]))}|/(?:home|usr|tmp|etc|root)/|traceback|file \"|\.py\b|0x[0-9a-f]{{6}}"
     r"|site-packages|llguidance|pydantic|starlette|fastapi|uvicorn|h11|torch|transformers|tokenizers|python",
@@ -32,7 +32,7 @@ _LEAK = re.compile(
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """An HTTP answer."""
 
     status: int
     headers: dict[str, str]
@@ -49,7 +49,7 @@ class Answer:
 
 
 class Client:
-    """One connection, kept alive from request to request as long as the server does."""
+    """One connection, kept alive between requests unless the server closes it."""
 
     def __init__(self, url: str, key: str | None = None) -> None:
         address = urlsplit(url)
@@ -63,7 +63,7 @@ class Client:
         self._connection.close()
 
     def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
-        """One request, answered within HANG_S."""
+        """Send one request, and fail if no answer comes within HANG_S."""
         self._connection.request(method, path, body or None, {**self._headers, **(headers or {})})
         response = self._connection.getresponse()
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
@@ -75,19 +75,19 @@ class Client:
         return self.post(CHAT, {**BODY, **fields})
 
     def check_health(self) -> None:
-        """The next one is served."""
+        """Check that an ordinary request is served."""
         answer = self.chat(temperature=0)
         assert answer.status == 200, answer
         assert answer.json["usage"]["completion_tokens"] == 1
 
 
 def as_json(document: object) -> bytes:
-    """The bytes as they are, anything else as JSON, in which a lone surrogate is an escape."""
+    """Return bytes unchanged and anything else as JSON, with lone surrogates as escapes."""
     return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 
 def check_answer(answer: Answer) -> None:
-    """No failure of ours, nothing told that is none of the client's business, every refusal in OpenAI's shape."""
+    """Check that the answer is no 500, reveals nothing internal, and is OpenAI's error object if it is an error."""
     assert answer.status < 500, answer
     if answer.status >= 300:
         check_error(answer.body)
@@ -96,7 +96,7 @@ def check_answer(answer: Answer) -> None:
 
 
 def check_error(body: bytes) -> None:
-    """{"error": {message, type, param, code}} and nothing beside it."""
+    """Check that the body is {"error": {message, type, param, code}} and nothing else."""
     document = json.loads(body)
     assert document.keys() == {"error"}
     error = document["error"]
@@ -109,7 +109,7 @@ def check_error(body: bytes) -> None:
 
 
 def raw(url: str, *parts: bytes, silence_s: float = 0.5) -> bytes:
-    """Send these bytes on a connection of their own; all that comes back until it is closed or silent."""
+    """Send bytes on a new connection. Returns all that is received until the server closes it or is silent."""
     with connect(url) as connection:
         connection.settimeout(silence_s)
         received = b""
@@ -120,7 +120,7 @@ def raw(url: str, *parts: bytes, silence_s: float = 0.5) -> bytes:
                 received += data
         except TimeoutError:
             pass
-        except ConnectionError:  # closed while we were still talking
+        except ConnectionError:  # the server closed it while bytes were still being sent
             pass
         return received
 
@@ -131,10 +131,10 @@ def connect(url: str) -> socket.socket:
 
 
 def statuses(received: bytes) -> list[int]:
-    """The final answers on a connection, without `100 Continue`."""
+    """Return the statuses of the answers on a connection, without `100 Continue`."""
     return [int(code) for code in re.findall(rb"HTTP/1\.1 ([2-5]\d\d) ", received)]
 
 
 def head(method: str = "POST", path: str = CHAT, *lines: str) -> bytes:
-    """The head of a request to our own host, with these header lines."""
+    """Return the head of a request to the server's own host, with these header lines."""
     return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", "")).encode("latin-1")

@@ -1,4 +1,4 @@
-"""Group A: bodies that are no JSON, or JSON that no server should meet; with what must become of each."""
+"""Group A: bodies that are not JSON or are hostile JSON, each with the expected answer."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ SURROGATES = (r"\ud83d", r"\udc00x", r"a\udfff\ud800")
 
 
 class Case(NamedTuple):
-    """A request and the statuses that are right for it; `says` and `param` are parts of its refusal."""
+    """A request and its expected statuses. `message` is a part of the error's message, `param` is the error's param."""
 
     name: str
     body: Any
     expected: tuple[int, ...] = (400,)
-    says: str = ""
+    message: str = ""
     param: str | None = None
     path: str = CHAT
 
 
 def broken_documents() -> Iterator[Case]:
-    """Each over both routes, which must not tell them apart."""
+    """Each invalid document on both routes, which must give the same errors."""
     for name, document in _documents().items():
         for path in (CHAT, RAW):
-            yield Case(f"{name} to {path[4:]}", document, path=path, says="We could not parse the JSON body")
+            yield Case(f"{name} to {path[4:]}", document, path=path, message="We could not parse the JSON body")
 
 
 def _documents() -> dict[str, bytes]:
@@ -116,7 +116,7 @@ _BAD_VALUES = (
 
 
 def odd_documents() -> Iterator[Case]:
-    """Legal JSON: of equal keys the last wins, nobody's key is special, and nesting up to the limit is read."""
+    """Legal JSON: the last of equal keys wins, no key is special, and nesting up to the limit is accepted."""
     for path, start in ((CHAT, BODY), (RAW, PROMPT)):
         text = as_json(start).decode()
         for name, document in {
@@ -142,7 +142,7 @@ def numbers_that_are_none() -> Iterator[Case]:
 
 
 def texts_with(escape: str) -> Iterator[tuple[str, bytes]]:
-    """The name of a text field and a body with that escape in it, for every field that is a text."""
+    """For every string field: its name, and a body with the escape in that field."""
     function = {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}
     called = {"id": "i", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     properties = {"type": "object", "properties": {"ESCAPE": {"type": "string"}}}
@@ -190,17 +190,17 @@ def _result(call_id: str) -> dict[str, Any]:
 
 
 def surrogates() -> Iterator[Case]:
-    """Half a character is no text: refused by the name of its field."""
+    """A lone surrogate in a string is an error that names the field."""
     for escape in SURROGATES:
         for name, body in texts_with(escape):
-            yield Case(f"{name}={escape}", body, says="surrogate", param=name.partition("ESCAPE")[0])
+            yield Case(f"{name}={escape}", body, message="surrogate", param=name.partition("ESCAPE")[0])
     for field in ("model", "role", "tool_choice"):
         body = as_json({**BODY, field: "ESCAPE"}).replace(b"ESCAPE", rb"\udead")
-        yield Case(f"{field} with a surrogate", body, says="surrogate", param=field)
+        yield Case(f"{field} with a surrogate", body, message="surrogate", param=field)
 
 
 def controls() -> Iterator[Case]:
-    """U+0000 and its like are text."""
+    """Control characters such as U+0000 are valid text."""
     for escape in (r"\u0000", r"\u001b[31m\r\n", r"\uffff\ufffe\u202e"):
         for name, body in texts_with(escape):
             yield Case(f"{name}={escape}", body, (200,))

@@ -1,4 +1,4 @@
-"""Group D: conversations that no one would hold, and the broken histories that agents do send."""
+"""Group D: absurd conversations, and the broken histories that agents really send."""
 
 from __future__ import annotations
 
@@ -120,20 +120,23 @@ def shapes() -> Iterator[Case]:
 
 
 def histories() -> Iterator[Case]:
-    """Who answers whom is checked; what a model once wrote is not."""
+    """Tool results must match calls; earlier output of a model is not checked."""
     yield Case(
         "an answer to nothing",
         _body(USER, result()),
-        says="must be a response to a preceeding",
+        message="must be a response to a preceeding",
         param="messages.[1].role",
     )
-    yield Case("an answer first", _body(result()), says="must be a response", param="messages.[0].role")
+    yield Case("an answer first", _body(result()), message="must be a response", param="messages.[0].role")
     yield Case(
-        "unanswered", _body(USER, called(), USER), says="did not have response messages: i", param="messages.[1].role"
+        "unanswered",
+        _body(USER, called(), USER),
+        message="did not have response messages: i",
+        param="messages.[1].role",
     )
-    yield Case("unanswered at the end", _body(USER, called()), says="did not have response messages")
-    yield Case("the answer of another", _body(USER, called(), result(call_id="j")), says="must be a response")
-    yield Case("answered too late", _body(USER, called(), USER, result()), says="did not have response messages")
+    yield Case("unanswered at the end", _body(USER, called()), message="did not have response messages")
+    yield Case("the answer of another", _body(USER, called(), result(call_id="j")), message="must be a response")
+    yield Case("answered too late", _body(USER, called(), USER, result()), message="did not have response messages")
     yield Case("a result without a name", _body(USER, {"role": "function", "content": "x"}), param="messages[1].name")
     yield Case("an assistant who says nothing", _body(USER, {"role": "assistant"}), param="messages[1].content")
     for arguments in BROKEN_ARGUMENTS:
@@ -158,7 +161,7 @@ def histories() -> Iterator[Case]:
 
 
 def media(elsewhere: str) -> Iterator[Case]:
-    """Refused at once; nothing is fetched from `elsewhere`, nothing read, nothing decoded."""
+    """Media parts are errors at once; nothing is fetched from `elsewhere`, read or decoded."""
     urls = (
         elsewhere,
         f"{elsewhere}/a.png",
@@ -170,7 +173,7 @@ def media(elsewhere: str) -> Iterator[Case]:
     for url in urls:
         for role in ("user", "system"):
             part = {"type": "image_url", "image_url": {"url": url}}
-            yield Case(f"{role}'s image {url[:30]}", _body({"role": role, "content": [part]}), says="text only")
+            yield Case(f"{role}'s image {url[:30]}", _body({"role": role, "content": [part]}), message="text only")
     parts: tuple[Any, ...] = (
         {"type": "image_url"},
         {"type": "image_url", "image_url": elsewhere},
@@ -186,19 +189,19 @@ def media(elsewhere: str) -> Iterator[Case]:
 
 
 def lengths() -> Iterator[Case]:
-    """Too long for the context, by much or little, in one word or many: refused with both numbers, before any work."""
+    """Prompts longer than the context, by much or little: the error has both numbers and comes before any forward."""
     for text in ("x" * 20_000, "x" * 1_900_000, f"{CANARY} " * 100_000, "é" * 20_000):
         for role in ("user", "system"):
             for stream in (False, True):
                 body = _body({"role": role, "content": text}, n=8, stream=stream)
-                says = "maximum context length is 16384 tokens"
-                yield Case(f"{role} {text[:9]} {len(text)} {stream}", body, says=says, param="messages")
-    yield Case("many messages", _body(*[USER] * 4_000), says="context length")
-    yield Case("too many messages", _body(*[USER] * 4_097), says="maximum length 4096", param="messages")
+                message = "maximum context length is 16384 tokens"
+                yield Case(f"{role} {text[:9]} {len(text)} {stream}", body, message=message, param="messages")
+    yield Case("many messages", _body(*[USER] * 4_000), message="context length")
+    yield Case("too many messages", _body(*[USER] * 4_097), message="maximum length 4096", param="messages")
 
 
 def heavy_texts() -> Iterator[Case]:
-    """What tokenizers dislike, 200 kB of it, and thousands of messages and parts, for an engine that takes them all."""
+    """200 kB of text that is slow to tokenize, and thousands of messages and parts, for an engine of any context."""
     for unit in UNITS:
         text = (unit * 200_000)[: 200_000 // len(unit[0].encode())]
         yield Case(f"200 kB of {unit!r}", _body({"role": "user", "content": text}), (200,))

@@ -1,4 +1,4 @@
-"""Group C: fields of wrong types and out of range, and what is just within; the limits are those of OpenAI or ours."""
+"""Group C: fields of wrong types, out of range, and just within range. The limits are OpenAI's or this server's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMED = {"type": "function", "function": {"name": "f"}}
 CHAT_BODY = {"model": "tiny", "messages": [USER]}
 JSON_SCHEMA = {"name": "x", "schema": {"type": "object"}}
 
-# Of VALUES, those that a field takes; True is no number and 1.5 no integer.
+# For each field, the items of VALUES that it accepts; True is not a number and 1.5 not an integer.
 RIGHT: dict[str, tuple[Any, ...]] = {
     "temperature": (1.5,),
     "top_p": (),
@@ -101,7 +101,7 @@ RESPONSE_FORMATS: tuple[Any, ...] = (
     {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}},
     {"type": "json_schema", "json_schema": {**JSON_SCHEMA, "description": 1}},
 )
-# Of raw completions.
+# Fields of raw completions.
 PROMPTS: tuple[Any, ...] = (
     *("", [""], ["x", ""], [], [[]], [1, "x"], ["x", 1], [[1], "x"], ["x", [1]], [[1], [None]], None, 1, {}, True),
     *([272], [-1], [2**31], [2**63], [1.5], [True], [[1], [272]], ["x"] * 129, [[1]] * 129),
@@ -140,7 +140,7 @@ def ranges() -> Iterator[Case]:
 
 
 def combinations() -> Iterator[Case]:
-    """Fields that need, or exclude, each other; with `stream` they are refused as well, before any stream."""
+    """Fields that need or exclude each other; with `stream`, the error comes before the stream starts."""
     for choice in TOOL_CHOICES:
         yield Case(f"tool_choice={choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice}, param="tool_choice")
         yield Case(f"streamed {choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice, "stream": True})
@@ -151,9 +151,11 @@ def combinations() -> Iterator[Case]:
         yield Case(f"function_call={choice!r:.60}", body, param="function_call")
     for wanted in RESPONSE_FORMATS:
         yield Case(f"response_format={wanted!r:.120}", {**BODY, "response_format": wanted})
-    yield Case("both dialects", {**BODY, "tools": [TOOL], "functions": [{"name": "f"}]}, says="cannot both be provided")
+    yield Case(
+        "both dialects", {**BODY, "tools": [TOOL], "functions": [{"name": "f"}]}, message="cannot both be provided"
+    )
     yield Case("call without functions", {**BODY, "function_call": "auto"}, param="function_call")
-    yield Case("both limits", {**BODY, "max_completion_tokens": 1}, says="at the same time is not supported")
+    yield Case("both limits", {**BODY, "max_completion_tokens": 1}, message="at the same time is not supported")
     yield Case("top_logprobs alone", {**BODY, "top_logprobs": 1}, param="top_logprobs")
     yield Case("21 top_logprobs", {**BODY, "logprobs": True, "top_logprobs": 21}, param="top_logprobs")
     yield Case("20 top_logprobs", {**BODY, "logprobs": True, "top_logprobs": 20}, (200,))
@@ -179,4 +181,4 @@ def raw_completions() -> Iterator[Case]:
     for name, fields in served.items():
         yield Case(f"raw prompt of {name}", {**PROMPT, **fields}, (200,), path=RAW)
     for prompt in ("x" * 20_000, CANARY * 100_000, [1] * 20_000, [1] * 500_000, [[1], [1] * 20_000]):
-        yield Case(f"too long: {len(prompt)}", {**PROMPT, "prompt": prompt, "n": 8}, says="context length", path=RAW)
+        yield Case(f"too long: {len(prompt)}", {**PROMPT, "prompt": prompt, "n": 8}, message="context length", path=RAW)

@@ -16,7 +16,7 @@ SERVED_OR_REFUSED = (200, 400)
 VALUES: tuple[Any, ...] = (None, True, 0, -1, 1.5, "x", [], [1], [None], {}, {"x": 1}, {"x": None}, {"x": {}})
 _SCHEMAS: tuple[Any, ...] = (True, {}, {"x": 1}, {"x": None}, {"x": {}})  # unknown keywords are no fault
 _COUNTS = (0,)
-# Of VALUES, what each keyword takes.
+# For each keyword, the items of VALUES that it accepts.
 RIGHT: dict[str, tuple[Any, ...]] = {
     "type": (),
     "properties": ({}, {"x": {}}),
@@ -105,7 +105,7 @@ def keywords() -> Iterator[Case]:
 
 
 def patterns() -> Iterator[Case]:
-    """A pattern that no automaton can follow is dropped, or refused if the schema is strict."""
+    """A pattern that cannot become an automaton is dropped, or is an error if the schema is strict."""
     for pattern in EVIL_PATTERNS:
         schema = with_property({"type": "string", "pattern": pattern}, required=["a"], additionalProperties=False)
         for is_strict in (False, True):
@@ -117,7 +117,7 @@ def patterns() -> Iterator[Case]:
 
 
 def references(elsewhere: str) -> Iterator[Case]:
-    """Loops, refs to nowhere and refs that would double forty times; nothing is ever fetched from `elsewhere`."""
+    """`$ref`s in loops, to nothing, and doubling forty times; nothing is fetched from `elsewhere`."""
     urls = (
         elsewhere,
         f"{elsewhere}/x.json#/a",
@@ -127,11 +127,9 @@ def references(elsewhere: str) -> Iterator[Case]:
         "x.json",
         "",
     )
-    refused = {url: {"$ref": url} for url in urls}
-    refused |= {
-        ref: {"$ref": ref} for ref in ("#/nowhere", "#nowhere", "#/properties/a", "#/$defs", "#/properties/a/x")
-    }
-    for name, schema in refused.items():
+    errors = {url: {"$ref": url} for url in urls}
+    errors |= {ref: {"$ref": ref} for ref in ("#/nowhere", "#nowhere", "#/properties/a", "#/$defs", "#/properties/a/x")}
+    for name, schema in errors.items():
         yield Case(f"ref {name}", {**BODY, "tools": [tool(with_property(schema))]}, param=PARAMETERS)
     loop = {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
     yield Case("refs in a circle", {**BODY, "tools": [tool({**with_property({"$ref": "#/$defs/a"}), **loop})]})
@@ -157,7 +155,7 @@ def references(elsewhere: str) -> Iterator[Case]:
 
 
 def nests() -> Iterator[Case]:
-    """Written as bytes, since json.dumps does not go as deep. 30,000 brackets ended native grammar compilers."""
+    """Deep nests, as bytes since json.dumps cannot nest as deep. 30,000 brackets crash native grammar compilers."""
     start = as_json({**BODY, "tool_choice": REQUIRED, "tools": []})[:-2]
     for opening, closing in (
         ('{"properties":{"a":', "}}"),
@@ -176,7 +174,7 @@ def nests() -> Iterator[Case]:
 
 
 def numbers() -> Iterator[Case]:
-    """Counts are counted, not unrolled."""
+    """Large counts, which a grammar compiler must not unroll."""
     for schema in NUMBERS:
         closed = with_property(schema, required=["a"], additionalProperties=False)
         for is_strict in (False, True):

@@ -52,13 +52,13 @@ def roots() -> Iterator[Case]:
 def names() -> Iterator[Case]:
     for name in NAMES_REFUSED:
         body = {**BODY, "tools": [tool({}, name=name)]}
-        yield Case(f"name {name!r:.30}", body, says="tools[0].function.name", param="tools[0].function.name")
+        yield Case(f"name {name!r:.30}", body, message="tools[0].function.name", param="tools[0].function.name")
         yield Case(f"older name {name!r:.30}", {**BODY, "functions": [{"name": name}]}, param="functions[0].name")
-    yield Case("two of a name", {**BODY, "tools": [tool({}), tool({})]}, says="unique")
+    yield Case("two of a name", {**BODY, "tools": [tool({}), tool({})]}, message="unique")
 
 
 def sizes() -> Iterator[Case]:
-    """Just over each limit: refused by a message that names it."""
+    """Tools just above each limit; the error names the limit."""
     over: dict[str, tuple[Any, str]] = {
         "enum": (with_property({"enum": list(range(1_001))}), "1000"),
         "properties": ({"type": "object", "properties": {f"p{i}": {} for i in range(1_001)}}, "1000"),
@@ -69,18 +69,20 @@ def sizes() -> Iterator[Case]:
         "schemas": (with_property({"anyOf": [{}] * 20_001}), "20000"),
     }
     for name, (schema, limit) in over.items():
-        yield Case(f"over the limit: {name}", {**BODY, "tools": [tool(schema)]}, says=limit, param=PARAMETERS)
+        yield Case(f"over the limit: {name}", {**BODY, "tools": [tool(schema)]}, message=limit, param=PARAMETERS)
     many = [tool({}, name=f"f{i}") for i in range(5_000)]
-    yield Case("5,000 tools", {**BODY, "tools": many}, says="maximum length 128", param="tools")
-    yield Case("129 tools", {**BODY, "tools": many[:129]}, says="maximum length 128", param="tools")
-    yield Case("no tools", {**BODY, "tools": []}, says="empty array", param="tools")
+    yield Case("5,000 tools", {**BODY, "tools": many}, message="maximum length 128", param="tools")
+    yield Case("129 tools", {**BODY, "tools": many[:129]}, message="maximum length 128", param="tools")
+    yield Case("no tools", {**BODY, "tools": []}, message="empty array", param="tools")
     described = tool({}, description="x" * 20_001)
-    yield Case("long description", {**BODY, "tools": [described]}, says="20000", param="tools[0].function.description")
-    yield Case("1 MB description", {**BODY, "tools": [tool({}, description="x" * 10**6)]}, says="20000")
+    yield Case(
+        "long description", {**BODY, "tools": [described]}, message="20000", param="tools[0].function.description"
+    )
+    yield Case("1 MB description", {**BODY, "tools": [tool({}, description="x" * 10**6)]}, message="20000")
 
 
 def sizes_that_fit() -> Iterator[Case]:
-    """Just below each limit, for an engine without one of its own."""
+    """Tools just below each limit, for an engine of any context."""
     words: Schema = {f"p{i}": {} for i in range(1_000)}
     for name, schema in {
         "enum": with_property({"enum": list(range(1_000))}),
@@ -95,7 +97,7 @@ def sizes_that_fit() -> Iterator[Case]:
 
 
 def forced_calls() -> Iterator[tuple[str, Schema]]:
-    """Names that mean something to JavaScript, to Python or to a prompt format, each called by force."""
+    """Names with a meaning in JavaScript, Python or a prompt format, each called by a named tool_choice."""
     for name in NAMES:
         choice = {"type": "function", "function": {"name": name}}
         yield name, {"messages": [USER], "tools": [tool({}, name=name)], "tool_choice": choice, "max_tokens": 8}

@@ -1,10 +1,10 @@
-"""What the tests of the official client ask."""
+"""Requests for the tests with the official client."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Enums only: whatever the model is worth, its arguments come to an end.
+# Enums only, so that the arguments of even a bad model end.
 WEATHER: Any = {
     "name": "get_current_weather",
     "description": "Get the current weather of a city",

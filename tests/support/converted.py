@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from client.rows import Row, arguments_of
+from client.rows import Row, parse_arguments
 from train.convert.__main__ import main
 from train.rows import read_rows
 
@@ -34,4 +34,4 @@ def spoken(row: Row) -> list[str | None]:
 
 
 def called(row: Row) -> list[tuple[str, dict[str, Any]]]:
-    return [(call.name, arguments_of(call)) for call in row.calls]
+    return [(call.name, parse_arguments(call)) for call in row.calls]

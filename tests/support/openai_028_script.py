@@ -1,7 +1,7 @@
 # mypy: ignore-errors
-"""What a program of 2023 does with openai 0.28, run by that client's own interpreter: `script.py URL KEY`.
+"""Requests with openai 0.28, run in that client's own Python environment as `script.py URL KEY`.
 
-Prints one JSON object: what came back, by what was asked.
+Prints one JSON object with the result of each request.
 """
 
 import json
@@ -42,7 +42,7 @@ def streamed(**fields):
     return [chunk.to_dict_recursive() for chunk in ask(stream=True, **fields)]
 
 
-def refusal(act):
+def error_of(act):
     try:
         act()
     except openai.error.OpenAIError as error:
@@ -70,12 +70,12 @@ json.dump(
         ).to_dict_recursive(),
         "models": [model["id"] for model in openai.Model.list()["data"]],
         "model": openai.Model.retrieve(MODEL)["id"],
-        "bad parameter": refusal(lambda: ask(temperature=3)),
-        "bad parameter, streamed": refusal(lambda: ask(temperature=3, stream=True)),
-        "bad function_call": refusal(lambda: ask(functions=[WEATHER], function_call={"name": "x"})),
-        "unknown model": refusal(lambda: ask(model="gpt-4")),
-        "wrong key": refusal(ask_with_key("sk-wrong-wrong-wrong")),
-        "unknown route": refusal(lambda: openai.Embedding.create(model=MODEL, input="x")),
+        "bad parameter": error_of(lambda: ask(temperature=3)),
+        "bad parameter, streamed": error_of(lambda: ask(temperature=3, stream=True)),
+        "bad function_call": error_of(lambda: ask(functions=[WEATHER], function_call={"name": "x"})),
+        "unknown model": error_of(lambda: ask(model="gpt-4")),
+        "wrong key": error_of(ask_with_key("sk-wrong-wrong-wrong")),
+        "unknown route": error_of(lambda: openai.Embedding.create(model=MODEL, input="x")),
     },
     sys.stdout,
 )

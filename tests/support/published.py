@@ -1,4 +1,4 @@
-"""Walks a request beside its published schema."""
+"""Walk a request together with its published schema."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ class Published:
 
 
 def put(document: Json, path: Path, value: object) -> Json:
-    """The document with another value there."""
+    """Return a copy of the document with another value at the path."""
     changed, target = _opened(document, path)
     target[path[-1]] = value
     return changed
 
 
 def without(document: Json, path: Path) -> Json:
-    """The document without the field there."""
+    """Return a copy of the document without the field at the path."""
     changed, target = _opened(document, path)
     del target[path[-1]]
     return changed

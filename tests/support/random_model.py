@@ -82,7 +82,7 @@ class Turn:
 
 
 class RandomModel:
-    """Draws any allowed token; after `patience` tokens it looks for a way to the end."""
+    """Samples any allowed token; after `patience` tokens it prefers tokens that end the answer."""
 
     def __init__(self, backend: PreTrainedTokenizerFast, *, padding: int = 7) -> None:
         self.tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
@@ -100,7 +100,7 @@ class RandomModel:
     def walk(
         self, constraint: Constraint, stop_ids: Sequence[int], seed: int, *, script: str = "", patience: int = 30
     ) -> tuple[list[int], bool]:
-        """The ids of one answer, and whether it was cut. `script` is what the model says first, if allowed."""
+        """Sample one answer that begins with `script`. Returns its token ids, and whether it was cut by the limit."""
         drawing, matcher = random.Random(seed), self.constraints.matcher(constraint)
         ids = self._say(matcher, script)
         assert ids is not None, f"{script!r} is not allowed"
@@ -114,11 +114,11 @@ class RandomModel:
         return ids, True
 
     def allows(self, constraint: Constraint, text: str) -> bool:
-        """Whether the constraint lets the model say `text`, in which control tokens count."""
+        """Whether the constraint allows `text`, in which control tokens are recognized."""
         return self._say(self.constraints.matcher(constraint), text) is not None
 
     def read(self, template: PromptTemplate, tools: Sequence[Tool], ids: Sequence[int], prefill: str = "") -> Turn:
-        """What a client gets of these ids."""
+        """Parse the token ids to the text and the calls that a client gets."""
         parser, decoder = OutputParser(template.turn_format(tools)), self.tokenizer.stream_decoder()
         turn = Turn(list(ids))
         events = [event for part in _CONTROL.split(prefill) for event in parser.feed(part, is_control=part in CONTROL)]
@@ -137,7 +137,7 @@ class RandomModel:
         return turn
 
     def _say(self, matcher: Matcher, text: str) -> list[int] | None:
-        """The ids, always the longest token that is allowed; None when there is none."""
+        """Return token ids for `text`, always the longest allowed token; None if the constraint does not allow it."""
         ids: list[int] = []
         for part in _CONTROL.split(text):
             left = part.encode()

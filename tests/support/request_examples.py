@@ -29,12 +29,12 @@ def answer(call_id: str, content: object = "ok") -> dict[str, Any]:
 
 
 def chat(*messages: object, **fields: Any) -> ChatRequest:
-    """What a body of these messages (if none: one question) and fields becomes."""
+    """Check a body of these messages (default: one question) and fields, as chat_request."""
     return chat_request({"model": "m", "messages": list(messages) or [USER], **fields})
 
 
-def refused(*messages: object, **fields: Any) -> tuple[str, str | None, str | None]:
-    """Message, param and code of the error for such a body."""
+def error_of(*messages: object, **fields: Any) -> tuple[str, str | None, str | None]:
+    """Return message, param and code of the error for a body like that of `chat`."""
     with pytest.raises(RequestError) as caught:
         chat(*messages, **fields)
     assert len(caught.value.message) <= 500

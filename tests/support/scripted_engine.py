@@ -1,4 +1,4 @@
-"""An engine that plays a script: token ids fixed beforehand, one a step. For tests of all that stands around it."""
+"""An engine that returns fixed token ids, one per step, for tests of the code around engines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ScriptedEngine:
         self.script = list(script)
         self.max_context = max_context
         self.vocab_size = 1 << 20
-        self.num_steps = 0  # played in all, to see whether a request was really stopped
+        self.num_steps = 0  # of all requests, to check that a request was really stopped
         self.num_active = 0
         self.last_prompt: list[int] = []
         self.last_sampling: Sampling | None = None
@@ -67,7 +67,7 @@ class ScriptedEngine:
             self.num_active -= 1
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """There is nothing to close."""
 
 
 def scripted(model: Model, output: str, **options: float | None) -> tuple[Model, ScriptedEngine]:

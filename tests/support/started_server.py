@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 KEY = "sk-test-of-the-clients"
 README_MODEL = "musabgultekin/functionary-7b-v1"
-START_S = 180.0  # the embedded model is there in 11 s; a busy machine gets its time
+START_S = 180.0  # the embedded model loads in 11 s on an idle machine
 
 
 class Started:
@@ -28,7 +28,7 @@ class Started:
         self._reader.start()
 
     def line(self, word: str) -> str:
-        """The rest of the first line that starts with `word`, waited for."""
+        """Wait for the first line that starts with `word`, and return its rest."""
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             for line in list(self.lines):
@@ -57,7 +57,7 @@ class Started:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Of a user who has set up nothing: no API key, no cache of the hub."""
+    """The environment of a user without settings: no API key, no cache of the hub."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("FUNCTIONARY_", "HF_"))}
     return {**plain, **variables}
 

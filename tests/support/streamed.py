@@ -9,7 +9,7 @@ from apis.chat_completions import fold
 
 
 def events(body: bytes) -> list[str]:
-    """The data of the events; nothing stands between them but comments."""
+    """Return the data of the events; only comments may stand between events."""
     blocks = body.decode().split("\n\n")
     assert blocks[-1] == ""
     assert all(block.startswith("data: ") or block == ": ping" for block in blocks[:-1])

@@ -1,4 +1,4 @@
-"""A client that forgives nothing: folds the chunks of a stream and fails on whatever some client trips over."""
+"""A strict client: folds the chunks of a stream, and fails on anything that some client cannot process."""
 
 from __future__ import annotations
 

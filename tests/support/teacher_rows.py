@@ -14,7 +14,7 @@ from client.endpoints import Answer
 from client.rows import Row
 from core.conversation import Call
 from tests.support.scripted_teacher import Reply, question
-from train.teacher.files import open_row
+from train.teacher.files import parse_unfinished_row
 
 Json = dict[str, Any]
 Main = Callable[[list[str]], None]
@@ -49,7 +49,7 @@ def line(*messages: Json, **fields: object) -> Json:
 
 
 def row(*messages: Json, **fields: object) -> Row:
-    return open_row(json.dumps(line(*messages, **fields)).encode(), "in.jsonl:1")
+    return parse_unfinished_row(json.dumps(line(*messages, **fields)).encode(), "in.jsonl:1")
 
 
 def answer(text: str = "", *calls: tuple[str, str]) -> Answer:

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def num_lines(function: Callable[[], object]) -> int:
-    """Lines that run in the function and in all that it calls. What C does, counts nothing."""
+    """Count the lines that run in the function and in all Python functions that it calls; C code is not counted."""
     num = 0
 
     def count(_frame: FrameType, event: str, _value: Any) -> Any:

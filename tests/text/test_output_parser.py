@@ -1,4 +1,4 @@
-"""The one machine that reads all formats. Outputs are written as the model writes them, control tokens spelled out."""
+"""The output parser of all turn formats. Outputs are written as the model writes them, with control tokens as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def turn_format(template: str, *, code: bool = False) -> TurnFormat:
 
 
 def read(rules: TurnFormat, output: str, *, step: int = 0, cut: bool = False) -> Message:
-    """Text and calls of an output, fed `step` characters at a time (0: all at once)."""
+    """The text and calls of an output that is fed `step` characters at a time (0: all at once)."""
     parser = OutputParser(rules)
     events: list[Event] = []
     for number, stretch in enumerate(CONTROL.split(output)):
@@ -74,7 +74,9 @@ V3_OUTPUTS: dict[str, Message] = {
 
 @pytest.mark.parametrize("output", V3_OUTPUTS)
 def test_v3(output: str, subtests: pytest.Subtests) -> None:
-    """D2: a name that is the beginning of another, is unknown, or begins with `all` made the whole stream empty.
+    """D1 to D6 in this file are bugs of an older server for these models.
+
+    D2: a name that is the beginning of another, is unknown, or begins with `all` made the whole stream empty.
     D4: `>>>` inside arguments or text was taken for a separator.
     D5: the same answer read in single characters and in one piece gave different results in nearly every case."""
     for step in (0, 1, 2, 3, 7):
@@ -90,27 +92,27 @@ def test_no_delta_is_lost_after_a_line_break() -> None:
 
 
 def test_an_answer_of_one_token_and_a_half_mark_at_the_end_are_shown() -> None:
-    """D3: the first token was held back, so that an answer of one token, or the half mark at the end, was lost."""
+    """D3: the first token was held back, so that an answer of one token or half a mark at the end was lost."""
     assert read(turn_format("functionary_v3"), "all\nx >>", step=1) == ("x >>", [])
     assert read(turn_format("functionary_v1"), "7", step=1) == ("7", [])
 
 
 @pytest.mark.parametrize("arguments", ['{"origin": "Ly', '{"a": "\\', "{", ""])
 def test_a_call_that_is_cut_off_is_a_call(arguments: str) -> None:
-    """D6: a call cut by the token limit came back as text, in streams as a call. What is cut is not mended."""
+    """D6: a call cut by the token limit was text in whole answers and a call in streams. It is an incomplete call."""
     assert read(turn_format("functionary_v3"), f"get_x\n{arguments}", cut=True) == ("", [("get_x", arguments)])
 
 
 @pytest.mark.parametrize("output", ["all", "get_x", "get", "", "get_x\n{}>>>pin"])
 def test_a_name_that_is_cut_off_is_nothing(output: str) -> None:
-    """No call has begun before its name is complete, and half a name is no answer to a user."""
+    """A call starts when its name is complete. Half a name is neither a call nor text."""
     calls = [("get_x", "{}")] if "{}" in output else []
     assert read(turn_format("functionary_v3"), output, cut=True) == ("", calls)
 
 
 @pytest.mark.parametrize("text", ["I cannot do that.", "Sure, here it is:\nget_x", "<b>Hello</b>\n", "x" * 500])
 def test_what_cannot_be_a_name_is_text(text: str, subtests: pytest.Subtests) -> None:
-    """A model that forgets the format and simply answers is heard, and an endless name is not held back forever."""
+    """An answer that ignores the format is shown as text, and an endless name is not held back forever."""
     for step in (0, 1, 80):
         with subtests.test(step=step):
             assert read(turn_format("functionary_v3"), text, step=step) == (text.strip(), [])
@@ -122,7 +124,7 @@ def test_a_call_without_arguments_gets_an_empty_object() -> None:
 
 
 def test_code_has_no_strings() -> None:
-    """An odd quote in Python must not swallow the next call."""
+    """A quote without its pair in Python must not hide the next call."""
     output = "python\nprint(\"it's\", 5 >>>2)  # don't\n>>>get_x\n{}"
     expected = [("python", "print(\"it's\", 5 >>>2)  # don't"), ("get_x", "{}")]
     assert read(turn_format("functionary_v3", code=True), output, step=1) == ("", expected)
@@ -198,7 +200,7 @@ def test_closing_tags_inside_strings_are_arguments() -> None:
 
 
 def test_special_marks_end_names_and_strings() -> None:
-    """v2's way: the name ends at a line break and a control token, which also counts inside a string."""
+    """In v2 a name ends at a line break and a control token, and the control token also ends a string."""
     name = (Mark("<|content|>", "args", is_control=True),)
     rules = TurnFormat("name", {"name": name, "args": (Mark("<|from|>", "name", is_control=True),)}, "all")
     assert read(rules, ' f\n<|content|> {"a": "<|from|>all\n<|content|>Hi', step=1) == ("Hi", [("f", '{"a": "')])
@@ -216,7 +218,7 @@ def test_the_region_is_known_while_reading() -> None:
 
 
 def test_feeding_works_without_reading_the_events() -> None:
-    """Prefills are fed for their effect alone."""
+    """A prefill is fed to set the parser's state, and its events are not read."""
     parser = OutputParser(turn_format("functionary_v3"))
     parser.feed("all\n")
     assert list(parser.feed("Hi")) == [TextDelta("Hi")]
@@ -231,7 +233,7 @@ def test_whitespace_waits_for_what_follows() -> None:
 
 @pytest.mark.parametrize("end", [">", ">>", ">>>", ">>>get"])
 def test_a_mark_that_is_cut_is_not_shown(end: str) -> None:
-    """The token limit fell into `>>>get_x`: markup stood at the end of the text, and behind whole arguments."""
+    """When the token limit cut `>>>get_x`, the markup was shown at the end of the text or of complete arguments."""
     v3 = turn_format("functionary_v3")
     assert read(v3, f"all\nLet me see.{end}", cut=True) == ("Let me see.", [])
     assert read(v3, f"all\nLet me see.{end}") == (f"Let me see.{end}", [])

@@ -1,4 +1,4 @@
-"""Reading outputs, over every template: chunks do not matter, nothing raises, what was rendered is read back."""
+"""Properties of reading outputs in every template: chunks do not matter, nothing raises, and rendering round-trips."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ outputs = st.lists(
 
 
 def folded(events: list[Event]) -> list[Event]:
-    """The events with neighbours of one kind joined."""
+    """The events, with neighbouring events of the same kind joined."""
     joined: list[Event] = []
     for event in events:
         last = joined[-1] if joined else None
@@ -99,7 +99,7 @@ def merged(stretches: list[Stretch]) -> list[Stretch]:
 @every_template
 @given(outputs=outputs, tools=st.sampled_from(WITH_CODE), cut=st.booleans())
 def test_chunks_do_not_matter(template: PromptTemplate, outputs: list[Stretch], tools: list[Tool], cut: bool) -> None:
-    """D5: pieces of any size and single characters give the events of the whole. Nothing raises."""
+    """An output gives the same events as a whole, in chunks of any size and in single characters. Nothing raises."""
     expected = read(template, tools, merged(outputs), cut=cut)
     assert read(template, tools, outputs, cut=cut) == expected
     assert read(template, tools, characters(outputs), cut=cut) == expected
@@ -128,7 +128,7 @@ def characters(stretches: list[Stretch]) -> list[Stretch]:
 
 
 def spelled(piece: Piece) -> list[Stretch]:
-    """A piece as the model writes it: control tokens only where the template wrote them."""
+    """A piece as the model writes it, with control tokens only where the template has them."""
     if not piece.markup:
         return [(piece.text, False)]
     parts = re.split("(" + "|".join(map(re.escape, CONTROL)) + ")", piece.text)
@@ -136,7 +136,7 @@ def spelled(piece: Piece) -> list[Stretch]:
 
 
 def means_a_mark(text: str) -> bool:
-    """Texts that the format itself cannot tell from its marks; a model has no way to write them."""
+    """Whether the format cannot tell the text from its marks. A model cannot write such a text."""
     heads = [f">>>{name}\n" for name in ("all", *(tool.name for tool in TOOLS))]
     return any(mark in f"\n{text}\n" for mark in [*heads, "\n user:\n", "assistant to=functions."])
 
@@ -152,7 +152,7 @@ calls = st.builds(Call, st.sampled_from([tool.name for tool in TOOLS]), argument
 @every_template
 @given(text=st.none() | texts, calls=st.lists(calls, max_size=3))
 def test_what_was_rendered_is_read_back(template: PromptTemplate, text: str | None, calls: list[Call]) -> None:
-    """What the model learns to write for a message is read as that message: `>>>`, quotes, tags and emoji included."""
+    """Parsing the output that the model learns for a message gives the message, with `>>>`, quotes, tags and emoji."""
     if template.separator is None:
         calls = calls[:1]
     pieces = [piece for piece in template.render([Message("assistant", text, tuple(calls))], TOOLS) if piece.learned]

@@ -1,4 +1,4 @@
-"""Reading outputs takes time linear in their length, whatever the model writes."""
+"""Reading an output takes time linear in its length, whatever the model writes."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ UNITS = (">", ">>>", '"', "\\", '"\\', " ", "\n", ":", "t", "to=f", "\n user:", 
 
 
 def read(template: str, output: str) -> int:
-    """How many events there are."""
+    """The number of events of an output."""
     parser = OutputParser(load_template(template).turn_format(TOOLS))
     return len([*parser.feed(output), *parser.finish()])
 
 
 @pytest.mark.parametrize("template", template_names())
 def test_a_megabyte_is_read_in_linear_time(template: str, subtests: pytest.Subtests) -> None:
-    """Regular expressions that go back made parsers of other servers a way to stop them (CVE-2025-48887)."""
+    """Backtracking regular expressions in a parser allow denial of service (CVE-2025-48887 in another server)."""
     for head, unit in product(HEADS, UNITS):
         with subtests.test(head=head, unit=unit):
             output = head + unit * (1_000_000 // len(unit))
             started = time.thread_time()
             read(template, output)
-            assert time.thread_time() - started < 3  # a second where it is slowest; anything quadratic takes minutes
+            assert time.thread_time() - started < 3  # the slowest takes 1 s; quadratic time would be minutes
 
 
 def test_an_endless_name_or_mark_is_read_in_linear_time() -> None:
-    """Every name without end is looked at once, not once for each mark before it."""
+    """A name without an end is read once, not once for each mark before it."""
     started = time.thread_time()
     read("functionary_v1_plain", ":" + "\n assistant to=functions." * 40_000)
     read("functionary_v3", "get_x\n>>>" * 20_000)
@@ -42,7 +42,7 @@ def test_an_endless_name_or_mark_is_read_in_linear_time() -> None:
 
 
 def test_tokens_are_cheap(subtests: pytest.Subtests) -> None:
-    """Whitespace that waits is not copied again with each token."""
+    """Whitespace that is held back is not copied again with each token."""
     for unit in ("x", " ", ">", "\\", "\n"):
         with subtests.test(unit=unit):
             parser = OutputParser(load_template("functionary_v3").turn_format(TOOLS))
@@ -50,4 +50,4 @@ def test_tokens_are_cheap(subtests: pytest.Subtests) -> None:
             started = time.thread_time()
             for _ in range(50_000):
                 parser.feed(unit)
-            assert time.thread_time() - started < 1.5  # 30 microseconds each; some 3 are usual
+            assert time.thread_time() - started < 1.5  # 30 microseconds per token; 3 are usual

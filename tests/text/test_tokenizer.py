@@ -1,4 +1,4 @@
-"""Prompts to ids and back, over all three kinds of tokenizer that the models have."""
+"""Prompts to ids and back, with the three kinds of tokenizer that the models use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from text.tokenizer import Tokenizer
 
 @pytest.fixture(params=["llama", "chatml", "embedded"])
 def model(request: pytest.FixtureRequest) -> Model:
-    """SentencePiece, bytes, and byte-level BPE."""
+    """Models with a SentencePiece, a byte and a byte-level BPE tokenizer."""
     found: Model = request.getfixturevalue(request.param)
     return found
 
@@ -34,7 +34,10 @@ def controls(tokenizer: Tokenizer) -> list[str]:
 
 
 def test_no_text_of_a_caller_becomes_a_control_token(model: Model) -> None:
-    """`<|im_end|>` typed by a user would end his turn and let him speak as the system (transformers #29279)."""
+    """`<|im_end|>` in a user's text would end the message and let the text forge a system message.
+
+    See transformers #29279.
+    """
     tokenizer = model.tokenizer
     for control in controls(tokenizer):
         for text in (control, f"a{control}b", control * 2, f" {control}\n"):
@@ -64,7 +67,7 @@ def conversation(field: str, text: str) -> tuple[list[Message], list[Tool]]:
 
 @pytest.mark.parametrize("name", template_names())
 def test_every_control_token_in_every_field_stays_text(model: Model, name: str) -> None:
-    """The template's own control tokens are as many as without the hostile text, wherever it stands."""
+    """The prompt has as many control tokens as without the hostile text, in whatever field that text is."""
     tokenizer, template = model.tokenizer, load_template(name)
 
     def num_controls(field: str, text: str) -> int:
@@ -84,7 +87,7 @@ def test_every_control_token_in_every_field_stays_text(model: Model, name: str) 
 )
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_control_token_in_fragments_stays_text(model: Model, fragments: list[str]) -> None:
-    """Neighbouring fields are tokenized together, and so could complete each other's fragments."""
+    """Neighbouring fields are tokenized together, so their fragments could form a control token."""
     tokenizer = model.tokenizer
     ids = tokenizer.encode([Piece(fragment) for fragment in fragments]).ids
     assert not any(map(tokenizer.is_control, ids))
@@ -94,7 +97,7 @@ def test_a_control_token_in_fragments_stays_text(model: Model, fragments: list[s
 @given(st.text(st.sampled_from('aZ 0\n\t{}"\\éñ日本語😀🇹🇷👨‍👩‍👧\u200b\x00<|>'), max_size=60))
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_stream_gives_back_every_text(model: Model, text: str) -> None:
-    """Token by token, no half characters, SentencePiece's spaces kept; it may only put one in front."""
+    """Decoding token by token gives the text without half characters. SentencePiece may add one space in front."""
     tokenizer = model.tokenizer
     ids = tokenizer.encode([Piece(text)]).ids
     stream = tokenizer.stream_decoder()
@@ -106,7 +109,7 @@ def test_the_stream_gives_back_every_text(model: Model, text: str) -> None:
 
 
 def test_a_cut_character_becomes_one_replacement_mark(chatml: Model) -> None:
-    """The token limit may cut an emoji in two; the next control token, or the end, shows that something was there."""
+    """The token limit may cut an emoji. The replacement character appears at the next control token or at the end."""
     tokenizer = chatml.tokenizer
     half = tokenizer.encode([Piece("a😀")]).ids[:-2]
     stream = tokenizer.stream_decoder()
@@ -118,7 +121,10 @@ def test_a_cut_character_becomes_one_replacement_mark(chatml: Model) -> None:
 
 
 def test_text_between_control_tokens_is_tokenized_at_once(embedded: Model) -> None:
-    """As in training, whatever pieces it comes in; but a border of what the model learns is a border of tokens."""
+    """Text is tokenized as in training, however it is split into pieces.
+
+    Only a border between learned and other text is always a border of tokens.
+    """
     tokenizer = embedded.tokenizer
     whole = tokenizer.encode_raw("<|im_start|>user\nhello there<|im_end|>")
     pieces = [
@@ -133,8 +139,10 @@ def test_text_between_control_tokens_is_tokenized_at_once(embedded: Model) -> No
 
 
 def test_messages_apart_begin_with_sentencepieces_space(llama: Model) -> None:
-    """functionary-7b-v1 was trained message by message: `assistant` behind a result is the piece ` assistant`; what the
-    model itself continues has no space of its own."""
+    """functionary-7b-v1 was trained on messages that were tokenized one by one.
+
+    So `assistant` after a result is the token ` assistant`, and the model's continuation has no space in front.
+    """
     tokenizer = llama.tokenizer
 
     def spelled(*pieces: Piece) -> list[str]:
@@ -154,8 +162,11 @@ def test_bos_stands_once_at_the_start(llama: Model) -> None:
 
 
 def llama3() -> tuple[Backend, int]:
-    """In the manner of Llama 3's: whole words come from the vocabulary without merges, and BOS from a post-processor.
-    Its control tokens stand in the vocabulary too, as in those that were trained with them. With the id of BOS."""
+    """A tokenizer like Llama 3's, and the id of its BOS token.
+
+    Whole words come from the vocabulary without merges, control tokens are in the vocabulary, and a post-processor adds
+    BOS.
+    """
     words = ["hello", "Ġworld", "<|begin|>", "stop", "Ġstop"]
     vocab = {token: i for i, token in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), *words])}
     backend = Backend(models.BPE(vocab=vocab, merges=[], ignore_merges=True))
@@ -169,7 +180,7 @@ def llama3() -> tuple[Backend, int]:
 
 
 def test_a_whole_word_that_is_a_control_token_stays_text() -> None:
-    """Llama 3's tokenizer looks words up before it merges: without merges for it, `stop` was still found."""
+    """Llama 3's tokenizer looks up whole words before it merges, so it found `stop` even without merges for it."""
     backend, bos_id = llama3()
     tokenizer = Tokenizer(backend, bos_id=bos_id)
     for text in ("stop", "stop stop", "hello stop"):
@@ -181,7 +192,7 @@ def test_a_whole_word_that_is_a_control_token_stays_text() -> None:
 
 
 def test_a_raw_prompt_begins_as_the_tokenizer_begins_it() -> None:
-    """SmolLM2's checkpoint names `<|im_start|>` as BOS, and never puts it."""
+    """SmolLM2's checkpoint names `<|im_start|>` as BOS, but its tokenizer never adds it."""
     backend, bos_id = llama3()
     assert Tokenizer(backend, bos_id=bos_id).encode_raw("hello") == backend.encode("hello").ids
     assert Tokenizer(backend, bos_id=bos_id).encode_raw("hello")[0] == bos_id
@@ -191,7 +202,7 @@ def test_a_raw_prompt_begins_as_the_tokenizer_begins_it() -> None:
 
 @pytest.mark.parametrize("config", [{"legacy": True}, {"legacy": False}, {"add_bos_token": False}], ids=str)
 def test_sentencepiece_of_every_age_reads_markup_as_it_does_itself(tmp_path: Path, config: dict[str, bool]) -> None:
-    """Llama 2's put a space after each control token or, since 2023, only at the start."""
+    """Llama 2's tokenizer adds a space after each control token or, in versions since 2023, only at the start."""
     file = make_tiny_llama(tmp_path) / "tokenizer_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | config))
     theirs = AutoTokenizer.from_pretrained(tmp_path)
@@ -201,8 +212,10 @@ def test_sentencepiece_of_every_age_reads_markup_as_it_does_itself(tmp_path: Pat
 
 
 def test_a_control_token_is_spelled_as_it_was_added(llama: Model) -> None:
-    """Where it is normalized like any text, as in old conversions of Llama 2, the library spells it with a space, and
-    no parser would know it."""
+    """Old conversions of Llama 2 normalize control tokens, and the library decodes them with an extra space.
+
+    The parser would not find such a mark.
+    """
     described = json.loads(llama.tokenizer._backend.to_str())
     space = {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
     described |= {"normalizer": {"type": "Sequence", "normalizers": space}, "pre_tokenizer": None}
@@ -216,6 +229,6 @@ def test_a_control_token_is_spelled_as_it_was_added(llama: Model) -> None:
 
 
 def test_a_tokenizer_of_another_kind_is_refused() -> None:
-    """Its bytes would be guessed."""
+    """The bytes of its tokens are unknown."""
     with pytest.raises(ModelError, match="neither byte-level nor SentencePiece"):
         Tokenizer(Backend(models.WordLevel({"a": 0}, unk_token="a")))

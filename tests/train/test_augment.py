@@ -1,4 +1,4 @@
-"""Other looks of a bundle: whatever is changed, every conversation stays one to learn from."""
+"""Augmented bundles: after every change the conversations are still consistent training data."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from client.rows import Row
 from core.conversation import Function
 from tests.support.training_rows import LIGHT, TEN, TIMER, WEATHER
-from train.learning.augment import NONE, Rates, augmented, masked, renamed, with_distractors, without_right_function
-from train.learning.bundles import Bundle, alone, bundled, calls_of
+from train.learning.augment import (
+    NO_CHANGES,
+    Rates,
+    augmented,
+    masked,
+    renamed,
+    with_distractors,
+    without_right_function,
+)
+from train.learning.bundles import Bundle, bundled, calls_of, single_bundle
 from train.rows import check_row
 
 POOL = [
@@ -32,9 +40,9 @@ def values(bundle: Bundle) -> list[list[object]]:
     return [list(json.loads(call.arguments).values()) for talk in bundle.conversations for call in calls_of(talk)]
 
 
-@given(seed=st.integers(0, 10_000), rates=st.sampled_from([Rates(), ALWAYS, NONE]))
-def test_every_look_can_be_learned_from(seed: int, rates: Rates) -> None:
-    """Calls name listed functions, with known arguments and all required ones; equal seeds look alike."""
+@given(seed=st.integers(0, 10_000), rates=st.sampled_from([Rates(), ALWAYS, NO_CHANGES]))
+def test_every_variant_is_consistent_training_data(seed: int, rates: Rates) -> None:
+    """Calls name listed functions, with known arguments and all required ones. Equal seeds give equal bundles."""
     for bundle in bundles(seed):
         look = augmented(bundle, Random(seed), POOL, rates)
         assert look == augmented(bundle, Random(seed), POOL, rates)
@@ -55,7 +63,7 @@ def test_new_names_change_no_value_and_no_order(seed: int) -> None:
 
 
 def test_a_masked_function_is_known_by_its_description_only() -> None:
-    look = masked(alone(TEN[0]), Random(0))
+    look = masked(single_bundle(TEN[0]), Random(0))
     assert [function.description for function in look.functions] == ["Get the weather", "Set a timer"]
     assert not {function.name for function in look.functions} & {"get_weather", "set_timer"}
     assert "label" in (look.functions[1].parameters or {})["properties"], "without a description it keeps its name"
@@ -76,15 +84,15 @@ def test_what_is_taken_away_is_not_called() -> None:
 
 
 def test_the_last_function_and_a_shared_one_stay() -> None:
-    for bundle in (alone(TEN[1]), Bundle((WEATHER, TIMER), (TEN[0].messages, TEN[1].messages))):
+    for bundle in (single_bundle(TEN[1]), Bundle((WEATHER, TIMER), (TEN[0].messages, TEN[1].messages))):
         assert without_right_function(bundle, Random(0)) == bundle
 
 
 def test_no_distractor_could_serve() -> None:
-    """`weatherMap` speaks of weather as well, and `find_train` of what the question says."""
+    """`weatherMap` shares the topic weather with the bundle, and `find_train` shares a word with the request."""
     asked = Bundle((LIGHT,), (TEN[4].messages,))
     for seed in range(50):
-        names = {f.name for f in with_distractors(alone(TEN[1]), Random(seed), POOL, ALWAYS).functions}
+        names = {f.name for f in with_distractors(single_bundle(TEN[1]), Random(seed), POOL, ALWAYS).functions}
         assert "weatherMap" not in names
         assert len(with_distractors(asked, Random(seed), [TIMER, *POOL], ALWAYS).functions) <= 1 + 8
     talk = (TEN[4].messages[0].__class__("user", "Lights on in the train"), *TEN[4].messages[1:])

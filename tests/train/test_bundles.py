@@ -1,4 +1,4 @@
-"""Rows that share a list of functions: all of them, each with the functions that it calls."""
+"""Bundles: no row is lost, and each has the functions that it calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from client.rows import Row
 from core.conversation import Function
 from tests.support.training_rows import TEN, TIMER, WEATHER, calls, row, says, user
-from train.learning.bundles import MAX_FUNCTIONS, Bundle, alone, bundled, calls_of, serves, topics
+from train.learning.bundles import MAX_FUNCTIONS, Bundle, bundled, calls_of, can_stand_in, single_bundle, topics
 
 
 def texts(bundles: list[Bundle]) -> Counter[str]:
@@ -39,19 +39,19 @@ def test_questions_share_what_they_call_and_nothing_else() -> None:
     assert len(bundle.conversations) == 3
 
 
-def test_functions_of_one_topic_do_not_meet() -> None:
-    """With two forecasts in the list a question has two right answers, and learned only one of them."""
+def test_functions_of_one_topic_are_not_bundled() -> None:
+    """With two forecast functions in the list a request has two right answers, and training would allow only one."""
     other = Function("weatherForecast", "Forecast", WEATHER.parameters)
     rows = [TEN[0], row([other], user("Forecast for Oslo"), calls(("weatherForecast", {"city": "Oslo"})))]
     made = list(bundled(rows, seed="0", max_tokens=2000, share=1.0))
     assert [len(bundle.conversations) for bundle in made] == [1, 1]
 
 
-def test_questions_without_a_call_and_dialogues_stay_alone() -> None:
-    """The list of others may hold what serves them."""
+def test_rows_without_a_call_and_dialogues_are_not_bundled() -> None:
+    """A function of another row might be the right one to call for them."""
     rows = [row([TIMER], user("Hi"), says("Hello!"), kind="small_talk"), replace(TEN[0], meta={"kind": "dialogue"})]
     made = list(bundled([*rows, *TEN[2:6]], seed="0", max_tokens=2000, share=1.0))
-    assert alone(rows[0]) in made and alone(rows[1]) in made
+    assert single_bundle(rows[0]) in made and single_bundle(rows[1]) in made
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_declaration_stands_in_only_if_the_answer_stays_right(
     properties: dict[str, object], required: list[str], expected: bool
 ) -> None:
     here = Function("set_timer", "Another wording", {"properties": properties, "required": required})
-    assert serves(here, TIMER, TEN[2]) is expected
+    assert can_stand_in(here, TIMER, TEN[2]) is expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from client.rows import arguments_of
+from client.rows import parse_arguments
 from tests.support.converted import SAMPLES, called, convert, reasons
 from train.convert.__main__ import SOURCES, main
 from train.convert.common import is_grounded
@@ -26,7 +26,7 @@ WITH_ROWS = [source for source in SOURCES if source != "openapi_directory"]
 
 @pytest.mark.parametrize("source", WITH_ROWS)
 def test_rows_keep_the_promises_of_the_format(source: str, tmp_path: Path) -> None:
-    """Arguments fit the schemas, keys stand in their order, rows end with the assistant."""
+    """Arguments fit the schemas, their keys are in the schema's order, and rows end with the assistant."""
     rows = convert(source, tmp_path)
     assert rows
     for row in rows:
@@ -34,7 +34,7 @@ def test_rows_keep_the_promises_of_the_format(source: str, tmp_path: Path) -> No
         assert row.messages[-1].role == "assistant"
         assert row.kind
         for call in row.calls:
-            arguments, schema = arguments_of(call), functions[call.name]
+            arguments, schema = parse_arguments(call), functions[call.name]
             jsonschema.validate(arguments, {**schema, "additionalProperties": False})
             assert list(arguments) == [key for key in schema["properties"] if key in arguments]
 
@@ -86,7 +86,7 @@ def test_a_missing_source_is_a_sentence(source: str, tmp_path: Path) -> None:
 def test_a_source_of_another_shape_is_a_sentence_and_the_old_rows_stay(
     source: str, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    """Whatever stands in the files: status 1, no traceback, and what an earlier run made is kept."""
+    """Malformed files give status 1 without a traceback, and the output of an earlier run is kept."""
     for number, text in enumerate(("", "{", "[]", "[[]]", '{"x": [{}]}', "[1]", "\xff\xfe")):
         with subtests.test(text=text):
             folder = tmp_path / str(number)
@@ -125,7 +125,7 @@ def test_an_entry_of_another_shape_does_not_end_the_run(tmp_path: Path) -> None:
     ],
 )
 def test_a_table_of_another_shape_is_named(source: str, file: str, text: str, tmp_path: Path) -> None:
-    """What all rows depend on ends the run."""
+    """A malformed file that all rows depend on ends the run."""
     shutil.copytree(SAMPLES / source, tmp_path / "in")
     (tmp_path / "in" / file).write_text(text)
     with pytest.raises(SystemExit, match=rf"convert: .*{Path(file).name}: .*(expected|no CSV)"):

@@ -1,4 +1,4 @@
-"""SGD and STAR: windows, values as they were said, shortened results, cuts."""
+"""SGD and STAR: pieces of dialogues, values in the user's words, shortened results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sgd(tmp_path: Path) -> list[Row]:
 
 
 def test_arguments_are_the_values_as_they_were_said(sgd: list[Row]) -> None:
-    """The original's call has 2019-03-05, which nobody said; a closed set of numbers keeps its canonical value."""
+    """The source's call has 2019-03-05, which no message contains. An enum of numbers keeps its canonical value."""
     assert called(sgd[0]) == [
         ("find_ferry", {"harbor": "Bergen", "day": "Next Tuesday", "seats": 2}),
         ("book_ferry", {"ferry_name": "Grey Gull", "seats": 2}),
@@ -41,12 +41,12 @@ def test_a_dialogue_is_cut_where_another_service_begins(sgd: list[Row]) -> None:
 
 
 def test_a_default_that_the_assistant_proposes_and_the_user_takes_is_said(sgd: list[Row]) -> None:
-    """A proposal once counted as a fact that stands nowhere, which cut most bookings off before their call."""
+    """A proposal once counted as a fact that no message contains, so that most bookings were cut before their call."""
     assert called(sgd[3]) == [("find_ferry", {"harbor": "Bergen", "day": "today", "seats": 1})]
 
 
 def test_a_fact_that_stands_nowhere_is_cut_off(sgd: list[Row]) -> None:
-    """Results are shortened, so that an answer could teach the model to make things up."""
+    """Results are shortened, and an answer with facts that are cut off would teach the model to invent."""
     assert spoken(sgd[2])[-1] == "There is one."
 
 
@@ -58,13 +58,13 @@ def test_a_call_with_an_unsaid_value_is_cut_off(sgd: list[Row], tmp_path: Path) 
 
 
 def test_paraphrases_name_functions_and_parameters(tmp_path: Path) -> None:
-    """Which wording a dialogue gets is drawn by its id; slots keep their meaning and results their names."""
+    """The dialogue's id decides about its wording. Slots keep their meaning and results their names."""
     (row,) = [row for row in convert("sgd", tmp_path) if row.meta["dialogue_id"] == "1_00002"]
     assert called(row) == [("look_up_tour", {"city": "Odda"})]
     assert json.loads(row.messages[2].content or "")["results"] == [{"city": "Odda", "sort_of_tour": "Walk"}]
 
 
-def test_paraphrases_of_another_length_are_refused(tmp_path: Path) -> None:
+def test_paraphrases_of_another_length_are_an_error(tmp_path: Path) -> None:
     shutil.copytree(SAMPLES / "sgd", tmp_path / "in")
     path = tmp_path / "in" / "sgd_x" / "data" / "v1" / "train" / "schema.json"
     path.write_text(json.dumps(json.loads(path.read_text())[:1]))
@@ -88,7 +88,7 @@ def test_queries_are_calls_and_drafts_are_not_said(star: list[Row]) -> None:
 
 
 def test_a_dialogue_is_cut_before_the_first_unsupported_query(star: list[Row]) -> None:
-    """Nobody said "Ole Berg": the part before stays a row."""
+    """No message contains "Ole Berg": the part before the query becomes a row."""
     assert spoken(star[1])[-1] == "The boat is free. Shall I book it?"
 
 

@@ -1,4 +1,4 @@
-"""SNIPS, HWU64, Seal-Tools, CLINC, MetaTool and the OpenAPI directory: what becomes of single sentences."""
+"""Converters of single sentences: SNIPS, HWU64, Seal-Tools, CLINC, MetaTool and the OpenAPI directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from client.rows import Row
 from tests.support.converted import SAMPLES, called, convert, reasons
 from train.convert.__main__ import main
-from train.convert.intents import Said, read_table, rows
+from train.convert.intents import Sentence, read_table, rows
 from train.convert.snips import TABLE
 from train.merge import main as merge
 from train.rows import read_rows
@@ -27,7 +27,7 @@ def test_marked_words_are_arguments(tmp_path: Path) -> None:
 
 
 def test_a_file_in_latin_1_is_read_right(tmp_path: Path) -> None:
-    """Some of the original's files are; read as UTF-8 they would end the run, and with errors ignored lose letters."""
+    """Some files of the source are in Latin-1. Decoding them as UTF-8 fails or, ignoring errors, loses letters."""
     assert "find the show Café Nord" in by_text(convert("snips", tmp_path))
 
 
@@ -46,9 +46,9 @@ def test_sentences_that_the_table_cannot_express_are_told(tmp_path: Path) -> Non
 
 
 def test_two_sentences_are_joined_now_and_then() -> None:
-    """Both calls stand in one turn, in the sentences' order, and one function has one name."""
-    said = [Said("PlayMusic", f"play song {n}", (("track", f"song {n}"),), f"f: {n}") for n in range(40)]
-    said += [Said("GetWeather", f"rain in town {n}", (("city", f"town {n}"),), f"g: {n}") for n in range(40)]
+    """Both calls are in one turn, in the order of the sentences, and calls of one function have one name."""
+    said = [Sentence("PlayMusic", f"play song {n}", (("track", f"song {n}"),), f"f: {n}") for n in range(40)]
+    said += [Sentence("GetWeather", f"rain in town {n}", (("city", f"town {n}"),), f"g: {n}") for n in range(40)]
     made = [row for row in rows(said, read_table(TABLE), "snips") if isinstance(row, Row)]
     joined = [row for row in made if row.kind.startswith("parallel")]
     assert len(made) == 91
@@ -61,8 +61,8 @@ def test_two_sentences_are_joined_now_and_then() -> None:
 
 
 def test_functions_that_are_alike_are_not_listed_together() -> None:
-    """A song could be found as a work too: either call would be right."""
-    said = [Said("PlayMusic", f"play song {n}", (("track", f"song {n}"),), f"f: {n}") for n in range(60)]
+    """A song is also a work, so that either call would be right."""
+    said = [Sentence("PlayMusic", f"play song {n}", (("track", f"song {n}"),), f"f: {n}") for n in range(60)]
     table = read_table(TABLE)
     listed = {function.name for row in rows(said, table, "x") if isinstance(row, Row) for function in row.functions}
     assert "book_restaurant" in listed
@@ -86,7 +86,7 @@ def test_annotations_of_hwu64_are_arguments(tmp_path: Path) -> None:
 
 
 def test_requests_of_sealtools_are_cast_and_grounded(tmp_path: Path) -> None:
-    """Numbers come as text; an optional value that the request does not say ("feet", glossy) is left out."""
+    """Numbers are strings in the source. Optional values that the request lacks ("feet", glossy) are left out."""
     made = {row.kind: row for row in convert("sealtools", tmp_path)}
     assert called(made["real_single"]) == [("getTideTable", {"harbor": "Bodo", "days": 3})]
     assert called(made["real_parallel_multiple"]) == [("mixPaint", {"liters": 2.5}), ("getMoonPhase", {})]
@@ -98,7 +98,7 @@ def test_requests_of_sealtools_are_cast_and_grounded(tmp_path: Path) -> None:
 
 
 def test_the_easy_half_of_the_test_file_is_never_read(tmp_path: Path) -> None:
-    """It is a development set."""
+    """The easy half is a development set."""
     assert not [text for text in by_text(convert("sealtools", tmp_path)) if "Hidden Harbor" in text]
 
 

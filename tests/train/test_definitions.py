@@ -1,4 +1,4 @@
-"""Step 1 of the dataset pipeline: definitions out of files."""
+"""Step 1 of the dataset pipeline: function definitions from files."""
 
 from __future__ import annotations
 

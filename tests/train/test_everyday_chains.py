@@ -1,4 +1,4 @@
-"""Calls that wait for a yes, or for the call before."""
+"""Calls that depend on the user's yes or on the result of another call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from client.rows import arguments_of
+from client.rows import parse_arguments
 from train.everyday.chains import confirmed, multi_turn, signed_in
 from train.rows import check_row
 
@@ -21,7 +21,7 @@ def test_a_call_comes_only_after_the_yes(subtests: pytest.Subtests) -> None:
             assert roles[:4] == ["user", "assistant", "user", "assistant"]
             said = [message for message in row.messages if message.role != "system"]
             assert not said[1].calls and len(said[3].calls) == len(row.calls) == 1
-            texts = [value for value in arguments_of(row.calls[0]).values() if isinstance(value, str)]
+            texts = [value for value in parse_arguments(row.calls[0]).values() if isinstance(value, str)]
             assert all(text in (said[1].content or "") for text in texts)
             assert "onfirm" in str(row.messages[0].content) or "wait for a yes" in str(row.messages[0].content)
 
@@ -46,6 +46,6 @@ def test_the_token_of_the_first_call_goes_into_the_second(subtests: pytest.Subte
             sign_in, guarded = row.calls
             (result, *_) = (message for message in row.messages if message.role == "tool")
             assert result.name == sign_in.name
-            assert next(iter(arguments_of(guarded).values())) == json.loads(result.content or "")["token"]
+            assert next(iter(parse_arguments(guarded).values())) == json.loads(result.content or "")["token"]
             said = " ".join(message.content or "" for message in row.messages if message.role == "user")
-            assert all(value in said for value in arguments_of(sign_in).values())
+            assert all(value in said for value in parse_arguments(sign_in).values())

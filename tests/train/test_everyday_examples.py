@@ -1,4 +1,4 @@
-"""examples/everyday.jsonl: fifty requests that a person would make, and how many the embedded model gets right."""
+"""examples/everyday.jsonl: fifty everyday requests, and how many the embedded model answers correctly."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from client.rows import arguments_of
+from client.rows import parse_arguments
 from evaluate.answers import Answers
 from evaluate.benchmarks import Everyday
 from evaluate.local import WEIGHTS, EngineEndpoint
-from evaluate.run import Run
+from evaluate.run import EvaluationRun
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "examples" / "everyday.jsonl"
@@ -49,15 +49,15 @@ def test_most_want_one_call_some_several_and_some_none(everyday: Everyday) -> No
 
 
 def test_every_value_stands_in_the_request(everyday: Everyday) -> None:
-    """Else a right answer would be a matter of taste."""
+    """Otherwise more than one answer could be right."""
     for row in everyday.rows:
         request = str(row.messages[-1].content)
-        for value in (value for call in row.expected for value in arguments_of(call).values()):
+        for value in (value for call in row.expected for value in parse_arguments(call).values()):
             assert re.search(rf"(?<![\w.]){spelled(value)}(?![\w]|\.\d)", request, re.IGNORECASE), (value, row.where)
 
 
 def spelled(value: Any) -> str:
-    """A pattern for how people write it: 18.9 of a price also as 18.90."""
+    """A pattern for a value as users write it: the price 18.9 also as 18.90."""
     return re.escape(f"{value:g}") + "0?" if isinstance(value, float) else re.escape(str(value))
 
 
@@ -72,10 +72,10 @@ def test_the_file_is_plain_lines_of_json() -> None:
 def test_the_embedded_model_gets_as_many_right_as_it_did(
     everyday: Everyday, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Greedily, through the server's own prompt and parser; some minutes on a CPU."""
+    """The model answers greedily, with the server's prompt and parser. Takes some minutes on a CPU."""
     asked = EngineEndpoint(request.getfixturevalue("embedded"), timeout_s=900)
     with Answers(tmp_path / "everyday.jsonl", {"model": asked.model}) as answers:
-        run = Run(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS})
+        run = EvaluationRun(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS})
         asyncio.run(run.ask(everyday.rows))
     report = everyday.report(everyday.rows, answers.by_key)
     became = [(row, report["rows"].get(row.key, "no answer")) for row in everyday.rows]

@@ -1,4 +1,4 @@
-"""Rows about everyday functions: what they promise, over some hundred rows of every kind."""
+"""Rows about everyday functions: properties of several hundred rows of all kinds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from client.rows import Row, arguments_of, parse_row, row_text
+from client.rows import Row, parse_arguments, parse_row, row_text
 from train.everyday.catalogue import FIELD_OF, TASKS, are_rivals
 from train.everyday.codes import AIRPORTS, COUNTRIES, CURRENCIES, LANGUAGES
 from train.everyday.generator import MIXTURE, Generator
@@ -40,7 +40,7 @@ def test_arguments_fit_their_schemas_and_stand_in_their_order(rows: list[Row]) -
     for row in rows:
         schemas = {function.name: function.parameters or {} for function in row.functions}
         for call in row.calls:
-            arguments = arguments_of(call)
+            arguments = parse_arguments(call)
             schema = schemas[call.name]
             jsonschema.Draft202012Validator({**schema, "additionalProperties": False}).validate(arguments)
             assert list(arguments) == [key for key in schema["properties"] if key in arguments]
@@ -83,12 +83,12 @@ def test_values_of_texts_and_numbers_stand_in_the_text_before_the_call(rows: lis
             said += " " + (message.content or "").casefold()
             for call in message.calls:
                 schema = next(one.parameters or {} for one in row.functions if one.name == call.name)
-                for value in spoken_values(arguments_of(call), schema):
+                for value in spoken_values(parse_arguments(call), schema):
                     assert value_is_said(value, said), (value, said)
 
 
 def spoken_values(value: Any, schema: dict[str, Any]) -> list[Any]:
-    """All texts and numbers inside, without enums and booleans."""
+    """All strings and numbers inside a value, without enums and booleans."""
     if isinstance(value, dict):
         inner = schema["properties"]
         return [one for key, item in value.items() for one in spoken_values(item, inner[key])]
@@ -139,7 +139,7 @@ def test_functions_of_one_row_have_one_name_each_and_many_over_all_rows(rows: li
 
 
 def test_a_definition_keeps_the_meaning_under_other_names(subtests: pytest.Subtests) -> None:
-    """The same types, enums and requirements, whatever the names; parameters never share one."""
+    """Types, enums and required parameters stay under all names, and no two parameters have one name."""
     for task in TASKS:
         with subtests.test(task.name):
             for seed in range(10):

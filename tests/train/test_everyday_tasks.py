@@ -1,4 +1,4 @@
-"""The tasks themselves: every way of asking for every function, tried with several drawn values."""
+"""The tasks: every wording of every function, with several sampled values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from schema import typescript
-from train.everyday.catalogue import _RIVALS, FIELDS, OPEN, TASKS
+from train.everyday.catalogue import _RIVALS, FIELDS, GENERAL, TASKS
 from train.everyday.phrasing import say, say_known, template
 from train.everyday.tasks import SLOT, Parameter, Task, Wording, flat
 from train.everyday.values import FLAG
@@ -80,7 +80,7 @@ def test_repeated_parts_give_different_calls(subtests: pytest.Subtests) -> None:
 
 
 def test_no_list_stands_in_a_repeated_part(subtests: pytest.Subtests) -> None:
-    """ "Add tea and milk and bread" would be one list or two calls, and nobody could tell."""
+    """ "Add tea and milk and bread" could mean one list or several calls."""
     for task in TASKS:
         with subtests.test(task.name):
             for wording in task.wordings:
@@ -89,7 +89,7 @@ def test_no_list_stands_in_a_repeated_part(subtests: pytest.Subtests) -> None:
 
 
 def test_a_task_has_wordings_enough_and_mentions_each_parameter(subtests: pytest.Subtests) -> None:
-    """What no wording ever gives, a model would learn never to give."""
+    """A model would learn to leave out a parameter that no wording mentions."""
     for task in TASKS:
         with subtests.test(task.name):
             assert 2 <= len(task.wordings) <= 6
@@ -108,7 +108,7 @@ def leaf_paths(fields: tuple[Parameter, ...], prefix: str = "") -> list[str]:
 
 
 def unmentioned_flags(task: Task) -> set[str]:
-    """Optional ones that stay unused are fine: definitions have such."""
+    """Optional flags without a wording. They are allowed, since real definitions have unused parameters too."""
     return {field.name for field in optional(task.parameters)}
 
 
@@ -143,7 +143,7 @@ def test_answers_are_computed_and_told_for_every_wording(subtests: pytest.Subtes
                     arguments = say(task, wording, Random(seed)).calls[0]
                     result = task.result(arguments)
                     assert result == task.result(arguments), "the world answers the same to the same"
-                    told = task.told(arguments, result)
+                    told = task.result_sentence(arguments, result)
                     assert told
                     assert not re.search(r"[\[\]{}]|\bNone\b|True|False", told)
 
@@ -166,7 +166,7 @@ def test_slots_have_names_that_frames_do_not_use(subtests: pytest.Subtests) -> N
 
 
 def test_imperatives_begin_with_a_verb(subtests: pytest.Subtests) -> None:
-    """ "Can you at 7 pm, remind me" was a frame around a wording that began with the time."""
+    """ "Can you at 7 pm, remind me" once came from a wording that began with the time."""
     for task in TASKS:
         with subtests.test(task.name):
             for wording in task.wordings:
@@ -191,7 +191,7 @@ def test_imperatives_begin_with_a_verb(subtests: pytest.Subtests) -> None:
 def test_names_in_the_tables_of_rivals_exist() -> None:
     names = {task.name for task in TASKS}
     assert {name for line in _RIVALS for name in line} <= names
-    assert names >= OPEN
+    assert names >= GENERAL
 
 
 def test_all_definitions_print_as_typescript() -> None:

@@ -1,4 +1,4 @@
-"""The merge: weights, duplicates, sets to stay apart from, held-out functions, reports."""
+"""The merge: weights, duplicates, overlap with other sets, held-out functions, reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from client.rows import Row, row_text, write_rows
 from core.conversation import Call, Message
 from tests.support.merge_folder import MIX, PLANETS, dev_set, make_folder, merge, names, row, sky
 from train.merge import main
-from train.merging.candidates import is_drawn, normal_name
+from train.merging.candidates import is_held_out_name, normal_name
 from train.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_the_same_command_makes_the_same_files_in_every_process(folder: Path) ->
 
 
 def test_rows_with_the_same_messages_are_one(folder: Path) -> None:
-    """Ids of calls and distractors make no other question, nor does the file in which it lies."""
+    """Rows that differ only in call ids, distractors or their file are duplicates."""
     first = row("Dive to 7 meters", "dive", "sea")
     again = Row(
         first.functions,
@@ -87,13 +87,15 @@ def test_held_out_functions_stay_out_of_the_training_set(folder: Path) -> None:
     rows, held = merge(folder), list(read_rows(folder / "out.held_out.jsonl.xz"))
     called = {call.name for one in held for call in one.calls}
     assert called
-    assert called == {name for name in names(sky()) if is_drawn(normal_name(name), 0.3)} - {"look_8"}
+    assert called == {name for name in names(sky()) if is_held_out_name(normal_name(name), 0.3)} - {"look_8"}
     assert not called & names(rows)
 
 
 def test_other_files_do_not_call_held_out_functions(folder: Path) -> None:
-    """A function that one file holds out would not be unseen if another file trained it under another spelling."""
-    held = next(name for name in ("look_0", "look_1", "look_2", "look_3", "look_4") if is_drawn(normal_name(name), 0.3))
+    """A held-out function must not be trained on through another file with another spelling of its name."""
+    held = next(
+        name for name in ("look_0", "look_1", "look_2", "look_3", "look_4") if is_held_out_name(normal_name(name), 0.3)
+    )
     write_rows(
         folder / "sea.jsonl.xz",
         [row("Dive deep", f"boats.{held.replace('_', '').upper()}", "sea"), row("Dive now", "dive", "sea")],
@@ -102,7 +104,7 @@ def test_other_files_do_not_call_held_out_functions(folder: Path) -> None:
 
 
 def test_an_answer_in_text_is_dropped_if_it_lists_a_held_out_function(folder: Path) -> None:
-    """The answer may say what the functions can do, so that the function can't just be taken off the list."""
+    """The answer may mention the function, so that removing it from the list is not enough."""
     text = Message("assistant", "I can't sing.")
     made = [
         Row(row("x", name).functions, (Message("user", f"Sing {name}"), text), "sky", {"kind": "single"})
@@ -110,11 +112,11 @@ def test_an_answer_in_text_is_dropped_if_it_lists_a_held_out_function(folder: Pa
     ]
     write_rows(folder / "sky.jsonl", [*sky(), *made])
     kept = {one.functions[0].name for one in merge(folder, "--questions", "300") if not one.calls}
-    assert kept == {f"look_{n}" for n in range(7) if not is_drawn(normal_name(f"look_{n}"), 0.3)}
+    assert kept == {f"look_{n}" for n in range(7) if not is_held_out_name(normal_name(f"look_{n}"), 0.3)}
 
 
 def test_requests_of_other_sets_are_left_out_however_they_are_written(folder: Path) -> None:
-    """The whole of a short request, a long one within another: joined requests would carry them over."""
+    """A short request is found as a whole message, a long one also within a message, as in joined requests."""
     made = [
         "Dive!",
         "dive",
@@ -128,7 +130,7 @@ def test_requests_of_other_sets_are_left_out_however_they_are_written(folder: Pa
     assert [one.messages[0].content for one in rows] == ["Dive to the old reef"]
 
 
-def test_excluding_a_file_gives_its_share_to_the_heirs(folder: Path) -> None:
+def test_excluding_a_file_gives_its_share_to_the_parts_of_share_to(folder: Path) -> None:
     mixture = folder / "mix.toml"
     mixture.write_text(MIX.replace("questions = 20", "questions = 2"))
     rows = merge(folder, "--exclude", "sea")
@@ -156,7 +158,7 @@ def test_a_file_may_be_made_of_others(folder: Path) -> None:
 def test_unchanged_rows_are_written_as_they_stand_and_packed_files_are_opened_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row is written anew only where a held-out function was taken off its list."""
+    """Only a row that a held-out function is removed from is serialized again."""
     spaced = json.dumps(json.loads(row_text(row("Dive now", "dive", "sea"))), separators=(" , ", " : ")).encode()
     (folder / "sea.jsonl.xz").write_bytes(lzma.compress(spaced + b"\n"))
     opened: list[str] = []

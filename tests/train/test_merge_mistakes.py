@@ -1,4 +1,4 @@
-"""What the merge says to a user's mistakes: broken mixtures, missing files, bad rows."""
+"""The merge's messages for mistakes: broken mixtures, missing files, bad rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Definitions out of OpenAPI documents, and the references in them."""
+"""Function definitions from OpenAPI documents, and their references."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _rejects(name: str) -> list[dict[str, object]]:
 
 
 def test_swagger_2_in_yaml_where_no_is_a_word_and_a_date_a_text() -> None:
-    """YAML 1.1 reads `no` as false and 2024-05-01 as a date, which no JSON can hold."""
+    """YAML 1.1 reads `no` as false and 2024-05-01 as a date, which JSON lacks."""
     functions, _ = read(SOURCES / "ferry.yaml")
     found = functions["find_crossings"]["parameters"]["properties"]
     assert found["day"] == {"type": "string", "format": "date", "default": "2024-05-01"}
@@ -85,7 +85,7 @@ def test_swagger_2_in_yaml_where_no_is_a_word_and_a_date_a_text() -> None:
     assert "a file" in str(_rejects("ferry.yaml")[0]["reason"])
 
 
-def test_references_that_double_each_other_are_refused_in_no_time(tmp_path: Path) -> None:
+def test_references_that_double_each_other_are_rejected_at_once(tmp_path: Path) -> None:
     schemas = {
         f"S{n}": {"type": "object", "properties": {k: {"$ref": f"#/x/S{n + 1}"} for k in "ab"}} for n in range(40)
     }
@@ -96,7 +96,7 @@ def test_references_that_double_each_other_are_refused_in_no_time(tmp_path: Path
     assert "expanded" in reason or "deeper" in reason
 
 
-def test_yaml_whose_aliases_double_each_other_is_refused_in_no_time(tmp_path: Path) -> None:
+def test_yaml_whose_aliases_double_each_other_is_rejected_at_once(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 30))]
     lines += ["name: f", "description: F", "parameters: {type: object, properties: {x: {enum: *a29}}}"]
     (reason,) = read(written(tmp_path, "a.yaml", "\n".join(lines)))[1].values()

@@ -1,4 +1,4 @@
-"""What is learned, and that packed conversations do not see one another."""
+"""Which tokens are learned, and that packed conversations do not attend to each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from core.conversation import ChatRequest, ToolChoice
 from inference import Model, chat_prompt
 from tests.support.training_rows import LIGHT, TEN, TIMER, WEATHER
-from train.learning.bundles import Bundle, alone, bundled
+from train.learning.bundles import Bundle, bundled, single_bundle
 from train.learning.packing import IGNORED, Example, collate, encode, packed
 
 
@@ -26,7 +26,7 @@ def tiny(chatml_folder: Path) -> nn.Module:
 
 
 def losses(tiny: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """Of the learned tokens, row by row."""
+    """The losses of the learned tokens, row by row."""
     with torch.inference_mode():
         logits = tiny(**{key: value for key, value in batch.items() if key != "labels"}).logits[:, :-1]
     targets = batch["labels"][:, 1:]
@@ -47,13 +47,13 @@ def learned_parts(example: Example, model: Model) -> list[str]:
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000))
-def test_packed_is_as_alone(tiny: nn.Module, chatml: Model, seed: int) -> None:
-    """Bundled, packed and padded, every learned token has the loss that it has in its conversation alone."""
+def test_packed_losses_equal_those_of_single_conversations(tiny: nn.Module, chatml: Model, seed: int) -> None:
+    """Bundled, packed and padded, every learned token has the loss that it has without the other conversations."""
     bundles = list(bundled(TEN, seed=str(seed), max_tokens=300, share=0.7))
     examples = [encode(bundle, chatml.template, chatml.tokenizer, 1024) for bundle in bundles]
     together = list(packed([example for example in examples if example], 1024, num_open=2))
-    num_alone = sum(example.num_tokens_alone for example in examples if example)
-    assert sum(example.num_tokens_alone for example in together) == num_alone
+    num_alone = sum(example.num_unshared_tokens for example in examples if example)
+    assert sum(example.num_unshared_tokens for example in together) == num_alone
     expected = []
     for bundle in bundles:
         for talk in bundle.conversations:
@@ -67,9 +67,9 @@ def test_packed_is_as_alone(tiny: nn.Module, chatml: Model, seed: int) -> None:
 
 def test_what_is_learned_is_what_the_assistant_says(chatml: Model) -> None:
     """Calls and texts through the stop token; never declarations, users or results."""
-    told = encode(alone(TEN[9]), chatml.template, chatml.tokenizer, 1024)
-    asked = encode(alone(TEN[8]), chatml.template, chatml.tokenizer, 1024)
-    two = encode(alone(TEN[6]), chatml.template, chatml.tokenizer, 1024)
+    told = encode(single_bundle(TEN[9]), chatml.template, chatml.tokenizer, 1024)
+    asked = encode(single_bundle(TEN[8]), chatml.template, chatml.tokenizer, 1024)
+    two = encode(single_bundle(TEN[6]), chatml.template, chatml.tokenizer, 1024)
     assert told and asked and two
     assert learned_parts(told, chatml) == [
         'get_weather\n{"city": "Lima"}<|im_end|>',
@@ -94,7 +94,7 @@ def test_training_and_serving_see_the_same_tokens(chatml: Model, llama: Model, r
             assert example.labels[len(prompt_ids)] != IGNORED
 
 
-def test_a_bundle_pays_once_for_its_functions(chatml: Model) -> None:
+def test_a_bundle_holds_its_functions_once(chatml: Model) -> None:
     bundle = Bundle((WEATHER, TIMER, LIGHT), (TEN[0].messages, TEN[2].messages, TEN[4].messages))
     together = encode(bundle, chatml.template, chatml.tokenizer, 1024)
     separate = [
@@ -104,7 +104,7 @@ def test_a_bundle_pays_once_for_its_functions(chatml: Model) -> None:
     assert together is not None
     assert len(together) < 0.5 * sum(len(example) for example in separate if example)
     assert together.num_learned == sum(example.num_learned for example in separate if example)
-    assert together.num_tokens_alone == sum(len(example) for example in separate if example)
+    assert together.num_unshared_tokens == sum(len(example) for example in separate if example)
     assert together.num_conversations == 3
 
 
@@ -112,14 +112,16 @@ def test_what_is_too_long_is_left_out_and_the_rest_stays(chatml: Model) -> None:
     long = (TEN[0].messages[0].__class__("user", "x" * 600), *TEN[0].messages[1:])
     bundle = Bundle((WEATHER,), (long, TEN[1].messages))
     example = encode(bundle, chatml.template, chatml.tokenizer, 500)
-    alone_ = encode(alone(TEN[1]), chatml.template, chatml.tokenizer, 500)
-    assert example is not None and alone_ is not None and example.ids == alone_.ids
+    single = encode(single_bundle(TEN[1]), chatml.template, chatml.tokenizer, 500)
+    assert example is not None and single is not None and example.ids == single.ids
     assert encode(Bundle((WEATHER,), (long,)), chatml.template, chatml.tokenizer, 500) is None
 
 
-def test_nothing_is_learned_at_a_place_that_it_does_not_follow(llama: Model) -> None:
-    """The plain format learns the beginning of each user's piece, which is where the second question begins: it was
-    learned behind the end of the first one's answer."""
+def test_the_first_token_of_a_branch_is_not_learned(llama: Model) -> None:
+    """The plain template learns the first token of a user's piece, which begins the branch of the second request.
+
+    It was once learned as the token after the first answer.
+    """
     bundle = Bundle((WEATHER, TIMER), (TEN[0].messages, TEN[2].messages))
     example = encode(bundle, llama.template, llama.tokenizer, 4096)
     assert example is not None and set(example.branches) == {0, 1, 2}

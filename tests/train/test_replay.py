@@ -1,4 +1,4 @@
-"""Rows of the base's own answers: what is read and what is left out."""
+"""Rows with the base model's own answers: which prompts are read and which answers are left out."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_answers_become_rows_without_functions(
 def test_what_is_cut_off_ends_with_a_whole_sentence(
     prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise only short answers are learned from, and lists not at all: nine of ten answers were cut off."""
+    """Nine of ten answers are cut off. Without them, the model would learn from short answers only."""
     play(monkeypatch, chatml, "One. Two! Then 3. and so")
     main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl"), "--max-tokens", "20"])
     assert {row.messages[1].content for row in read_rows(tmp_path / "rows.jsonl")} == {"One. Two!"}
@@ -77,10 +77,10 @@ def test_bad_prompts_are_named(prompts: Path, tmp_path: Path, text: str, expecte
         main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl")])
 
 
-def test_an_interrupted_run_goes_on(
+def test_an_interrupted_run_resumes(
     prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run of seven minutes left nothing behind."""
+    """An interrupted run of seven minutes once lost all its answers."""
     play(monkeypatch, chatml, "Hello there.<|im_end|>")
     asked: list[str] = []
     is_left = [False, False, True]
@@ -106,7 +106,7 @@ def test_an_interrupted_run_goes_on(
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
 
 
-def test_answers_of_other_options_are_not_gone_on_with(
+def test_answers_of_other_options_are_not_reused(
     prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(monkeypatch, chatml, "Hello there.<|im_end|>")

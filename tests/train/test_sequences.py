@@ -1,4 +1,4 @@
-"""A run's sequences in a file are those that would have been made on the spot."""
+"""Prepared sequences from a file equal those that the run would have prepared itself."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ EXAMPLES = st.lists(st.lists(TOKENS, min_size=1, max_size=30).map(an_example), m
 
 @given(examples=EXAMPLES, num_tokens=st.none() | st.integers(1, 100))
 def test_they_are_the_examples(examples: list[Example], num_tokens: int | None) -> None:
-    """As lists and in number, cut while they are made or afterwards."""
+    """The sequences have the examples' values and counts, whether limited while they are made or afterwards."""
     whole, cut = Sequences.of(examples), Sequences.of(examples, num_tokens)
     assert [whole[i] for i in range(len(whole))] == examples
     again = whole.first(num_tokens)
     assert [again[i] for i in range(len(again))] == [cut[i] for i in range(len(cut))] == examples[: len(cut)]
     assert whole.num_tokens == sum(map(len, examples))
-    assert whole.told(4).startswith(f"{sum(example.num_conversations for example in examples)} conversations")
+    assert whole.summary(4).startswith(f"{sum(example.num_conversations for example in examples)} conversations")
 
 
 @given(examples=EXAMPLES)

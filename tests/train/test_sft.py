@@ -1,4 +1,4 @@
-"""Training for real, of tiny models: it learns what it is shown, goes on where it was, and the server serves it."""
+"""Training of tiny models: they learn the rows, an interrupted run resumes, and the server serves the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.serving import serving
 from tests.support.started_server import ROOT
 from tests.support.training_rows import TEN
 from train.learning.curves import smoothed
-from train.learning.learner import LearnedOnly, Saving
+from train.learning.learner import CheckpointSaving, LearnedOnly
 from train.learning.lora import merge_in_forward
 from train.learning.packing import IGNORED
 from train.learning.presets import PRESETS
@@ -45,7 +45,7 @@ def sft(ten: Path, out: Path, *options: str) -> None:
 
 
 def test_a_tiny_model_learns_ten_conversations_and_serves_them(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
-    """Each turn of the assistant comes back through the real server as it was learned."""
+    """The real server answers with exactly the assistant's turns that the model was trained on."""
     base = ("--model", str(chatml_folder), "--template", "functionary_v3_chatml")
     quick = ("--max-length", "512", "--batch-size", "1", "--device-batch-size", "1", "--adam-beta2", "0.98")
     sft(ten, tmp_path, *base, *quick, "--epochs", "90", "--learning-rate", "3e-3")
@@ -69,29 +69,29 @@ def test_a_tiny_model_learns_ten_conversations_and_serves_them(ten: Path, chatml
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     ten: Path, chatml_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Weights, optimizer, schedule and the next batch: the resumed run is equal to the last bit."""
+    """Weights, optimizer, schedule and the next batch are restored: the final weights are bit-identical."""
     options = ("--model", str(chatml_folder), "--epochs", "6", "--learning-rate", "1e-3")
     sft(ten, tmp_path / "whole", *options)
 
-    listen = Saving.listen
+    install = CheckpointSaving.install_signal_handlers
 
-    def stops_early(saving: Saving) -> None:
-        listen(saving)
+    def stops_early(saving: CheckpointSaving) -> None:
+        install(saving)
         saving.is_stopped = True  # as SIGTERM does, in the first step
 
-    monkeypatch.setattr(Saving, "listen", stops_early)
-    with pytest.raises(SystemExit, match="interrupted at step 1; the same command goes on"):
+    monkeypatch.setattr(CheckpointSaving, "install_signal_handlers", stops_early)
+    with pytest.raises(SystemExit, match="interrupted at step 1; the same command resumes"):
         sft(ten, tmp_path / "parts", *options)
     assert newest_checkpoint(tmp_path / "parts") == tmp_path / "parts" / "checkpoint-1"
     assert not (tmp_path / "parts" / "model").exists()
-    monkeypatch.setattr(Saving, "listen", listen)
+    monkeypatch.setattr(CheckpointSaving, "install_signal_handlers", install)
     sft(ten, tmp_path / "parts", *options)
-    assert "going on from" in capsys.readouterr().err
+    assert "resuming from" in capsys.readouterr().err
     whole, parts = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_another_run_does_not_go_on_from_these_checkpoints(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
+def test_another_run_does_not_resume_these_checkpoints(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint-3").mkdir()
     (tmp_path / "checkpoint-3" / "trainer_state.json").write_text("{}")
     (tmp_path / "run.json").write_text('{"seed": 7}')
@@ -99,7 +99,7 @@ def test_another_run_does_not_go_on_from_these_checkpoints(ten: Path, chatml_fol
         sft(ten, tmp_path, "--model", str(chatml_folder))
 
 
-def test_a_checkpoint_that_was_cut_off_is_not_gone_on_from(tmp_path: Path) -> None:
+def test_an_incomplete_checkpoint_is_not_resumed(tmp_path: Path) -> None:
     for step in (9, 10, 11):
         (tmp_path / f"checkpoint-{step}").mkdir()
     (tmp_path / "checkpoint-9" / "trainer_state.json").touch()
@@ -117,7 +117,7 @@ def test_what_cannot_be_trained_on_is_said(
     model = ("--model", str(chatml_folder))
     for data, options, expected in (
         (empty, model, r"empty\.jsonl: no rows"),
-        (bad, model, r"bad\.jsonl:2: .*functions"),
+        (bad, model, r"bad\.jsonl:2: .*messages"),
         (tmp_path / "none.jsonl", model, r"none\.jsonl: cannot be read: No such file"),
         (ten, (*model, "--max-length", "20"), "no row is short enough"),
         (ten, ("--model", str(tmp_path / "nowhere")), "nowhere"),
@@ -125,7 +125,7 @@ def test_what_cannot_be_trained_on_is_said(
         (
             ten,
             (*model, "--lora-rank", "4", "--lora-alpha", "4", "--adapter", str(tmp_path)),
-            "no adapter to go on from",
+            "no adapter to start from",
         ),
         (ten, (*model, "--out", str(empty)), "empty.jsonl"),
     ):
@@ -134,8 +134,8 @@ def test_what_cannot_be_trained_on_is_said(
         assert str(refusal.value.code).startswith("sft: ")
 
 
-def test_a_full_disk_ends_with_a_sentence(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
-    """PyTorch, safetensors and Python write the checkpoints, and each complained in its own way, with a traceback."""
+def test_a_full_disk_ends_with_a_message(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
+    """PyTorch, safetensors and Python write the checkpoints, and each raises another error for a full disk."""
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)\n"
         "from train.sft import main; main()"

@@ -1,4 +1,4 @@
-"""Training in two processes is training in one."""
+"""Training in two processes gives the weights of training in one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SIZES = ["--batch-size", "4", "--device-batch-size", "1", "--max-length", "1024"
 def test_two_processes_learn_what_one_learns(
     chatml_folder: Path, tmp_path: Path, lora: list[str], weights: str
 ) -> None:
-    """Each saw half of the batch, and the loss was divided by the whole batch's tokens and once more by two."""
+    """With half of the batch in each process, the loss was once divided by two in addition to the batch's tokens."""
     write_rows(tmp_path / "ten.jsonl", TEN)
     options = [*RUN, *SIZES, *lora, "--model", str(chatml_folder), "--data", str(tmp_path / "ten.jsonl")]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}

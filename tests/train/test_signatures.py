@@ -1,4 +1,4 @@
-"""Definitions out of Python files."""
+"""Function definitions from Python files."""
 
 from __future__ import annotations
 

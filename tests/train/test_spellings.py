@@ -1,4 +1,4 @@
-"""Rows of one function in many spellings: what they say stays, and some of them share a declaration."""
+"""Rows of one function in many spellings: their meaning stays, and groups of them share a declaration."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from client.rows import Row, arguments_of
+from client.rows import Row, parse_arguments
 from core.conversation import Function
 from tests.support.training_rows import TEN, calls, row, user
 from train.learning.bundles import bundled
-from train.learning.spellings import one_spelling
+from train.learning.spellings import unify_spellings
 
 TITLE, ARTIST, YEAR = "Title of the song", "Name of the artist", "Year or decade"
 STYLES = (
@@ -22,7 +22,7 @@ STYLES = (
 
 
 def said(number: int) -> Row:
-    """A question about one or two of the three parameters; the declaration lists no others."""
+    """A request with values for one or two of three parameters; the declaration lists only these."""
     name, spelled = STYLES[number % 3]
     values = {TITLE: f"Song {number}"} | ({ARTIST: f"Band {number}"} if number % 2 else {})
     properties = {spelled[meaning]: {"type": "string", "description": meaning} for meaning in values}
@@ -34,10 +34,10 @@ def said(number: int) -> Row:
 
 
 def meant(one: Row) -> Counter[tuple[str, str]]:
-    """The arguments by what their parameters mean."""
+    """The arguments by the description of their parameters."""
     function = next(function for function in one.functions if function.name == one.calls[0].name)
     properties = (function.parameters or {})["properties"]
-    values = arguments_of(one.calls[0])
+    values = parse_arguments(one.calls[0])
     assert list(values) == [name for name in properties if name in values], "not in the order of the schema"
     return Counter((properties[name]["description"], value) for name, value in values.items())
 
@@ -45,39 +45,41 @@ def meant(one: Row) -> Counter[tuple[str, str]]:
 @pytest.mark.parametrize("seed", ["0", "1", "2", "3"])
 def test_a_question_means_the_same_in_the_new_spelling(seed: str) -> None:
     rows = [said(number) for number in range(30)]
-    made = {one.messages[0].content: one for one in one_spelling(rows, seed=seed)}
+    made = {one.messages[0].content: one for one in unify_spellings(rows, seed=seed)}
     assert len(made) == len(rows)
     for one in rows:
         assert meant(made[one.messages[0].content]) == meant(one)
-    assert one_spelling(rows, seed=seed) == one_spelling(rows, seed=seed)
+    assert unify_spellings(rows, seed=seed) == unify_spellings(rows, seed=seed)
 
 
 def test_most_declarations_list_all_that_the_source_knows() -> None:
-    """Rows list few parameters that they do not use; a server lists all, and the model filled in those too."""
-    made = one_spelling([said(number) for number in range(60)], seed="0")
+    """Rows declare few unused parameters. Servers declare all of them, and a model once invented values for these."""
+    made = unify_spellings([said(number) for number in range(60)], seed="0")
     listed = [len((one.functions[0].parameters or {})["properties"]) for one in made]
     assert listed.count(3) > 30
 
 
 def test_required_is_what_every_question_of_a_declaration_gives() -> None:
-    for one in one_spelling([said(number) for number in range(60)], seed="0"):
-        assert set((one.functions[0].parameters or {})["required"]) <= arguments_of(one.calls[0]).keys()
+    for one in unify_spellings([said(number) for number in range(60)], seed="0"):
+        assert set((one.functions[0].parameters or {})["required"]) <= parse_arguments(one.calls[0]).keys()
 
 
 def test_questions_in_one_spelling_share_a_bundle() -> None:
     rows = [said(number) for number in range(30)]
     before = list(bundled(rows, seed="0", max_tokens=400, share=1.0))
-    after = list(bundled(one_spelling(rows, seed="0"), seed="0", max_tokens=400, share=1.0))
+    after = list(bundled(unify_spellings(rows, seed="0"), seed="0", max_tokens=400, share=1.0))
     assert len(after) < len(before)
 
 
 def test_functions_of_one_spelling_stay_as_they_are() -> None:
-    assert Counter(map(json.dumps, map(repr, one_spelling(TEN, seed="0")))) == Counter(map(json.dumps, map(repr, TEN)))
+    assert Counter(map(json.dumps, map(repr, unify_spellings(TEN, seed="0")))) == Counter(
+        map(json.dumps, map(repr, TEN))
+    )
 
 
 def test_a_row_that_lists_the_other_name_too_stays_as_it_is() -> None:
     rows = [said(number) for number in range(30)]
     both = [row([*one.functions, Function("PlayTune", "Other")], *one.messages, kind="single") for one in rows[::3]]
-    for one in one_spelling([*both, *rows[1::3]], seed="0"):
+    for one in unify_spellings([*both, *rows[1::3]], seed="0"):
         names = [function.name for function in one.functions]
         assert len(set(names)) == len(names)

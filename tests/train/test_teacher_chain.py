@@ -1,4 +1,4 @@
-"""The whole pipeline from a Python file to rows, with a scripted teacher; and a step against our own server."""
+"""The whole pipeline from a Python file to rows with a scripted teacher, and one step against our own server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from train.rows import read_rows
 
 
 def teacher(body: Json) -> Reply:
-    """Knows the house of the test data: which step asks, it sees by the question."""
+    """Answers about the functions of tests/data/definitions/house.py. The request's text shows which step asks."""
     asked = question(body)
     if "Write 2 requests" in asked:
         rooms = {"set_heating": "Heat the {} to 21 degrees", "open_shutter": "Open the {} shutter half way"}
@@ -68,7 +68,7 @@ def test_from_a_python_file_to_rows(tmp_path: Path) -> None:
 def test_our_own_server_teaches_through_its_tool_calls(
     tmp_path: Path, played_url: str, play: Callable[..., ScriptedEngine]
 ) -> None:
-    """The engine plays the embedded model's format; a first answer in plain text is nonsense and asked again."""
+    """The engine answers in the embedded model's turn format. Its first answer, in plain text, is a bad one."""
     play('set_timer\n{"minutes": 5}')
     source = written(tmp_path / "in.jsonl", [line(USER)])
     whom = ["--teacher-url", f"{played_url}/v1", "--teacher-model", "tiny"]

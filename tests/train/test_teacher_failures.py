@@ -1,4 +1,4 @@
-"""Teachers that fail, vanish or know nobody, a full disk, and files and options that do not fit."""
+"""Teachers that fail, stop answering or reject the key, a full disk, and wrong files and options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from train import calls, interpretations, results
 from train import prompts as prompts_step
 from train.rows import read_rows
 from train.teacher import command_line as teacher
-from train.teacher.files import Kept
+from train.teacher.files import StepOutput
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ def out(tmp_path: Path) -> Path:
 def test_a_teacher_that_fails_once_and_one_that_is_gone(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str], reply: Reply
 ) -> None:
-    """It vanishes after three rows: these are kept, the run ends before all of the others were tried."""
+    """A teacher stops answering after three rows: these are kept, and the run ends before trying all others."""
     source = written(tmp_path / "in.jsonl", prompts(40))
     with teaching(lambda body: right(body) if minutes(body) <= 3 else reply) as server:
         status = run(calls.main, source, out, server.url, "--in-flight", "3", "--timeout", "0.1")
@@ -44,7 +44,7 @@ def test_a_teacher_that_fails_once_and_one_that_is_gone(
     assert len(read(out)) == 3
     said = capsys.readouterr().err
     assert "calls: stopped: 6 requests in a row got no answer; the last: " in said
-    assert f"the same command goes on from {out}" in said
+    assert f"the same command resumes from {out}" in said
     assert "Traceback" not in said
 
 
@@ -66,7 +66,7 @@ def test_a_wrong_key_or_model_ends_the_run_at_once(
     assert f"stopped: {server.url} answered {status}: who are you?" in capsys.readouterr().err
 
 
-def test_nobody_there(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_teacher_that_is_not_running(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = written(tmp_path / "in.jsonl", prompts(2))
     assert run(calls.main, source, out, "http://127.0.0.1:9/v1") == 1
     assert "cannot be reached" in capsys.readouterr().err
@@ -75,7 +75,7 @@ def test_nobody_there(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_full_disk(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a limit for files, which fails as a full disk does: in the midst of a line."""
+    """A limit on file sizes fails as a full disk does: in the middle of a line."""
     source = written(tmp_path / "in.jsonl", prompts(9))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with teaching(right) as server:
@@ -172,16 +172,16 @@ def test_options_that_do_not_fit(capsys: pytest.CaptureFixture[str], options: li
 
 
 def test_two_runs_into_one_file(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each would write over the other's lines."""
+    """Two processes would overwrite each other's lines."""
     source = written(tmp_path / "in.jsonl", prompts(1))
     out.parent.mkdir()
-    with Kept(out, ()):
+    with StepOutput(out, ()):
         assert run(calls.main, source, out, "http://127.0.0.1:9/v1") == 1
     assert f"{out}: another run is writing it" in capsys.readouterr().err
 
 
-def test_a_dry_run_into_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
-    """`| head -1` once was told of a disk that cannot be written."""
+def test_a_dry_run_into_a_closed_pipe(tmp_path: Path) -> None:
+    """With `| head -1` the command once reported a disk that cannot be written."""
     source = written(tmp_path / "in.jsonl", prompts(3))
     command = f"{sys.executable} -m train.calls --in {source} --out {tmp_path}/o.jsonl --dry-run"
     reader, writer = os.pipe()

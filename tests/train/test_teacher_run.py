@@ -1,4 +1,4 @@
-"""A run of a teacher step: many rows at once, gone on with, and nonsense put aside."""
+"""A run of a teacher step: rows in parallel, resuming, and rejects after bad answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.teacher_rows import CALLED, RESULT, USER, line, minutes, prom
 from train import calls, interpretations
 from train.rows import read_rows
 from train.teacher import command_line as teacher
-from train.teacher.files import Kept
+from train.teacher.files import StepOutput
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +47,7 @@ def test_rows_are_asked_at_once_and_kept(tmp_path: Path, out: Path, capsys: pyte
     assert "calls: 12 rows in" in capsys.readouterr().err
 
 
-def test_the_same_command_goes_on_and_asks_nothing_twice(tmp_path: Path, out: Path) -> None:
+def test_the_same_command_resumes_and_asks_nothing_twice(tmp_path: Path, out: Path) -> None:
     source = written(tmp_path / "in.jsonl", prompts(6))
     with teaching(right) as server:
         assert run(calls.main, source, out, server.url, "--rows", "4") == 0
@@ -61,8 +61,8 @@ def test_the_same_command_goes_on_and_asks_nothing_twice(tmp_path: Path, out: Pa
     assert len(list(read_rows(out))) == 6
 
 
-def test_a_killed_run_goes_on(tmp_path: Path, out: Path) -> None:
-    """With SIGINT as of Ctrl-C: a sentence, status 1, and what came before it is there."""
+def test_a_killed_run_resumes(tmp_path: Path, out: Path) -> None:
+    """SIGINT, as sent by Ctrl-C, gives a message and status 1. Rows that were finished before it are kept."""
     source = written(tmp_path / "in.jsonl", prompts(6))
 
     def slow_after_two(body: Json) -> Reply:
@@ -79,7 +79,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, out: Path) -> None:
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=10)[1]
         assert process.returncode == 1
-        assert f"interrupted; the same command goes on from {out}" in said
+        assert f"interrupted; the same command resumes from {out}" in said
         assert "Traceback" not in said
         assert len(read(out)) == 2
         is_slow = False
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, out: Path) -> None:
     assert sorted(minutes(body) for body in server.asked) == [1, 2, 3, 3, 4, 5, 6]
 
 
-def test_nonsense_is_asked_again_with_another_seed_and_then_put_aside(
+def test_a_bad_answer_is_retried_with_another_seed_and_then_rejected(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = written(tmp_path / "in.jsonl", prompts(3))
@@ -113,15 +113,15 @@ def test_nonsense_is_asked_again_with_another_seed_and_then_put_aside(
     assert f"2 rows in {out}, 1 rejected ({out.with_name('out.rejects.jsonl')})" in capsys.readouterr().err
 
 
-def test_only_nonsense_is_status_1(tmp_path: Path, out: Path) -> None:
+def test_only_bad_answers_give_status_1(tmp_path: Path, out: Path) -> None:
     source = written(tmp_path / "in.jsonl", prompts(2))
     with teaching(lambda body: Reply("", finish_reason="length")) as server:
         assert run(calls.main, source, out, server.url, "--retries", "0") == 1
     assert {reject["reason"] for reject in read(out.with_name("out.rejects.jsonl"))} == {"the answer is cut off"}
 
 
-def test_a_lone_surrogate_is_nonsense_and_no_crash(tmp_path: Path, out: Path) -> None:
-    """Half a character can stand in JSON as an escape, and cannot be written to a file."""
+def test_a_lone_surrogate_is_a_bad_answer(tmp_path: Path, out: Path) -> None:
+    """JSON can hold half of a surrogate pair as an escape, which UTF-8 cannot encode."""
     source = written(tmp_path / "in.jsonl", [line(USER, CALLED, RESULT)])
     raw = '{"choices": [{"message": {"content": "Tea \\ud83c is ready"}, "finish_reason": "stop"}]}'
     with teaching(lambda body: Reply(raw=raw)) as server:
@@ -142,7 +142,7 @@ def test_a_teacher_without_tools_is_asked_for_json(tmp_path: Path, out: Path) ->
     assert len(read(out)) == 2
 
 
-def test_what_a_teacher_refuses_is_told_and_asked_again_next_time(
+def test_an_error_of_the_teacher_is_reported_and_the_next_run_asks_again(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = written(tmp_path / "in.jsonl", prompts(3))
@@ -157,7 +157,7 @@ def test_what_a_teacher_refuses_is_told_and_asked_again_next_time(
 
 
 def test_fields_of_every_request_take_the_place_of_the_steps(tmp_path: Path, out: Path) -> None:
-    """Some teachers refuse temperature or max_tokens."""
+    """Some servers reject temperature or max_tokens."""
     source = written(tmp_path / "in.jsonl", prompts(1))
     with teaching(right) as server:
         fields = '{"temperature": null, "max_tokens": null, "max_completion_tokens": 99}'
@@ -174,13 +174,13 @@ def test_wherever_a_file_is_cut_off_its_whole_lines_are_kept(tmp_path: Path, dat
     path.unlink(missing_ok=True)
     rows = [row(USER, {"role": "assistant", "content": f"{'é' * n}\u2028{n}"}) for n in range(4)]
     keys = [one.key for one in rows]
-    with Kept(path, keys) as kept:
+    with StepOutput(path, keys) as kept:
         for key, one in zip(keys, rows, strict=True):
             kept.keep(key, [one, one])
     held = path.read_bytes()
     cut = data.draw(st.integers(0, len(held)))
     path.write_bytes(held[:cut])
-    with Kept(path, keys) as kept:
+    with StepOutput(path, keys) as kept:
         assert kept.num_rows == held[:cut].count(b"\n")
         assert kept.done == set(keys[: (kept.num_rows + 1) // 2])
         todo = [(key, one) for key, one in zip(keys, rows, strict=True) if key not in kept.done]

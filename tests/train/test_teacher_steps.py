@@ -1,4 +1,4 @@
-"""What each teacher step asks, and which answers it takes; without a teacher."""
+"""The requests of each teacher step and the answers that it accepts, without a teacher."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.rows import arguments_of
+from client.rows import parse_arguments
 from tests.support.teacher_rows import CALLED, RESULT, RING, SET_TIMER, USER, answer, line, row, written
 from train.calls import Calls
 from train.interpretations import Interpretations
@@ -18,8 +18,8 @@ from train.prompts import Prompts
 from train.results import Results
 from train.rows import check_row
 from train.teacher.grounding import ungrounded, ungrounded_numbers
-from train.teacher.run import Nonsense
-from train.teacher.text import values_in
+from train.teacher.run import BadAnswer
+from train.teacher.text import json_values
 
 ASKED = row(meta={"wanted": "single", "persona": "a cook", "style": "short"})
 SCHEMA = SET_TIMER["parameters"]
@@ -37,16 +37,16 @@ JSON = st.recursive(
 @settings(deadline=None)
 def test_json_is_found_between_whatever_words(values: list[object], words: str) -> None:
     text = words + words.join(f" {json.dumps(value)} " for value in values) + words
-    assert list(values_in(text)) == values
+    assert list(json_values(text)) == values
 
 
 @pytest.mark.parametrize("text", ["", "[" * 50_000, "[NaN]", '["\\ud800"]', "[1e999]", "{'a': 1}", '{"a": 1'])
 def test_what_no_row_can_carry_is_not_found(text: str) -> None:
-    assert list(values_in(text)) == []
+    assert list(json_values(text)) == []
 
 
 def test_thoughts_before_the_answer_do_not_count() -> None:
-    assert list(values_in('<think>["draft"]</think>["done"]')) == [["done"]]
+    assert list(json_values('<think>["draft"]</think>["done"]')) == [["done"]]
 
 
 # Step 2
@@ -60,8 +60,8 @@ def test_prompts_that_nobody_would_say_are_dropped_and_equal_ones_are_one() -> N
 
 
 @pytest.mark.parametrize("text", ["1. Set a timer\n2. Ring", "[]", "[1, 2]", '["call set_timer now"]', '{"a": "b"}'])
-def test_no_usable_prompt_is_nonsense(text: str) -> None:
-    with pytest.raises(Nonsense):
+def test_no_usable_prompt_is_a_bad_answer(text: str) -> None:
+    with pytest.raises(BadAnswer):
         Prompts().made(ASKED, answer(text))
 
 
@@ -137,16 +137,16 @@ def test_kinds_and_what_nobody_said_are_noted_and_repeated_calls_are_one() -> No
         (answer('[{"name": "set_timer"}, {"minutes": 5}]'), "no call"),
     ],
 )
-def test_calls_that_do_not_fit_are_nonsense(said: object, words: str) -> None:
-    with pytest.raises(Nonsense, match=re.escape(words)):
+def test_calls_that_do_not_fit_are_bad_answers(said: object, words: str) -> None:
+    with pytest.raises(BadAnswer, match=re.escape(words)):
         Calls().made(row(USER), said)  # type: ignore[arg-type]
 
 
-def test_a_pattern_that_python_cannot_read_is_nonsense_and_no_crash() -> None:
-    """jsonschema compiles patterns as it goes, and lets re.error through."""
+def test_a_pattern_that_python_cannot_compile_is_a_bad_answer() -> None:
+    """jsonschema compiles patterns while it validates, and raises re.error."""
     parameters = {"type": "object", "properties": {"x": {"type": "string", "pattern": "(?<n>a"}}}
     asked = row(USER, functions=[{"name": "f", "description": "F", "parameters": parameters}])
-    with pytest.raises(Nonsense, match="schema cannot be used"):
+    with pytest.raises(BadAnswer, match="schema cannot be used"):
         Calls().made(asked, answer("", ("f", '{"x": "a"}')))
 
 
@@ -183,13 +183,13 @@ def test_the_result_of_one_call_may_stand_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["It is done.", "[]", "{}", '{"results": [{"a": 1}, {"a": 2}]}', '{"results": [""]}'])
-def test_no_result_for_each_call_is_nonsense(text: str) -> None:
-    with pytest.raises(Nonsense, match="with 1 objects was expected"):
+def test_an_answer_without_a_result_for_each_call_is_a_bad_answer(text: str) -> None:
+    with pytest.raises(BadAnswer, match="with 1 objects was expected"):
         Results().made(row(USER, CALLED), answer(text))
 
 
-def test_a_result_that_fills_the_context_is_nonsense() -> None:
-    with pytest.raises(Nonsense, match="too long"):
+def test_a_too_long_result_is_a_bad_answer() -> None:
+    with pytest.raises(BadAnswer, match="too long"):
         Results().made(row(USER, CALLED), answer(json.dumps({"log": "x" * 5_000})))
 
 
@@ -206,13 +206,13 @@ def test_the_answer_ends_the_row_and_invented_numbers_are_noted() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ... ", '{"ends": 1}', "```x```", "I used set_timer.", "long " * 500])
-def test_what_is_no_sentence_for_a_user_is_nonsense(text: str) -> None:
-    with pytest.raises(Nonsense):
+def test_an_answer_that_is_no_sentence_for_a_user_is_a_bad_answer(text: str) -> None:
+    with pytest.raises(BadAnswer):
         Interpretations().made(row(USER, CALLED, RESULT), answer(text))
 
 
-def test_a_call_instead_of_a_sentence_is_nonsense() -> None:
-    with pytest.raises(Nonsense, match="calls a function"):
+def test_a_call_instead_of_a_sentence_is_a_bad_answer() -> None:
+    with pytest.raises(BadAnswer, match="calls a function"):
         Interpretations().made(row(USER, CALLED, RESULT), answer("", ("ring", "{}")))
 
 
@@ -231,5 +231,5 @@ def test_each_step_says_which_lines_it_cannot_use(tmp_path: Path) -> None:
 
 def test_arguments_stay_as_they_were_written() -> None:
     (made,) = Calls().made(row(USER), answer("", ("set_timer", '{"minutes": 5, "label": "Ärzte"}')))
-    assert arguments_of(made.calls[0]) == {"minutes": 5, "label": "Ärzte"}
+    assert parse_arguments(made.calls[0]) == {"minutes": 5, "label": "Ärzte"}
     assert "Ärzte" in made.calls[0].arguments

@@ -1,4 +1,4 @@
-"""Attention over stretches is PyTorch's attention, gradients included."""
+"""Attention over blocks of queries equals PyTorch's attention, gradients included."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from train.learning.attention import STRETCH, attention
+from train.learning.attention import BLOCK, attention
 from train.learning.packing import visible
 
 
 def a_tree(length: int) -> Tensor:
-    """A common start and two branches, then another tree. (1, 1, T, T) bool."""
+    """The mask of a common prefix with two branches, then another tree: (1, 1, T, T) bool."""
     trees = (torch.arange(length) >= length * 3 // 4).long()
     branches = torch.arange(length) * 4 // length % 3
     return visible(trees[None], branches[None])[:, None]
 
 
-@pytest.mark.parametrize("length", [1, STRETCH - 1, STRETCH, 2 * STRETCH + 44])
+@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, 2 * BLOCK + 44])
 @pytest.mark.parametrize(("heads", "groups"), [(6, 2), (3, 3)])
-def test_it_is_attention(length: int, heads: int, groups: int) -> None:
+def test_output_and_gradients_equal_pytorchs(length: int, heads: int, groups: int) -> None:
     torch.manual_seed(length)
     shapes = ((2, heads, length, 8), (2, groups, length, 8), (2, groups, length, 8))
     query, key, value = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
@@ -33,7 +33,7 @@ def test_it_is_attention(length: int, heads: int, groups: int) -> None:
 
 
 def test_bfloat16_and_queries_in_float32_give_bfloat16() -> None:
-    """As under autocast, where rotation leaves queries and keys in float32."""
+    """Under autocast, rotary embedding leaves queries and keys in float32."""
     torch.manual_seed(1)
     query, key, value = torch.randn(1, 4, 200, 16), torch.randn(1, 2, 200, 16), torch.randn(1, 2, 200, 16)
     mask = a_tree(200)

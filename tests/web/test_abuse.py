@@ -1,6 +1,6 @@
-"""What a hostile client may send: each is refused in OpenAI's shape or served, and the next one is served as ever.
+"""Hostile requests: each is served or gets OpenAI's error object, and the next ordinary request is served.
 
-Over a real socket, on a real model in miniature. The tables of cases are in abuse_*.py, one for each group of threats.
+The server is real, with a tiny model, behind a socket. The cases are in tests/support/abuse_*.py, by kind of threat.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from tests.support.serving import serving
 from tests.support.tiny_llama import make_tiny_chatml
 
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>")
-BATCH = 8  # cases between two healthy requests
+BATCH = 8  # cases between two ordinary requests
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    """Room for long schemas; one thread, as two would wait for each other at every layer of so small a model."""
+    """A tiny model with a context for long schemas. torch runs on one thread, which is faster for so small a model."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield load_model(
@@ -50,7 +50,7 @@ def url(model: Model) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def endless_url(model: Model) -> Iterator[str]:
-    """A server whose engine takes any prompt."""
+    """A server whose engine accepts prompts of any length."""
     wide, _ = scripted(model, "all\nhello", max_context=10**7)
     with serving(create_app(lambda: wide)) as url:
         yield url
@@ -58,7 +58,7 @@ def endless_url(model: Model) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[tuple[str, socket.socket]]:
-    """An address that nothing may ever connect to, and its listener."""
+    """A URL that the server must never connect to, and its listening socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", listener
@@ -66,7 +66,7 @@ def elsewhere() -> Iterator[tuple[str, socket.socket]]:
 
 @pytest.fixture(autouse=True)
 def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No traceback, and not a word of a prompt."""
+    """The server logs no traceback and no text of a prompt."""
     caplog.set_level(logging.INFO)
     yield
     assert not [record.getMessage() for record in caplog.records if record.exc_info]
@@ -74,7 +74,7 @@ def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def check_cases(url: str, cases: Iterable[Case]) -> int:
-    """Send them on one connection, a healthy request between; the number of cases. All that went wrong is reported."""
+    """Send the cases on one connection, with ordinary requests between. Returns the number of cases."""
     wrong: list[str] = []
     num_cases = 0
     with Client(url) as client:
@@ -84,7 +84,7 @@ def check_cases(url: str, cases: Iterable[Case]) -> int:
                 check_answer(answer)
                 assert answer.status in case.expected, answer
                 if answer.status == 400:
-                    assert case.says in answer.error["message"], answer
+                    assert case.message in answer.error["message"], answer
                     assert (case.param or "") in (answer.error["param"] or ""), answer
             except AssertionError as error:
                 wrong.append(f"{case.name}: {str(error)[:400]}")
@@ -124,22 +124,22 @@ def test_bad_requests(url: str, cases: Callable[[], Iterable[Case]], at_least: i
 
 
 @pytest.mark.parametrize(("cases", "at_least"), [(references, 25), (media, 15)])
-def test_nothing_is_fetched(
+def test_no_url_is_fetched(
     url: str, elsewhere: tuple[str, socket.socket], cases: Callable[[str], Iterable[Case]], at_least: int
 ) -> None:
     address, listener = elsewhere
     assert check_cases(url, cases(address)) >= at_least
-    with pytest.raises(BlockingIOError):  # nobody waits to be accepted
+    with pytest.raises(BlockingIOError):  # no connection is waiting
         listener.accept()
 
 
 @pytest.mark.parametrize(("cases", "at_least"), [(sizes_that_fit, 7), (heavy_texts, 15)])
-def test_what_is_large_but_legal(endless_url: str, cases: Callable[[], Iterable[Case]], at_least: int) -> None:
+def test_large_legal_requests(endless_url: str, cases: Callable[[], Iterable[Case]], at_least: int) -> None:
     assert check_cases(endless_url, cases()) >= at_least
 
 
 def test_any_name_can_be_called(url: str, subtests: pytest.Subtests) -> None:
-    """As a tool, and in the older dialect; streamed deltas carry the name once."""
+    """Any legal name can be called as a tool and as an older function; a stream has the name once."""
     for name, fields in forced_calls():
         with subtests.test(name), Client(url) as client:
             message = client.chat(**fields).json["choices"][0]["message"]
@@ -150,8 +150,8 @@ def test_any_name_can_be_called(url: str, subtests: pytest.Subtests) -> None:
             assert message["function_call"] == {"name": name, "arguments": "{"}  # one token
 
 
-def test_a_name_that_the_format_needs_itself(url: str) -> None:
-    """`all` is the user in this format: a call of a function of that name came out as text, without a word."""
+def test_a_name_reserved_by_the_format(url: str) -> None:
+    """`all` marks text in this format. A call of a function of that name once became text, without an error."""
     with Client(url) as client:
         answer = client.chat(tools=[tool({}, name="all")], tool_choice="required")
         check_answer(answer)
@@ -159,7 +159,7 @@ def test_a_name_that_the_format_needs_itself(url: str) -> None:
 
 
 def places_for(text: str) -> dict[str, dict[str, Any]]:
-    """Where a caller's text can stand in a prompt, by name."""
+    """Requests with `text` at each place where a prompt can hold a client's text, by the name of the place."""
     parameters = with_property({"type": "string"})
     history = [USER, called(function={"name": "f", "arguments": "{}"}), result("ok")]
     return {
@@ -181,7 +181,7 @@ def places_for(text: str) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["chatml", "llama"])
 def test_no_text_becomes_a_control_token(request: pytest.FixtureRequest, name: str) -> None:
-    """Ten of them typed cost more than ten tokens, wherever they stand: each is spelled out."""
+    """Ten typed control tokens take more than ten tokens at every place, since each is tokenized as plain text."""
     model: Model = request.getfixturevalue(name)
     model, _ = scripted(model, "hello", max_context=10**6)
     control = [text for text in CONTROL_TOKENS if model.tokenizer.token_id(text) is not None]
@@ -230,7 +230,7 @@ FIELDS = sorted({*RIGHT, "prompt", "echo", "best_of", "suffix", "messages", "mod
 def test_random_bodies(
     url: str, fields: dict[str, Any], message: dict[str, Any], function: dict[str, Any], path: str
 ) -> None:
-    """Each is served or refused; the right fields beside the random ones let it come further than the first check."""
+    """Random bodies are served or get an error. Valid fields beside the random ones let them pass the first check."""
     start = BODY if path == CHAT else PROMPT
     with Client(url) as client:
         for body in (

@@ -1,6 +1,6 @@
 """Hostile HTTP: ambiguous and broken framing, huge and slow bodies, clients that leave.
 
-What h11 cannot read is answered by uvicorn, in text/plain: tolerated here, as long as it is one refusal and no more.
+Bytes that h11 cannot parse get uvicorn's error in text/plain. The tests accept it if it is a single error.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def url(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No traceback, no prompt, and no line that a client has written."""
+    """The server logs no traceback, no prompt and no line break of a client."""
     caplog.set_level(logging.INFO)
     yield
     assert not [record.getMessage() for record in caplog.records if record.exc_info]
@@ -75,7 +75,7 @@ def test_an_ambiguous_request_gets_one_error_at_most(
             check_health(url)
 
 
-def test_malformed_http_gets_one_error_at_most(url: str, subtests: pytest.Subtests) -> None:
+def test_invalid_http_gets_one_error(url: str, subtests: pytest.Subtests) -> None:
     for name, request in MALFORMED.items():
         with subtests.test(name):
             received = raw(url, request)
@@ -104,7 +104,7 @@ def test_requests_in_a_row_are_answered_in_a_row(url: str) -> None:
 
 
 def test_every_route_and_method(app: FastAPI, url: str) -> None:
-    """A refusal looks the same wherever it comes from, and a wrong method says which is right."""
+    """Every route and method has OpenAI's error object, and the error for a wrong method lists the right ones."""
     paths = [route.path.replace("{name:path}", "x/y") for route in app.routes]  # type: ignore[attr-defined]
     assert CHAT in paths and len(paths) > 7
     with Client(url) as client:
@@ -120,8 +120,8 @@ def test_every_route_and_method(app: FastAPI, url: str) -> None:
         client.check_health()
 
 
-def test_a_large_body_is_refused_and_the_refusal_arrives(url: str) -> None:
-    """Sent before the body is read it would be lost in a reset."""
+def test_the_error_for_a_large_body_arrives(url: str) -> None:
+    """An error sent before the body is read would be lost in a TCP reset."""
     body = as_json({**BODY, "user": "x" * 16 * 2**20})
     with Client(url) as client:
         for _ in range(2):
@@ -150,8 +150,8 @@ def test_a_large_body_in_chunks(url: str) -> None:
 
 @pytest.mark.parametrize("expects", [(), ("Expect: 100-continue",)])
 @pytest.mark.parametrize("length", [10**12, 10**19, 65 * 2**20])
-def test_a_terabyte_is_not_invited(url: str, length: int, expects: tuple[str, ...]) -> None:
-    """Refused by its announcement, and the connection is closed: nobody reads on."""
+def test_a_terabyte_gets_no_100_continue(url: str, length: int, expects: tuple[str, ...]) -> None:
+    """A huge Content-Length gets an error at once, and the connection is closed."""
     started = time.monotonic()
     received = raw(url, head("POST", CHAT, f"Content-Length: {length}", *expects), silence_s=5)
     assert statuses(received) == [413]
@@ -160,7 +160,7 @@ def test_a_terabyte_is_not_invited(url: str, length: int, expects: tuple[str, ..
     check_health(url)
 
 
-def test_a_small_body_is_invited(url: str) -> None:
+def test_a_small_body_gets_100_continue(url: str) -> None:
     with connect(url) as connection:
         connection.sendall(
             head("POST", CHAT, f"Content-Length: {len(GOOD)}", "Expect: 100-continue", "Connection: close")
@@ -172,10 +172,10 @@ def test_a_small_body_is_invited(url: str) -> None:
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("drip", [(), (b"1", b"\r", b"\n", b"{", b"\r", b"\n")])
-def test_a_slow_body_is_cut_off(
+def test_a_slow_body_gets_a_408(
     url: str, monkeypatch: pytest.MonkeyPatch, framing: str, drip: tuple[bytes, ...]
 ) -> None:
-    """Whether nothing comes or a byte now and then: after the deadline there is a 408, and the connection is closed."""
+    """A body that does not arrive, or only byte by byte, gets a 408 after the deadline and a closed connection."""
     monkeypatch.setattr(edge, "RECEIVE_DEADLINE_S", 0.5)
     started = time.monotonic()
     with connect(url) as connection:
@@ -199,8 +199,8 @@ def test_clients_that_leave_in_the_middle(url: str, cut: int) -> None:
     check_health(url)
 
 
-def test_connections_have_keepalive_probes() -> None:
-    """A peer that was unplugged closes nothing; without probes its request would hold its slot to the end."""
+def test_keepalive_detects_a_vanished_client() -> None:
+    """A vanished client sends no FIN; without keepalive its request would keep its slot until the end."""
     with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:

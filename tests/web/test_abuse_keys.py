@@ -1,4 +1,4 @@
-"""Group J: who may come in. Wrong keys, ways around them, and web pages that call us from a browser on this machine."""
+"""Group J: access. Wrong API keys, paths around the check, and web pages that call the server from a local browser."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def url(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def locked_url(chatml: Model) -> Iterator[str]:
-    """A server that asks for a key."""
+    """A server that requires an API key."""
     model, _ = scripted(chatml, "all\nhello")
     with serving(create_app(lambda: model, api_keys=KEYS)) as url:
         yield url
@@ -53,7 +53,7 @@ def locked_url(chatml: Model) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No traceback, no prompt, no key, and no line that a client has written."""
+    """The server logs no traceback, no prompt, no key and no line break of a client."""
     caplog.set_level(logging.INFO)
     yield
     assert not [record.getMessage() for record in caplog.records if record.exc_info]
@@ -86,7 +86,7 @@ WRONG_KEYS: dict[str, str | None] = {
     "10 kB": "Bearer " + "k" * 10_000,
     "star": "Bearer *",
 }
-# All that some server once took for a public path, or for one without a guard.
+# Paths that some server has mistaken for a public one.
 BYPASSES = (
     *(CHAT, RAW, "/v1/models", "/v1/models/tiny", "/docs", "/redoc", "/openapi.json", "/metrics", *UNKNOWN_PATHS),
     *(
@@ -129,7 +129,7 @@ HOSTS = (
 
 
 def test_wrong_keys(locked_url: str, subtests: pytest.Subtests) -> None:
-    """401 for each, and never more of a key in the answer than its ends."""
+    """Each wrong key gets a 401, and the answer shows at most the ends of the key."""
     for name, value in WRONG_KEYS.items():
         with subtests.test(name):
             with Client(locked_url) as client:
@@ -156,7 +156,7 @@ def test_a_key_belongs_into_its_header(locked_url: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_right_keys(locked_url: str, key: str) -> None:
-    """In any script: a key is the bytes that were sent. The scheme's case does not matter."""
+    """A key can have any characters: its bytes are compared. The case of the scheme does not matter."""
     sent = key.encode().decode("latin-1")
     with Client(locked_url, sent) as client:
         client.check_health()
@@ -164,7 +164,7 @@ def test_right_keys(locked_url: str, key: str) -> None:
             assert client.send("GET", "/v1/models", headers={"Authorization": f"{scheme} {sent}"}).status == 200
 
 
-def test_no_path_leads_around_the_key(locked_url: str) -> None:
+def test_no_path_avoids_the_key(locked_url: str) -> None:
     for path in BYPASSES:
         for method in ("GET", "POST", "OPTIONS"):
             received = raw(locked_url, head(method, path, "Connection: close", "Content-Length: 0"))
@@ -178,7 +178,7 @@ def test_no_path_leads_around_the_key(locked_url: str) -> None:
         client.check_health()
 
 
-# Other sites: without a key any web page could call us from a browser on this machine
+# Foreign sites: without an API key, any web page could call the server from a local browser
 
 
 @pytest.mark.parametrize(
@@ -232,4 +232,4 @@ def test_with_a_key_any_site_may_call(locked_url: str) -> None:
     request = "\r\n".join(("GET /v1/models HTTP/1.1", *lines, "", "")).encode()
     received = raw(locked_url, request)
     assert statuses(received) == [200]
-    assert b"access-control-allow" not in received.lower()  # but no browser is told so
+    assert b"access-control-allow" not in received.lower()  # the server never allows it by CORS

@@ -1,4 +1,4 @@
-"""Clients that leave, read slowly, or meet a failure in the middle of a stream."""
+"""Group F: clients that disconnect or read slowly, and failures in the middle of a stream."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FREED_S = 1.0
 
 @pytest.fixture(autouse=True)
 def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Neither clients that leave nor an engine that fails are worth a traceback."""
+    """Neither a client that disconnects nor a failing engine causes a traceback in the log."""
     caplog.set_level(logging.INFO)
     yield
     assert not [record.getMessage() for record in caplog.records if record.exc_info]
@@ -46,15 +46,15 @@ def wait_until(is_true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-# Clients that leave
+# Clients that disconnect
 
 
 @pytest.mark.parametrize("fields", [{"stream": True}, {"stream": True, "n": 4}, {}, {"n": 3}], ids=str)
 @pytest.mark.parametrize("path", [CHAT, RAW])
-def test_a_client_that_leaves_frees_the_engine(
+def test_work_stops_when_the_client_disconnects(
     played_url: str, play: Callable[..., ScriptedEngine], fields: dict[str, Any], path: str, subtests: pytest.Subtests
 ) -> None:
-    """Whether it leaves at once, before the first byte or mid-stream, by a close or a reset: free within a second."""
+    """The engine is free within a second after a close or a reset, before the first byte or in the middle."""
     engine = play("all\nhello")
     for after_s, is_reset in product((0.0, 0.02, 0.15), (False, True)):
         with subtests.test(after_s=after_s, is_reset=is_reset):
@@ -76,9 +76,9 @@ def test_a_client_that_leaves_frees_the_engine(
 
 
 def test_the_real_engine_is_freed_too(tmp_path_factory: pytest.TempPathFactory, chatml_folder: Any) -> None:
-    """Twice as many as it serves at a time, so that half of them leave the queue.
+    """Twice as many clients as slots disconnect, so that half of them are still in the queue.
 
-    One whose client left during a step was opened again by that step, and kept its slot for ever.
+    A request whose client left during a step was once opened again by that step, and kept its slot for ever.
     """
     model = load_model(str(chatml_folder), served_names=["tiny"], dtype="float32")
     engine = model.engine
@@ -98,7 +98,7 @@ def test_the_real_engine_is_freed_too(tmp_path_factory: pytest.TempPathFactory, 
 
 
 def test_a_slow_reader_gets_everything(played_url: str, play: Callable[..., ScriptedEngine]) -> None:
-    """The engine waits for who reads, in small sips, instead of keeping all in memory."""
+    """The engine waits for a slow reader instead of keeping the whole answer in memory."""
     play("all\n" + "word " * 500)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -121,7 +121,7 @@ def test_a_slow_reader_gets_everything(played_url: str, play: Callable[..., Scri
 def test_a_failure_in_a_stream_does_not_look_finished(
     played_url: str, play: Callable[..., ScriptedEngine], fails_at: int
 ) -> None:
-    """The official client would take a stream that just stops for complete; on an error event it raises."""
+    """The official client takes a stream that just stops for complete, but raises on an error event."""
     play("all\n" + "word " * 20, fails_at=fails_at)
     with Client(played_url) as client:
         answer = client.chat(stream=True, max_tokens=99)
@@ -151,7 +151,7 @@ def test_a_failure_before_the_first_byte_is_a_status(
 
 
 class Leaky:
-    """An engine that fails as no engine should: with a path in the exception."""
+    """An engine that fails with an unforeseen exception whose text holds a path."""
 
     max_context, vocab_size, is_down = 1_000, 272, False
 
@@ -171,12 +171,12 @@ class Leaky:
         raise OSError("/secret/path")
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """There is nothing to close."""
 
 
 @pytest.mark.parametrize("num_steps", [0, 12])
 @pytest.mark.parametrize("stream", [True, False])
-def test_nothing_is_told_of_an_unforeseen_failure(
+def test_an_unforeseen_failure_is_not_described(
     chatml: Model, caplog: pytest.LogCaptureFixture, num_steps: int, stream: bool
 ) -> None:
     steps = chatml.tokenizer.encode([Piece("all\nhello world")]).ids[:num_steps]
@@ -186,5 +186,5 @@ def test_nothing_is_told_of_an_unforeseen_failure(
     error = events(answer.body)[-1].encode() if answer.status == 200 else answer.body
     check_error(error)
     assert b"secret" not in answer.body
-    assert "/secret/path" in caplog.text  # but the operator is told
+    assert "/secret/path" in caplog.text  # the log shows it to the operator
     caplog.clear()

@@ -1,4 +1,4 @@
-"""Functions, tools and typed answers with the official client, against a server started as a user would start it."""
+"""Functions, tools and typed answers with the official client, on a server started by its command line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.support.client_requests import ASKED, NAMED, SHORT, TIME, TOOLS, WEAT
 
 
 class Weather(BaseModel):
-    """What both parse() and pydantic_function_tool() are given."""
+    """The schema for both parse() and pydantic_function_tool()."""
 
     is_sunny: bool
     wind: Literal["calm", "strong"] | None
 
 
 def only_call(message: ChatCompletionMessage) -> tuple[str, Function]:
-    """Id and function of the one tool call."""
+    """Return the id and the function of the only tool call."""
     assert message.tool_calls
     (call,) = message.tool_calls
     assert call.type == "function"
@@ -36,7 +36,7 @@ def is_weather(arguments: str) -> bool:
 
 
 def test_named_function_whole_and_streamed(client: OpenAI) -> None:
-    """The older style: answered by function_call, and finished by "stop" as OpenAI does."""
+    """A named older function is answered with function_call and, as in OpenAI's API, the finish reason "stop"."""
     asked = {**ASKED, "functions": [WEATHER, TIME], "function_call": {"name": "get_current_weather"}}
     (choice,) = client.chat.completions.create(**asked).choices
     assert choice.finish_reason == "stop"
@@ -67,7 +67,7 @@ def test_named_tool(client: OpenAI) -> None:
 
 
 def test_required_tool(client: OpenAI) -> None:
-    """A model that would rather talk must call."""
+    """With "required", the model must call even if it would write text."""
     asked = {**ASKED, "tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False}
     (choice,) = client.chat.completions.create(**asked).choices
     assert choice.finish_reason == "tool_calls"
@@ -77,7 +77,7 @@ def test_required_tool(client: OpenAI) -> None:
 
 
 def test_tool_choice_auto_and_none(client: OpenAI) -> None:
-    """With auto the model decides, and the reason says how; with none it cannot call."""
+    """With auto the model decides, and the finish reason agrees; with none it cannot call."""
     (auto,) = client.chat.completions.create(**ASKED, tools=TOOLS).choices
     assert (auto.finish_reason == "tool_calls") == (auto.message.tool_calls is not None)
     assert auto.message.tool_calls or auto.message.content
@@ -87,7 +87,7 @@ def test_tool_choice_auto_and_none(client: OpenAI) -> None:
 
 
 def test_a_result_is_answered_in_words(client: OpenAI) -> None:
-    """The second half of a function's life: the client's own message object goes back, with the result."""
+    """The client's own message object is sent back together with the result of its call."""
     first = client.chat.completions.create(**ASKED, tools=TOOLS, tool_choice=NAMED).choices[0].message
     call_id, _ = only_call(first)
     history: Any = [*ASKED["messages"], first, {"role": "tool", "tool_call_id": call_id, "content": "18 and sunny"}]
@@ -96,7 +96,7 @@ def test_a_result_is_answered_in_words(client: OpenAI) -> None:
 
 
 def test_stream_helper_adds_up_a_tool_call(client: OpenAI) -> None:
-    """The client's own accumulator concatenates ids and names, should they ever be repeated."""
+    """The client's accumulator would concatenate ids and names if a stream repeated them."""
     with client.chat.completions.stream(**ASKED, tools=TOOLS, tool_choice=NAMED) as stream:
         kinds = [event.type for event in stream]
         (choice,) = stream.get_final_completion().choices
@@ -109,7 +109,7 @@ def test_stream_helper_adds_up_a_tool_call(client: OpenAI) -> None:
 
 
 def test_parse_a_response_format(client: OpenAI) -> None:
-    """Strict: whatever the model is worth, its answer is a Weather."""
+    """With a strict schema, the answer of even a bad model is a Weather."""
     (choice,) = client.chat.completions.parse(**ASKED, response_format=Weather).choices
     assert isinstance(choice.message.parsed, Weather)
     with client.chat.completions.stream(**ASKED, response_format=Weather) as stream:

@@ -1,4 +1,4 @@
-"""Text, choices, refusals and many at once with the official client, against a server started as a user would."""
+"""Text, choices, errors and concurrent requests with the official client, on a server started by its command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.started_server import KEY, README_MODEL, Started
 
 
 def test_plain_chat_whole_and_streamed(client: OpenAI) -> None:
-    """Greedy, so the deltas must join to the very text of the whole answer."""
+    """With greedy sampling, the joined deltas equal the text of the whole answer."""
     whole = client.chat.completions.create(**SHORT)
     (choice,) = whole.choices
     assert choice.message.content
@@ -62,7 +62,7 @@ def test_logprobs_spell_the_text(client: OpenAI) -> None:
 
 
 def test_stop_string_is_not_shown(client: OpenAI) -> None:
-    """The stop is cut out of what the same request says without it."""
+    """The text ends before the stop string, and is otherwise the text of the same request without it."""
     text = client.chat.completions.create(**SHORT).choices[0].message.content or ""
     stop = text[4:7]
     (choice,) = client.chat.completions.create(**SHORT, stop=[stop]).choices
@@ -71,7 +71,7 @@ def test_stop_string_is_not_shown(client: OpenAI) -> None:
 
 
 def test_models(client: OpenAI) -> None:
-    """Names with a slash are names like any other."""
+    """A model name may have a slash."""
     names = [model.id for model in client.models.list()]
     assert names[0] == README_MODEL
     assert "functionary" in names
@@ -104,8 +104,10 @@ def test_raw_completion(client: OpenAI) -> None:
     ids=["temperature", "tools", "function_call", "too long", "model"],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_refusals(client: OpenAI, wrong: Any, kind: Any, param: str | None, code: str | None, stream: bool) -> None:
-    """A stream is refused like a whole answer: by its status, before the first byte."""
+def test_errors_raise_the_exceptions_of_the_client(
+    client: OpenAI, wrong: Any, kind: Any, param: str | None, code: str | None, stream: bool
+) -> None:
+    """An invalid request gets the same HTTP status with and without stream."""
     with pytest.raises(kind) as caught:
         client.chat.completions.create(**{**SHORT, **wrong}, stream=stream)
     assert (caught.value.param, caught.value.code) == (param, code)
@@ -123,7 +125,7 @@ def test_wrong_key_and_wrong_path(client: OpenAI) -> None:
 
 
 def test_several_requests_at_once(user_server: Started, client: OpenAI) -> None:
-    """Each gets the answer that it would have got alone."""
+    """Concurrent requests get the same answers as single ones."""
     alone = client.chat.completions.create(**SHORT).choices[0].message.content
 
     async def ask_all() -> list[str]:
@@ -143,7 +145,7 @@ def test_several_requests_at_once(user_server: Started, client: OpenAI) -> None:
 
 
 def test_a_stream_closed_early_frees_the_model(client: OpenAI) -> None:
-    """Four streams of thousands of tokens would be minutes of work; closed, they are none."""
+    """Four streams of thousands of tokens would take minutes; closing them stops the work."""
     endless = {**ASKED, "max_tokens": 4000, "extra_body": {"ignore_eos": True}}
     for _ in range(4):
         with client.chat.completions.create(**endless, stream=True) as stream:

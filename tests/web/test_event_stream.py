@@ -1,4 +1,4 @@
-"""Answers in events, around generators of a line or two: pings, failures, clients that leave or do not read."""
+"""Server-sent events over tiny generators: pings, failures, and clients that disconnect or do not read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from web.event_stream import event_stream as start_stream
 
 
 def streaming(*items: Any, wait_s: float = 0.0, closing_s: float = 0.0) -> tuple[ASGIApp, list[str]]:
-    """An answer of these events, with `wait_s` before each; and what became of the work behind it."""
+    """An EventStream of these items, `wait_s` apart, and a list that gets "closed" when it is closed."""
     seen: list[str] = []
 
     async def rest() -> AsyncGenerator[Any]:
@@ -52,7 +52,7 @@ def test_a_stream() -> None:
 
 
 def test_pings_while_nothing_flows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a proxy on the way takes the connection for dead. They cost the events nothing."""
+    """Pings keep proxies from closing the connection, and do not change the events."""
     monkeypatch.setattr(event_stream, "PING_AFTER_S", 0.02)
     app, _ = streaming("second", wait_s=0.15)
     body = ask(app).body.decode()
@@ -60,8 +60,8 @@ def test_pings_while_nothing_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert body.replace(": ping\n\n", "") == 'data: "first"\n\ndata: "second"\n\ndata: [DONE]\n\n'
 
 
-def test_who_waits_long_for_the_first_event_gets_pings_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queue of minutes without a byte once looked to proxies like a dead server. What is refused comes at once."""
+def test_pings_before_a_late_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a request waits in the queue, pings are sent; proxies once closed such connections. Errors come at once."""
     monkeypatch.setattr(event_stream, "PING_AFTER_S", 0.02)
 
     def waiting(item: object, wait_s: float) -> ASGIApp:
@@ -98,8 +98,8 @@ def test_a_broken_stream_ends_with_its_error(error: Exception) -> None:
     assert seen == ["closed"]
 
 
-def test_who_leaves_a_stream_is_waited_for_by_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """Work that takes a while to end was once closed twice at a time: RuntimeError instead of a quiet end."""
+def test_a_disconnect_during_slow_cleanup_ends_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    """Work with slow cleanup was once closed twice concurrently, which raised RuntimeError."""
 
     async def leaves() -> Message:
         await asyncio.sleep(0.03)
@@ -117,10 +117,10 @@ def test_who_leaves_a_stream_is_waited_for_by_nobody(caplog: pytest.LogCaptureFi
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_a_client_that_does_not_read_is_given_up(
+def test_a_client_that_does_not_read_is_disconnected(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its work ends, and the log has a line about it, but no traceback."""
+    """The work for a stalled client is cancelled, and the log has one line and no traceback."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(edge, "WRITE_DEADLINE_S", 0.05)
     app, seen = streaming(*["x"] * 10)
@@ -142,7 +142,7 @@ def test_a_client_that_does_not_read_is_given_up(
 
 
 def test_work_ends_with_its_client() -> None:
-    """Its result, or ClientDisconnect and a cancelled task; an error of the work is raised as it is."""
+    """A disconnect cancels the work and raises ClientDisconnect; otherwise its result or error comes back."""
 
     async def check() -> None:
         ended: list[str] = []
@@ -175,7 +175,7 @@ def test_work_ends_with_its_client() -> None:
 
 
 def test_the_json_of_events_is_text() -> None:
-    """What a model may write in any script goes out as it is."""
+    """Characters outside ASCII are sent as UTF-8 and not as JSON escapes."""
     app, _ = streaming({"text": "北京 😀 \0"})
     event = ask(app).body.decode().split("\n\n")[1]
     assert json.loads(event.removeprefix("data: ")) == {"text": "北京 😀 \0"}

@@ -1,4 +1,4 @@
-"""The edge by itself, around applications of a line or two: ids, keys, errors, logs, and streams that wait."""
+"""The middleware around tiny applications: request ids, API keys, errors, logs and request bodies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_plain_request_id_comes_back(own: str) -> None:
     "own", ["", "x" * 65, "a b", "a\r\nSet-Cookie: b=c", "é", "127.0.0.1:80", "../x", "a\x1b[31m", "a\n", "{}"]
 )
 def test_any_other_request_id_is_replaced(own: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It would stand in our logs and in other people's."""
+    """Any other id could inject text into logs."""
     caplog.set_level(logging.INFO)
     answers = [ask(ok, headers={"X-Request-Id": own}) for _ in range(2)]
     ids = [answer.headers["x-request-id"] for answer in answers]
@@ -50,7 +50,7 @@ def test_any_other_request_id_is_replaced(own: str, caplog: pytest.LogCaptureFix
     assert "Set-Cookie" not in caplog.text
 
 
-def test_ids_are_on_refusals_too() -> None:
+def test_errors_have_request_ids_too() -> None:
     assert ask(raising(EngineBusy()), headers={"X-Request-Id": "mine"}).headers["x-request-id"] == "mine"
     assert ask(ok, api_keys=[KEY], headers={"X-Request-Id": "mine"}).headers["x-request-id"] == "mine"
 
@@ -59,7 +59,7 @@ def test_ids_are_on_refusals_too() -> None:
 
 
 def test_every_key_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever fits, and in constant time: the time of an answer tells nothing of a key."""
+    """All keys are compared in constant time, so that the time of an answer tells nothing about a key."""
     compared: list[bytes] = []
     compare = hmac.compare_digest
 
@@ -74,7 +74,7 @@ def test_every_key_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
         answer = ask(ok, api_keys=keys, headers={"Authorization": f"Bearer {key}"})
         assert answer.status == (200 if key in keys else 401)
         assert len(set(compared)) == 3
-        assert all(len(digest) == 32 for digest in compared)  # not the keys themselves, whose lengths would show
+        assert all(len(digest) == 32 for digest in compared)  # comparing the keys would reveal their lengths
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_every_key_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
         ("k" * 5_000, "kkk***kkkk"),
     ],
 )
-def test_of_a_wrong_key_only_the_ends_are_shown(key: str, shown: str) -> None:
-    """And nothing of a short one, of which the ends would be most."""
+def test_only_the_ends_of_a_wrong_key_are_shown(key: str, shown: str) -> None:
+    """A short key is hidden completely, since its ends would be most of it."""
     answer = ask(ok, api_keys=[KEY], headers={"Authorization": f"Bearer {key}"})
     assert answer.error["message"] == f"Incorrect API key provided: {shown}."
     assert answer.error["code"] == "invalid_api_key"
@@ -140,7 +140,7 @@ def test_our_own_names() -> None:
     ],
 )
 def test_each_error_becomes_one_shape(error: Exception, status: int, kind: str, code: str | None) -> None:
-    """Nothing of an exception that is not ours is told: it may hold paths, addresses and other people's texts."""
+    """Every error has the same shape, and the text of an unforeseen exception, which may hold paths, is not shown."""
     answer = ask(raising(error))
     check_error(answer.body)
     assert (answer.status, answer.error["type"], answer.error["code"]) == (status, kind, code)
@@ -166,7 +166,7 @@ def test_an_error_after_the_start_adds_no_second_start() -> None:
 
 
 def test_a_log_line_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """A path may not write lines of its own, nor colour the terminal of who reads them, nor fill the disk."""
+    """A path in the log can neither break the line, nor send terminal escapes, nor be of any length."""
     caplog.set_level(logging.INFO)
     for path in ("/x\r\nfake 200", "/\x1b[31mred", "/\u2028\u202e", "/\x00\x07", "/" + "a" * 60_000):
         caplog.clear()
@@ -195,7 +195,7 @@ def test_a_failure_is_found_in_the_log_by_its_id(caplog: pytest.LogCaptureFixtur
 
 
 def reading(*parts: bytes, then: Callable[[], Awaitable[Message]] | None = None) -> Receive:
-    """A client that sends these parts, then leaves, or does as told."""
+    """The `receive` of a client that sends these parts, then disconnects or continues with `then`."""
     left = list(parts)
 
     async def receive() -> Message:
@@ -213,7 +213,7 @@ async def echo_size(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def test_a_body_is_bounded_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A little over: read to its end, so that the refusal arrives. Far over: refused midway, connection closed."""
+    """A body just above the limit is read to its end, so that the error arrives; a far larger one is not."""
     monkeypatch.setattr(edge, "MAX_BODY", 10)
     monkeypatch.setattr(edge, "MAX_DRAINED", 100)
     assert ask(echo_size, "POST", receive=reading(b"12345", b"67890")).json == {"size": 10}

@@ -1,4 +1,4 @@
-"""What /metrics tells: counters that agree with what was answered, and labels that callers cannot add to."""
+"""/metrics: counters that agree with the answers, and labels that clients cannot extend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ASKED: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content
 
 
 def numbers(url: str) -> Numbers:
-    """By name and the values of labels."""
+    """Return the metrics by name and label values."""
     answer = httpx2.get(f"{url}/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -56,15 +56,15 @@ def test_tokens_are_counted_as_usage_counts_them(tiny_url: str) -> None:
     assert more["engine_steps_total",] < more["generation_tokens_total",] + 3
 
 
-def test_who_waits_and_who_runs(tiny_url: str) -> None:
+def test_waiting_and_running_requests_are_counted(tiny_url: str) -> None:
     now = numbers(tiny_url)
     assert now["num_requests_running",] == now["num_requests_waiting",] == 0
     assert 0 <= now["kv_cache_usage_perc",] < 1
     assert now["process_resident_memory_bytes",] > 1e6
 
 
-def test_how_requests_end_is_told_apart(chatml_folder: Path) -> None:
-    """A stream whose reader leaves ends neither with stop nor with length."""
+def test_finish_reasons_are_counted_apart(chatml_folder: Path) -> None:
+    """A stream whose client disconnects is counted neither as stop nor as length."""
     engine = load_model(str(chatml_folder), dtype="float32").engine
 
     async def leave() -> None:
@@ -88,7 +88,7 @@ def test_how_requests_end_is_told_apart(chatml_folder: Path) -> None:
 
 
 def test_labels_do_not_grow_with_what_callers_send(tiny_url: str) -> None:
-    """A thousand methods and paths that nobody knows would be as many lines for ever."""
+    """Unknown methods and paths share one label; otherwise each would add a line for ever."""
     httpx2.get(f"{tiny_url}/nope")
     before = numbers(tiny_url)
     for number in range(30):

@@ -1,4 +1,4 @@
-"""The README's example with the client of its time, openai 0.28.1, in an environment of its own."""
+"""The older README's example with openai 0.28.1, in a separate Python environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCRIPT = ROOT / "tests" / "support" / "openai_028_script.py"
 
 @pytest.fixture(scope="session")
 def old_python() -> str:
-    """The interpreter with openai 0.28.1; made once, in some ten seconds, and kept beside .venv."""
+    """The Python interpreter with openai 0.28.1. Its environment is created once, in about 10 s, next to .venv."""
     installed = VENV / "installed"
     if not installed.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)], check=True)
@@ -33,7 +33,7 @@ def old_python() -> str:
 
 @pytest.fixture(scope="module")
 def seen(old_python: str, user_server: Started) -> dict[str, Any]:
-    """What the old client saw; all of it comes from one run of the script."""
+    """The results of the old client, from one run of the script."""
     command = [old_python, str(SCRIPT), f"{user_server.url}/v1", KEY]
     run = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert run.returncode == 0, run.stderr
@@ -59,12 +59,12 @@ def test_streams_add_up_to_whole_answers(seen: dict[str, Any], asked: str) -> No
     assert choice["finish_reason"] == expected["finish_reason"]
     for message in (choice["message"], expected["message"]):
         for call in message.get("tool_calls", []):
-            assert call.pop("id").startswith("call_")  # each answer has its own
+            assert call.pop("id").startswith("call_")  # differs between answers
     assert choice["message"].items() <= expected["message"].items()
 
 
 def test_text_when_no_function_fits(seen: dict[str, Any]) -> None:
-    """With auto the model may talk or call; what it does, it does in the older style."""
+    """With auto the model may write text or call, in the older form."""
     (choice,) = seen["function auto"]["choices"]
     assert "tool_calls" not in choice["message"]
     assert choice["message"]["content"] or choice["message"]["function_call"]
@@ -76,7 +76,7 @@ def test_models_and_completions(seen: dict[str, Any]) -> None:
     assert seen["completion"]["choices"][0]["text"].startswith(" Paris")
 
 
-def test_refusals_become_the_right_exceptions(seen: dict[str, Any]) -> None:
+def test_errors_become_the_right_exceptions(seen: dict[str, Any]) -> None:
     """The old client reads the status, then a nested error object; without one it says "Invalid response object"."""
     for asked in ("bad parameter", "bad parameter, streamed"):
         assert seen[asked][:4] == ["InvalidRequestError", 400, "temperature", "decimal_above_max_value"]

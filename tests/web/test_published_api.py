@@ -1,4 +1,4 @@
-"""/openapi.json beside the server: the examples work, and all that is sent is as published."""
+"""/openapi.json against the server: the examples work, and every answer follows its published schema."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAIN = "application/json"
 
 @pytest.fixture(scope="module")
 def functionary(chatml: Model) -> Iterator[Client]:
-    """A server over the tiny model by the name that the examples have."""
+    """A server with the tiny model, under the model name of the examples."""
     model = replace(chatml, names=("functionary",))
     with serving(create_app(lambda: model)) as url, Client(url) as client:
         yield client
@@ -43,7 +43,7 @@ def schema_of(document: Json, method: str, path: str, status: str, content_type:
 
 
 def check(document: Json, answer: Answer, method: str, path: str) -> None:
-    """The answer is as published for its status and type."""
+    """Check that the answer follows the published schema for its status and content type."""
     content_type = answer.headers["content-type"].partition(";")[0]
     validator = schema_of(document, method, path, str(answer.status), content_type)
     if content_type == PLAIN:

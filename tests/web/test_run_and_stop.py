@@ -1,4 +1,4 @@
-"""A server as its owner meets it: the lines at start, the keys that open it, and how it stops."""
+"""The server for its operator: the lines at start, the API keys, and how it stops."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def locked(chatml_folder: Path) -> Iterator[Started]:
 
 
 def test_start_lines(locked: Started, chatml_folder: Path) -> None:
-    """What is served, how, and where."""
+    """The lines at start show the model, its format, the device and the address."""
     assert locked.url.startswith("http://127.0.0.1:")
     assert locked.line("model") == f"tiny, {chatml_folder}"
     assert locked.line("format") == "functionary_v3_chatml"
@@ -47,7 +47,7 @@ def test_each_key_opens(locked: Started, key: str) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer sk-first"}, {"Authorization": "Basic c2s="}])
 def test_without_a_key_nothing_opens(locked: Started, headers: dict[str, str]) -> None:
-    """Not even a route that does not exist; only whether the server is well is public."""
+    """Without a key even an unknown route gives a 401; only the health routes are public."""
     for path in ("/v1/models", "/v1/nope"):
         response = httpx2.get(f"{locked.url}{path}", headers=headers)
         assert response.status_code == 401
@@ -56,7 +56,7 @@ def test_without_a_key_nothing_opens(locked: Started, headers: dict[str, str]) -
 
 
 def test_sigterm_lets_a_stream_end(chatml_folder: Path) -> None:
-    """Nothing new is taken; the stream that runs is whole; the exit status is 0, as a supervisor wants it."""
+    """After SIGTERM no new connection is accepted, the running stream ends normally, and the exit status is 0."""
     asked = {**ASKED, "max_tokens": 200, "ignore_eos": True, "stream": True}
     with started("--model", str(chatml_folder), "--served-model-name", "tiny") as server:
         url = server.url
@@ -74,7 +74,7 @@ def test_sigterm_lets_a_stream_end(chatml_folder: Path) -> None:
 
 
 def test_sigterm_while_the_model_loads(chatml_folder: Path) -> None:
-    """At once: an orchestrator that changes its mind must not wait for minutes of loading."""
+    """SIGTERM during loading ends the process at once, without waiting for the load to finish."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     with started("--port", str(port)) as server:

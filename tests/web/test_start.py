@@ -1,4 +1,4 @@
-"""Starts that must fail: what is wrong is said in one line, soon, and before anything is loaded."""
+"""Starts that must fail: a one-line message comes soon, before the model is loaded."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ import pytest
 from server import main
 from tests.support.started_server import ROOT, environment
 
-REFUSED_S = 20  # the goal is 5, on a machine with nothing else to do
+FAILED_START_S = 20  # the goal is 5 s on an idle machine
 
 
-def refused_start(*options: str, **variables: str) -> tuple[int, str]:
-    """Exit status and the line on stderr of a start that must fail."""
+def failed_start(*options: str, **variables: str) -> tuple[int, str]:
+    """Start the server with options that must fail. Returns the exit status and the line on stderr."""
     command = [sys.executable, "server.py", *options]
     begun = time.monotonic()
     run = subprocess.run(
         command, cwd=ROOT, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
     )
     assert run.stdout == ""
-    assert time.monotonic() - begun < REFUSED_S
+    assert time.monotonic() - begun < FAILED_START_S
     (line,) = run.stderr.splitlines()
     return run.returncode, line
 
 
 @pytest.fixture
 def folder(chatml_folder: Path, tmp_path: Path) -> Path:
-    """A good checkpoint, to be spoilt."""
+    """A valid checkpoint that a test then damages."""
     return Path(shutil.copytree(chatml_folder, tmp_path / "checkpoint"))
 
 
@@ -107,21 +107,21 @@ def test_spoilt_checkpoint(
 
 
 def test_code_of_a_checkpoint_never_runs(folder: Path, tmp_path: Path) -> None:
-    """Neither the configuration's nor the tokenizer's: a canary would leave its file."""
+    """Code of the configuration and of the tokenizer is not run: it would create a file."""
     canary = tmp_path / "ran"
     (folder / "canary.py").write_text(f"open({str(canary)!r}, 'w')\nclass Config: pass\nclass Tokenizer: pass\n")
     config = json.loads((folder / "tokenizer_config.json").read_text())
     config |= {"tokenizer_class": "Canary", "auto_map": {"AutoTokenizer": ["canary.Tokenizer", None]}}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    status, _ = refused_start("--port", "0", "--model", str(folder))
+    status, _ = failed_start("--port", "0", "--model", str(folder))
     assert status == 1
     assert not canary.exists()
 
 
 def test_unknown_prompt_format(folder: Path) -> None:
-    """Said before the weights are read, with the formats that there are."""
+    """An unknown template is reported with the list of templates, before the weights are loaded."""
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    status, line = refused_start("--port", "0", "--model", str(folder))
+    status, line = failed_start("--port", "0", "--model", str(folder))
     assert status == 1
     assert line.startswith(f"functionary: {folder} has no known prompt format; choose one with --template: ")
     assert "functionary_v1, functionary_v1_plain, functionary_v3, functionary_v3_chatml" in line
@@ -165,7 +165,7 @@ def test_bad_option(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In this process, to save a second each."""
+    """The options are parsed in this process, which saves a second per case."""
     monkeypatch.setattr(sys, "argv", ["server.py", "--port", "0", *options])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -176,15 +176,15 @@ def test_bad_option(
 
 
 def test_misspelt_option() -> None:
-    assert refused_start("--modle", "x") == (
+    assert failed_start("--modle", "x") == (
         2,
         "functionary: unrecognized arguments: --modle x; --help lists the options",
     )
 
 
 def test_gpu_that_is_not_there() -> None:
-    """CUDA_VISIBLE_DEVICES hides those that are."""
-    status, line = refused_start("--port", "0", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
+    """CUDA_VISIBLE_DEVICES hides the GPUs of the machine."""
+    status, line = failed_start("--port", "0", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
     assert status == 1
     assert line.startswith("functionary: --device cuda: PyTorch finds no such GPU here;")
 
@@ -192,7 +192,7 @@ def test_gpu_that_is_not_there() -> None:
 def test_port_in_use(chatml_folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        status, line = refused_start("--model", str(chatml_folder), "--port", str(port))
+        status, line = failed_start("--model", str(chatml_folder), "--port", str(port))
     assert status == 1
     assert line == (
         f"functionary: cannot listen on 127.0.0.1:{port} (Address already in use); choose another --host or --port"
@@ -200,10 +200,10 @@ def test_port_in_use(chatml_folder: Path) -> None:
 
 
 def test_hub_that_cannot_be_reached(tmp_path: Path) -> None:
-    """transformers itself asks five times over, for half a minute, and prints each."""
+    """By default, transformers retries five times for half a minute and prints every attempt."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    status, line = refused_start("--model", "someone/no-such-model", HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path))
+    status, line = failed_start("--model", "someone/no-such-model", HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path))
     assert status == 1
     assert line == (
         "functionary: --model someone/no-such-model: no folder here, not in the cache of the hub, and the hub cannot "

@@ -1,6 +1,6 @@
-"""`python -m train.convert SOURCE IN --out FILE.jsonl.xz` makes rows of a public source as its authors publish it.
+"""`python -m train.convert SOURCE IN --out FILE.jsonl.xz` converts a public source, as its authors publish it, to rows.
 
-IN is the downloaded folder (or file) of the source. What became no row lies in FILE.rejects.jsonl with file, position
+IN is the downloaded folder or file of the source. Entries that give no row go to FILE.rejects.jsonl with file, position
 and reason. The same input gives the same rows.
 """
 
@@ -50,7 +50,7 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 and a sentence when no row came out."""
+    """Run the command. Exits with status 1 and an error message when no row was made."""
     options = read_options(argv)
     try:
         module = import_module(f"train.convert.{options.source}")
@@ -62,14 +62,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def convert(options: Namespace, items: Callable[[Path], Iterator[Item]]) -> None:
-    """Raises FileError."""
+    """Write the rows and the rejects, or print samples. Raises FileError."""
     rejects: list[Reject] = []
     limit = NUM_SAMPLES if options.dry_run else options.limit
     good = islice(_kept(items(options.path), rejects), limit)
     if options.dry_run:
         shown = [readable(item) if isinstance(item, Row) else _text(item) for item in good]
         print("\n".join(shown))
-        _say_rejects(rejects)
+        _print_rejects(rejects)
         if not shown:
             raise FileError(f"{options.path}: no row came out")
         return
@@ -79,7 +79,7 @@ def convert(options: Namespace, items: Callable[[Path], Iterator[Item]]) -> None
         num_rows = write_lines(options.out, (_text(item).encode() for item in chain([first], good)))
     put_aside = rejects_path(options.out)
     write_lines(put_aside, (json_line(vars(reject)) for reject in rejects))
-    _say_rejects(rejects)
+    _print_rejects(rejects)
     if not num_rows:
         raise FileError(f"{options.path}: no row came out; {put_aside} says why")
     print(f"{options.out}: {num_rows} rows; {put_aside}: {len(rejects)} rejects")
@@ -94,20 +94,20 @@ def _kept(items: Iterable[Item], rejects: list[Reject]) -> Iterator[Row | Defini
 
 
 def _text(item: Row | Definition) -> str:
-    """One line, without the line break."""
+    """Return one line of output, without the line break."""
     if isinstance(item, Row):
         return row_text(item)
     whole = {"function": function_json(item.function), "source": item.source, "api": item.api}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
 
-def _say_rejects(rejects: Sequence[Reject]) -> None:
+def _print_rejects(rejects: Sequence[Reject]) -> None:
     for reason, count in Counter(_class(reject.reason) for reject in rejects).most_common():
         print(f"convert: rejected {count}: {reason}", file=sys.stderr)
 
 
 def _class(reason: str) -> str:
-    """The reason without its particulars, which stand after a colon."""
+    """Return the reason up to its first colon. What follows is specific to one entry."""
     return reason.split(":")[0]
 
 

@@ -1,6 +1,6 @@
-"""CLINC150, data_full.json (or another of its data_*.json): the out-of-scope prompts, as rows without a call.
+"""Converts CLINC150, data_full.json (or another data_*.json): out-of-scope prompts become rows without a call.
 
-The file maps oos_train, oos_val and oos_test to lists of [text, "oos"]; the other lists are in scope and not used.
+The file maps oos_train, oos_val and oos_test to lists of [text, "oos"]. The other lists are in scope and not used.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from client.json_lines import FileError
-from train.convert.common import Item, bar, existing, member, read_json
+from train.convert.common import Item, member, progress, read_json, require_path
 from train.convert.no_call import rows
 
 FILE = Path("data", "data_full.json")
@@ -17,9 +17,9 @@ LISTS = ("oos_train", "oos_val", "oos_test")
 
 
 def items(path: Path) -> Iterator[Item]:
-    """Raises FileError."""
-    file = existing(path / FILE if path.is_dir() else path, f"the file {FILE}")
-    yield from rows(bar(_prompts(file), "prompts"), "clinc150")
+    """Yield the rows and rejects of the source. Raises FileError."""
+    file = require_path(path / FILE if path.is_dir() else path, f"the file {FILE}")
+    yield from rows(progress(_prompts(file), "prompts"), "clinc150")
 
 
 def _prompts(path: Path) -> list[tuple[str, str]]:

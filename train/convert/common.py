@@ -1,4 +1,4 @@
-"""What all converters share: reading with clear errors, grounding of values, rows that are checked before use."""
+"""Functions that the converters share: reading files with clear errors, grounding values, checking rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from client.json_lines import FileError, Json, LineError, read_bytes
-from client.rows import Row, arguments_of, call_fault
+from client.rows import Row, call_fault, parse_arguments
 from core.conversation import Call, Function, Message
 from core.errors import RequestError
 from json_schema.check import check_parameters
@@ -33,7 +33,7 @@ NUMBERS = {word: number for number, word in enumerate(_UNITS)}
 
 @dataclass(frozen=True)
 class Reject:
-    """Something of the source that became no row. `where` is "file:position"."""
+    """An entry of the source that gives no row. `where` is "file:position"."""
 
     where: str
     reason: str
@@ -41,7 +41,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Definition:
-    """A function without a conversation, for distractors."""
+    """A function without a conversation, to be used as a distractor. `api` names the API that it comes from."""
 
     function: Function
     source: str
@@ -51,8 +51,8 @@ class Definition:
 Item = Row | Definition | Reject
 
 
-def bar(items: Sequence[T], description: str) -> Iterator[T]:
-    """The items, with a progress bar on stderr."""
+def progress(items: Sequence[T], description: str) -> Iterator[T]:
+    """Yield the items with a progress bar on stderr."""
     yield from tqdm(items, desc=description, leave=False)
 
 
@@ -61,30 +61,30 @@ _OTHER_SHAPE = (KeyError, TypeError, AttributeError, IndexError)
 
 @contextmanager
 def format_of(path: Path) -> Iterator[None]:
-    """Reading that fails on a shape which the source does not have raises FileError instead."""
+    """Raise FileError if the code in the context fails because the file does not have the expected structure."""
     try:
         yield
     except _OTHER_SHAPE as error:
         raise FileError(f"{path}: not of the expected format: {type(error).__name__} {error}") from None
 
 
-def guarded(items: Iterator[Item], where: str) -> Iterator[Item]:
-    """The items made of one entry of the source; an entry of another shape becomes a reject."""
+def reject_malformed(items: Iterator[Item], where: str) -> Iterator[Item]:
+    """Yield the items of one entry, and a reject if the entry does not have the expected structure."""
     try:
         yield from items
     except _OTHER_SHAPE as error:
         yield Reject(where, f"not of the expected format: {type(error).__name__} {error}")
 
 
-def existing(path: Path, what: str) -> Path:
-    """The path; raises FileError if there is nothing."""
+def require_path(path: Path, what: str) -> Path:
+    """Return the path. Raises FileError if it does not exist."""
     if not path.exists():
         raise FileError(f"{path} is not there; {what} was expected")
     return path
 
 
 def read_json(path: Path, fallback: str | None = None) -> Any:
-    """Raises FileError. `fallback` as for read_text."""
+    """Read a JSON file. `fallback` is the encoding for read_text. Raises FileError."""
     text = read_text(path, fallback)
     try:
         return json.loads(text)
@@ -94,7 +94,7 @@ def read_json(path: Path, fallback: str | None = None) -> Any:
 
 
 def read_text(path: Path, fallback: str | None = None) -> str:
-    """UTF-8, or the `fallback` encoding if it is not. Raises FileError."""
+    """Read a text file in UTF-8, or in the `fallback` encoding if it is not UTF-8. Raises FileError."""
     raw = read_bytes(path)
     try:
         return raw.decode("utf-8-sig")
@@ -105,7 +105,7 @@ def read_text(path: Path, fallback: str | None = None) -> str:
 
 
 def read_csv(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[tuple[dict[str, str | None], str]]:
-    """The rows by column, each with its "file: row N" where the header is row 1. Raises FileError."""
+    """Read rows as dicts by column, each with its position "file: row N". The header is row 1. Raises FileError."""
     reader = csv.DictReader(io.StringIO(read_text(path)), delimiter=delimiter)
     try:
         absent = set(columns) - set(reader.fieldnames or ())
@@ -118,7 +118,7 @@ def read_csv(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[t
 
 
 def member(value: Any, key: str, kind: type[T], where: str) -> T:
-    """value[key] if it is of that type; raises FileError, since then the format is another one."""
+    """Return value[key]. Raises FileError if it is missing or not of type `kind`, since the format is then unknown."""
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, kind):
         raise FileError(f"{where}: a member {key!r} of type {kind.__name__} was expected")
@@ -126,14 +126,15 @@ def member(value: Any, key: str, kind: type[T], where: str) -> T:
 
 
 def tokens(text: str) -> list[str]:
-    """Words and numbers in lower case: "9am" -> 9, am."""
+    """Split text into words and numbers in lower case: "9am" -> 9, am."""
     return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def is_grounded(value: object, text: str, share: float = 1.0) -> bool:
-    """Whether a string or number stands in the text word for word up to punctuation; numbers also as words.
+    """Return whether the text contains a string or number, ignoring case and punctuation. Numbers may be in words.
 
-    With `share` below 1, that part of a longer string's words suffices. Lists need all their items.
+    With `share` below 1, this share of the words of a string of three or more words is enough. Of a list, all items
+    must be in the text.
     """
     if isinstance(value, list):
         return all(is_grounded(item, text, share) for item in value)
@@ -141,7 +142,7 @@ def is_grounded(value: object, text: str, share: float = 1.0) -> bool:
     if isinstance(value, bool) or value is None:
         return False
     if isinstance(value, int | float):
-        return _stands_number(value, text, words)
+        return _contains_number(value, text, words)
     wanted = tokens(str(value))
     if not wanted:
         return False
@@ -151,32 +152,32 @@ def is_grounded(value: object, text: str, share: float = 1.0) -> bool:
     return share < 1 and len(wanted) > 2 and sum(word in known for word in wanted) >= share * len(wanted)
 
 
-def _stands_number(value: float, text: str, words: Sequence[str]) -> bool:
+def _contains_number(value: float, text: str, words: Sequence[str]) -> bool:
     said = {float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)}
     return float(value) in said or any(NUMBERS.get(word) == value for word in words)
 
 
 def is_broken(text: str) -> bool:
-    """Whether the text has characters that only a wrong encoding leaves behind."""
+    """Return whether the text has characters that come from decoding with a wrong encoding."""
     return any(character == "\ufffd" or "\x80" <= character <= "\x9f" for character in text)
 
 
 def snake_case(name: str) -> str:
-    """FindBus -> find_bus."""
+    """Rewrite a name in snake case: FindBus -> find_bus."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace(" ", "_").casefold()
 
 
 def number(said: str) -> int | None:
-    """ "3" or "three" -> 3."""
+    """Parse a whole number in digits or words: "3" or "three" -> 3. Returns None for other text."""
     said = said.strip().casefold()
     return int(said) if said.isdecimal() else NUMBERS.get(said)
 
 
 def function_call(function: Function, arguments: Json, index: int) -> Call:
-    """Keys in the schema's order."""
+    """Make a call with its arguments in the schema's order."""
     properties = (function.parameters or {}).get("properties", {})
     ordered = {key: arguments[key] for key in properties if key in arguments}
-    ordered |= {key: value for key, value in arguments.items() if key not in properties}  # check_row says so
+    ordered |= {key: value for key, value in arguments.items() if key not in properties}  # check_row reports them
     return Call(function.name, json.dumps(ordered, ensure_ascii=False), f"call_{index}")
 
 
@@ -185,13 +186,13 @@ def result(call: Call, content: object) -> Message:
 
 
 def checked(row: Row) -> Row | Reject:
-    """The row, if its structure, schemas and arguments are right."""
+    """Return the row if its structure, schemas and arguments are valid, else a reject."""
     try:
         for function in row.functions:
             _check_function(function.name, json.dumps(function.parameters))
         check_row(row)
         for call in row.calls:
-            if fault := _fault(row.functions, call.name, arguments_of(call)):
+            if fault := _fault(row.functions, call.name, parse_arguments(call)):
                 return Reject(row.where, f"an argument of a call does not fit the schema: {fault}")
     except RequestError as error:
         return Reject(row.where, error.message)
@@ -212,8 +213,10 @@ def _fault(functions: Sequence[Function], name: str, arguments: Json) -> str:
     return call_fault(functions, name, arguments) or ("an empty value" if is_empty else "")
 
 
-def listed(called: Sequence[Function], others: Sequence[Function], random: Random, most: int) -> tuple[Function, ...]:
-    """The called functions among up to `most` others with other names, in any order."""
+def with_distractors(
+    called: Sequence[Function], others: Sequence[Function], random: Random, most: int
+) -> tuple[Function, ...]:
+    """Shuffle the called functions with up to `most` of the others, whose names differ."""
     names = {function.name for function in called}
     unlike = list({function.name: function for function in others if function.name not in names}.values())
     chosen = [*called, *random.sample(unlike, min(len(unlike), random.randint(0, most)))]

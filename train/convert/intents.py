@@ -1,4 +1,4 @@
-"""Sentences with an intent and marked values -> calls, by a table of functions in a TOML file.
+"""Turns sentences with an intent and marked values into rows with a call, by a table of functions in a TOML file.
 
     [slots]
     date = "date: Date, as said by the user"
@@ -9,8 +9,9 @@
     slots = ["date!", "party_size = people (integer): Number of people"]
     alike = ["booking"]
 
-A slot is a parameter as `[slots]` or the function itself says; `!` marks it required, and strings are the type if none
-is given. Functions that share a word of `alike` are never listed together, since one sentence could mean either.
+A slot becomes a parameter, which `[slots]` or the function itself describes. `!` marks a required one. The type is
+string if none is given. Functions that share a word of `alike` are never listed together, since a sentence could mean
+either.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ from random import Random
 from client.json_lines import Json
 from client.rows import Row
 from core.conversation import Function, JsonSchema, Message
-from train.convert.common import Item, Reject, checked, function_call, listed, number
+from train.convert.common import Item, Reject, checked, function_call, number, with_distractors
 from train.definitions.candidates import object_schema
 
 MAX_OTHERS = 4
-JOINED_SHARE = 0.12  # of all rows: two sentences in one
+JOINED_SHARE = 0.12  # of all rows: requests that join two sentences
 JOINTS = ("{0}. {1}", "{0}, and {1}", "{0}. Also, {1}", "{0} and then {1}", "First {0}. Then {1}", "{0}; {1}")
 _SLOT = re.compile(r"(?P<slot>\w+)(?P<required>!?)(?:\s*=\s*(?P<own>.+))?")
 _OWN = re.compile(r"(?P<name>\w+)(?: \((?P<type>\w+)\))?: (?P<description>.+)")
 
 
 @dataclass(frozen=True)
-class Said:
-    """A sentence with the values marked in it. `where` is "file:position"."""
+class Sentence:
+    """A sentence with its marked values. `where` is "file:position"."""
 
     intent: str
     text: str
@@ -47,7 +48,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Intent:
-    """A function under its first name; `slots` tells the parameter of each slot."""
+    """A function with the first of its `names`. `slots` maps each slot to its parameter."""
 
     names: tuple[str, ...]
     function: Function
@@ -57,14 +58,14 @@ class Intent:
 
 @dataclass(frozen=True)
 class Table:
-    """Functions by intent, and all slots that are known."""
+    """Functions by intent, and all known slots."""
 
     intents: dict[str, Intent]
     slots: frozenset[str]
 
 
 def read_table(path: Path) -> Table:
-    """A table of this project; raises ValueError or KeyError for a mistake in it."""
+    """Read a table of this package. Raises ValueError or KeyError for a mistake in it."""
     document = tomllib.loads(path.read_text(encoding="utf-8"))
     shared: dict[str, str] = document["slots"]
     intents = {name: _intent(entry, shared) for name, entry in document["functions"].items()}
@@ -87,54 +88,58 @@ def _intent(entry: Json, shared: dict[str, str]) -> Intent:
     return Intent(tuple(entry["names"]), function, slots, frozenset(entry.get("alike", ())))
 
 
-def rows(sentences: Iterable[Said | Reject], table: Table, source: str) -> Iterator[Item]:
-    """A row for each sentence that the table can express, then rows that join two of them."""
-    good: list[tuple[Said, Row]] = []
-    for said in sentences:
-        if isinstance(said, Reject):
-            yield said
+def rows(sentences: Iterable[Sentence | Reject], table: Table, source: str) -> Iterator[Item]:
+    """Yield a row or a reject for each sentence, then rows that each join two sentences."""
+    good: list[tuple[Sentence, Row]] = []
+    for sentence in sentences:
+        if isinstance(sentence, Reject):
+            yield sentence
             continue
-        item = _row(said, table, source)
+        item = _row(sentence, table, source)
         if isinstance(item, Row):
-            good.append((said, item))
+            good.append((sentence, item))
         yield item
     random = Random(f"{source} joined")
     for _ in range(round(len(good) * JOINED_SHARE / (1 - JOINED_SHARE)) if len(good) > 1 else 0):
         yield _joined(random.sample(good, 2), table, source, random)
 
 
-def _row(said: Said, table: Table, source: str) -> Item:
-    intent = table.intents.get(said.intent)
+def _row(sentence: Sentence, table: Table, source: str) -> Item:
+    intent = table.intents.get(sentence.intent)
     if intent is None:
-        return Reject(said.where, f"no function for the intent: {said.intent}")
-    random = Random(f"{source} {said.intent} {said.text}")
-    arguments = _arguments(said, intent, table)
+        return Reject(sentence.where, f"no function for the intent: {sentence.intent}")
+    random = Random(f"{source} {sentence.intent} {sentence.text}")
+    arguments = _arguments(sentence, intent, table)
     if isinstance(arguments, Reject):
         return arguments
     function = replace(intent.function, name=random.choice(intent.names))
-    functions = listed([function], _others([intent], table, random), random, MAX_OTHERS)
+    functions = with_distractors([function], _others([intent], table, random), random, MAX_OTHERS)
     call = function_call(function, arguments, 0)
-    messages = (Message("user", said.text), Message("assistant", None, (call,)))
-    return checked(Row(functions, messages, source, {"kind": "single", "intent": said.intent}, said.where))
+    messages = (Message("user", sentence.text), Message("assistant", None, (call,)))
+    return checked(Row(functions, messages, source, {"kind": "single", "intent": sentence.intent}, sentence.where))
 
 
-def _arguments(said: Said, intent: Intent, table: Table) -> Json | Reject:
+def _arguments(sentence: Sentence, intent: Intent, table: Table) -> Json | Reject:
     arguments: Json = {}
     properties: dict[str, JsonSchema] = (intent.function.parameters or {})["properties"]
-    for slot, words in said.values:
+    for slot, words in sentence.values:
         name = intent.slots.get(slot)
         if slot not in table.slots:
-            return Reject(said.where, f"unknown slot: {slot}")
+            return Reject(sentence.where, f"unknown slot: {slot}")
         if name is None:
-            continue  # the function has no such parameter; the sentence stays understandable without
+            continue  # the function has no such parameter, and the call is right without it
         if name in arguments:
-            return Reject(said.where, f"two values for one parameter: {slot}")
+            return Reject(sentence.where, f"two values for one parameter: {slot}")
         value = number(words) if properties[name]["type"] == "integer" else words.strip()
         if value is None or value == "":
-            return Reject(said.where, f"no number: {words!r} for {slot}")
+            return Reject(sentence.where, f"no number: {words!r} for {slot}")
         arguments[name] = value
     absent = set((intent.function.parameters or {})["required"]) - arguments.keys()
-    return Reject(said.where, f"a required value is not said: {min(absent)} of {said.intent}") if absent else arguments
+    return (
+        Reject(sentence.where, f"a required value is not said: {min(absent)} of {sentence.intent}")
+        if absent
+        else arguments
+    )
 
 
 def _others(intents: Sequence[Intent], table: Table, random: Random) -> list[Function]:
@@ -146,26 +151,27 @@ def _others(intents: Sequence[Intent], table: Table, random: Random) -> list[Fun
     ]
 
 
-def _joined(pair: Sequence[tuple[Said, Row]], table: Table, source: str, random: Random) -> Item:
-    """Both sentences in one, both calls in one turn."""
-    sentences, both = [said for said, _ in pair], [row for _, row in pair]
-    intents = [table.intents[said.intent] for said in sentences]
-    where = " + ".join(said.where for said in sentences)
+def _joined(pair: Sequence[tuple[Sentence, Row]], table: Table, source: str, random: Random) -> Item:
+    """Join two sentences into one request with both calls in one turn."""
+    sentences, both = [sentence for sentence, _ in pair], [row for _, row in pair]
+    intents = [table.intents[sentence.intent] for sentence in sentences]
+    where = " + ".join(sentence.where for sentence in sentences)
     if intents[0] is not intents[1] and intents[0].alike & intents[1].alike:
         return Reject(where, "joined sentences of two functions that are alike")
     names: dict[str, str] = {}
-    for said, row in pair:
-        names.setdefault(said.intent, row.calls[0].name)  # one name, also if both sentences have one intent
+    for sentence, row in pair:
+        names.setdefault(sentence.intent, row.calls[0].name)  # sentences of the same intent must call one name
     called = [
-        replace(intent.function, name=names[said.intent]) for intent, said in zip(intents, sentences, strict=True)
+        replace(intent.function, name=names[sentence.intent])
+        for intent, sentence in zip(intents, sentences, strict=True)
     ]
     calls = tuple(
         replace(row.calls[0], name=function.name, id=f"call_{index}")
         for index, (row, function) in enumerate(zip(both, called, strict=True))
     )
-    text = random.choice(JOINTS).format(*(said.text.rstrip(" .?!") for said in sentences))
+    text = random.choice(JOINTS).format(*(sentence.text.rstrip(" .?!") for sentence in sentences))
     kind = "parallel" if len(names) == 1 else "parallel_multiple"
     unlike = list({function.name: function for function in called}.values())
-    functions = listed(unlike, _others(intents, table, random), random, MAX_OTHERS - 1)
-    meta = {"kind": kind, "intent": " + ".join(said.intent for said in sentences)}
+    functions = with_distractors(unlike, _others(intents, table, random), random, MAX_OTHERS - 1)
+    meta = {"kind": kind, "intent": " + ".join(sentence.intent for sentence in sentences)}
     return checked(Row(functions, (Message("user", text), Message("assistant", None, calls)), source, meta, where))

@@ -1,6 +1,6 @@
-"""MetaTool, all_clean_data.csv (columns Query and Tool): the prompts, as rows without a call.
+"""Converts MetaTool, all_clean_data.csv (columns Query and Tool): the prompts become rows without a call.
 
-Prompts with a placeholder ("[topic]") and those that an assistant, not a user, would say are left out.
+Prompts with a placeholder ("[topic]") and prompts that read like an assistant's answer are left out.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.convert.common import Item, Reject, bar, existing, is_broken, read_csv
+from train.convert.common import Item, Reject, is_broken, progress, read_csv, require_path
 from train.convert.no_call import rows
 
 FILE = Path("dataset", "data", "all_clean_data.csv")
@@ -16,8 +16,8 @@ _OF_AN_ASSISTANT = ("sure", "yes,", "certainly", "of course", "and ")
 
 
 def items(path: Path) -> Iterator[Item]:
-    """Raises FileError."""
-    file = existing(path / FILE if path.is_dir() else path, f"the file {FILE}")
+    """Yield the rows and rejects of the source. Raises FileError."""
+    file = require_path(path / FILE if path.is_dir() else path, f"the file {FILE}")
     prompts: list[tuple[str, str]] = []
     for line, where in read_csv(file, ("Query", "Tool")):
         text = " ".join((line["Query"] or "").split())
@@ -27,4 +27,4 @@ def items(path: Path) -> Iterator[Item]:
             yield Reject(where, "not said by a user")
         else:
             prompts.append((text, where))
-    yield from rows(bar(prompts, "prompts"), "metatool")
+    yield from rows(progress(prompts, "prompts"), "metatool")

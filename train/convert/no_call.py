@@ -1,4 +1,4 @@
-"""Prompts that no listed function serves -> rows in which the assistant says so."""
+"""Turns prompts that no listed function fits into rows with a refusal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from client.rows import Row
 from core.conversation import Function, Message
 from train.convert import hwu64, snips
-from train.convert.common import Item, Reject, checked, listed, tokens
+from train.convert.common import Item, Reject, checked, tokens, with_distractors
 from train.convert.intents import read_table
 
 MAX_FUNCTIONS = 4
@@ -30,15 +30,15 @@ OFFERS = (
 
 
 def pool() -> list[Function]:
-    """The functions of the other tables, each under its first name once."""
+    """Return the functions of the SNIPS and HWU64 tables, each with its first name."""
     tables = (read_table(snips.TABLE), read_table(hwu64.TABLE))
     functions = [intent.function for table in tables for intent in table.intents.values()]
-    # Serves questions of all kinds, so that a prompt which nothing serves can't be told from one that it does.
+    # answer_question fits every question, so that no refusal would be right beside it.
     return [function for function in functions if function.name != "answer_question"]
 
 
 def rows(prompts: Iterable[tuple[str, str]], source: str) -> Iterator[Item]:
-    """A row for each (text, where); functions that share a word with the prompt are not listed."""
+    """Yield a row or reject for each (text, where). Functions that share a word with the prompt are not listed."""
     functions, seen = pool(), set[str]()
     for text, where in prompts:
         key = " ".join(tokens(text))
@@ -51,7 +51,7 @@ def rows(prompts: Iterable[tuple[str, str]], source: str) -> Iterator[Item]:
         if not unfit:
             yield Reject(where, "every function shares a word with the prompt")
             continue
-        chosen = listed([random.choice(unfit)], unfit, random, MAX_FUNCTIONS - 1)
+        chosen = with_distractors([random.choice(unfit)], unfit, random, MAX_FUNCTIONS - 1)
         messages = (Message("user", text), Message("assistant", _answer(chosen, random)))
         yield checked(Row(chosen, messages, source, {"kind": "irrelevant"}, where))
 
@@ -69,5 +69,5 @@ def _words(function: Function) -> set[str]:
 
 
 def _stems(text: str) -> set[str]:
-    """The longer words without an ending, so that "plays" meets "play"."""
+    """Return the stems of words of more than three letters, so that "plays" equals "play"."""
     return {word[:5].removesuffix("s") for word in tokens(text) if len(word) > 3}

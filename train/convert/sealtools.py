@@ -1,9 +1,9 @@
-"""Seal-Tools: tool.jsonl holds the functions, dev.jsonl and the difficult half of test_in_domain.jsonl the requests.
+"""Converts Seal-Tools: functions from tool.jsonl, requests from dev.jsonl and half of test_in_domain.jsonl.
 
-The other test files are development sets and are never read. Only original sentences are converted (kinds real_*), one
-row a request, with other functions of the same field as distractors; sentences refilled with other values are not made
-here. Values are cast to the declared types; a row with a value that its request does not say is a reject, unless the
-parameter is optional, which is then left out.
+That half is the difficult one; the other half and the other test files are development sets and are never read. Each
+request becomes one row (kinds real_*), with other functions of the same field as distractors. Values are cast to the
+declared types. An optional argument that the request does not contain is left out. If a required one is missing from
+the request, the row is rejected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from random import Random
 from client.json_lines import FileError, Json, read_objects
 from client.rows import Row
 from core.conversation import Function, JsonSchema, Message
-from train.convert.common import Item, Reject, bar, checked, existing, function_call, guarded, is_grounded, listed
+from train.convert.common import (
+    Item,
+    Reject,
+    checked,
+    function_call,
+    is_grounded,
+    progress,
+    reject_malformed,
+    require_path,
+    with_distractors,
+)
 from train.definitions.candidates import object_schema
 
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
@@ -25,10 +35,10 @@ REQUESTS = {"dev.jsonl": "", "test_in_domain.jsonl": "difficult"}  # file -> wha
 
 
 class Tools:
-    """Functions by name, and by field, which is "domain/field"."""
+    """The functions of tool.jsonl by name and by field, such as "domain/field"."""
 
     def __init__(self, path: Path) -> None:
-        """Raises FileError."""
+        """Read tool.jsonl. Lines of another format go to `faults`. Raises FileError."""
         self.by_name: dict[str, Function] = {}
         self.faults: list[Reject] = []
         self._field: dict[str, str] = {}
@@ -50,14 +60,14 @@ class Tools:
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises FileError."""
-    tools = Tools(existing(folder / "tool.jsonl", "the functions of Seal-Tools"))
+    """Yield the rows and rejects of the source. Raises FileError."""
+    tools = Tools(require_path(folder / "tool.jsonl", "the functions of Seal-Tools"))
     yield from tools.faults
     for name, wanted in REQUESTS.items():
-        requests = list(read_objects(existing(folder / name, "requests of Seal-Tools")))
-        for request, where in bar(requests, name):
+        requests = list(read_objects(require_path(folder / name, "requests of Seal-Tools")))
+        for request, where in progress(requests, name):
             if wanted in str(request.get("id", "")):
-                yield from guarded(_rows(request, tools, where), where)
+                yield from reject_malformed(_rows(request, tools, where), where)
 
 
 def _function(tool: Json) -> Function:
@@ -86,14 +96,14 @@ def _rows(request: Json, tools: Tools, where: str) -> Iterator[Item]:
         return
     random = Random(f"sealtools {request['id']}")
     neighbours = [other for name in names for other in tools.neighbours(name)]
-    functions = listed([tools.by_name[name] for name in dict.fromkeys(names)], neighbours, random, MAX_OTHERS)
+    functions = with_distractors([tools.by_name[name] for name in dict.fromkeys(names)], neighbours, random, MAX_OTHERS)
     kind = "real_single" if len(calls) == 1 else "real_parallel_multiple" if len(set(names)) > 1 else "real_parallel"
     messages = (Message("user", text), Message("assistant", None, tuple(calls)))
     yield checked(Row(functions, messages, "sealtools", {"kind": kind}, where))
 
 
 def _arguments(function: Function, given: Json, text: str) -> Json | str:
-    """The arguments that the text says, or why the call cannot be made of it."""
+    """Return the arguments that the text contains, or the reason for a reject."""
     schema = function.parameters or {}
     arguments: Json = {}
     for name, value in given.items():
@@ -108,7 +118,7 @@ def _arguments(function: Function, given: Json, text: str) -> Json | str:
 
 
 def _typed(value: object, word: str) -> object:
-    """The value as the type has it, or None."""
+    """Cast the value to the JSON Schema type `word`. Returns None for a boolean or if the cast fails."""
     try:
         match word:
             case "integer":
@@ -116,7 +126,7 @@ def _typed(value: object, word: str) -> object:
             case "number":
                 return float(str(value).replace(",", ""))
             case "boolean":
-                return None  # no sentence says "true"
+                return None  # no request contains the word "true"
             case _:
                 return str(value)
     except ValueError:

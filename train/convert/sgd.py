@@ -1,10 +1,11 @@
-"""Schema-Guided Dialogue: intents are functions, service calls are calls, their results are shortened.
+"""Converts Schema-Guided Dialogue: intents become functions, service calls become calls, results are shortened.
 
-A dialogue is cut where another service begins; each piece is a row if it has a call. An argument is the value as it was
-said ("next Friday"), which `values` and `canonical_values` of the actions before the call tell; closed sets of words
-and numbers keep their canonical value. An optional argument that nobody said is left out; a row with a required one is
-cut before the call. So it is before an assistant's sentence with facts that stand nowhere, since results are shortened.
-Only the training split is read, and no release before the one that has `service_call`.
+A dialogue is cut where the user turns to another service. Each piece with a call becomes a row. An argument is the
+user's wording of the value ("next Friday"), which is found by `values` and `canonical_values` of earlier actions. Enum
+values and numbers keep the canonical value. An optional argument that the text does not contain is left out. The piece
+is cut before a call with such a required argument, and before an assistant's sentence with facts that no earlier
+message contains, which happens since results are shortened. Only the training split is read, of a release that has
+`service_call`.
 """
 
 from __future__ import annotations
@@ -21,46 +22,46 @@ from core.conversation import Call, Function, JsonSchema, Message
 from train.convert.common import (
     Item,
     Reject,
-    bar,
     checked,
-    existing,
     format_of,
     function_call,
-    guarded,
     is_grounded,
-    listed,
     member,
     number,
+    progress,
     read_json,
+    reject_malformed,
+    require_path,
     result,
     snake_case,
+    with_distractors,
 )
 from train.definitions.candidates import object_schema
 
 MAX_RESULTS = 3
 MAX_MESSAGES = 18
 MAX_OTHERS = 2
-# Acts of the assistant that state something. CONFIRM is not among them: it asks, and may propose a default.
+# Acts of the assistant that state facts. CONFIRM is not one: it is a question and may propose a default.
 _FACTS = {"OFFER", "INFORM", "INFORM_COUNT"}
 
 
-class Unsaid(Exception):
-    """A call has an argument that the text does not support."""
+class UnsupportedValue(Exception):
+    """The text does not contain a required argument or a stated fact. The message is the reason."""
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises FileError."""
+    """Yield the rows and rejects of the source. Raises FileError."""
     wordings = read_wordings(folder)
     paths = sorted((folder / "train").glob("dialogues_*.json"))
     if not paths:
         raise FileError(f"{folder / 'train'} holds no dialogues_*.json")
-    for path in bar(paths, "dialogue files"):
+    for path in progress(paths, "dialogue files"):
         dialogues = read_json(path)
         if not isinstance(dialogues, list):
             raise FileError(f"{path}: a list of dialogues was expected")
         for dialogue in dialogues:
             where = f"{path}: {member(dialogue, 'dialogue_id', str, str(path))}"
-            yield from guarded(_rows(dialogue, wordings, where), where)
+            yield from reject_malformed(_rows(dialogue, wordings, where), where)
 
 
 def _rows(dialogue: Json, wordings: Wordings, where: str) -> Iterator[Item]:
@@ -84,17 +85,17 @@ def _rows(dialogue: Json, wordings: Wordings, where: str) -> Iterator[Item]:
         used = {frame["service"] for turn in piece for frame in turn["frames"]}
         called = [f for name in services if name in used for f in services[name].functions.values()]
         meta = {"dialogue_id": dialogue["dialogue_id"], "kind": "dialogue"}
-        functions = listed(called, others, random, MAX_OTHERS)
+        functions = with_distractors(called, others, random, MAX_OTHERS)
         yield checked(Row(functions, tuple(window.messages), "sgd", meta, window.where))
 
 
 def _field(service: str) -> str:
-    """Restaurants_1 and Restaurants_2 do the same; either could be called."""
+    """Return the service's name without its number: Restaurants_1 and Restaurants_2 are interchangeable."""
     return service.split("_")[0]
 
 
 def pieces(turns: Sequence[Json]) -> list[list[Json]]:
-    """The turns, cut before each turn of the user that speaks of other services than the turn before."""
+    """Cut the turns before each user turn that has other services than the turn before it."""
     cut: list[list[Json]] = []
     before: set[str] = set()
     for turn in turns:
@@ -108,18 +109,20 @@ def pieces(turns: Sequence[Json]) -> list[list[Json]]:
 
 @dataclass
 class Window:
-    """A piece of a dialogue as messages; it ends with the assistant."""
+    """A piece of a dialogue as messages. The last one is the assistant's."""
 
     services: dict[str, Service]
     where: str
     messages: list[Message] = field(default_factory=list)
-    said: dict[tuple[str, str, str], str] = field(default_factory=dict)  # service, slot, canonical -> as said last
+    wordings: dict[tuple[str, str, str], str] = field(
+        default_factory=dict
+    )  # service, slot, canonical value -> its last wording
     cut_because: str = ""
     _text: str = ""
     _num_calls: int = 0
 
     def add(self, turns: Sequence[Json]) -> None:
-        """All turns, up to the first that the text does not support."""
+        """Add the turns up to the first call or fact that the text does not support."""
         for place, turn in enumerate(turns):
             if len(self.messages) >= MAX_MESSAGES:
                 break
@@ -129,7 +132,7 @@ class Window:
                 continue
             try:
                 self._answer(turn, turns[place + 1 :])
-            except Unsaid as error:
+            except UnsupportedValue as error:
                 self.cut_because = str(error)
                 break
         while self.messages and self.messages[-1].role != "assistant":
@@ -147,7 +150,7 @@ class Window:
         for frame in turn["frames"]:
             for action in frame["actions"]:
                 if action["act"] in _FACTS and not self._is_known(action):
-                    raise Unsaid("the assistant states a fact that stands nowhere")
+                    raise UnsupportedValue("the assistant states a fact that stands nowhere")
         self._note(turn)
         self._say("assistant", turn["utterance"])
 
@@ -160,10 +163,10 @@ class Window:
             for action in frame["actions"]:
                 pairs = zip(action.get("canonical_values", ()), action.get("values", ()), strict=False)
                 for canonical, value in pairs:
-                    self.said[frame["service"], action["slot"], canonical] = value
+                    self.wordings[frame["service"], action["slot"], canonical] = value
             for slot, values in frame.get("state", {}).get("slot_values", {}).items():
                 for value in values:
-                    self.said.setdefault((frame["service"], slot, value), value)
+                    self.wordings.setdefault((frame["service"], slot, value), value)
 
     def _call(self, frame: Json) -> Call:
         service = self.services[frame["service"]]
@@ -174,14 +177,14 @@ class Window:
             if value is not None:
                 arguments[service.parameters[slot]] = value
             elif service.parameters[slot] in (function.parameters or {})["required"]:
-                raise Unsaid(f"the text does not support a required argument: {slot} = {canonical!r}")
+                raise UnsupportedValue(f"the text does not support a required argument: {slot} = {canonical!r}")
         return function_call(function, arguments, self._num_calls)
 
     def _value(self, service: Service, name: str, slot: str, canonical: str) -> object:
-        """The argument, or None if nobody said it."""
+        """Return the argument, or None if the text does not contain it."""
         if canonical == "dontcare" or slot not in service.parameters:
             return None
-        said = self.said.get((name, slot, canonical))
+        said = self.wordings.get((name, slot, canonical))
         if service.schemas[slot]["type"] != "string" or "enum" in service.schemas[slot]:
             return service.value(slot, canonical) if said is not None else None
         for value in (canonical, said):
@@ -190,11 +193,11 @@ class Window:
         return None
 
     def _results(self, frame: Json, turns: Sequence[Json]) -> Json:
-        """Those entries that the assistant speaks of later, at least one; `count` is that of all."""
+        """Return the entries that the assistant mentions later, or else the first ones. `count` is that of all."""
         service = self.services[frame["service"]]
         every = frame.get("service_results", [])
         later = " ".join(turn["utterance"] for turn in turns if turn["speaker"] == "SYSTEM")
-        own = [entry for entry in every if _is_spoken_of(entry, every, later)]
+        own = [entry for entry in every if _is_mentioned(entry, every, later)]
         chosen = (own or every)[:MAX_RESULTS]
         entries = [{service.parameters.get(slot, slot): value for slot, value in entry.items()} for entry in chosen]
         return {"count": len(every), "results": entries}
@@ -206,8 +209,8 @@ class Window:
         return any(is_grounded(value, self._text, 0.6) for value in values)
 
 
-def _is_spoken_of(entry: Json, every: Sequence[Json], text: str) -> bool:
-    """Whether the text has a value of the entry that most other entries lack."""
+def _is_mentioned(entry: Json, every: Sequence[Json], text: str) -> bool:
+    """Return whether the text contains a value of the entry that most other entries lack."""
     for slot, value in entry.items():
         shared = sum(other.get(slot) == value for other in every)
         if shared * 2 <= max(2, len(every)) and any(c.isalpha() for c in value) and is_grounded(value, text):
@@ -215,19 +218,19 @@ def _is_spoken_of(entry: Json, every: Sequence[Json], text: str) -> bool:
     return False
 
 
-# The schema: services as functions, and the paraphrases of SGD-X, which lie in the same order.
+# The schema: services as functions, and the paraphrases of SGD-X, which are in the same order.
 
 
 @dataclass(frozen=True)
 class Service:
-    """One wording of a service. Functions are found by the original intent, parameters by the original slot."""
+    """One wording of a service. The keys are the original intents and slots."""
 
     functions: dict[str, Function]
-    parameters: dict[str, str]  # slot -> name here
+    parameters: dict[str, str]  # slot -> parameter name in this wording
     schemas: dict[str, JsonSchema]  # slot -> JSON Schema
 
     def value(self, slot: str, canonical: str) -> object:
-        """The value as the schema's type has it."""
+        """Convert a canonical value to the schema's type."""
         match self.schemas[slot]["type"]:
             case "boolean":
                 return canonical == "True"
@@ -241,8 +244,8 @@ Wordings = dict[str, list[Service]]  # by the original service, the original wor
 
 
 def read_wordings(folder: Path) -> Wordings:
-    """All wordings of all services, of the training split. Raises FileError."""
-    paths = [existing(folder / "train" / "schema.json", "the schema of SGD")]
+    """Read all wordings of the services of the training split. Raises FileError."""
+    paths = [require_path(folder / "train" / "schema.json", "the schema of SGD")]
     paths += sorted((folder / "sgd_x" / "data").glob("v*/train/schema.json"))
     originals = _services(paths[0])
     wordings: Wordings = {member(service, "service_name", str, str(paths[0])): [] for service in originals}

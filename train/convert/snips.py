@@ -1,4 +1,4 @@
-"""SNIPS, 2017-06-custom-intent-engines: seven intents as functions, snips.toml. Training files only.
+"""Converts SNIPS, 2017-06-custom-intent-engines. snips.toml maps its seven intents to functions.
 
 The validation files are a development set (snips_valid) and are never read. Some files are in Latin-1, not UTF-8.
 """
@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from client.json_lines import FileError, Json
-from train.convert.common import Item, Reject, bar, existing, is_broken, member, read_json
-from train.convert.intents import Said, read_table, rows
+from train.convert.common import Item, Reject, is_broken, member, progress, read_json, require_path
+from train.convert.intents import Sentence, read_table, rows
 
 TABLE = Path(__file__).with_name("snips.toml")
 FOLDER = "2017-06-custom-intent-engines"
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises FileError."""
+    """Yield the rows and rejects of the source. Raises FileError."""
     table = read_table(TABLE)
-    root = folder / FOLDER if (folder / FOLDER).is_dir() else existing(folder, f"the folder {FOLDER}")
+    root = folder / FOLDER if (folder / FOLDER).is_dir() else require_path(folder, f"the folder {FOLDER}")
     paths = [_training_file(root / intent, intent) for intent in table.intents]
-    yield from rows((said for path in bar(paths, "intents") for said in _sentences(path)), table, "snips")
+    yield from rows((said for path in progress(paths, "intents") for said in _sentences(path)), table, "snips")
 
 
 def _training_file(folder: Path, intent: str) -> Path:
@@ -32,14 +32,14 @@ def _training_file(folder: Path, intent: str) -> Path:
     return path
 
 
-def _sentences(path: Path) -> Iterator[Said | Reject]:
+def _sentences(path: Path) -> Iterator[Sentence | Reject]:
     intent = path.parent.name
     for number, entry in enumerate(member(read_json(path, fallback="latin-1"), intent, list, str(path)), 1):
         where = f"{path}: sentence {number}"
         parts = member(entry, "data", list, where)
         text = " ".join("".join(member(part, "text", str, where) for part in parts).split())
         values = tuple(_value(part) for part in parts if "entity" in part)
-        yield Reject(where, "broken characters") if is_broken(text) else Said(intent, text, values, where)
+        yield Reject(where, "broken characters") if is_broken(text) else Sentence(intent, text, values, where)
 
 
 def _value(part: Json) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""STAR: Wizard-of-Oz dialogues; queries of the knowledge base are calls, apis/apis/*.json the functions.
+"""Converts STAR, Wizard-of-Oz dialogues: queries of the knowledge base become calls, apis/apis/*.json the functions.
 
-Constraints are kept where they are a plain value or `api.is_equal_to(...)`. A dialogue is cut before the first query
-with a value that the text does not support, and before the first one with another constraint; what is left is a row
-if it has a call. Drafts of the wizard (request_suggestions) and notes to the user (instruct) are left out.
+A constraint that is a plain value or `api.is_equal_to(...)` becomes an argument. A dialogue is cut before the first
+query with another constraint, or with a value that the text does not contain. The rest becomes a row if it has a call.
+The wizard's drafts (request_suggestions) and instructions to the user (instruct) are left out.
 """
 
 from __future__ import annotations
@@ -23,51 +23,51 @@ from core.conversation import Call, Function, JsonSchema, Message
 from train.convert.common import (
     Item,
     Reject,
-    bar,
     checked,
-    existing,
     format_of,
     function_call,
-    guarded,
     is_grounded,
-    listed,
     member,
+    progress,
     read_json,
+    reject_malformed,
+    require_path,
     result,
     snake_case,
     tokens,
+    with_distractors,
 )
 from train.definitions.candidates import object_schema
 
 DESCRIPTIONS = Path(__file__).with_name("star.toml")
 MAX_MESSAGES = 30
 MAX_OTHERS = 3
-SPOKEN = {"utter", "pick_suggestion"}
+UTTERANCES = {"utter", "pick_suggestion"}
 _EQUAL = re.compile(r"api\.is_equal_to\((.*)\)")
 _NO = {"no", "not", "none", "don", "didn", "haven", "without", "never"}
 _YES = {"yes", "yeah", "yep", "sure", "ok", "okay", "please", "have", "did", "paid", "with"}
 
 
 class Unsupported(Exception):
-    """A query that the text does not support, or that is not a plain call."""
+    """An event cannot become a message: a query that the text does not support, or one that is not a plain call."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """A function, and its parameters by their original names."""
+    """A function. `names` maps the original parameter names to ours."""
 
     function: Function
     names: dict[str, str]
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Raises FileError."""
-    apis = _apis(existing(folder / "apis" / "apis", "STAR's folder of APIs"))
+    """Yield the rows and rejects of the source. Raises FileError."""
+    apis = _apis(require_path(folder / "apis" / "apis", "STAR's folder of APIs"))
     paths = sorted((folder / "dialogues").glob("*.json"), key=lambda path: (len(path.stem), path.stem))
     if not paths:
         raise FileError(f"{folder / 'dialogues'} holds no dialogues")
-    for path in bar(paths, "dialogues"):
-        yield from guarded(_rows(read_json(path), apis, str(path)), str(path))
+    for path in progress(paths, "dialogues"):
+        yield from reject_malformed(_rows(read_json(path), apis, str(path)), str(path))
 
 
 def _apis(folder: Path) -> dict[str, Api]:
@@ -106,21 +106,21 @@ def _rows(dialogue: Json, apis: dict[str, Api], where: str) -> Iterator[Item]:
     if dialogue["CompletionLevel"] != "Complete":
         yield Reject(where, "the dialogue was broken off")
         return
-    talk = Talk(apis)
-    talk.add(dialogue["Events"])
-    if not talk.called:
-        yield Reject(where, talk.cut_because or "no query in the dialogue")
+    dialogue_messages = DialogueMessages(apis)
+    dialogue_messages.add(dialogue["Events"])
+    if not dialogue_messages.called:
+        yield Reject(where, dialogue_messages.cut_because or "no query in the dialogue")
         return
     random = Random(f"star {dialogue['DialogueID']}")
-    called = [apis[name].function for name in dict.fromkeys(talk.called)]
-    functions = listed(called, [api.function for api in apis.values()], random, MAX_OTHERS)
+    called = [apis[name].function for name in dict.fromkeys(dialogue_messages.called)]
+    functions = with_distractors(called, [api.function for api in apis.values()], random, MAX_OTHERS)
     meta = {"dialogue_id": str(dialogue["DialogueID"]), "kind": "dialogue"}
-    yield checked(Row(functions, tuple(talk.messages), "star", meta, where))
+    yield checked(Row(functions, tuple(dialogue_messages.messages), "star", meta, where))
 
 
 @dataclass
-class Talk:
-    """Events as messages; they end with the assistant."""
+class DialogueMessages:
+    """The events of a dialogue as messages. The last one is the assistant's."""
 
     apis: dict[str, Api]
     messages: list[Message] = field(default_factory=list)
@@ -144,7 +144,7 @@ class Talk:
         match event["Agent"], event["Action"]:
             case "User", "utter":
                 self._say("user", event["Text"])
-            case "Wizard", action if action in SPOKEN:
+            case "Wizard", action if action in UTTERANCES:
                 self._say("assistant", event["Text"])
             case "Wizard", "query":
                 self._query(event)
@@ -160,7 +160,7 @@ class Talk:
             return
         if self._waiting:
             raise Unsupported("a query without its result")
-        if last and last.role == role and not last.calls:  # two utterances in a row are one turn
+        if last and last.role == role and not last.calls:  # consecutive utterances of one speaker form one message
             self.messages[-1] = Message(role, f"{last.content} {said}")
         else:
             self.messages.append(Message(role, said))
@@ -196,7 +196,7 @@ class Talk:
         if schema["type"] == "boolean" or value in ("Yes", "No"):
             is_said = self._is_answered(schema["description"], _YES if value in (True, "Yes") else _NO)
         elif name == "request_type":
-            is_said = True  # whether to check or to book is a class of what was said
+            is_said = True  # "check" or "book" classifies the request and need not be in the text
         else:
             is_said = is_grounded(value, self._text, 0.6)
         if not is_said:
@@ -204,7 +204,7 @@ class Talk:
         return value
 
     def _is_answered(self, description: str, words: set[str]) -> bool:
-        """Whether the user answered a question about it in such words."""
+        """Return whether the user answered a question about the parameter with one of the words."""
         topic = {word for word in tokens(description) if len(word) > 3}
         return any(
             asked.role == "assistant"
@@ -216,7 +216,7 @@ class Talk:
 
 
 def _literal(text: str) -> Any:
-    """The value of a constraint; raises Unsupported unless it is one."""
+    """Parse a constraint as a plain value. Raises Unsupported if it is not one."""
     equal = _EQUAL.fullmatch(text.strip())
     source = equal[1] if equal else text
     try:

@@ -1,9 +1,9 @@
 """`python -m train.definitions --out FILE.jsonl SOURCE ...`: step 1 of the pipeline, checked function definitions.
 
 A SOURCE is a JSON or JSON-lines file of functions, an OpenAPI 3.x or Swagger 2 document (.json, .yaml), or a Python
-file, which is read and never run. Each line written is {"function", "source": "file#where", "typescript"}; what cannot
-be used goes to FILE.rejects.jsonl with the reason. Both files are made anew each time, whole or not at all: this takes
-seconds.
+file, which is parsed and never run. Each output line is {"function", "source": "file#where", "typescript"}. Definitions
+that cannot be used go to FILE.rejects.jsonl with the reason. Both files are replaced each time, completely or not at
+all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from apis.rules.json_text import JsonError, read_json
 from client.json_lines import FileError, Json, write_lines
-from client.rows import a_function, function_json
+from client.rows import function_json, parse_function
 from core.conversation import Function
 from core.errors import RequestError
 from schema import typescript
@@ -28,11 +28,11 @@ from train.definitions.references import Inliner
 from train.definitions.sources import candidates
 from train.rows import NUM_SAMPLES, rejects_path
 
-MAX_PRINTED = 8_000  # characters, about 2,000 tokens: more is no function that a model picks among others
+MAX_PRINTED = 8_000  # characters of TypeScript, about 2,000 tokens; longer ones leave no space for other functions
 
 
 class Definitions(NamedTuple):
-    """Lines of the two files, and the sources that gave nothing at all, a sentence each."""
+    """The lines of the two output files, and a message for each source that could not be read."""
 
     good: list[Json]
     rejects: list[Json]
@@ -46,15 +46,15 @@ def collect(paths: Sequence[Path]) -> Definitions:
     for path in tqdm(paths, desc="definitions"):
         try:
             for candidate in candidates(path):
-                _sort(path, candidate, found, seen)
+                _add(path, candidate, found, seen)
         except FileError as error:
             found.faults.append(str(error))
     return found
 
 
-def _sort(path: Path, candidate: Candidate, found: Definitions, seen: dict[str, str]) -> None:
-    """Put a candidate where it belongs; `seen` are definitions and their sources."""
-    source = f"{path.name}#{candidate.where}"  # without its folder, which is of this machine
+def _add(path: Path, candidate: Candidate, found: Definitions, seen: dict[str, str]) -> None:
+    """Add a candidate to the definitions or the rejects. `seen` maps the TypeScript of definitions to their source."""
+    source = f"{path.name}#{candidate.where}"  # without the folder, which differs between machines
     try:
         function = checked(candidate)
         shown = typescript([function])
@@ -70,7 +70,7 @@ def _sort(path: Path, candidate: Candidate, found: Definitions, seen: dict[str, 
 
 
 def checked(candidate: Candidate) -> Function:
-    """The definition, its references resolved. Raises Unfit for one that no model could be taught with."""
+    """Check a definition and resolve its references. Raises Unfit if it cannot be used for training."""
     if candidate.function is None:
         raise Unfit(candidate.fault)
     function = dict(candidate.function)
@@ -78,7 +78,7 @@ def checked(candidate: Candidate) -> Function:
         own = {key: value for key, value in parameters.items() if key not in ("$defs", "definitions")}
         function["parameters"] = Inliner(parameters).schema(own)
     try:
-        result = a_function(read_json(json.dumps(function).encode()), "")
+        result = parse_function(read_json(json.dumps(function).encode()), "")
     except RequestError as error:
         raise Unfit(error.message) from None
     except (JsonError, TypeError, ValueError, RecursionError) as error:
@@ -92,12 +92,12 @@ def checked(candidate: Candidate) -> Function:
 
 
 def _line(value: Json) -> bytes:
-    """What YAML alone can say, as binary data in a reject, is shown as Python shows it."""
+    """Write one line of JSON. YAML values in a reject that JSON lacks, such as binary data, are written with str()."""
     return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace")
 
 
 def samples(found: Definitions) -> Iterator[str]:
-    """What a dry run shows."""
+    """Yield the texts that a dry run prints: the first definitions and rejects."""
     for line in found.good[:NUM_SAMPLES]:
         yield f"{line['source']}\n{json.dumps(line['function'], ensure_ascii=False)}\n{line['typescript']}\n"
     yield from (f"rejected: {reject['where']}: {reject['reason']}" for reject in found.rejects[:NUM_SAMPLES])
@@ -112,7 +112,7 @@ def read_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 when there is no definition."""
+    """Run the command. Exits with status 1 if there is no definition."""
     options = read_options(argv)
     found = collect(options.sources)
     for fault in found.faults:

@@ -1,4 +1,4 @@
-"""What the readers of definitions give: a function as it was found, or the sentence that says why there is none."""
+"""Candidates: what the source readers return, a function that is not checked yet or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.conversation import JsonSchema
 
 @dataclass(frozen=True)
 class Candidate:
-    """A definition, or None and the `fault`. `where` names it within its file; `line` is given where it is known."""
+    """A function, or None and the reason in `fault`. `where` names it within its file; `line` is None if unknown."""
 
     where: str
     function: Json | None = None
@@ -20,10 +20,10 @@ class Candidate:
 
 
 class Unfit(Exception):
-    """A definition cannot be made of this: one sentence without the place."""
+    """A definition cannot be used. The message is the reason in one sentence, without the position."""
 
 
 def object_schema(properties: Mapping[str, object], required: Iterable[str]) -> JsonSchema:
-    """An object with these properties; `required` in their order."""
+    """Return the schema of an object. Its `required` list is in the order of the properties."""
     names = set(required)
     return {"type": "object", "properties": properties, "required": [name for name in properties if name in names]}

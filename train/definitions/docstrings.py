@@ -1,6 +1,6 @@
-"""What a docstring says: its first paragraph, and a sentence for each parameter.
+"""Reads docstrings: the first paragraph, and the description of each parameter.
 
-Reads the three common styles: Google's ("Args:"), NumPy's ("Parameters" underlined) and Sphinx's (":param x:").
+Parses the three common styles: Google's ("Args:"), NumPy's ("Parameters" underlined) and Sphinx's (":param x:").
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _SECTION = re.compile(r"[A-Z][A-Za-z ]{2,30}:\s*$")
 
 @dataclass(frozen=True)
 class Docstring:
-    """`summary` is one line; `parameters` are sentences by name, those that it tells about."""
+    """The first paragraph as one line, and the descriptions of the documented parameters by name."""
 
     summary: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
 
 
 def read_docstring(text: str | None) -> Docstring:
-    """Never fails: what is in no known style is no parameter's sentence."""
+    """Parse a docstring. Never raises: text in an unknown style gives no parameters."""
     lines = inspect.cleandoc(text or "").splitlines()
     sentences: dict[str, list[str]] = {}
     for name, words in (*_sphinx(lines), *_google(lines), *_numpy(lines)):
@@ -72,7 +72,7 @@ def _numpy(lines: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _items(lines: list[str], pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
-    """Name and words of each item; items stand at the first line's indent, their further lines deeper."""
+    """Yield name and text for each line of each item. Items have the first line's indent, continuation lines more."""
     level = _indent(lines[0]) if lines else 0
     name = ""
     for line in lines:
@@ -89,7 +89,7 @@ def _items(lines: list[str], pattern: re.Pattern[str]) -> Iterator[tuple[str, st
 
 
 def _deeper(lines: list[str], level: int) -> list[str]:
-    """The lines before the first that is not deeper than `level`, without blank ones."""
+    """Return the leading lines that are indented deeper than `level`, without blank ones."""
     kept: list[str] = []
     for line in lines:
         if line.strip() and _indent(line) <= level:

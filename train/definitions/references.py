@@ -1,4 +1,4 @@
-"""`$ref`s of a document replaced by what they point to, so that each function's schema stands for itself."""
+"""Replaces each `$ref` of a document by its target, so that a function's schema is self-contained."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from core.conversation import JsonSchema
 from json_schema.walk import lookup
 from train.definitions.candidates import Unfit
 
-MAX_DEPTH = 40  # schemas are nested twice as deep in JSON as they look: `properties` is a level of its own
-MAX_NODES = 20_000  # values of any kind; the definition of a function that a model could read has some hundred
+MAX_DEPTH = 40  # levels of JSON; each nested schema takes two, since `properties` is one
+MAX_NODES = 20_000  # JSON values; the definition of a usable function has a few hundred
 
 _WORDING = frozenset({"title", "description"})
 
 
 @dataclass
 class Inliner:
-    """Copies schemas of `root`. One for each function: `left` is what its references may still expand to."""
+    """Copies schemas of `root` with their references expanded. Create one for each function.
+
+    `left` is the number of JSON values that may still be copied.
+    """
 
     root: object
     left: int = MAX_NODES
 
     def schema(self, value: object) -> JsonSchema:
-        """`value` without references. Raises Unfit for remote and dangling ones, and where they expand too far.
+        """Copy `value` with its references expanded. Raises Unfit for remote, dangling and too large references.
 
-        A schema inside itself becomes its bare type; an `allOf` whose members agree becomes one schema.
+        A recursive schema becomes its type only. An `allOf` whose members agree becomes one schema.
         """
         copied = self._copied(value, frozenset(), 0)
         if not isinstance(copied, dict):
@@ -32,7 +35,7 @@ class Inliner:
         return copied
 
     def target(self, value: object) -> JsonSchema:
-        """The object that `value` is or refers to; a reference to a reference is followed too. Raises Unfit."""
+        """Return `value`, or the object at the end of its chain of references. Raises Unfit."""
         seen: set[str] = set()
         while isinstance(value, dict) and isinstance(ref := value.get("$ref"), str):
             if ref in seen:
@@ -76,7 +79,7 @@ class Inliner:
 
 
 def _merged(schema: JsonSchema) -> JsonSchema:
-    """One schema of an `allOf`, unless two of its members say different things."""
+    """Merge an `allOf` into one schema, unless two of its members disagree."""
     members = schema.get("allOf")
     if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
         return schema

@@ -1,6 +1,6 @@
-"""Top-level functions of a Python file as function definitions, from their type hints and docstrings.
+"""Turns the top-level functions of a Python file into function definitions, from type hints and docstrings.
 
-The file's syntax tree is read: nothing is imported or run.
+Only the syntax tree is read: nothing is imported or run.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from core.conversation import JsonSchema
 from train.definitions.candidates import Candidate, Unfit, object_schema
 from train.definitions.docstrings import Docstring, read_docstring
 
-MAX_DEPTH = 20  # type hints inside each other
+MAX_DEPTH = 20  # levels of nested type hints
 
-_WORDS: dict[str, JsonSchema] = {
+_TYPES: dict[str, JsonSchema] = {
     **{name: {"type": "string"} for name in ("str", "Path", "PurePath", "AnyStr")},
     **{name: {"type": "number"} for name in ("float", "Decimal", "Number")},
     **{name: {"type": "array"} for name in ("list", "List", "tuple", "Tuple", "Sequence", "Iterable", "Collection")},
@@ -39,10 +39,10 @@ _KINDS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str
 
 
 def functions_of(path: Path, text: str) -> Iterator[Candidate]:
-    """One candidate for each public function, with its line. Raises FileError for a file that is no Python."""
+    """Yield one candidate for each public function, with its line. Raises FileError for a file that is not Python."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the file's strings; it is not ours to mend
+            warnings.simplefilter("ignore")  # such as invalid escapes in strings; the user may not be the file's author
             tree = ast.parse(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         line = getattr(error, "lineno", None) or 1
@@ -60,18 +60,18 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, annotations: Annotat
     arguments = node.args
     if starred := arguments.vararg or arguments.kwarg:
         raise Unfit(f"'*{starred.arg}' stands for any number of arguments; a definition needs each by its name")
-    said = read_docstring(ast.get_docstring(node))
+    docs = read_docstring(ast.get_docstring(node))
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
     pairs = [*zip(positional, [*defaults, *arguments.defaults], strict=True)]
     pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    properties: dict[str, object] = {one.arg: _parameter(one, default, annotations, said) for one, default in pairs}
+    properties: dict[str, object] = {one.arg: _parameter(one, default, annotations, docs) for one, default in pairs}
     required = [one.arg for one, default in pairs if default is None]
-    return {"name": node.name, "description": said.summary, "parameters": object_schema(properties, required)}
+    return {"name": node.name, "description": docs.summary, "parameters": object_schema(properties, required)}
 
 
-def _parameter(one: ast.arg, default: ast.expr | None, annotations: Annotations, said: Docstring) -> JsonSchema:
-    """Type, description and default; a type that is not written is that of the default."""
+def _parameter(one: ast.arg, default: ast.expr | None, annotations: Annotations, docs: Docstring) -> JsonSchema:
+    """Return the schema of a parameter. Without a type hint, the default gives the type. Raises Unfit."""
     value = _default(default)
     if one.annotation is not None:
         try:
@@ -82,13 +82,13 @@ def _parameter(one: ast.arg, default: ast.expr | None, annotations: Annotations,
         schema = {"type": _KINDS[type(value)]}
     else:
         raise Unfit(f"parameter {one.arg!r} has no type hint")
-    if one.arg in said.parameters:
-        schema = {**schema, "description": said.parameters[one.arg]}
+    if one.arg in docs.parameters:
+        schema = {**schema, "description": docs.parameters[one.arg]}
     return schema if value is None else {**schema, "default": value}
 
 
 def _default(node: ast.expr | None) -> object:
-    """A default that JSON can hold, else None: `Unit.CELSIUS` or a call are known to the function alone."""
+    """Return a default that JSON can hold, else None, for example for `Unit.CELSIUS` or a call."""
     try:
         return None if node is None else constant(node)
     except Unfit:
@@ -97,12 +97,15 @@ def _default(node: ast.expr | None) -> object:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Reads hints; `classes` are the file's own enums, dataclasses and the like, by name."""
+    """Translates type hints. `classes` are the file's own classes by name."""
 
     classes: dict[str, ast.ClassDef]
 
     def schema(self, hint: ast.expr, seen: frozenset[str] = frozenset(), depth: int = 0) -> JsonSchema:
-        """Raises Unfit for a type that JSON cannot hold or that is defined elsewhere."""
+        """Return the JSON Schema of a type hint. Raises Unfit if the type is not JSON or is defined elsewhere.
+
+        `seen` holds the names of the classes around the hint, which end a recursion.
+        """
         if depth > MAX_DEPTH:
             raise Unfit(f"its type hints nest deeper than {MAX_DEPTH} levels")
         match hint:
@@ -124,9 +127,9 @@ class Annotations:
             return self._class(self.classes[name], seen | {name}, depth)
         if name in seen:
             return {"type": "object"}
-        if name not in _WORDS:
+        if name not in _TYPES:
             raise _unknown(name)
-        return dict(_WORDS[name])
+        return dict(_TYPES[name])
 
     def _generic(self, name: str, parts: list[ast.expr], seen: frozenset[str], depth: int) -> JsonSchema:
         read: Callable[[ast.expr], JsonSchema] = lambda part: self.schema(part, seen, depth + 1)  # noqa: E731
@@ -137,8 +140,8 @@ class Annotations:
         if name == "Union":
             return self._union(parts, seen, depth)
         if name == "Annotated":
-            said = [part.value for part in parts[1:] if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-            return {**read(parts[0]), **({"description": said[0]} if said else {})}
+            docs = [part.value for part in parts[1:] if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            return {**read(parts[0]), **({"description": docs[0]} if docs else {})}
         if name in ("Required", "NotRequired", "Final"):
             return read(parts[0])
         outer = self._named(name, seen, depth)
@@ -149,7 +152,7 @@ class Annotations:
         raise _unknown(name)
 
     def _union(self, parts: list[ast.expr], seen: frozenset[str], depth: int) -> JsonSchema:
-        """One schema where only None is the other member: an optional parameter is left out instead."""
+        """Return the union's schema without None: a call leaves out an optional argument instead of passing null."""
         members = [self.schema(part, seen, depth + 1) for part in parts]
         flat = [one for member in members for one in member.get("oneOf", [member])]
         kept = [one for place, one in enumerate(flat) if one != {"type": "null"} and one not in flat[:place]]
@@ -166,13 +169,13 @@ class Annotations:
         decorators = {_last_name(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list}
         if not (bases & _RECORDS or "dataclass" in decorators):
             raise _unknown(node.name)
-        said = read_docstring(ast.get_docstring(node)).parameters
+        docs = read_docstring(ast.get_docstring(node)).parameters
         properties: dict[str, object] = {}
         required = []
         for line in node.body:
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                 name = line.target.id
-                text = {"description": said[name]} if name in said else {}
+                text = {"description": docs[name]} if name in docs else {}
                 properties[name] = {**self.schema(line.annotation, seen, depth + 1), **text}
                 is_optional = line.value is not None or "NotRequired" in ast.unparse(line.annotation)
                 required += [] if is_optional else [name]
@@ -180,7 +183,7 @@ class Annotations:
 
 
 def constant(node: ast.expr) -> object:
-    """The text, number, boolean or None that an expression is. Raises Unfit for all others."""
+    """Evaluate an expression that is a string, number, boolean or None. Raises Unfit for any other."""
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -210,7 +213,7 @@ def _parts(inner: ast.expr) -> list[ast.expr]:
 
 
 def _last_name(node: ast.expr) -> str:
-    """`date` of `datetime.date`."""
+    """Return the last name: `date` for `datetime.date`."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""

@@ -1,1 +1,1 @@
-"""Everyday functions, and conversations about them made from templates, without a teacher."""
+"""Generates conversations about everyday functions from templates, without a teacher."""

@@ -1,7 +1,7 @@
-"""`python -m train.everyday --out FILE.jsonl[.xz]` makes conversations about everyday functions from templates.
+"""`python -m train.everyday --out FILE.jsonl[.xz]` generates conversations about everyday functions from templates.
 
-The same seed gives the same rows, whatever their number. Rows are kept beside FILE until all are made: the same
-command goes on where it was.
+Equal seeds give equal rows, and more rows begin with the same ones. Finished rows are stored in a hidden file beside
+FILE until FILE is written, so that the same command resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options; ends the process with a sentence and status 1 for those that do not fit."""
+    """Parse and check the options. Exits with status 1 and a message for wrong ones."""
     parser = _Parser("python -m train.everyday", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, metavar="FILE", help=".jsonl or .jsonl.xz; needed without --dry-run")
-    parser.add_argument("--rows", type=int, default=20_000, metavar="N", help="how many (default: 20000)")
+    parser.add_argument("--rows", type=int, default=20_000, metavar="N", help="number of rows (default: 20000)")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--dry-run", action="store_true", help=f"show {NUM_SAMPLES} rows and write nothing")
     options = parser.parse_args(argv)
@@ -52,12 +52,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (FileError, NoMoreRows) as error:
         sys.exit(f"everyday: {error}")
     except KeyboardInterrupt:
-        sys.exit("everyday: interrupted; the same command goes on where it was")
+        sys.exit("everyday: interrupted; the same command resumes")
     print(f"{options.out}: {count:,} rows")
 
 
 def generate(path: Path, num_rows: int, seed: int) -> int:
-    """Write the rows, going on with those of an interrupted run; their number. Raises FileError or NoMoreRows."""
+    """Write the rows and return their number. Resumes an interrupted run. Raises FileError or NoMoreRows."""
     generator = Generator(seed)
     with PartFile(path, generator, num_rows) as part:
         rows = generator.rows(part.num_rows, num_rows)

@@ -1,4 +1,4 @@
-"""All tasks by field, and which of them could serve where another is meant."""
+"""All tasks by field, and which of them are too similar to be listed together."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ FIELDS = MappingProxyType(
 TASKS: tuple[Task, ...] = tuple(task for field in FIELDS.values() for task in field)
 FIELD_OF = MappingProxyType({task.name: name for name, field in FIELDS.items() for task in field})
 
-# Could answer many a question, so they are not listed where none shall serve, nor beside another's question.
-OPEN = frozenset(
+# Tasks that could answer many requests. They are not listed as distractors, or where no function may fit.
+GENERAL = frozenset(
     {
         *("define_word", "find_synonyms", "write_poem", "translate_text", "search_notes", "is_leap_year", "search_web"),
         *("search_encyclopedia", "get_news", "get_headlines", "make_flashcards", "get_recipe", "find_recipes"),
@@ -81,8 +81,8 @@ OPEN = frozenset(
     }
 )
 
-# What an assistant can do without a function: not to be refused for the lack of one.
-BY_HEART = frozenset(
+# Tasks that an assistant can do without a function. No row refuses them because a function is missing.
+ANSWERABLE_WITHOUT_FUNCTION = frozenset(
     {
         *("write_poem", "translate_text", "define_word", "find_synonyms", "is_leap_year", "calculate", "sum_numbers"),
         *("sort_numbers", "detect_language", "check_palindrome", "reverse_text", "change_case", "make_acronym"),
@@ -91,8 +91,9 @@ BY_HEART = frozenset(
     }
 )
 
-# Words of one meaning in names: two functions that do the same to the same thing are rivals.
-_SENSES = {
+# Groups of verbs with one meaning. Two functions of a field are rivals if their verbs are of one group and their names
+# share a noun. Functions of different fields are rivals if their names share a noun.
+_VERB_GROUPS = {
     **dict.fromkeys(("get", "find", "search", "list", "show", "check", "compare", "detect", "track", "read"), "read"),
     **dict.fromkeys(("create", "add", "set", "save", "start", "schedule", "log", "write", "make", "post"), "write"),
     **dict.fromkeys(("cancel", "delete", "remove", "stop", "block", "clear"), "end"),
@@ -100,9 +101,9 @@ _SENSES = {
     **dict.fromkeys(("book", "reserve", "order", "buy"), "book"),
     **dict.fromkeys(("send", "forward", "share", "invite"), "send"),
 }
-_EMPTY = {"to", "of", "on", "a", "the", "from", "with", "for", "is", "in", "number", "list", "time", "level"}
+_STOP_WORDS = {"to", "of", "on", "a", "the", "from", "with", "for", "is", "in", "number", "list", "time", "level"}
 
-# What the names do not tell. A task may be listed beside no other of its line.
+# Further rivals, which the names do not show: all tasks of one line.
 _RIVALS = (
     ("get_weather", "get_forecast", "will_it_rain", "compare_temperatures", "get_wind_speed", "get_snow_report"),
     ("set_reminder", "add_task", "create_event", "set_alarm", "save_note", "add_to_list", "create_recurring_event"),
@@ -180,21 +181,21 @@ _RIVALS = (
 
 
 def are_rivals(one: Task, other: Task) -> bool:
-    """Whether one could serve where the other is meant."""
+    """Return whether a request for one task might be answered with the other, so that only one may be listed."""
     return other.name in _rivals_of(one.name)
 
 
 @cache
 def _rivals_of(name: str) -> frozenset[str]:
-    told = {other for line in _RIVALS if name in line for other in line}
-    return frozenset({name, *told, *(other for other in FIELD_OF if _do_the_same(name, other))})
+    from_table = {other for line in _RIVALS if name in line for other in line}
+    return frozenset({name, *from_table, *(other for other in FIELD_OF if _have_similar_names(name, other))})
 
 
-def _do_the_same(name: str, other: str) -> bool:
-    """By the words of the names: a thing in common, and in one field also what is done to it."""
+def _have_similar_names(name: str, other: str) -> bool:
+    """Return whether the names share a noun and, for tasks of one field, also the group of the verb."""
     (verb, *things), (other_verb, *others) = name.split("_"), other.split("_")
-    shared = {_singular(thing) for thing in things} & {_singular(thing) for thing in others} - _EMPTY
-    same_deed = _SENSES.get(verb, verb) == _SENSES.get(other_verb, other_verb)
+    shared = {_singular(thing) for thing in things} & {_singular(thing) for thing in others} - _STOP_WORDS
+    same_deed = _VERB_GROUPS.get(verb, verb) == _VERB_GROUPS.get(other_verb, other_verb)
     return bool(shared) and (same_deed or FIELD_OF[name] != FIELD_OF[other])
 
 

@@ -1,4 +1,4 @@
-"""Calls that wait for something: for a yes, or for the result of the call before."""
+"""Conversations whose call depends on an earlier message: on the user's yes, or on the result of another call."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import replace
 from random import Random
 
 from client.rows import Row
-from train.everyday.conversations import multi_turn as told_and_followed
-from train.everyday.conversations import serve
-from train.everyday.dialogue import Dialogue, distractors, unlike
+from train.everyday.conversations import add_calls
+from train.everyday.conversations import multi_turn as answered_and_continued
+from train.everyday.dialogue import Dialogue, distractors, sample_unrelated
 from train.everyday.fields.web_apis import SIGN_IN
-from train.everyday.phrasing import finished, say
-from train.everyday.tasks import Maker, Said, flat, need, shown
+from train.everyday.phrasing import say, with_full_stop
+from train.everyday.tasks import Maker, PhrasedValue, flat, need, shown
 
 _QUESTIONS = (
     "To confirm: {what}. Shall I go ahead?",
@@ -19,7 +19,7 @@ _QUESTIONS = (
     "So that is {what}, right?",
     "Just to be sure: {what}. May I proceed?",
 )
-_ASKED_FOR = (  # without such words a model would ask back whatever it is told
+_CONFIRM_FIRST = (  # without such an instruction a model would learn to ask for confirmation of every request
     "Before you call a function, repeat what you understood and wait for a yes.",
     "Always confirm the details with the user before you call a function.",
     "Ask the user for confirmation before you do anything.",
@@ -36,42 +36,42 @@ _ASKS = ("Please give me your username and password.", "For that I need to sign 
 
 
 def multi_turn(random: Random) -> Row:
-    """All that takes several turns."""
-    return random.choices((told_and_followed, confirmed, signed_in), (8, 2, 2))[0](random)
+    """Build one of the kinds of conversations with several turns."""
+    return random.choices((answered_and_continued, confirmed, signed_in), (8, 2, 2))[0](random)
 
 
 def confirmed(random: Random) -> Row:
-    """The system wants it confirmed: the assistant says what it understood, and the call comes after the yes."""
-    (task,) = unlike([], random, 1, near=0.0, with_open=True)
+    """The system message asks for confirmation: the assistant repeats the request and calls after the user's yes."""
+    (task,) = sample_unrelated([], random, 1, near=0.0, with_general=True)
     while not task.required:
-        (task,) = unlike([], random, 1, near=0.0, with_open=True)
+        (task,) = sample_unrelated([], random, 1, near=0.0, with_general=True)
     dialogue = Dialogue([task, *distractors([task], random)], random)
-    spoken = say(task, random.choice(task.wordings), random)
-    arguments = spoken.calls[0]
+    utterance = say(task, random.choice(task.wordings), random)
+    arguments = utterance.calls[0]
     what = ", ".join(f"{key.split('.')[-1].replace('_', ' ')} {shown(value)}" for key, value in flat(arguments).items())
-    dialogue.system(random.choice(_ASKED_FOR))
-    dialogue.user(spoken.text)
+    dialogue.system(random.choice(_CONFIRM_FIRST))
+    dialogue.user(utterance.text)
     dialogue.assistant(random.choice(_QUESTIONS).format(what=what))
     dialogue.user(random.choice(_YES))
-    serve(dialogue, (task, arguments))
+    add_calls(dialogue, (task, arguments))
     return dialogue.row("multi_turn")
 
 
 def signed_in(random: Random) -> Row:
-    """A function that needs a token, and the one that gives it, whose result goes into the second call."""
-    (task,) = unlike([SIGN_IN], random, 1, near=0.0, with_open=True)
-    token = need("token", Maker({"type": "string"}, lambda _: Said("", "")), "Access token of the user")
+    """A function needs a token: the assistant first calls the sign-in function and passes its token on."""
+    (task,) = sample_unrelated([SIGN_IN], random, 1, near=0.0, with_general=True)
+    token = need("token", Maker({"type": "string"}, lambda _: PhrasedValue("", "")), "Access token of the user")
     guarded = replace(task, parameters=(token, *task.parameters))
     dialogue = Dialogue([SIGN_IN, guarded, *distractors([SIGN_IN, task], random)], random)
     request = say(task, random.choice(task.wordings), random)
     credentials = say(SIGN_IN, random.choice(_CREDENTIALS), random)
     if random.random() < 0.5:
-        dialogue.user(f"{finished(request.text)} {credentials.text}")
+        dialogue.user(f"{with_full_stop(request.text)} {credentials.text}")
     else:
         dialogue.user(request.text)
         dialogue.assistant(random.choice(_ASKS))
         dialogue.user(credentials.text)
     dialogue.call((SIGN_IN, credentials.calls[0]))
-    (result,) = dialogue.hear((SIGN_IN, credentials.calls[0]))
-    serve(dialogue, (guarded, {**result, **request.calls[0]}))
+    (result,) = dialogue.add_results((SIGN_IN, credentials.calls[0]))
+    add_calls(dialogue, (guarded, {**result, **request.calls[0]}))
     return dialogue.row("multi_turn")

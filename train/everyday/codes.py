@@ -1,15 +1,15 @@
-"""Names that people say, and the codes that services want for them."""
+"""Values for which users say a name and services expect a code, such as countries and airports."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
 
-from train.everyday.tasks import Maker, Said
+from train.everyday.tasks import Maker, PhrasedValue
 
 
 def _codes(text: str) -> dict[str, str]:
-    """ "DE Germany, FR France" -> {"Germany": "DE", "France": "FR"}"""
+    """Parse a list of codes: "DE Germany, FR France" -> {"Germany": "DE", "France": "FR"}."""
     pairs = (item.split(" ", 1) for item in text.split(", "))
     return {name: code for code, name in pairs}
 
@@ -41,13 +41,13 @@ AIRPORTS = _codes(
 
 
 def coded(codes: Mapping[str, str]) -> Maker:
-    """A name that is said, a code that is given; now and then the code is said."""
+    """Make values whose argument is the code. The request has the name or, in 15 % of the cases, the code."""
 
-    def draw(random: Random) -> Said:
+    def sample(random: Random) -> PhrasedValue:
         name = random.choice(list(codes))
-        return Said(codes[name], codes[name] if random.random() < 0.15 else name)
+        return PhrasedValue(codes[name], codes[name] if random.random() < 0.15 else name)
 
-    return Maker({"type": "string"}, draw)
+    return Maker({"type": "string"}, sample)
 
 
 COUNTRY, CURRENCY, LANGUAGE, AIRPORT = (coded(codes) for codes in (COUNTRIES, CURRENCIES, LANGUAGES, AIRPORTS))

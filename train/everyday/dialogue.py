@@ -1,4 +1,4 @@
-"""A conversation in the making: what was said and called so far, and the functions it lists."""
+"""A conversation under construction, with its messages and listed functions, and the choice of distractors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from client.rows import Row
 from core.conversation import Call, Function, Message
-from train.everyday.catalogue import FIELD_OF, OPEN, TASKS, are_rivals
+from train.everyday.catalogue import FIELD_OF, GENERAL, TASKS, are_rivals
 from train.everyday.naming import Definition, define
 from train.everyday.tasks import Arguments, Task, flat
 
 SOURCE = "everyday"
-NUM_DISTRACTORS = {0: 14, 1: 22, 2: 26, 3: 22, 4: 16}  # weights; with the called one 1-5 functions are listed
+NUM_DISTRACTORS = {0: 14, 1: 22, 2: 26, 3: 22, 4: 16}  # number of distractors -> weight
 MAX_FUNCTIONS = 5
 SYSTEM = (
     *("You are a helpful assistant.", "You are Functionary, a helpful assistant.", "Answer briefly and politely."),
@@ -25,7 +25,7 @@ _SHARE_SYSTEM, _SHARE_ECHO, _SHARE_OPENER = 0.04, 0.25, 0.12
 
 
 class Dialogue:
-    """Lists `listed`, under names of its own, in any order."""
+    """A conversation that lists the tasks `listed`, shuffled and with random names and descriptions."""
 
     def __init__(self, listed: Sequence[Task], random: Random) -> None:
         self.random = random
@@ -40,7 +40,7 @@ class Dialogue:
         return [definition.task for definition in self._definitions.values()]
 
     def system(self, text: str) -> None:
-        """Instead of what the system said so far."""
+        """Set the system message, replacing an earlier one."""
         self.messages = [Message("system", text), *(message for message in self.messages if message.role != "system")]
 
     def user(self, text: str) -> None:
@@ -50,7 +50,7 @@ class Dialogue:
         self.messages.append(Message("assistant", text))
 
     def call(self, *called: tuple[Task, Arguments]) -> None:
-        """One turn with all the calls."""
+        """Add one turn of the assistant with all calls."""
         calls = []
         for task, arguments in called:
             definition = self._definitions[task.name]
@@ -58,15 +58,17 @@ class Dialogue:
             self._num_calls += 1
         self.messages.append(Message("assistant", None, tuple(calls)))
 
-    def tell(self, *called: tuple[Task, Arguments]) -> None:
-        """The results of the calls just made, and what the assistant says about them."""
-        results = self.hear(*called)
-        told = [task.told(arguments, result) for (task, arguments), result in zip(called, results, strict=True)]
+    def add_results_and_answer(self, *called: tuple[Task, Arguments]) -> None:
+        """Add the results of the last turn's calls and the assistant's answer."""
+        results = self.add_results(*called)
+        answers = [
+            task.result_sentence(arguments, result) for (task, arguments), result in zip(called, results, strict=True)
+        ]
         opener = self.random.choice(OPENERS) if self.random.random() < _SHARE_OPENER else ""
-        self.assistant(opener + " ".join(dict.fromkeys(told)))
+        self.assistant(opener + " ".join(dict.fromkeys(answers)))
 
-    def hear(self, *called: tuple[Task, Arguments]) -> list[Arguments]:
-        """The results alone, of the calls just made."""
+    def add_results(self, *called: tuple[Task, Arguments]) -> list[Arguments]:
+        """Add the results of the last turn's calls, without an answer, and return them."""
         calls = self.messages[-1].calls
         results = [task.result(arguments) for task, arguments in called]
         for call, (_, arguments), result in zip(calls, called, results, strict=True):
@@ -79,24 +81,28 @@ class Dialogue:
         return Row(functions, tuple(self.messages), SOURCE, {"kind": kind})
 
     def _echoed(self, arguments: Arguments, result: Arguments) -> dict[str, Any]:
-        """Many services repeat what they were asked."""
+        """Repeat the arguments in some of the results, as many services do."""
         if self.random.random() > _SHARE_ECHO:
             return result
         return {**{key: value for key, value in flat(arguments).items() if "." not in key}, **result}
 
 
 def distractors(asked: Sequence[Task], random: Random) -> list[Task]:
-    """Tasks to list beside those asked for."""
+    """Sample the tasks to list besides the requested ones."""
     num = random.choices(list(NUM_DISTRACTORS), list(NUM_DISTRACTORS.values()))[0]
-    return unlike(asked, random, min(num, MAX_FUNCTIONS - len(asked)), near=0.4)
+    return sample_unrelated(asked, random, min(num, MAX_FUNCTIONS - len(asked)), near=0.4)
 
 
-def unlike(asked: Sequence[Task], random: Random, num: int, *, near: float, with_open: bool = False) -> list[Task]:
-    """`num` tasks that could serve none of `asked` nor one another: a share `near` from the same fields, or fewer where
-    those have too few that fit; the others from other fields. Open ones only if wanted.
+def sample_unrelated(
+    asked: Sequence[Task], random: Random, num: int, *, near: float, with_general: bool = False
+) -> list[Task]:
+    """Sample `num` tasks that are no rivals of `asked` or of each other.
+
+    A share `near` comes from the fields of `asked`, or fewer if these have too few tasks. General tasks are included
+    only if wanted.
     """
     fields = {FIELD_OF[task.name] for task in asked}
-    fitting = [task for task in TASKS if with_open or task.name not in OPEN]
+    fitting = [task for task in TASKS if with_general or task.name not in GENERAL]
     fitting = [task for task in fitting if not any(are_rivals(task, other) for other in asked)]
     pools = {
         is_near: [task for task in fitting if (FIELD_OF[task.name] in fields) is is_near] for is_near in (True, False)
@@ -112,7 +118,7 @@ def unlike(asked: Sequence[Task], random: Random, num: int, *, near: float, with
 
 
 def _defined(tasks: Sequence[Task], random: Random) -> dict[str, Definition]:
-    """Definitions by the tasks' own names, shuffled; no two under one name."""
+    """Define the tasks under distinct names, in shuffled order, by the tasks' original names."""
     definitions: dict[str, Definition] = {}
     for task in random.sample(tasks, len(tasks)):
         definition = define(task, FIELD_OF[task.name], random)

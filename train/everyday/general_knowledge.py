@@ -1,4 +1,4 @@
-"""Questions that are answered from memory, each in a few wordings, with short answers."""
+"""Questions that the model answers without a function, each in a few wordings, with short answers."""
 
 from __future__ import annotations
 
@@ -154,6 +154,6 @@ FACTS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("How do I stay motivated?", "How can I motivate myself?"),
         "Set small goals, begin with five minutes and reward yourself.",
     ),
-    (("What language is spoken in Brazil?",), "People in Brazil speak Portuguese."),
+    (("What language is utterance in Brazil?",), "People in Brazil speak Portuguese."),
     (("Who invented the telephone?",), "Alexander Graham Bell is usually named as the inventor of the telephone."),
 )

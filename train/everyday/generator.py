@@ -1,4 +1,4 @@
-"""Rows by number: each follows from the seed and its number alone, so that an interrupted file can be continued."""
+"""Generates rows by number. The seed and the number decide about a row, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train.rows import check_row
 
 Builder = Callable[[Random], Row]
 
-# What the rows are, in parts of a hundred.
+# The kinds of rows with their weights; the actual kind of a row is in its meta.
 MIXTURE: dict[str, tuple[int, Builder]] = {
     "single": (38, conversations.single),
     "parallel": (13, conversations.parallel),
@@ -27,44 +27,44 @@ MAX_ATTEMPTS = 1000
 
 
 class NoMoreRows(Exception):
-    """The templates do not give as many distinct rows as were asked for."""
+    """The templates cannot give the requested number of distinct rows."""
 
 
 class Generator:
-    """Gives rows in order, no two alike."""
+    """Generates distinct rows in order."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._seen: set[bytes] = set()
 
     def row(self, number: int) -> Row:
-        """The row of a number, given that all before it were made or remembered. Raises NoMoreRows."""
+        """Generate a row. All rows before it must have been generated or marked as seen. Raises NoMoreRows."""
         for attempt in range(MAX_ATTEMPTS):
-            row = self._draw(number, attempt)
-            if self._essence(row) not in self._seen:
+            row = self._sample_row(number, attempt)
+            if self._identity(row) not in self._seen:
                 check_row(row)
-                self.remember(row)
+                self.mark_seen(row)
                 return row
         raise NoMoreRows(f"the templates give no more than about {number:,} different rows")
 
     def rows(self, start: int, stop: int) -> Iterator[Row]:
         return (self.row(number) for number in range(start, stop))
 
-    def remember(self, row: Row) -> None:
-        self._seen.add(self._essence(row))
+    def mark_seen(self, row: Row) -> None:
+        self._seen.add(self._identity(row))
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def reset(self) -> None:
+        """Forget all seen rows."""
         self._seen.clear()
 
-    def _draw(self, number: int, attempt: int) -> Row:
+    def _sample_row(self, number: int, attempt: int) -> Row:
         random = Random(f"{self.seed}/{number}/{attempt}")
         kinds = random.choices(list(MIXTURE.values()), [weight for weight, _ in MIXTURE.values()])
         return kinds[0][1](random)
 
     @staticmethod
-    def _essence(row: Row) -> bytes:
-        """Rows with calls are alike when the user says the same; those without also need the same functions."""
+    def _identity(row: Row) -> bytes:
+        """Return a hash that is equal for duplicates: the user's messages or, without calls, the whole row."""
         said = [message.content or "" for message in row.messages if message.role == "user"]
         text = "\n".join(said) if row.calls else row_text(row)
         return hashlib.blake2b(text.casefold().encode(), digest_size=12).digest()

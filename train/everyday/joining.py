@@ -1,14 +1,14 @@
-"""Several requests in one message: "Please book a table and text Ana." """
+"""Joins several requests in one message: "Please book a table and text Ana." """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
 
-from train.everyday.phrasing import Template, finished, say_as, small, template
+from train.everyday.phrasing import Template, lower_first, say_as, template, with_full_stop
 from train.everyday.tasks import Arguments, Task, Wording
 
-# {0} {1} {2} with capitals as written, {a} {b} {c} with small letters. `|` parts the requests.
+# {0} {1} {2} are the requests as written, {a} {b} {c} the same with a small first letter. `|` separates them.
 TWO_IMPERATIVES = (
     *("{0} and|{b}.", "{0} and|{b}", "Please {a} and|{b}.", "Could you {a} and|{b}?", "Can you {a} and also|{b}?"),
     *("{0}, and also|{b}.", "{0}.|Then {b}.", "{0} and then|{b}.", "First {a},|then {b}.", "{0}, then|{b}, please."),
@@ -23,28 +23,31 @@ _SHARE_REPEATED = 0.12
 
 
 def say_together(asked: Sequence[tuple[Task, Wording]], random: Random) -> tuple[str, list[tuple[Task, Arguments]]]:
-    """Several requests as one message; the calls in the order in which they are asked for, now and then two of one."""
+    """Write several requests as one message. Returns it with the calls in the order of the requests.
+
+    A wording with a repeatable part gets two calls in some of the messages.
+    """
     parts = [template(wording) for _, wording in asked]
     texts, calls = list[str](), list[tuple[Task, Arguments]]()
     for (task, _), part, sentence in zip(asked, parts, _sentences(parts, random), strict=True):
         num_calls = 2 if part.repeated and random.random() < _SHARE_REPEATED else 1
-        spoken = say_as(task, sentence, part.fixed, random, num_calls=num_calls)
-        texts.append(spoken.text)
-        calls += [(task, arguments) for arguments in spoken.calls]
+        utterance = say_as(task, sentence, part.fixed, random, num_calls=num_calls)
+        texts.append(utterance.text)
+        calls += [(task, arguments) for arguments in utterance.calls]
     return " ".join(texts), calls
 
 
 def _sentences(parts: Sequence[Template], random: Random) -> list[str]:
     if len(parts) <= 3 and all(part.is_imperative for part in parts):
         return _in_one(random.choice(TWO_IMPERATIVES if len(parts) == 2 else THREE_IMPERATIVES), parts)
-    sentences = [finished(part.bracketed) if part.is_imperative else part.bracketed for part in parts]
+    sentences = [with_full_stop(part.bracketed) if part.is_imperative else part.bracketed for part in parts]
     return [sentences[0], *(_linked(sentence, random) for sentence in sentences[1:])]
 
 
 def _in_one(pattern: str, parts: Sequence[Template]) -> list[str]:
-    """Each piece of the pattern with its request; pieces are in the order of the requests."""
+    """Fill the pattern and return its pieces, in the order of the requests."""
     words = {str(index): part.bracketed for index, part in enumerate(parts)}
-    words |= {"abc"[index]: small(part.bracketed) for index, part in enumerate(parts)}
+    words |= {"abc"[index]: lower_first(part.bracketed) for index, part in enumerate(parts)}
     pieces = pattern.split("|")
     for key, word in words.items():
         pieces = [piece.replace("{" + key + "}", word) for piece in pieces]
@@ -52,4 +55,4 @@ def _in_one(pattern: str, parts: Sequence[Template]) -> list[str]:
 
 
 def _linked(sentence: str, random: Random) -> str:
-    return random.choice(LINKS).replace("{x}", small(sentence)).replace("{X}", sentence)
+    return random.choice(LINKS).replace("{x}", lower_first(sentence)).replace("{X}", sentence)

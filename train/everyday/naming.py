@@ -1,4 +1,4 @@
-"""Definitions of one task in many wordings: a model is to read definitions, not to know names by heart."""
+"""Defines one task with many names and descriptions, so that the model reads definitions and does not learn names."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _TAKES_NO_S = re.compile(r".*(s|x|z|ch|sh|o)")
 
 @dataclass(frozen=True)
 class Definition:
-    """A task under the names of one conversation."""
+    """A task with the names and descriptions that it has in one conversation."""
 
     task: Task
     function: Function
     parameters: tuple[Parameter, ...]
 
     def arguments(self, values: Arguments) -> str:
-        """The arguments as JSON under this definition's names, in the schema's order; letters as they were said."""
+        """Write arguments as JSON with this definition's names, in the schema's order."""
         return json.dumps(_renamed(self.task.parameters, self.parameters, values), ensure_ascii=False)
 
 
 def define(task: Task, field: str, random: Random) -> Definition:
-    """The task as written in half of the cases, else under other names; descriptions vary by themselves."""
+    """Define the task with its own name in half of the cases, else with others. Descriptions vary independently."""
     style: Style = random.choice(STYLES)
     is_renamed = random.random() < 0.5
     name = _function_name(task.name, field, style, random) if is_renamed else task.name
@@ -68,7 +68,7 @@ def _styled(words: Sequence[str], style: Style) -> str:
 
 
 def _parameters(fields: Sequence[Parameter], style: Style, random: Random, share: float) -> tuple[Parameter, ...]:
-    """The fields under other names, `share` of them with other words, no two alike."""
+    """Rename the fields in a style with distinct names. A `share` of them gets a synonym as its name."""
     written, names = {field.name for field in fields}, list[str]()
     for field in fields:
         choices = [name for name in PARAMETERS.get(field.name, ()) if name not in written and name not in names]
@@ -86,35 +86,35 @@ def _parameters(fields: Sequence[Parameter], style: Style, random: Random, share
 
 
 def _parameter_description(field: Parameter, random: Random) -> str:
-    text, draw = field.description, random.random()
-    if field.maker and field.maker.schema["type"] == "string" and "enum" not in field.maker.schema and draw < 0.12:
-        example = field.maker.draw(random).value
+    text, chance = field.description, random.random()
+    if field.maker and field.maker.schema["type"] == "string" and "enum" not in field.maker.schema and chance < 0.12:
+        example = field.maker.sample(random).value
         return f"{text}, {random.choice(('e.g.', 'for example', 'such as'))} {example}"
-    if draw < 0.24:
+    if chance < 0.24:
         return text + "."
-    if draw < 0.3:
+    if chance < 0.3:
         return text[0].lower() + text[1:]
-    if draw < 0.34 and field.default is None and not field.is_required:
+    if chance < 0.34 and field.default is None and not field.is_required:
         return f"{text} (optional)"
     return text
 
 
 def _description(text: str, random: Random) -> str:
     verb, rest = text.split(" ", 1)
-    draw = random.random()
-    if draw < 0.35 or not rest:
+    chance = random.random()
+    if chance < 0.35 or not rest:
         return text
-    if draw < 0.5:
+    if chance < 0.5:
         return text + "."
-    if draw < 0.65 and " and " not in rest:
+    if chance < 0.65 and " and " not in rest:
         return f"{third_person(verb)} {rest}{random.choice(('', '.'))}"
-    if draw < 0.8 and verb in DESCRIBED and rest.split()[0] not in PARTICLES:
+    if chance < 0.8 and verb in DESCRIBED and rest.split()[0] not in PARTICLES:
         return f"{random.choice(DESCRIBED[verb])} {rest}{random.choice(('', '.'))}"
     return random.choice(ANY_CALL).format(verb[0].lower() + verb[1:] + " " + rest)
 
 
 def third_person(verb: str) -> str:
-    """Get -> Gets, Search -> Searches, Apply -> Applies"""
+    """Return the third person of a verb: Get -> Gets, Search -> Searches, Apply -> Applies."""
     if verb.endswith("y") and verb[-2] not in "aeou":
         return verb[:-1] + "ies"
     return verb + ("es" if _TAKES_NO_S.fullmatch(verb) else "s")

@@ -1,11 +1,11 @@
-"""Rows that an interrupted run has finished, in a file beside the one that is to be."""
+"""The finished rows of an interrupted run, in a hidden file beside the output file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
 
-from client.json_lines import FileError, GrowingFile, LineError
+from client.json_lines import FileError, LineError, ResumableFile
 from client.rows import Row, row_text
 from train.everyday.generator import Generator
 from train.rows import parse_whole_row
@@ -14,18 +14,18 @@ CHECKED_EVERY = 50
 
 
 class PartFile:
-    """Continues the file of an earlier run of the same seed; begins anew where these templates would not give its rows.
+    """Resumes the file of an earlier run with the same seed, or starts an empty one if the templates have changed.
 
-    `num_rows` are there already, at most those wanted, and the generator remembers them. Raises FileError when the disk
-    does not take it.
+    The attribute `num_rows` is the number of rows in the file, at most the wanted ones, which the generator has marked
+    as seen. Raises FileError if the file cannot be written.
     """
 
     def __init__(self, path: Path, generator: Generator, num_rows: int) -> None:
         self.path = path.with_name(f".{path.name}.{generator.seed}.part.jsonl")
         self._generator = generator
         try:
-            self._file = GrowingFile(self.path)
-            lines = self._ours(self._file.lines()[:num_rows])
+            self._file = ResumableFile(self.path)
+            lines = self._resumable(self._file.lines()[:num_rows])
             self._file.keep(lines)
         except OSError as error:
             raise self._unwritable(error) from None
@@ -46,19 +46,19 @@ class PartFile:
     ) -> None:
         self._file.close()
 
-    def _ours(self, lines: list[bytes]) -> list[bytes]:
-        """The lines, if the generator would make their rows again; it remembers them. Else none."""
-        if all(self._is_ours(number, line, number == len(lines) - 1) for number, line in enumerate(lines)):
+    def _resumable(self, lines: list[bytes]) -> list[bytes]:
+        """Return the lines and mark their rows as seen if the generator would make the same rows, else no lines."""
+        if all(self._is_expected(number, line, number == len(lines) - 1) for number, line in enumerate(lines)):
             return lines
-        self._generator.forget()
+        self._generator.reset()
         return []
 
-    def _is_ours(self, number: int, line: bytes, is_last: bool) -> bool:
-        """Whether a line holds the row of its number; only some are made again, which is what takes long."""
+    def _is_expected(self, number: int, line: bytes, is_last: bool) -> bool:
+        """Return whether a line holds the row of its number. Only some rows are generated to compare, to save time."""
         if number % CHECKED_EVERY == 0 or is_last:
             return row_text(self._generator.row(number)).encode() == line
         try:
-            self._generator.remember(parse_whole_row(line, f"{self.path}:{number + 1}"))
+            self._generator.mark_seen(parse_whole_row(line, f"{self.path}:{number + 1}"))
         except LineError:
             return False
         return True

@@ -1,4 +1,4 @@
-"""From a wording to what a person says: slots filled, brackets repeated, imperatives framed."""
+"""Turns wordings into users' sentences: fills slots, repeats bracketed parts, frames imperatives."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from train.everyday.tasks import SLOT, Arguments, Said, Task, Wording, joined
+from train.everyday.tasks import SLOT, Arguments, PhrasedValue, Task, Wording, joined
 from train.everyday.values import DATE
 
 _BRACKET = re.compile(r"\[(.*?)\]")
-_PLAIN_LETTER = re.compile(r"[A-Z](?=[a-z'])(?!'(?:m|d|ll|ve)\b)")  # not that of "I" or "I'm", nor of "QR"
+_PLAIN_LETTER = re.compile(
+    r"[A-Z](?=[a-z'])(?!'(?:m|d|ll|ve)\b)"
+)  # a capital that may be lowered, unlike in "I", "I'm" and "QR"
 _ARTICLE = re.compile(r"\b([Aa]) (?=\{([\w.]+)\})")
 _MAX_DRAWS = 200
 
-# How an imperative is said: {x} with a small letter, {X} with a capital one.
+# Frames of an imperative: {X} is the imperative, {x} the same with a small first letter.
 FRAMES = (
     *("{X}", "{X}.", "{X}.", "{X}.", "{X}, please.", "{X} please", "{x}", "{X} now.", "{X}!"),
     *("Please {x}.", "Please {x}.", "please {x}", "Could you {x}?", "Could you {x}?", "Could you please {x}?"),
@@ -42,8 +44,8 @@ ENDINGS = ("Thanks!", "Thank you.", "Thanks in advance.", "That would be great."
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """A sentence, and the arguments of each call that it asks for, in order."""
+class Utterance:
+    """A user's sentence, and the arguments of each call that it asks for, in order."""
 
     text: str
     calls: tuple[Arguments, ...]
@@ -51,7 +53,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Template:
-    """A wording taken apart; `repeated` is the bracketed part, "" where there is none."""
+    """A parsed wording. `repeated` is the bracketed part, or ""; `fixed` are the arguments that the words imply."""
 
     before: str
     repeated: str
@@ -64,7 +66,7 @@ class Template:
 
     @property
     def bracketed(self) -> str:
-        """With the brackets, where there are some."""
+        """The wording with its brackets, if it has any."""
         return f"{self.before}[{self.repeated}]{self.after}" if self.repeated else self.whole
 
     @property
@@ -79,29 +81,32 @@ def template(wording: Wording) -> Template:
     return Template(sentence, "", "", fixed)
 
 
-def say(task: Task, wording: Wording, random: Random, num_calls: int = 1) -> Spoken:
-    """The wording with drawn values, framed as people frame requests. Several calls need a wording with brackets."""
+def say(task: Task, wording: Wording, random: Random, num_calls: int = 1) -> Utterance:
+    """Fill a wording with random values and frame it as a request. Several calls need a wording with brackets."""
     parts = template(wording)
     return say_as(task, _framed(parts, random), parts.fixed, random, num_calls=num_calls)
 
 
-def say_known(task: Task, wording: Wording, random: Random, known: Arguments) -> Spoken:
-    """What follows an earlier request, as it is written; values of `known` (by path) that it does not change stay."""
+def say_known(task: Task, wording: Wording, random: Random, known: Arguments) -> Utterance:
+    """Fill the wording of a follow-up, without a frame. Its call keeps the values of `known` that it does not change.
+
+    The keys of `known` are paths.
+    """
     parts = template(wording)
     return say_as(task, parts.whole, parts.fixed, random, known=known)
 
 
-def finished(sentence: str) -> str:
+def with_full_stop(sentence: str) -> str:
     return sentence if sentence.endswith((".", "?", "!")) else sentence + "."
 
 
-def small(text: str) -> str:
-    """With a small first letter where that is right: not for "I" and not for what a slot begins."""
+def lower_first(text: str) -> str:
+    """Lower the first letter, unless the text begins with "I" or a slot."""
     return text[0].lower() + text[1:] if _PLAIN_LETTER.match(text) else text
 
 
-def fill(sentence: str, said: dict[str, Said]) -> str:
-    """The sentence with each slot's words, and "an" before a vowel."""
+def fill(sentence: str, said: dict[str, PhrasedValue]) -> str:
+    """Replace each slot by its words, and "a" by "an" before a vowel."""
     sentence = _ARTICLE.sub(lambda found: found[1] + article_end(said[found[2]].words), sentence)
     return SLOT.sub(lambda slot: said[slot[1]].words, sentence)
 
@@ -114,40 +119,43 @@ def say_as(
     *,
     num_calls: int = 1,
     known: Arguments | None = None,
-) -> Spoken:
-    """A sentence with slots, its brackets (if any) filled for each call; one in small letters may lower its values."""
+) -> Utterance:
+    """Fill a sentence with random values, the bracketed part once for each call.
+
+    In half of the sentences without capitals the values are lowered too.
+    """
     parts = template(sentence)
-    shared = draw(task, SLOT.findall(parts.before + parts.after), random, {})
-    each: list[dict[str, Said]] = []
+    shared = sample(task, SLOT.findall(parts.before + parts.after), random, {})
+    each: list[dict[str, PhrasedValue]] = []
     for _ in range(num_calls):
         taken = {f"{number}.{slot}": said for number, one in enumerate(each) for slot, said in one.items()}
-        each.append(draw(task, SLOT.findall(parts.repeated), random, {**shared, **taken}))
+        each.append(sample(task, SLOT.findall(parts.repeated), random, {**shared, **taken}))
     if sentence == sentence.lower() and random.random() < 0.5:
         shared, each = _lowered(task, shared), [_lowered(task, one) for one in each]
     middle = joined([fill(parts.repeated, one) for one in each])
     text = fill(parts.before, shared) + middle + fill(parts.after, shared)
     values = [{slot: said.value for slot, said in {**shared, **one}.items()} for one in each]
-    return Spoken(text, tuple(task.ordered({**(known or {}), **fixed, **one}) for one in values))
+    return Utterance(text, tuple(task.ordered({**(known or {}), **fixed, **one}) for one in values))
 
 
 def article_end(words: str) -> str:
-    """What follows the "a" before these words: "n " or a blank."""
+    """Return what follows the letter of the article "a" before the words: "n " or a space."""
     return "n " if re.match("(?i)(?!uni|eu|one|use)[aeiou]", words) else " "
 
 
-def draw(task: Task, slots: Sequence[str], random: Random, taken: dict[str, Said]) -> dict[str, Said]:
-    """A value for each slot, no two of one request alike where there are enough; dates in order."""
-    said: dict[str, Said] = {}
+def sample(task: Task, slots: Sequence[str], random: Random, taken: dict[str, PhrasedValue]) -> dict[str, PhrasedValue]:
+    """Sample a value for each slot. Values differ within a request if there are enough; dates are in order."""
+    said: dict[str, PhrasedValue] = {}
     for slot in dict.fromkeys(slots):
         maker = task.parameter(slot).maker
         if maker is None:
             raise ValueError(f"{task.name}: a wording names the object {slot!r}, not a field of it")
         used = [*taken.values(), *said.values()]
-        said[slot] = maker.draw(random)
+        said[slot] = maker.sample(random)
         for _ in range(_MAX_DRAWS):
             if all(said[slot].words != one.words and said[slot].value != one.value for one in used):
                 break
-            said[slot] = maker.draw(random)
+            said[slot] = maker.sample(random)
     dates = [slot for slot in said if task.parameter(slot).maker is DATE]
     return {
         **said,
@@ -156,44 +164,44 @@ def draw(task: Task, slots: Sequence[str], random: Random, taken: dict[str, Said
 
 
 def _framed(parts: Template, random: Random) -> str:
-    """The sentence as someone might say it, brackets kept."""
+    """Frame the sentence as a user might write it. Brackets stay."""
     sentence = parts.bracketed
     if parts.is_imperative:
         frame = random.choice(FRAMES)
-        sentence = frame.replace("{X}", sentence).replace("{x}", small(sentence))
+        sentence = frame.replace("{X}", sentence).replace("{x}", lower_first(sentence))
     elif random.random() < 0.12:
-        sentence = random.choice(OPENINGS) + small(sentence)
-    return "".join(_around(sentence, random))
+        sentence = random.choice(OPENINGS) + lower_first(sentence)
+    return "".join(_varied(sentence, random))
 
 
-def _around(sentence: str, random: Random) -> Iterator[str]:
-    """Now and then hasty (no capitals, no question mark), with a sentence before or a thank-you after it."""
-    draw = random.random()
-    if draw < 0.12:
+def _varied(sentence: str, random: Random) -> Iterator[str]:
+    """Yield the sentence with variations: without capitals or punctuation, with context before or thanks after it."""
+    chance = random.random()
+    if chance < 0.12:
         yield sentence.lower().rstrip("?.!")
         return
-    if draw < 0.22:
+    if chance < 0.22:
         yield sentence.rstrip("?.")
         return
-    if draw > 0.9:
+    if chance > 0.9:
         yield random.choice(CONTEXTS) + " "
-        sentence = finished(sentence)
+        sentence = with_full_stop(sentence)
     yield sentence
-    if 0.84 < draw < 0.9:
+    if 0.84 < chance < 0.9:
         yield ("" if sentence.endswith((".", "?", "!")) else ".") + " " + random.choice(ENDINGS)
 
 
-def _lowered(task: Task, said: dict[str, Said]) -> dict[str, Said]:
-    """What is said in a hurry, in small letters; the values too, but for enums, codes and digits."""
+def _lowered(task: Task, said: dict[str, PhrasedValue]) -> dict[str, PhrasedValue]:
+    """Lower the words of the values, and the values themselves except enums, codes and digits."""
     return {slot: one if "enum" in str(task.parameter(slot).schema) else _low(one) for slot, one in said.items()}
 
 
-def _low(said: Said) -> Said:
+def _low(said: PhrasedValue) -> PhrasedValue:
     match said.value:
         case str(value) if not re.search(r"\d", said.words):
             is_code = value != said.words or value.isupper()
-            return Said(value if is_code else value.lower(), said.words.lower())
+            return PhrasedValue(value if is_code else value.lower(), said.words.lower())
         case [*values] if values and all(isinstance(value, str) for value in values):
-            return Said([value.lower() for value in values], said.words.lower())
+            return PhrasedValue([value.lower() for value in values], said.words.lower())
         case _:
             return said

@@ -1,4 +1,4 @@
-"""Messages that need no function although functions are listed, and how Functionary answers them."""
+"""Messages that need no function although functions are listed, and Functionary's answers."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ MOOD_ANSWERS: dict[str, tuple[str, ...]] = {
 
 
 def chat(listed: Sequence[Task], random: Random) -> tuple[str, str]:
-    """A message without a task for any function, and its answer."""
+    """Return a message that needs no function, and its answer."""
     match random.choices(("hello", "who", "what", "thanks", "bye", "mood", "fact"), (4, 6, 4, 2, 1, 2, 9))[0]:
         case "hello":
             return random.choice(HELLO), random.choice(HELLO_ANSWERS)

@@ -1,4 +1,4 @@
-"""Other words for the words in names and descriptions of functions. None may change what a function is for."""
+"""Synonyms for the words in names and descriptions of functions. None may change a function's meaning."""
 
 from __future__ import annotations
 

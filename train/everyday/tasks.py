@@ -1,4 +1,4 @@
-"""What a field's table is made of: tasks, each a function with the ways people ask for it and a computed answer.
+"""Tasks, which the tables in fields/ list: a function with the wordings of requests for it and a computed result.
 
 A wording is a sentence with slots, one for each parameter that it mentions: "Wake me at {time}". A part in brackets
 can be repeated for several calls: "Convert [{amount} miles]" -> "Convert 3 miles and 10 miles". A wording without a
@@ -24,8 +24,8 @@ SLOT = re.compile(r"\{([\w.]+)\}")
 
 
 @dataclass(frozen=True)
-class Said:
-    """A value, and the words that a person uses for it."""
+class PhrasedValue:
+    """An argument's value, and the words for it in a request."""
 
     value: Any
     words: str
@@ -33,15 +33,15 @@ class Said:
 
 @dataclass(frozen=True)
 class Maker:
-    """A kind of value: its schema, and how one is drawn."""
+    """A kind of value: its schema, and a function that samples one."""
 
     schema: JsonSchema
-    draw: Callable[[Random], Said]
+    sample: Callable[[Random], PhrasedValue]
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter; `fields` are those of a nested object."""
+    """A parameter. A nested object has `fields` and no `maker`."""
 
     name: str
     maker: Maker | None
@@ -76,8 +76,8 @@ def object_schema(fields: Sequence[Parameter]) -> JsonSchema:
     return {"properties": {field.name: field.schema for field in fields}, "required": required}
 
 
-class Fate:
-    """What the world answers: draws that are the same for the same arguments, in every process."""
+class ResultRandom:
+    """Random values for results. They are equal for equal arguments, in every process."""
 
     def __init__(self, name: str, arguments: Arguments) -> None:
         text = json.dumps([name, arguments], sort_keys=True)
@@ -99,13 +99,13 @@ class Fate:
         return f"{prefix}{self._random.randint(1000, 99999)}"
 
 
-Answer = Callable[[Arguments, Fate], Arguments]
+Answer = Callable[[Arguments, ResultRandom], Arguments]
 Sentence = str | Callable[[Arguments, Arguments], str]
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A request that lacks something: what the assistant asks back, and the reply."""
+    """A request without a required value, the assistant's question for it, and the reply."""
 
     wording: Wording
     question: str
@@ -114,10 +114,10 @@ class Ask:
 
 @dataclass(frozen=True)
 class Task:
-    """A function, the ways to ask for it, its answer, and the sentence that tells the answer.
+    """A function with the wordings of requests for it, its result and the assistant's answer.
 
-    `sentence` has slots for results and arguments, or is a function of both. `again` asks for the same with other
-    values: "And in {city}?".
+    `answer` computes the result. `sentence` is the assistant's answer, with slots for results and arguments, or a
+    function of both. `again` is a follow-up that asks for the same with other values: "And in {city}?".
     """
 
     name: str
@@ -135,21 +135,21 @@ class Task:
 
     @property
     def required(self) -> set[str]:
-        """The paths of what every call has to give."""
+        """The paths of all required arguments."""
         return set(_required(self.parameters, ""))
 
     def result(self, arguments: Arguments) -> Arguments:
-        return self.answer(arguments, Fate(self.name, arguments))
+        return self.answer(arguments, ResultRandom(self.name, arguments))
 
-    def told(self, arguments: Arguments, result: Arguments) -> str:
-        """The result as a sentence."""
+    def result_sentence(self, arguments: Arguments, result: Arguments) -> str:
+        """Write the assistant's answer for a result."""
         if not isinstance(self.sentence, str):
             return self.sentence(arguments, result)
         known = {**flat(arguments), **flat(result)}
         return capital(tidied(SLOT.sub(lambda slot: shown(known[slot[1]]), self.sentence)))
 
     def parameter(self, path: str) -> Parameter:
-        """The parameter that a slot names: "city", "recipient.name"."""
+        """Return the parameter of a slot such as "city" or "recipient.name"."""
         fields: tuple[Parameter, ...] = self.parameters
         *outer, last = path.split(".")
         for name in outer:
@@ -157,7 +157,7 @@ class Task:
         return next(field for field in fields if field.name == last)
 
     def ordered(self, values: Arguments) -> Arguments:
-        """Values by path as arguments in the schema's order, nested ones inside their objects."""
+        """Turn values by path into arguments in the schema's order, with nested objects."""
         return _nest(self.parameters, values, "")
 
 
@@ -181,7 +181,7 @@ def _nest(fields: Sequence[Parameter], values: Arguments, prefix: str) -> Argume
 
 
 def flat(values: Arguments, prefix: str = "") -> Arguments:
-    """{"recipient": {"name": 1}} -> {"recipient.name": 1}"""
+    """Flatten nested objects: {"recipient": {"name": 1}} -> {"recipient.name": 1}."""
     known: Arguments = {}
     for key, value in values.items():
         known |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
@@ -189,7 +189,7 @@ def flat(values: Arguments, prefix: str = "") -> Arguments:
 
 
 def shown(value: Any) -> str:
-    """A value as it reads in a sentence."""
+    """Write a value for a sentence."""
     if isinstance(value, list):
         return joined([shown(item) for item in value])
     if isinstance(value, float):
@@ -200,12 +200,12 @@ def shown(value: Any) -> str:
 
 
 def joined(words: Sequence[str]) -> str:
-    """a; a and b; a, b and c"""
+    """Join words as in a sentence: "a", "a and b", "a, b and c"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "nothing"
 
 
 def tidied(text: str) -> str:
-    """ "There are 1 notes" -> "There is 1 note", "$4.5" -> "$4.50", "a actor" -> "an actor" """
+    """Correct grammar: "There are 1 notes" -> "There is 1 note", "$4.5" -> "$4.50", "a actor" -> "an actor"."""
     text = re.sub(r"\bThere (are|were) (?=1 \w)", lambda found: f"There {'is' if found[1] == 'are' else 'was'} ", text)
     text = re.sub(r"(?<![\d.,:/-])\b1 (\w{3,}[^s\W])s\b", r"1 \1", text)
     text = re.sub(r"\ba (?=[aeio](?!ne\b|u))", "an ", text)

@@ -1,4 +1,4 @@
-"""Words and titles that the everyday functions share."""
+"""Words and titles that several fields use."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every time a bundle is learned from, its functions look a little different, so that they are read, not remembered.
+"""Augmentation: random changes of a bundle's functions, so that the model reads declarations and does not learn names.
 
-A bundle, a random generator and a pool of other functions in, a bundle out: renamed, masked, less described, between
-distractors, or without the function that a question needs. Deterministic by the generator.
+Functions and parameters are renamed or masked, descriptions and called functions are removed, distractors and unused
+parameters are added. The random generator alone decides about the changes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Rates:
-    """How often each happens to a bundle (renaming, masking, distractors, removal, system) or to one of its parts."""
+    """The probability of each change, for a bundle (renaming to many_distractors, removal, system) or one of its parts.
+
+    `many_distractors` is the part of `distractors` in which 5 to 8 functions are added instead of up to 4.
+    """
 
     renaming: float = 1 / 3
     masking: float = 1 / 6
@@ -47,11 +50,11 @@ class Rates:
     system: float = 0.12
 
 
-NONE = Rates(*[0.0] * 9)
+NO_CHANGES = Rates(*[0.0] * 9)
 
 
 def augmented(bundle: Bundle, random: Random, pool: Sequence[Function], rates: Rates = Rates()) -> Bundle:
-    """One look of the bundle. `pool` are functions of other rows, candidates for distractors."""
+    """Return a random variant of the bundle. Distractors come from `pool`, functions of other rows."""
     if random.random() < rates.removal:
         bundle = without_right_function(bundle, random)
     bundle = with_distractors(bundle, random, pool, rates)
@@ -64,41 +67,47 @@ def augmented(bundle: Bundle, random: Random, pool: Sequence[Function], rates: R
             bundle = renamed(bundle, random)
     if random.random() < rates.system and bundle.conversations[0][0].role != "system":
         system = Message("system", random.choice(SYSTEMS))
-        bundle = replace(bundle, conversations=tuple((system, *talk) for talk in bundle.conversations))
+        bundle = replace(bundle, conversations=tuple((system, *conversation) for conversation in bundle.conversations))
     functions = list(bundle.functions)
     random.shuffle(functions)
     return replace(bundle, functions=tuple(functions))
 
 
 def without_right_function(bundle: Bundle, random: Random) -> Bundle:
-    """Take away what one question calls; its answer says so instead. The bundle itself where that cannot be done.
+    """Remove the function that one conversation calls, and replace the calls by a refusal.
 
-    Only a function that no other conversation calls, and never the last one.
+    The bundle stays as it is if another conversation calls that function, if it is the only function, or if the
+    conversation does not begin with a request and its calls.
     """
     number = random.randrange(len(bundle.conversations))
-    talk = bundle.conversations[number]
-    names = {call.name for call in calls_of(talk)}
+    conversation = bundle.conversations[number]
+    names = {call.name for call in calls_of(conversation)}
     others = {call.name for i, other in enumerate(bundle.conversations) if i != number for call in calls_of(other)}
     kept = tuple(function for function in bundle.functions if function.name not in names)
-    if len(names) != 1 or names & others or not kept or [message.role for message in talk[:2]] != ["user", "assistant"]:
+    if (
+        len(names) != 1
+        or names & others
+        or not kept
+        or [message.role for message in conversation[:2]] != ["user", "assistant"]
+    ):
         return bundle
-    if not talk[1].calls:  # it asked back first
+    if not conversation[1].calls:  # the assistant first asked for a missing value
         return bundle
     missing = next(function for function in bundle.functions if function.name in names)
     answer = Message("assistant", refusal(random, missing, kept))
-    talks = (*bundle.conversations[:number], (talk[0], answer), *bundle.conversations[number + 1 :])
-    return replace(bundle, functions=kept, conversations=talks)
+    conversations = (*bundle.conversations[:number], (conversation[0], answer), *bundle.conversations[number + 1 :])
+    return replace(bundle, functions=kept, conversations=conversations)
 
 
 def with_distractors(bundle: Bundle, random: Random, pool: Sequence[Function], rates: Rates) -> Bundle:
-    """Add functions of the pool that speak of nothing that the bundle's functions speak of."""
+    """Add functions of the pool whose names share no topic with the bundle's functions and first messages."""
     if random.random() >= rates.distractors or not pool:
         return bundle
     if random.random() < rates.many_distractors / max(rates.distractors, 1e-9):
         wanted = random.randint(5, 8)
     else:
         wanted = max(0, random.randint(1, 4) - len(bundle.conversations) // 2)
-    asked = " ".join((talk[0].content or "").lower() for talk in bundle.conversations)
+    asked = " ".join((conversation[0].content or "").lower() for conversation in bundle.conversations)
     known = set().union(*(topics(function.name) for function in bundle.functions))
     functions = list(bundle.functions)
     for candidate in random.choices(pool, k=3 * wanted):
@@ -112,14 +121,17 @@ def with_distractors(bundle: Bundle, random: Random, pool: Sequence[Function], r
 
 
 def renamed(bundle: Bundle, random: Random) -> Bundle:
-    """Functions and top-level parameters in another style of writing names."""
+    """Rewrite the names of functions and top-level parameters in one random style, such as camelCase."""
     style = random.choice((_snake, _camel, _pascal, _dotted))
     parameter_style = random.choice((_snake, _camel)) if style is _dotted or style is _pascal else style
     return _respelled(bundle, lambda name: style(_words(name)), lambda name: parameter_style(_words(name)))
 
 
 def masked(bundle: Bundle, random: Random) -> Bundle:
-    """Functions and parameters that have descriptions lose their names, which then say nothing."""
+    """Replace the names of functions and of described parameters by random letters.
+
+    The bundle stays as it is if a function has no description.
+    """
     spelled: dict[tuple[str, bool], str] = {}
 
     def mask(low: int, high: int, is_function: bool) -> Callable[[str], str]:
@@ -141,7 +153,7 @@ def _respelled(
     spell_parameter: Callable[[str], str],
     only_described: bool = False,
 ) -> Bundle:
-    """The same functions and calls under other names; nothing changes where two names would become one."""
+    """Rename functions and parameters, in declarations and calls. Names stay where two would become equal."""
     names = {function.name: spell_function(function.name) for function in bundle.functions}
     if len(set(names.values())) < len(names) or "all" in names.values():
         return bundle
@@ -160,18 +172,18 @@ def _respelled(
         )
         for function in bundle.functions
     )
-    talks = tuple(
+    conversations = tuple(
         tuple(
             replace(
                 message,
                 calls=tuple(map(respell, message.calls)),
                 name=names.get(message.name, message.name),
             )
-            for message in talk
+            for message in conversation
         )
-        for talk in bundle.conversations
+        for conversation in bundle.conversations
     )
-    return replace(bundle, functions=functions, conversations=talks)
+    return replace(bundle, functions=functions, conversations=conversations)
 
 
 def _parameter_names(function: Function, spell: Callable[[str], str], only_described: bool) -> dict[str, str]:
@@ -213,7 +225,7 @@ def _undescribed(schema: JsonSchema) -> JsonSchema:
 
 
 def _with_unused_parameter(function: Function, random: Random, pool: Sequence[Function], rate: float) -> Function:
-    """One optional parameter more, of a function of the pool, which no question mentions."""
+    """Add an optional parameter of a function of the pool with probability `rate`. No call uses it."""
     properties = (function.parameters or {}).get("properties", {})
     if not properties or not pool or random.random() >= rate:
         return function

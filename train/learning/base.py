@@ -1,4 +1,4 @@
-"""What a run begins with: a checkpoint's weights, and the tokenizer and prompt format that the server will use."""
+"""The base of a training run: a checkpoint's weights, its tokenizer and its prompt template."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from text.tokenizer import Tokenizer
 from train.learning.presets import Preset
 
 _CONTROL = re.compile(r"<\|\w+\|>")
-_EVERY_TURN = (
+_SAMPLE_MESSAGES = (
     Message("system", "."),
     Message("user", "."),
     Message("assistant", ".", (Call("f", "{}", "1"),)),
@@ -31,7 +31,11 @@ _EVERY_TURN = (
 
 @dataclass(frozen=True)
 class Base:
-    """`backend` is transformers' tokenizer, `load` reads the weights in float32 or as they are on a GPU."""
+    """A checkpoint whose weights are not loaded yet.
+
+    `backend` is the tokenizer of transformers, `tokenizer` is ours around it. `load` returns the model: the embedded
+    one in float32, others in float32 on a CPU and in bfloat16 if there is a GPU.
+    """
 
     name: str
     is_embedded: bool
@@ -46,16 +50,16 @@ class Base:
 
 
 def open_base(name: str | None, template: str | None) -> Base:
-    """A folder, a name on the hub, or None for the embedded model; weights are not read yet. Raises ModelError."""
+    """Open a folder, a name on the hub or, for None, the embedded model. Weights are not read. Raises ModelError."""
     path = find_checkpoint(name)
     if name is None:
         reader = embedded.open_file(str(path))
         backend = embedded.load_tokenizer(reader)
         tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
         chosen = load_template(template or embedded.TEMPLATE)
-        backend.chat_template = _mark(chosen)
+        backend.chat_template = _template_marker(chosen)
 
-        def load() -> Any:  # the Trainer moves it to its device
+        def load() -> Any:  # the Trainer moves the model to its device
             return embedded.load_model(reader, torch.float32, torch.device("cpu"), adapter=None)
 
         return Base(embedded.NAME, True, chosen, tokenizer, backend, load)
@@ -71,7 +75,7 @@ def _open_folder(name: str, folder: Path, template: str | None) -> Base:
     chosen = load_template(template) if template else None
     if chosen is not None:
         backend.add_special_tokens({"additional_special_tokens": control_tokens(chosen)})
-        backend.chat_template = _mark(chosen)
+        backend.chat_template = _template_marker(chosen)
     tokenizer = Tokenizer(backend.backend_tokenizer, bos_id=backend.bos_token_id, eos_id=backend.eos_token_id)
 
     def load() -> Any:
@@ -88,25 +92,25 @@ def _open_folder(name: str, folder: Path, template: str | None) -> Base:
     return Base(name, False, found, tokenizer, backend, load)
 
 
-def _mark(template: PromptTemplate) -> str:
-    """By which the server will know the format."""
+def _template_marker(template: PromptTemplate) -> str:
+    """Return a chat template that only names the prompt template, from which the server detects it."""
     return f"{{# version={template.name} #}}"
 
 
 def control_tokens(template: PromptTemplate) -> list[str]:
-    """Those that the format writes; a plain base model lacks them."""
-    pieces = [*template.render(_EVERY_TURN, (Function("f"),)), template.opening]
+    """List the control tokens that the template writes or stops at. The tokenizer of a base model may lack them."""
+    pieces = [*template.render(_SAMPLE_MESSAGES, (Function("f"),)), template.opening]
     written = [mark for piece in pieces if piece.markup for mark in _CONTROL.findall(piece.text)]
     return sorted({*written, *(mark for mark in template.stop if _CONTROL.fullmatch(mark))})
 
 
 def with_lora(model: Any, preset: Preset, adapter: Path | None) -> Any:
-    """The model with trainable low-rank matrices beside all linear layers, fresh or those of an earlier run."""
+    """Add trainable LoRA matrices to all linear layers: new ones, or those of `adapter`. Raises ModelError."""
     if adapter is not None:
         try:
             return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
         except (OSError, ValueError) as error:
-            raise ModelError(f"{adapter}: no adapter to go on from: {error}") from None
+            raise ModelError(f"{adapter}: no adapter to start from: {error}") from None
     config = LoraConfig(
         r=preset.lora_rank,
         lora_alpha=preset.lora_alpha,

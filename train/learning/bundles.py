@@ -1,6 +1,7 @@
-"""Rows that share one list of functions: half of a row's tokens are declarations, which several questions pay once.
+"""Bundles: rows that share one list of functions.
 
-The conversations of a bundle do not see one another (train/learning/packing.py), so each is what it would be alone.
+Half of a row's tokens are declarations, which a bundle holds once for several conversations. The conversations do not
+attend to each other (train/learning/packing.py), so that each is trained as if it were the only one.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from client.rows import Row, arguments_of
+from client.rows import Row, parse_arguments
 from core.conversation import Call, Function, JsonSchema, Message
 from schema import typescript
 
-CHARS_PER_TOKEN = 3.1  # of declarations; an estimate that only cuts bundles
+CHARS_PER_TOKEN = 3.1  # of declarations; an estimate that limits the size of a bundle
 MAX_FUNCTIONS = 7
 MAX_CONVERSATIONS = 12
-_LOOKED_AT = 40  # how many waiting rows are tried for a place in a bundle
+_NUM_TRIED = 40  # waiting rows that are tried for each bundle
 _MAX_SIBLINGS = 5
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-# What many functions do, so that it tells none of them apart.
+# Verbs that are too common in function names to tell two functions apart.
 VERBS = frozenset(
     (
         *("add", "analyze", "calculate", "check", "compute", "create", "delete", "fetch"),
@@ -46,16 +47,17 @@ class Bundle:
     source: str = ""
 
 
-def alone(row: Row) -> Bundle:
+def single_bundle(row: Row) -> Bundle:
+    """Return a bundle of one row, with all functions of the row."""
     return Bundle(row.functions, (row.messages,), row.source)
 
 
 def bundled(rows: Sequence[Row], *, seed: str, max_tokens: int, share: float) -> Iterator[Bundle]:
-    """All rows, a `share` of those that can be bundled in bundles of about `max_tokens`, in a shuffled order.
+    """Yield each row in one bundle. A `share` of the eligible rows is grouped into bundles of up to `max_tokens`.
 
-    Only questions that are answered by calls share a list: it may hold a function that serves a question which had
-    none. A bundle keeps the called functions, each other's distractors; none whose names speak of the same thing, so
-    that every question has one right answer. Dialogues, which wander, stay alone.
+    Only rows with calls are eligible: for a row without one, a function of another row might be the right one to call.
+    Dialogues are not eligible, since they touch several topics. A larger bundle lists the called functions only, each
+    a distractor for the other rows. No two of them share a topic, so that each request has one right answer.
     """
     random = Random(f"{seed} bundles")
     waiting: list[Row] = []
@@ -63,7 +65,7 @@ def bundled(rows: Sequence[Row], *, seed: str, max_tokens: int, share: float) ->
         if _can_share(row) and random.random() < share:
             waiting.append(row)
         else:
-            yield alone(row)
+            yield single_bundle(row)
     random.shuffle(waiting)
     waiting.reverse()
     alike: dict[str, list[Row]] = {}
@@ -74,12 +76,12 @@ def bundled(rows: Sequence[Row], *, seed: str, max_tokens: int, share: float) ->
         first = waiting.pop()
         if id(first) in taken:
             continue
-        bundle = _Filling(first, max_tokens)
+        bundle = _OpenBundle(first, max_tokens)
         taken.add(id(first))
         for row in _candidates(waiting, alike, bundle, taken, random):
-            if id(row) not in taken and bundle.takes(row):
+            if id(row) not in taken and bundle.try_add(row):
                 taken.add(id(row))
-        yield bundle.closed(random)
+        yield bundle.close(random)
 
 
 def _can_share(row: Row) -> bool:
@@ -87,11 +89,11 @@ def _can_share(row: Row) -> bool:
 
 
 def _candidates(
-    waiting: Sequence[Row], alike: dict[str, list[Row]], bundle: _Filling, taken: set[int], random: Random
+    waiting: Sequence[Row], alike: dict[str, list[Row]], bundle: _OpenBundle, taken: set[int], random: Random
 ) -> Iterator[Row]:
-    """For each function in turn some more questions that call it, whose declaration is paid for already."""
+    """Yield rows to try for the bundle. Each accepted row is followed by rows that call the same function."""
     yield from _siblings(bundle.first, alike, taken, random)
-    near = [row for row in waiting[-4 * _LOOKED_AT :] if id(row) not in taken][-_LOOKED_AT:]
+    near = [row for row in waiting[-4 * _NUM_TRIED :] if id(row) not in taken][-_NUM_TRIED:]
     for row in reversed(near):
         if bundle.is_full:
             return
@@ -101,7 +103,7 @@ def _candidates(
 
 
 def _siblings(row: Row, alike: dict[str, list[Row]], taken: set[int], random: Random) -> Iterator[Row]:
-    known = alike.get(_declaration(row), [])  # a row that stays alone may call it too
+    known = alike.get(_declaration(row), [])
     for _ in range(random.randint(0, _MAX_SIBLINGS)):
         while known and id(known[-1]) in taken:
             known.pop()
@@ -109,8 +111,8 @@ def _siblings(row: Row, alike: dict[str, list[Row]], taken: set[int], random: Ra
             yield known[-1]
 
 
-class _Filling:
-    """A bundle while it grows."""
+class _OpenBundle:
+    """A bundle to which rows are added."""
 
     def __init__(self, first: Row, max_tokens: int) -> None:
         self._rows = [first]
@@ -126,12 +128,12 @@ class _Filling:
     def is_full(self) -> bool:
         return self._chars > 0.9 * self._max_chars or len(self._rows) >= MAX_CONVERSATIONS
 
-    def takes(self, row: Row) -> bool:
-        """Take the row, if it fits."""
+    def try_add(self, row: Row) -> bool:
+        """Add the row if it fits; return whether it was added."""
         known = [
             (self._functions[function.name], function) for function in called(row) if function.name in self._functions
         ]
-        if not all(serves(here, function, row) for here, function in known):
+        if not all(can_stand_in(here, function, row) for here, function in known):
             return False
         new = [function for function in called(row) if function.name not in self._functions]
         chars = self._chars + sum(map(function_chars, new)) + conversation_chars(row)
@@ -144,9 +146,9 @@ class _Filling:
         self._chars = chars
         return True
 
-    def closed(self, random: Random) -> Bundle:
+    def close(self, random: Random) -> Bundle:
         if len(self._rows) == 1:
-            return alone(self._rows[0])
+            return single_bundle(self._rows[0])
         functions = list(self._functions.values())
         random.shuffle(functions)
         return Bundle(tuple(functions), tuple(row.messages for row in self._rows), self._rows[0].source)
@@ -157,21 +159,22 @@ def _declaration(row: Row) -> str:
 
 
 def called(row: Row) -> list[Function]:
-    """The functions that the row calls, in the order of its list."""
+    """Return the functions that the row calls, in the order of its list."""
     names = {call.name for call in row.calls}
     return [function for function in row.functions if function.name in names]
 
 
-def serves(here: Function, own: Function, row: Row) -> bool:
-    """Whether a declaration can stand for the row's own of the same name, and the calls would be the same.
+def can_stand_in(here: Function, own: Function, row: Row) -> bool:
+    """Whether `here` can replace the row's own declaration of the same name without changing the right calls.
 
-    It knows all that is said, and nothing that the row's own does not know: the question may speak of that too.
+    `here` has all arguments of the calls in their order, and no parameter that `own` lacks: the request may mention a
+    value for such a parameter.
     """
     if here == own:
         return True
     schema, original = here.parameters or {}, own.parameters or {}
     properties, known = schema.get("properties", {}), original.get("properties", {})
-    given = [arguments_of(call) for call in row.calls if call.name == own.name]
+    given = [parse_arguments(call) for call in row.calls if call.name == own.name]
     return (
         all(list(arguments) == [name for name in properties if name in arguments] for arguments in given)
         and all(set(schema.get("required", ())) <= arguments.keys() for arguments in given)
@@ -184,7 +187,10 @@ def _kind(schema: JsonSchema) -> object:
 
 
 def topics(name: str) -> frozenset[str]:
-    """What a function's name speaks of: getCurrentWeather -> current, weather. Its verb if it says nothing else."""
+    """Return the topics in a function's name: getCurrentWeather -> current, weather.
+
+    These are all words but common ones; if there is no other word, they are the common ones.
+    """
     words = [word.lower().removesuffix("s") for word in _WORD.findall(name)]
     return frozenset(word for word in words if word not in _GENERIC) or frozenset(words)
 
@@ -194,7 +200,7 @@ def function_chars(function: Function) -> int:
 
 
 def conversation_chars(row: Row) -> int:
-    """With some for the marks of each turn."""
+    """Count the characters of all messages, with an estimate for the control tokens of each."""
     return sum(message_chars(message) + 24 for message in row.messages)
 
 

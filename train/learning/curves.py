@@ -1,4 +1,4 @@
-"""What a run learned over time, as a picture."""
+"""The plot of a run: loss and learning rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SMOOTHING = 0.9
 
 
 def draw(history: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """Loss and learning rate by step, as PNG; nothing for a run without a logged step."""
+    """Plot loss and learning rate by step to a PNG file. Writes nothing for a run without a logged step."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -37,7 +37,7 @@ def draw(history: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
 
 
 def smoothed(values: Sequence[float]) -> list[float]:
-    """An exponential mean, without the pull of its start."""
+    """Return the exponential mean of the values, with the bias of its start corrected (as in Adam)."""
     mean, weight, out = 0.0, 0.0, []
     for value in values:
         mean, weight = SMOOTHING * mean + (1 - SMOOTHING) * value, SMOOTHING * weight + 1 - SMOOTHING

@@ -1,4 +1,4 @@
-"""Rows of a file to the examples of a run, in the order in which they are learned. Equal input, equal examples."""
+"""Turns rows into the examples of a run, in training order. Equal rows and seed give equal examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 from tqdm import tqdm
 
 from client.json_lines import FileError, LineError, read_objects
-from client.rows import Row, a_function
+from client.rows import Row, parse_function
 from core.conversation import Function
 from core.errors import RequestError
 from prompt_template import PromptTemplate
@@ -17,14 +17,14 @@ from text.tokenizer import Tokenizer
 from train.learning.augment import Rates, augmented
 from train.learning.bundles import bundled
 from train.learning.packing import Example, encode, packed
-from train.learning.spellings import one_spelling
+from train.learning.spellings import unify_spellings
 from train.rows import read_rows
 
-_BUNDLE = 0.8  # of the length of an example, so that there is room for distractors
+_BUNDLE_SHARE = 0.8  # of an example's maximum length; the rest is for distractors
 
 
 def read_all(paths: Sequence[Path]) -> list[Row]:
-    """Raises FileError for the first bad row, and when there is none at all."""
+    """Read the rows of all files. Raises FileError for the first bad row, or if there is no row."""
     rows = [row for path in paths for row in tqdm(read_rows(path), f"Reading {path.name}", unit=" rows")]
     if not rows:
         raise FileError(f"{', '.join(map(str, paths))}: no rows")
@@ -32,11 +32,11 @@ def read_all(paths: Sequence[Path]) -> list[Row]:
 
 
 def read_pool(path: Path) -> list[Function]:
-    """The functions of lines {"function": ...}, as train.definitions writes them. Raises FileError."""
+    """Read the functions of a file that train.definitions wrote. Raises FileError."""
     functions = []
     for held, where in read_objects(path):
         try:
-            functions.append(a_function(held.get("function"), "function"))
+            functions.append(parse_function(held.get("function"), "function"))
         except RequestError as error:
             raise LineError(f"{where}: {error.message}") from None
     return functions
@@ -54,7 +54,10 @@ def examples(
     seed: int,
     pool: Sequence[Function] = (),
 ) -> Iterator[Example]:
-    """All examples of all epochs; each epoch has its own order, bundles and looks. `pool`: further distractors."""
+    """Yield the examples of all epochs. Each epoch has its own order, bundles and augmentation.
+
+    Distractors are functions of the rows or, for a third of the bundles, of `pool` if it is not empty.
+    """
     functions = [function for row in rows for function in row.functions[:1]]
     for epoch in range(epochs):
         made = _epoch(
@@ -82,11 +85,11 @@ def _epoch(
     seed: str,
 ) -> Iterator[Example]:
     random = Random(f"{seed} order")
-    rows = one_spelling(rows, seed=seed)
-    bundles = list(bundled(rows, seed=seed, max_tokens=int(_BUNDLE * max_length), share=bundled_share))
+    rows = unify_spellings(rows, seed=seed)
+    bundles = list(bundled(rows, seed=seed, max_tokens=int(_BUNDLE_SHARE * max_length), share=bundled_share))
     random.shuffle(bundles)
     for number, bundle in enumerate(bundles):
-        look = Random(f"{seed} {number}")
-        example = encode(augmented(bundle, look, look.choice(pools), rates), template, tokenizer, max_length)
+        rng = Random(f"{seed} {number}")
+        example = encode(augmented(bundle, rng, rng.choice(pools), rates), template, tokenizer, max_length)
         if example is not None:
             yield example

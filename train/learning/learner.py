@@ -1,4 +1,4 @@
-"""The HF Trainer, computing logits only where something is learned, and what it does beside training."""
+"""The HF Trainer with logits for learned tokens only, and the callback that saves checkpoints."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SAVE_EVERY_S = 15 * 60
 
 
 class LearnedOnly:
-    """Hands the output embedding the hidden states before learned tokens only: (B, T, H) -> (N, H).
+    """Reduces the input of the output embedding to the hidden states that predict learned tokens: (B, T, H) -> (N, H).
 
-    A tenth of the tokens is learned, and logits over the vocabulary are a quarter of a small model's work. A hook, so
-    that the model's own forward runs, whatever wraps it (DDP, FSDP, peft).
+    About a tenth of the tokens is learned, and the logits are a quarter of a small model's work. It is a hook, so that
+    it also works under DDP, FSDP and peft.
     """
 
     def __init__(self, model: Any) -> None:
@@ -28,7 +28,7 @@ class LearnedOnly:
         self._chosen: Tensor | None = None
 
     def choose(self, labels: Tensor) -> Tensor:
-        """The tokens to learn, (N,) int64; the next forward gives their logits, (N, vocabulary)."""
+        """Return the learned tokens, (N,) int64. The next forward gives their logits, (N, vocabulary size)."""
         self._chosen = labels[:, 1:] != IGNORED
         return labels[:, 1:][self._chosen]
 
@@ -38,14 +38,14 @@ class LearnedOnly:
 
 
 class Learner(Trainer):
-    """Mean cross entropy over the learned tokens of the whole batch, accumulation steps and devices included.
+    """Trains with the mean cross entropy over the learned tokens of a batch, over all accumulation steps and devices.
 
-    Examples come in the order of the dataset, which is shuffled already: a resumed run goes on with the very next one.
+    Examples are taken in the order of the dataset, which is shuffled. A resumed run continues with the next one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = True  # so that Trainer counts the learned tokens of a batch
+        self.model_accepts_loss_kwargs = True  # makes Trainer count the learned tokens of a batch
         self._learned_only = LearnedOnly(self.model)
 
     def compute_loss(
@@ -62,22 +62,22 @@ class Learner(Trainer):
             return loss / targets.numel()
         share: Tensor = loss * (
             self.accelerator.num_processes / num_items_in_batch
-        )  # gradients are averaged, not added
+        )  # the processes' gradients are averaged, not summed
         return share
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int]:
         return torch.utils.data.SequentialSampler(train_dataset or self.train_dataset)  # type: ignore[arg-type]
 
 
-class Saving(TrainerCallback):
-    """A checkpoint every quarter of an hour, and one more before the run ends on SIGTERM or Ctrl-C."""
+class CheckpointSaving(TrainerCallback):
+    """Saves a checkpoint every 15 minutes, and one when SIGTERM or Ctrl-C ends the run."""
 
     def __init__(self) -> None:
         self.is_stopped = False
         self._saved_at = time.monotonic()
 
-    def listen(self) -> None:
-        """From now on the signals end the run behind the step that is on its way."""
+    def install_signal_handlers(self) -> None:
+        """Install signal handlers that end the run after the current step."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 

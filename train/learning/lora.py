@@ -1,8 +1,7 @@
-"""peft's LoRA layers with one product less: W + s B A is made first, which is cheap beside hundreds of tokens.
+"""peft's LoRA layers with one large product: W + s B A is computed first, which is cheap for hundreds of tokens.
 
-The same function of the same weights, with the same gradients. peft adds s B (A x) to W x, which takes two products
-with thin matrices and two sums for every layer and token, and on a CPU a third of the time of a step. Plain LoRA
-without dropout only.
+Outputs and gradients are the same. peft adds s B (A x) to W x, two products with thin matrices and two sums for every
+layer and token, which take a third of a step's time on a CPU. Only for plain LoRA without dropout.
 """
 
 from __future__ import annotations
@@ -17,18 +16,21 @@ ADAPTER = "default"  # peft's name for the only adapter
 
 
 class MergedLinear(Linear):
-    """A class and no function of each layer's own, so that `torch.compile` makes the code of all layers once."""
+    """A LoRA layer that merges its weights in each forward.
 
-    def forward(self, x: Tensor, *others: Any, **more: Any) -> Tensor:
+    It is a class, not a forward function patched into each layer, so that `torch.compile` compiles it once.
+    """
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         down, up = self.lora_A[ADAPTER].weight, self.lora_B[ADAPTER].weight
-        merged: Tensor = _Merged.apply(  # type: ignore[no-untyped-call]
+        merged: Tensor = _MergedProduct.apply(  # type: ignore[no-untyped-call]
             x, self.base_layer.weight, down, up, self.scaling[ADAPTER]
         )
         return merged
 
 
 def merge_in_forward(model: nn.Module) -> int:
-    """Let all LoRA layers of a peft model compute with merged weights; gives their number."""
+    """Make all plain LoRA layers of a peft model merge their weights in each forward; return their number."""
     layers = [layer for layer in model.modules() if type(layer) is Linear and _is_plain(layer)]
     for layer in layers:
         layer.__class__ = MergedLinear
@@ -40,28 +42,31 @@ def _is_plain(layer: Linear) -> bool:
     return isinstance(dropout, nn.Identity) and layer.base_layer.bias is None and not layer.use_dora[ADAPTER]
 
 
-class _Merged(torch.autograd.Function):
-    """(..., in) -> (..., out). `weight` (out, in) is frozen; `down` (r, in) and `up` (out, r) are learned.
+class _MergedProduct(torch.autograd.Function):
+    """Multiply by the merged weight: (..., in) -> (..., out).
 
-    Computed in the weight's number format; the learned matrices and their gradients keep their own. Merged weights are
-    made anew on the way back: kept, they would be a second model in memory.
+    `weight` (out, in) is frozen; `down` (r, in) and `up` (out, r) are trained. The product has the dtype of `weight`;
+    gradients have the dtype of their matrix. The backward pass merges again, since merged weights of all layers would
+    take as much memory as a second model.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
         ctx.save_for_backward(hidden, weight, down, up)
         ctx.scale = scale
-        return nn.functional.linear(hidden, _sum(weight, down, up, scale))
+        return nn.functional.linear(hidden, _merged_weight(weight, down, up, scale))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, down, up = ctx.saved_tensors
         grad, rows = grads[0].flatten(0, -2), hidden.flatten(0, -2)
-        to_hidden = (grad @ _sum(weight, down, up, ctx.scale)).view_as(hidden) if ctx.needs_input_grad[0] else None
-        to_down = (grad @ up.to(grad.dtype)).t() @ rows
-        to_up = grad.t() @ (rows @ down.to(grad.dtype).t())
-        return to_hidden, None, ctx.scale * to_down.to(down.dtype), ctx.scale * to_up.to(up.dtype), None
+        grad_hidden = (
+            (grad @ _merged_weight(weight, down, up, ctx.scale)).view_as(hidden) if ctx.needs_input_grad[0] else None
+        )
+        grad_down = (grad @ up.to(grad.dtype)).t() @ rows
+        grad_up = grad.t() @ (rows @ down.to(grad.dtype).t())
+        return grad_hidden, None, ctx.scale * grad_down.to(down.dtype), ctx.scale * grad_up.to(up.dtype), None
 
 
-def _sum(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+def _merged_weight(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
     return torch.addmm(weight, up.to(weight.dtype), down.to(weight.dtype), alpha=scale)

@@ -1,9 +1,9 @@
-"""Bundles to token ids, and examples of full length out of them, without a view from one conversation to another.
+"""Encodes bundles as token ids and packs them into examples, without attention from one conversation to another.
 
-Each conversation is rendered and tokenized as the server does it, whole. What the conversations of a bundle have in
-common at their start, before anything is learned, is kept once; the rest are branches of it. A token sees the tokens
-before it in its own branch and in the common start, at the positions that they have in the conversation alone: the
-numbers that come out are those of the conversations one by one.
+Each conversation is rendered and tokenized as the server does it. The common prefix of a bundle's conversations, up to
+the first learned token, is stored once, and the rest of each conversation is a branch. A token attends to earlier
+tokens of its branch and to the common prefix, at their positions in the conversation. The logits are therefore those of
+training on each conversation separately.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from prompt_template import PromptTemplate
 from text.tokenizer import Encoded, Tokenizer
 from train.learning.bundles import Bundle
 
-_MULTIPLE = 64
-IGNORED = -100  # the label of what is not learned, in transformers and PyTorch alike
+_LENGTH_MULTIPLE = 64
+IGNORED = -100  # the label of tokens outside the loss, in transformers and PyTorch
 
 
 @dataclass
 class Example:
-    """A sequence. Lists of one length, the number of tokens.
+    """A training sequence as lists with one entry for each token.
 
-    `trees` tells which bundle a token is of, `branches` which of its conversations; 0 is the common start.
+    `trees` holds the number of the token's bundle. `branches` holds the number of its conversation from 1, or 0 in the
+    common prefix and in a bundle of one conversation.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -46,19 +47,19 @@ class Example:
 
     @property
     def num_conversations(self) -> int:
-        """Branches, and trees that have none."""
+        """The number of branches, and of trees without branches."""
         pairs = set(zip(self.trees, self.branches, strict=True))
         return len(pairs - {(tree, 0) for tree, branch in pairs if branch})
 
     @property
-    def num_tokens_alone(self) -> int:
-        """What the conversations would have one by one: the common start of a tree belongs to each of its branches."""
+    def num_unshared_tokens(self) -> int:
+        """The number of tokens without sharing: the common prefix of a tree counts once for each branch."""
         tokens = Counter(zip(self.trees, self.branches, strict=True))
         branches = Counter(tree for tree, branch in tokens if branch)
         return sum(num * (1 if branch else branches[tree] or 1) for (tree, branch), num in tokens.items())
 
     def add(self, other: Example) -> None:
-        """Put another one behind; the two do not see each other."""
+        """Append another example. The two do not attend to each other."""
         tree = self.trees[-1] + 1 if self.trees else 0
         self.ids += other.ids
         self.labels += other.labels
@@ -67,7 +68,10 @@ class Example:
         self.branches += other.branches
 
     def _extend(self, encoded: Encoded, start: int, end: int, branch: int) -> None:
-        """Its first token is not learned: in the sequence it does not stand behind the token that it follows."""
+        """Append the tokens from `start` to `end` as one branch.
+
+        The first token of a branch is not learned, since the token before it in the sequence is of another branch.
+        """
         pairs = zip(encoded.ids[start:end], encoded.learned[start:end], strict=True)
         labels = [token_id if learned else IGNORED for token_id, learned in pairs]
         self.labels += [IGNORED, *labels[1:]]
@@ -78,12 +82,12 @@ class Example:
 
 
 def encode(bundle: Bundle, template: PromptTemplate, tokenizer: Tokenizer, max_length: int) -> Example | None:
-    """The bundle as one example; conversations with which it would be longer than `max_length` are left out.
+    """Encode the bundle as one example. Conversations that would make it longer than `max_length` are left out.
 
-    None if nothing is left to learn, or the format has no words for the functions.
+    Returns None if no learned token is left, or the template cannot render the functions.
     """
     try:
-        rendered = [template.render(talk, bundle.functions) for talk in bundle.conversations]
+        rendered = [template.render(conversation, bundle.functions) for conversation in bundle.conversations]
     except RequestError:
         return None
     encoded = [tokenizer.encode(pieces, bos=template.bos) for pieces in rendered]
@@ -95,14 +99,14 @@ def encode(bundle: Bundle, template: PromptTemplate, tokenizer: Tokenizer, max_l
     if num_common:
         example._extend(encoded[0], 0, num_common, 0)
     for branch, one in enumerate(encoded, start=1 if num_common else 0):
-        end = len(one.ids) - one.learned[::-1].index(True)  # behind the last learned token nothing matters
+        end = len(one.ids) - one.learned[::-1].index(True)  # tokens after the last learned one have no effect
         if len(example) + end - num_common <= max_length:
             example._extend(one, num_common, end, branch)
     return example
 
 
 def packed(examples: Iterable[Example], max_length: int, num_open: int = 16) -> Iterator[Example]:
-    """Short ones behind one another up to `max_length`: best fit among `num_open` that are not full yet."""
+    """Concatenate examples up to `max_length` tokens, best fit first: `num_open` sequences are open at a time."""
     open_ones: list[Example] = []
     for example in examples:
         fitting = [other for other in open_ones if len(other) + len(example) <= max_length]
@@ -120,11 +124,11 @@ def packed(examples: Iterable[Example], max_length: int, num_open: int = 16) -> 
 
 
 def collate(examples: Sequence[Example], pad_id: int = 0) -> dict[str, Tensor]:
-    """A batch. input_ids, position_ids, labels: (B, T) int64; attention_mask: (B, 1, T, T) bool, True where seen.
+    """Make a batch: input_ids, position_ids, labels (B, T) int64; attention_mask (B, 1, T, T) bool, True to attend.
 
-    T is a multiple of 64, so that there are few shapes: kernels are prepared for each.
+    T is a multiple of 64, so that kernels are compiled or selected for few shapes.
     """
-    width = -(-max(map(len, examples)) // _MULTIPLE) * _MULTIPLE
+    width = -(-max(map(len, examples)) // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
 
     def padded(values: Sequence[int], filler: int) -> list[int]:
         return [*values, *[filler] * (width - len(values))]
@@ -140,7 +144,10 @@ def collate(examples: Sequence[Example], pad_id: int = 0) -> dict[str, Tensor]:
 
 
 def visible(trees: Tensor, branches: Tensor) -> Tensor:
-    """Which token (row) sees which (column). (B, T) twice -> (B, T, T) bool. Padding sees padding: no row is empty."""
+    """Compute which token (row) attends to which (column): (B, T), (B, T) -> (B, T, T) bool.
+
+    Padding attends to padding, since softmax needs at least one column in each row.
+    """
     same_tree = trees[:, :, None] == trees[:, None, :]
     same_branch = (branches[:, :, None] == branches[:, None, :]) | (branches[:, None, :] == 0)
     width = trees.shape[1]
@@ -148,7 +155,7 @@ def visible(trees: Tensor, branches: Tensor) -> Tensor:
 
 
 def _common(encoded: Sequence[Encoded]) -> int:
-    """How many tokens all have in common at their start, before the first learned one."""
+    """Count the leading tokens that all conversations share, up to the first learned one."""
     first = min(one.learned.index(True) for one in encoded)
     shortest = min(first, *(len(one.ids) for one in encoded))
     for place in range(shortest):

@@ -1,4 +1,4 @@
-"""The settings of known runs. A preset is a name on the command line; every option overrides its part of one."""
+"""Presets: the settings of tested runs, by the name that `--preset` takes. An option overrides one setting."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 
 class RunError(Exception):
-    """A run of training cannot begin or go on; one sentence."""
+    """A training run cannot start or continue. The message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One run. Batches are counted in sequences of up to `max_length` tokens, over all devices and accumulation steps.
+    """The settings of one run.
 
-    `lora_rank` 0 trains all weights. `model` None is the embedded one. `least_rate` is the share of the learning rate
-    that is left at the end. `bundled` is the share of single questions that share their functions with others.
+    `batch_size` counts sequences of up to `max_length` tokens over all devices and accumulation steps. `lora_rank` 0
+    trains all weights. `model` None is the embedded model. `least_rate` is the final learning rate as a share of
+    `learning_rate`. `bundled` is the share of rows with calls that are bundled with others (train/learning/bundles.py).
     """
 
     model: str | None
@@ -35,10 +36,10 @@ class Preset:
 
 
 PRESETS = {
-    # The original recipe of Functionary's first models.
+    # The original settings of Functionary's first models.
     "functionary-7b-v1": Preset("meta-llama/Llama-2-7b-hf", template="functionary_v1_plain"),
     "llama-2-13b": Preset("meta-llama/Llama-2-13b-hf", template="functionary_v1"),
-    # The embedded model on two CPU cores; without dropout, which costs a tenth of the speed there.
+    # The embedded model on two CPU cores. No dropout, which would cost a tenth of the speed.
     "smollm2-135m": Preset(
         None,
         max_length=768,

@@ -1,4 +1,4 @@
-"""What the assistant says when no function fits: in many words, so that none becomes a reflex."""
+"""Refusals for requests that no function fits, in many wordings, so that the model does not learn one by heart."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _MAX_WORDS = 12
 
 
 def refusal(random: Random, missing: Function, others: Sequence[Function]) -> str:
-    """One sentence. `missing` would be needed, `others` are there."""
+    """Return a refusal in one sentence. `missing` is the function that would be needed; `others` are listed."""
     task, other = _task(missing), _task(random.choice(others))
     chance = random.random()
     if task and chance < 0.35:
@@ -61,7 +61,10 @@ def refusal(random: Random, missing: Function, others: Sequence[Function]) -> st
 
 
 def _task(function: Function) -> str:
-    """The description as words behind "I can", or "" if it is not written so: "Get the weather." -> get the weather"""
+    """Turn a description into words for "I can ...": "Get the weather." -> "get the weather".
+
+    Returns "" if the description does not begin with a known verb.
+    """
     words = function.description.split("\n")[0].split(". ")[0].rstrip(". ").split()
     if not words or words[0].lower() not in _VERBS or len(words) > _MAX_WORDS:
         return ""

@@ -1,4 +1,4 @@
-"""The run itself: from examples to checkpoints, curves and the trained weights."""
+"""A training run: trains on sequences, saves checkpoints, the loss plot and the trained weights."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ from engines.local.devices import cpu_has_bfloat16
 from train.learning import attention
 from train.learning.base import Base, with_lora
 from train.learning.curves import draw
-from train.learning.learner import Learner, Saving
+from train.learning.learner import CheckpointSaving, Learner
 from train.learning.lora import merge_in_forward
 from train.learning.packing import collate
 from train.learning.presets import Preset, RunError
 from train.learning.sequences import Sequences
 
-_WORKERS = 6  # processes that make batches for a GPU, which is faster than one of them
+_WORKERS = 6  # processes that make batches; one process is slower than a GPU
 _FULL = ("No space left", "File too large", "PytorchStreamWriter", "file write failed", "I/O error")
 
 
 def train(
-    base: Base, examples: Sequences, preset: Preset, options: Namespace, about: dict[str, Any], told: str
+    base: Base, examples: Sequences, preset: Preset, options: Namespace, about: dict[str, Any], summary: str
 ) -> None:
-    """Train and save: checkpoints and curves in --out, at the end the weights in --out/adapter or --out/model.
+    """Train, and save checkpoints and the loss plot in --out, finally the weights in --out/adapter or --out/model.
 
-    Goes on from the newest whole checkpoint. Raises RunError if that belongs to another run than `about` says. A run
-    may be made longer or shorter on the way: the examples stay in their order, and the schedule ends with the last.
+    Resumes from the newest complete checkpoint. Raises RunError if that belongs to a run with other settings or data
+    than `about`. The number of tokens may change between interruptions: the order of the examples stays, and the
+    learning rate schedule ends with the last one.
     """
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
-    _check_same_run(out, {"preset": asdict(preset), **about}, told)
+    _check_same_run(out, {"preset": asdict(preset), **about}, summary)
     set_seed(options.seed)
     model = _prepared(base.load(), preset, options.adapter)
-    saving = Saving()
+    saving = CheckpointSaving()
     learner = Learner(
         model=model,
         args=arguments(preset, out, options.seed),
@@ -60,29 +61,29 @@ def train(
     if checkpoint is not None:
         if not (checkpoint / "trainer_state.json").exists():
             raise RunError(f"{checkpoint} is no whole checkpoint: its trainer_state.json is missing")
-        print(f"going on from {checkpoint}", file=sys.stderr)
-    saving.listen()
+        print(f"resuming from {checkpoint}", file=sys.stderr)
+    saving.install_signal_handlers()
     with writing(out):
         learner.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    draw(learner.state.log_history, out / "loss.png", told)
+    draw(learner.state.log_history, out / "loss.png", summary)
     if saving.is_stopped and learner.state.global_step < learner.state.max_steps:
-        raise RunError(f"interrupted at step {learner.state.global_step}; the same command goes on from there")
+        raise RunError(f"interrupted at step {learner.state.global_step}; the same command resumes from there")
     with writing(out):
         _save(base, learner, out, is_adapter=bool(preset.lora_rank))
 
 
 def _prepared(model: Any, preset: Preset, adapter: Path | None) -> Any:
-    """With LoRA if the preset wants it; with attention that is fast on a CPU, or layers compiled for a GPU."""
+    """Add LoRA if the preset has a rank. On a CPU use the fast attention, on a GPU compile the layers."""
     layers = [module for module in model.modules() if type(module).__name__ in (model._no_split_modules or ())]
     if not torch.cuda.is_available():
         model.set_attn_implementation(attention.NAME)
     if preset.lora_rank:
         if _has_bfloat16():
-            model = model.to(torch.bfloat16)  # frozen; the adapter stays float32
+            model = model.to(torch.bfloat16)  # the frozen weights only: the adapter is added later, in float32
         model = with_lora(model, preset, adapter)
         merge_in_forward(model)
     if torch.cuda.is_available():
-        for layer in layers:  # each a call of the same code; as a whole the model would take minutes to compile
+        for layer in layers:  # all layers share one compiled code; compiling the whole model would take minutes
             layer.compile()
     return model
 
@@ -93,7 +94,7 @@ def _has_bfloat16() -> bool:
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """A full disk, in the words of the three libraries that write here, becomes RunError."""
+    """Turn errors of a full disk, which three libraries report differently, into RunError."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -104,7 +105,7 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
-    """The preset in the Trainer's words. What the devices do not take at once is accumulated."""
+    """Translate the preset for the Trainer. A batch that is larger than all devices take at once is accumulated."""
     num_devices = int(os.environ.get("WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())
     steps = max(1, preset.batch_size // (preset.device_batch_size * num_devices))
     schedule: dict[str, Any] = {"lr_scheduler_type": "cosine"}
@@ -117,15 +118,15 @@ def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
         output_dir=str(out),
         per_device_train_batch_size=preset.device_batch_size,
         gradient_accumulation_steps=steps,
-        num_train_epochs=1,  # the examples are those of all epochs
+        num_train_epochs=1,  # the dataset holds the examples of all epochs
         learning_rate=preset.learning_rate,
         weight_decay=preset.weight_decay,
         warmup_steps=preset.warmup,
         adam_beta2=preset.adam_beta2,
         max_grad_norm=1.0,
-        bf16=_has_bfloat16() and not preset.lora_rank,  # see _prepared
+        bf16=_has_bfloat16() and not preset.lora_rank,  # with LoRA, _prepared has chosen the dtypes
         use_cpu=not torch.cuda.is_available(),
-        save_strategy="no",  # train/learning/learner.py says when
+        save_strategy="no",  # learner.py's callback decides when to save
         save_total_limit=2,
         logging_steps=5,
         remove_unused_columns=False,
@@ -138,25 +139,25 @@ def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
 
 
 def newest_checkpoint(out: Path) -> Path | None:
-    """The last one that was written to its end: trainer_state.json is its last file."""
+    """Return the newest complete checkpoint, or None. It has trainer_state.json, the last file that is written."""
     found = [path.parent for path in out.glob("checkpoint-*/trainer_state.json")]
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
-def _check_same_run(out: Path, about: dict[str, Any], told: str) -> None:
-    """A checkpoint is gone on with by the command that made it: other data would have another next batch."""
+def _check_same_run(out: Path, about: dict[str, Any], summary: str) -> None:
+    """Raise RunError if `out` has checkpoints of a run with other settings or data; else write run.json."""
     path = out / "run.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     if kept is not None and {key: kept.get(key) for key in about} != about and newest_checkpoint(out):
         raise RunError(f"{out} holds checkpoints of another run; choose another --out, or delete it")
     command = shlex.join(["python", "-m", "train.sft", *sys.argv[1:]])
-    path.write_text(json.dumps({**about, "size": told, "command": command}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**about, "size": summary, "command": command}, indent=1) + "\n", encoding="utf-8")
 
 
 def _save(base: Base, learner: Learner, out: Path, *, is_adapter: bool) -> None:
-    """Whole weights with their tokenizer in `model`, or an adapter in `adapter`.
+    """Save all weights with the tokenizer in `model`, or an adapter in `adapter`.
 
-    An adapter of a folder is merged in `model` too, for the server.
+    Unless the base is the embedded model, the weights merged with the adapter are also saved in `model`.
     """
     if not is_adapter:
         learner.save_model(str(out / "model"))
@@ -172,5 +173,5 @@ def _save(base: Base, learner: Learner, out: Path, *, is_adapter: bool) -> None:
 
 
 def _round(path: Path) -> None:
-    """To bfloat16: half the size, and what it is added to has more digits."""
+    """Convert the adapter to bfloat16, which halves its size. The base weights have higher precision."""
     save_file({name: value.to(torch.bfloat16) for name, value in load_file(path).items()}, path, {"format": "pt"})

@@ -1,7 +1,7 @@
-"""The sequences of a run, in a few bytes a token, and as a file.
+"""The sequences of a run as compact arrays, in memory and in a file.
 
-Tens of millions of tokens take a CPU longer to make than a GPU to learn from: `python -m train.sft ... --prepare FILE`
-makes them where time is cheap, and `--prepared FILE` trains on them.
+A CPU needs longer to prepare tens of millions of tokens than a GPU to train on them. `python -m train.sft ... --prepare
+FILE` prepares them on a machine without a GPU, and `--prepared FILE` trains on them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ _SEQUENCES = {"lengths": np.int32, "conversations": np.int32, "alone": np.int32}
 
 @dataclass(frozen=True)
 class Sequences(torch.utils.data.Dataset[Example]):
-    """Arrays over all tokens of all sequences, and over the sequences. `shifts` are positions less places."""
+    """Arrays by name: those of _TOKENS hold one value for each token, those of _SEQUENCES one for each sequence.
+
+    `shifts` is a token's position in its conversation minus its index in the sequence. `alone` is the number of tokens
+    that the sequence would have if its conversations shared no prefix.
+    """
 
     arrays: Mapping[str, NDArray[Any]]
 
     @classmethod
     def of(cls, examples: Iterable[Example], num_tokens: int | None = None) -> Sequences:
-        """Those up to the one with which there are `num_tokens`."""
+        """Store the first examples that together have at least `num_tokens`, or all."""
         parts: dict[str, list[NDArray[Any]]] = {name: [np.empty(0, kind)] for name, kind in _TOKENS.items()}
         sizes, total = [], 0
         for example in examples:
@@ -46,7 +50,7 @@ class Sequences(torch.utils.data.Dataset[Example]):
             total += len(example)
             for name, values in _columns(example).items():
                 parts[name].append(np.asarray(values, _TOKENS[name]))
-            sizes.append((len(example), example.num_conversations, example.num_tokens_alone))
+            sizes.append((len(example), example.num_conversations, example.num_unshared_tokens))
         columns = np.asarray(sizes, np.int32).reshape(-1, len(_SEQUENCES)).T
         arrays = {name: np.concatenate(kept) for name, kept in parts.items()}
         return cls(arrays | {name: column.copy() for name, column in zip(_SEQUENCES, columns, strict=True)})
@@ -73,23 +77,24 @@ class Sequences(torch.utils.data.Dataset[Example]):
         return np.cumsum(self.arrays["lengths"], dtype=np.int64)
 
     def first(self, num_tokens: int | None) -> Sequences:
-        """As `of` would have cut them."""
+        """Return the first sequences that together have at least `num_tokens`, or all."""
         if num_tokens is None or not len(self):
             return self
         num = min(int(np.searchsorted(self._ends, num_tokens)) + 1, len(self))
         end = int(self._ends[num - 1])
         return Sequences({name: kept[: end if name in _TOKENS else num] for name, kept in self.arrays.items()})
 
-    def told(self, batch_size: int) -> str:
+    def summary(self, batch_size: int) -> str:
+        """Describe the size of the run in one line."""
         num_learned = int(self.arrays["learned"].sum())
         return (
             f"{self.arrays['conversations'].sum()} conversations in {len(self)} sequences, {self.num_tokens} tokens "
-            f"({self.arrays['alone'].sum(dtype=np.int64)} if each stood alone), {num_learned} learned "
+            f"({self.arrays['alone'].sum(dtype=np.int64)} without sharing), {num_learned} learned "
             f"({num_learned / max(self.num_tokens, 1):.0%}), {-(-len(self) // batch_size)} steps"
         )
 
     def write(self, path: Path, about: Mapping[str, Any]) -> None:
-        """A compressed file of arrays, whole or not at all; `about` is what must be equal where it is read.
+        """Write a compressed file, completely or not at all. read_sequences requires an equal `about`.
 
         Raises FileError.
         """
@@ -98,7 +103,7 @@ class Sequences(torch.utils.data.Dataset[Example]):
 
 
 def read_sequences(paths: Sequence[Path], about: Mapping[str, Any]) -> Sequences:
-    """One file behind the other. Raises RunError for what is no such file, or one that was made for another run."""
+    """Read and concatenate files. Raises RunError for a file of another format, or one with another `about`."""
     files = []
     for path in paths:
         try:

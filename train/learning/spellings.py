@@ -1,8 +1,8 @@
-"""Rows whose functions say the same in other spellings, brought to one spelling, some at a time.
+"""Gives rows that call one function under different names a common declaration.
 
-Converted sources write one function in many ways (`play_tune`, `StreamMusic`) and list a few of its parameters in each
-row. Rows that share a spelling can share a bundle (bundles.py), and a declaration with all parameters teaches
-which of them a question does not speak of.
+Converted sources spell one function in many ways (`play_tune`, `StreamMusic`), and each row lists only some of its
+parameters. Rows with equal declarations can share a bundle (bundles.py). A declaration with all parameters teaches the
+model to leave out those that a request does not mention.
 """
 
 from __future__ import annotations
@@ -13,59 +13,65 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
-from client.rows import Row, arguments_of
+from client.rows import Row, parse_arguments
 from core.conversation import Call, Function, JsonSchema
 
 _UPPER = string.ascii_uppercase
-_AT_A_TIME = 6
-_WHOLE = 0.75  # how often all known parameters are declared; else those that are used, and some others
+_GROUP_SIZE = 6  # rows that get one declaration
+_SHARE_COMPLETE = 0.75  # of the groups: all known parameters are declared; the others get a random part of the unused
 
 
-class _Said:
-    """All that a source says of one function: its parameters by what they mean, in their common order."""
+class _Spellings:
+    """All rows and spellings of one function in a source.
+
+    Parameters are told apart by their description, here called their meaning. `spellings` maps each meaning to the
+    parameter's names and schemas. `meanings` is sorted by the mean index of the parameter.
+    """
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        places: dict[str, list[int]] = {}
+        indices: dict[str, list[int]] = {}
         self.spellings: dict[str, dict[str, JsonSchema]] = {}
         for row in rows:
-            for place, (name, schema) in enumerate(_properties(_called(row)).items()):
-                places.setdefault(schema["description"], []).append(place)
+            for index, (name, schema) in enumerate(_properties(_called(row)).items()):
+                indices.setdefault(schema["description"], []).append(index)
                 self.spellings.setdefault(schema["description"], {})[name] = schema
-        self.meanings = sorted(places, key=lambda meaning: (sum(places[meaning]) / len(places[meaning]), meaning))
+        self.meanings = sorted(indices, key=lambda meaning: (sum(indices[meaning]) / len(indices[meaning]), meaning))
 
     @property
     def names(self) -> set[str]:
         return {_called(row).name for row in self.rows}
 
-    def spelled(self, rows: Sequence[Row], random: Random) -> Iterator[Row]:
-        """The rows with one declaration, in the style of the first."""
-        own = [{schema["description"]: name for name, schema in _properties(_called(row)).items()} for row in rows]
-        given = [arguments_of(row.calls[0]) for row in rows]
-        pairs = list(zip(own, given, strict=True))
+    def unified(self, rows: Sequence[Row], random: Random) -> Iterator[Row]:
+        """Yield the rows with a common declaration, which is named as in the first row."""
+        own_names = [
+            {schema["description"]: name for name, schema in _properties(_called(row)).items()} for row in rows
+        ]
+        given = [parse_arguments(row.calls[0]) for row in rows]
+        pairs = list(zip(own_names, given, strict=True))
         used = {meaning for names, values in pairs for meaning in names if names[meaning] in values}
         others = [meaning for meaning in self.meanings if meaning not in used]
-        if random.random() >= _WHOLE:
+        if random.random() >= _SHARE_COMPLETE:
             others = random.sample(others, random.randint(0, len(others)))
-        names = self._names([m for m in self.meanings if m in used or m in others], own[0], random)
+        names = self._names([m for m in self.meanings if m in used or m in others], own_names[0], random)
         first = _called(rows[0])
         required = [
             names[meaning]
-            for meaning, name in own[0].items()
+            for meaning, name in own_names[0].items()
             if name in (first.parameters or {}).get("required", ())
-            and all(now.get(meaning) in values for now, values in pairs)
+            and all(own.get(meaning) in values for own, values in pairs)
         ]
         properties = {name: self.spellings[meaning][name] for meaning, name in names.items()}
         parameters = {"type": "object", "properties": properties, "required": required}
         function = Function(first.name, first.description, parameters)
-        for row, now, values in zip(rows, own, given, strict=True):
-            arguments = {name: values[now[m]] for m, name in names.items() if now.get(m) in values}
+        for row, own, values in zip(rows, own_names, given, strict=True):
+            arguments = {name: values[own[m]] for m, name in names.items() if own.get(m) in values}
             yield _with(row, function, json.dumps(arguments, ensure_ascii=False))
 
-    def _names(self, meanings: Sequence[str], own: dict[str, str], random: Random) -> dict[str, str]:
-        """A name for each meaning: the row's own, else one in its style, no two alike."""
-        names = {meaning: own[meaning] for meaning in meanings if meaning in own}
-        other_style = "_" if any(name != name.lower() for name in own.values()) else _UPPER
+    def _names(self, meanings: Sequence[str], own_names: dict[str, str], random: Random) -> dict[str, str]:
+        """Choose a distinct name for each meaning: the row's own, else one in the same style (snake or camel case)."""
+        names = {meaning: own_names[meaning] for meaning in meanings if meaning in own_names}
+        other_style = "_" if any(name != name.lower() for name in own_names.values()) else _UPPER
         for meaning in meanings:
             free = [name for name in self.spellings[meaning] if name not in names.values()]
             alike = [name for name in free if not set(name) & set(other_style)] or free
@@ -74,31 +80,32 @@ class _Said:
         return {meaning: names[meaning] for meaning in meanings if meaning in names}
 
 
-def one_spelling(rows: Sequence[Row], *, seed: str) -> list[Row]:
-    """The rows, those of functions in several spellings six at a time in one of them; deterministic by the seed.
+def unify_spellings(rows: Sequence[Row], *, seed: str) -> list[Row]:
+    """Give rows of one function a common declaration, six rows at a time. Other rows stay; the order changes.
 
-    Functions are the same if their source and their description are. Rows of a single call only.
+    Two functions are the same if their rows have the same source and the functions the same description. Only rows
+    with a single call are changed. The seed decides about groups and names.
     """
     random = Random(f"{seed} spellings")
     groups: dict[tuple[str, str], list[Row]] = {}
     rest: list[Row] = []
     for row in rows:
-        if _can_be_spelled(row):
+        if _can_be_unified(row):
             groups.setdefault((row.source, _called(row).description), []).append(row)
         else:
             rest.append(row)
     for group in groups.values():
-        said = _Said(group)
-        if len(said.names) < 2:
+        spellings = _Spellings(group)
+        if len(spellings.names) < 2:
             rest += group
             continue
         random.shuffle(group)
-        for start in range(0, len(group), _AT_A_TIME):
-            rest += said.spelled(group[start : start + _AT_A_TIME], random)
+        for start in range(0, len(group), _GROUP_SIZE):
+            rest += spellings.unified(group[start : start + _GROUP_SIZE], random)
     return rest
 
 
-def _can_be_spelled(row: Row) -> bool:
+def _can_be_unified(row: Row) -> bool:
     if len(row.calls) != 1 or row.kind != "single" or not _called(row).description:
         return False
     schemas = _properties(_called(row)).values()
@@ -116,7 +123,7 @@ def _properties(function: Function) -> dict[str, JsonSchema]:
 
 
 def _with(row: Row, function: Function, arguments: str) -> Row:
-    """The row with this declaration in place of the called one. As it was, where another function has the name."""
+    """Replace the declaration and the arguments of the row's call, unless another function has the new name."""
     name = row.calls[0].name
     if any(other.name == function.name != name for other in row.functions):
         return row

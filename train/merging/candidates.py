@@ -1,4 +1,4 @@
-"""Rows that may go into a training set: of the right kind, no two alike, none of other sets, no held-out call."""
+"""Candidates: rows that may go into a training set, sorted by part, without duplicates and held-out functions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from train.merging.mixture import Mixture
 from train.merging.overlap import Overlap
 from train.rows import parse_whole_row
 
-# Measured on six sources, rendered for the embedded model and its tokenizer: within 10 % for each source.
+# Measured on six sources with the embedded model's template and tokenizer. The estimate is within 10 % for each source.
 _CHARACTERS_PER_TOKEN = 3.5
 _TOKENS_PER_TURN = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row as it stands in its file, which takes a fifth of the memory, and what the report wants to know of it."""
+    """A row as the bytes of its line, a fifth of the memory of a parsed row, and its values for the report."""
 
     line: bytes
     where: str
@@ -36,7 +36,7 @@ class Candidate:
 
 @dataclass
 class Candidates:
-    """Rows by the parts that they fit, and why the others were left out: {(file, reason): number}."""
+    """The candidates by part, the held-out rows, and the number of rows left out by file and reason."""
 
     mixture: Mixture
     overlap: Overlap
@@ -48,9 +48,9 @@ class Candidates:
     _seen: set[bytes] = field(default_factory=set)
 
     def add(self, file: str, lines: Iterable[tuple[bytes, str]], on_bad: Callable[[LineError], None]) -> None:
-        """Sort in the rows of a file: lines and their places. Files with held-out functions come before the others.
+        """Add the rows of a file, given as pairs of a line and its position. Bad lines are reported to `on_bad`.
 
-        Lines that are no rows are given to `on_bad`.
+        Files with held-out functions must be added first.
         """
         for line, where in lines:
             try:
@@ -58,11 +58,11 @@ class Candidates:
             except LineError as error:
                 on_bad(error)
                 continue
-            if reason := self._reason_to_leave(row) or self._sort_in(file, row, line):
+            if reason := self._reason_to_leave_out(row) or self._assign(file, row, line):
                 self.left_out[file, reason] += 1
 
-    def _reason_to_leave(self, row: Row) -> str:
-        """Why the row is left out whatever the parts are, or ""."""
+    def _reason_to_leave_out(self, row: Row) -> str:
+        """Return why the row is left out before its part is determined, or ""."""
         if set(row.source.split("+")) & set(self.excluded):
             return "source excluded"
         key = _key(row)
@@ -71,8 +71,8 @@ class Candidates:
         self._seen.add(key)
         return "stands in another set (--not-in)" if self.overlap.holds(row) else ""
 
-    def _sort_in(self, file: str, row: Row, line: bytes) -> str:
-        """Why the row goes nowhere, or ""."""
+    def _assign(self, file: str, row: Row, line: bytes) -> str:
+        """Add the row to its part or to the held-out rows. Returns why it is left out instead, or ""."""
         owns = file in self.mixture.held_out.files
         held = {normal_name(call.name) for call in row.calls if self._is_held_out(call.name, owns)}
         if held and not owns:
@@ -80,7 +80,7 @@ class Candidates:
         if not held:
             kept = tuple(function for function in row.functions if not self._is_held_out(function.name, owns))
             if len(kept) < len(row.functions) and not row.calls:
-                return "lists a held-out function"  # the answer may speak of it
+                return "lists a held-out function"  # the answer may mention the function
             if len(kept) < len(row.functions):
                 row = replace(row, functions=kept)
                 line = row_text(row).encode()
@@ -96,23 +96,26 @@ class Candidates:
         return f"no part takes it: {row.kind or 'no kind'}"
 
     def _is_held_out(self, name: str, owns: bool) -> bool:
-        """In the files that hold functions out by the name's hash; elsewhere if one of those files calls it."""
+        """Return whether a function is held out: by its name's hash in files that hold out functions (`owns`).
+
+        In other files a function is held out if a held-out row calls it.
+        """
         normal = normal_name(name)
-        return is_drawn(normal, self.mixture.held_out.share) if owns else normal in self.held_out_names
+        return is_held_out_name(normal, self.mixture.held_out.share) if owns else normal in self.held_out_names
 
 
 def normal_name(name: str) -> str:
-    """A function's name without its field, case and separators: all spellings of one function are one."""
+    """Normalize a function's name: without prefix, case and separators, so that all spellings are equal."""
     return re.sub(r"[\W_]", "", name.rsplit(".", 1)[-1]).casefold() or name
 
 
-def is_drawn(name: str, share: float) -> bool:
-    """Whether the name is among `share` of all names; the same in every process and for every set of names."""
+def is_held_out_name(name: str, share: float) -> bool:
+    """Return whether a name is in the held-out `share` of all names. Its hash decides, equally in every process."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < share * 2**64
 
 
 def _key(row: Row) -> bytes:
-    """Equal for rows with the same messages, whatever the calls' ids."""
+    """Return a key that is equal for rows with the same messages. Call ids are ignored."""
     said = [
         [message.role, message.content, [[call.name, call.arguments] for call in message.calls]]
         for message in row.messages

@@ -1,4 +1,4 @@
-"""The file of mixture weights: which rows of which files, how many of each, and under which licences."""
+"""The mixture file: which rows to take from which files, how many of each part, and the licences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIXTURE = Path(__file__).parent.parent / "mixture.toml"
 
 
 class MixtureError(Exception):
-    """The mixture or what it names cannot be used; one sentence."""
+    """The mixture file or a file that it names cannot be used. The message is one sentence for the user."""
 
 
 class _Table(BaseModel):
@@ -20,14 +20,14 @@ class _Table(BaseModel):
 
 
 class Part(_Table):
-    """Rows of a file that are drawn together. Without `kinds` or `sources`, of any."""
+    """A part of the training set: rows of a file. Empty `kinds` or `sources` accept every kind or source."""
 
     file: str
     questions: int = Field(gt=0)
     kinds: list[str] = []
     sources: list[str] = []
     max_tokens: int | None = Field(default=None, gt=0)
-    share_to: list[str] = []  # names of the parts that share its questions when it is excluded
+    share_to: list[str] = []  # names of the parts that get this part's questions when its file is excluded
 
     @property
     def name(self) -> str:
@@ -41,22 +41,22 @@ class Part(_Table):
 
 
 class File(_Table):
-    """What is to be known of a file. One that is `optional` may be missing."""
+    """How to find or make a file. An `optional` file may be missing."""
 
     optional: bool = False
-    made_of: list[str] = []  # files that together stand for it where it is missing
+    made_of: list[str] = []  # files that replace it together if it is missing
     made_by: str = ""  # the command that makes it
 
 
 class HeldOut(_Table):
-    """The share of function names that stay out of training, by the files that call them."""
+    """The share of function names in `files` that are kept out of training."""
 
     share: float = Field(default=0.0, ge=0, lt=1)
     files: list[str] = []
 
 
 class Mixture(_Table):
-    """All of it. Names of parts differ."""
+    """The whole mixture file. No two parts have the same name."""
 
     parts: list[Part] = Field(min_length=1)
     held_out: HeldOut = HeldOut()
@@ -77,18 +77,18 @@ class Mixture(_Table):
         return self
 
     def file_names(self) -> list[str]:
-        """Each file once; those with held-out functions first, since their names bind the others."""
+        """Return each file once, files with held-out functions first, as Candidates.add requires."""
         names = list(dict.fromkeys(part.file for part in self.parts))
         return sorted(names, key=lambda name: name not in self.held_out.files)
 
     def licence(self, source: str) -> str:
-        """The lines of all that a row's source is joined from, "" if one is missing."""
+        """Return the licence line of a row's source, or of each source that "+" joins. "" if a line is missing."""
         lines = [self.licences.get(word, "") for word in source.split("+")]
         return "; ".join(lines) if all(lines) else ""
 
 
 def read_mixture(path: Path) -> Mixture:
-    """Raises MixtureError, which names the file and the place in it."""
+    """Read a mixture file. Raises MixtureError with the file and the position of the mistake."""
     try:
         return Mixture.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
@@ -103,10 +103,10 @@ def read_mixture(path: Path) -> Mixture:
 
 
 def without(mixture: Mixture, excluded: Sequence[str]) -> Mixture:
-    """The mixture without the named files; the questions of their parts go where `share_to` says.
+    """Return the mixture without the excluded files. The parts in `share_to` get the questions of the removed parts.
 
-    Rows of an excluded source within other files are for the caller to leave out. Raises MixtureError for a name that
-    is neither a file nor a source, and when no part is left.
+    `excluded` may also name sources; their rows in other files are left out by Candidates, not here. Raises
+    MixtureError for a name that is neither a file nor a source, or if no part is left.
     """
     files = {part.file for part in mixture.parts}
     if unknown := sorted(set(excluded) - files - mixture.licences.keys()):

@@ -1,4 +1,4 @@
-"""What training data must not hold: the requests of other sets, such as those that models are measured on."""
+"""Overlap: finds rows whose requests are also in other sets, such as the sets that models are evaluated on."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from pathlib import Path
 from client.json_lines import Json, LineError, read_objects
 from client.rows import Row
 
-# A request this long that stands within a longer one is the same request; shorter ones ("Yes, please.") are anybody's.
+# A longer message that contains a request of this length counts as overlap. Shorter requests ("Yes, please.") occur by
+# chance.
 MIN_WORDS = 4
-MIN_WORDS_OF_A_TURN = 8  # in a conversation of several turns, which are less telling
+MIN_WORDS_OF_A_TURN = 8  # the same for a conversation of several turns, whose messages are less specific
 _WORD = re.compile(r"\w+")
 
 Words = tuple[str, ...]
 
 
 class Overlap:
-    """The user's words in some files, compared without case, punctuation, accents' encoding and blanks."""
+    """The users' messages of some files, compared as words: without case, punctuation, spaces and Unicode variants."""
 
     def __init__(self, paths: Sequence[Path] = ()) -> None:
         """Read .jsonl or .jsonl.xz files whose lines have `messages`; raises FileError with file and line."""
-        self._whole: set[Words] = set()  # a row's only request, however short
+        self._whole: set[Words] = set()  # requests of single-turn rows, of any length
         self._within: dict[Words, set[Words]] = defaultdict(set)  # by their first MIN_WORDS words
         for path in paths:
             for held, where in read_objects(path):
                 self.add(_user_texts(held, where))
 
     def holds(self, row: Row) -> bool:
-        """Whether a request of the files stands in the row: as its only one, or within one if it is long enough."""
+        """Return whether the row's only request is in the files, or one of its messages contains a long enough one."""
         texts = [words(message.content or "") for message in row.messages if message.role == "user"]
         return (len(texts) == 1 and texts[0] in self._whole) or any(self._is_within(text) for text in texts)
 
     def add(self, texts: Sequence[str]) -> None:
-        """The user's messages of one conversation."""
+        """Add the user's messages of one conversation."""
         min_words = MIN_WORDS if len(texts) == 1 else MIN_WORDS_OF_A_TURN
         if len(texts) == 1:
             self._whole.add(words(texts[0]))

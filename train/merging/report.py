@@ -1,4 +1,4 @@
-"""What a training set is made of, as Markdown."""
+"""The report on a training set, as Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from train.merging.candidates import Candidate, Candidates
 
 
 def report(command: str, candidates: Candidates, taken: Mapping[str, Sequence[Candidate]]) -> str:
-    """Rows, calls and tokens by part, source and kind; what was left out and why; a licence line for each source."""
+    """Write the report: counts by part, source and kind, rows left out by reason, and the licence of each source."""
     rows = [row for part in taken.values() for row in part]
     sources = sorted({row.source for row in rows})
     sections = [

@@ -1,4 +1,4 @@
-"""What a step reads and keeps: conversations that are not finished, one a line, in the neutral format."""
+"""The files of a teacher step: unfinished conversations, one row a line."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from client.json_lines import FileError, GrowingFile, LineError, json_line, read_lines
+from client.json_lines import FileError, LineError, ResumableFile, json_line, read_lines
 from client.rows import Row, parse_row, row_text
 from train.rows import check_turns, rejects_path
 
 MAX_ANSWER = 500  # characters of a rejected answer that are kept, to see what went wrong
 
 
-def open_row(line: bytes, where: str) -> Row:
-    """A conversation that may end with anybody. Raises LineError."""
+def parse_unfinished_row(line: bytes, where: str) -> Row:
+    """Parse a row whose last message may have any role. Raises LineError."""
     row = parse_row(line, where)
     check_turns(row)
     return row
 
 
 def read_conversations(path: Path, fault: Callable[[Row], str]) -> tuple[list[Row], list[str]]:
-    """The rows that a step can go on with, and a sentence for each that it cannot. Equal rows are one.
+    """Read the rows that a step can use, without duplicates, and a message for each line that it cannot use.
 
-    `fault` says what a row lacks, or "". Raises FileError.
+    `fault` returns why a row cannot be used, or "". Raises FileError.
     """
     rows: dict[str, Row] = {}
     faults: list[str] = []
     for line, where in read_lines(path):
         try:
-            row = open_row(line, where)
+            row = parse_unfinished_row(line, where)
         except LineError as error:
             faults.append(str(error))
             continue
@@ -44,20 +44,21 @@ def read_conversations(path: Path, fault: Callable[[Row], str]) -> tuple[list[Ro
     return list(rows.values()), faults
 
 
-class Kept:
-    """FILE.jsonl and FILE.rejects.jsonl of a step. Opening reads what an earlier run left; a torn last line is dropped.
+class StepOutput:
+    """The output of a step: FILE.jsonl and FILE.rejects.jsonl.
 
-    `done` are the keys of the inputs that need not be asked again: each line says in "from" which it was made of.
-    Raises FileError where a line was made of none of `known`, and OSError.
+    Opening reads the lines of an earlier run and drops an incomplete last line. `done` holds the keys of the input rows
+    that need no request any more: each output line names its input row in `meta.from`. Raises FileError if a line
+    comes from a row that is not in `known`, and OSError.
     """
 
     def __init__(self, path: Path, known: Collection[str]) -> None:
         self.path = path
         self.rejects = rejects_path(path)
         with ExitStack() as opened:
-            self._rows = opened.enter_context(GrowingFile(path))
+            self._rows = opened.enter_context(ResumableFile(path))
             made_from = _made_from(self._rows)
-            self._rejects = opened.enter_context(GrowingFile(self.rejects))
+            self._rejects = opened.enter_context(ResumableFile(self.rejects))
             rejected_from = _made_from(self._rejects)
             if unknown := next((place for place, key in enumerate(made_from, 1) if key not in known), 0):
                 raise FileError(
@@ -77,22 +78,22 @@ class Kept:
         self._opened.close()
 
     def keep(self, key: str, rows: Sequence[Row]) -> None:
-        """The rows are in the file when this returns. Raises OSError for a full disk."""
+        """Write the rows made of the input row `key` before returning. Raises OSError for a full disk."""
         made = [replace(row, meta={**row.meta, "from": key}) for row in rows]
         self._rows.add(*(row_text(row).encode() for row in made))
         self.num_rows += len(made)
         self.done.add(key)
 
     def reject(self, key: str, row: Row, reason: str, answer: str) -> None:
-        """Put an input aside; it is not asked again as long as the file of rejects is there."""
+        """Write an input row to the rejects. No later run asks about it while that file exists."""
         line = {"where": row.where, "reason": reason, "answer": answer[:MAX_ANSWER], "meta": {"from": key}}
         self._rejects.add(json_line({**line, "row": json.loads(row_text(row))}))
         self.num_rejects += 1
         self.done.add(key)
 
 
-def _made_from(file: GrowingFile) -> list[str]:
-    """What each line was made of; a torn one is dropped from the file."""
+def _made_from(file: ResumableFile) -> list[str]:
+    """Return the key of each line's input row. An incomplete last line is removed from the file."""
     lines = file.lines()
     keys = []
     for number, line in enumerate(lines, 1):

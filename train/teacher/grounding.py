@@ -1,4 +1,4 @@
-"""Which values of a call nobody has said: noted beside a row, so that a mixture can leave such rows out."""
+"""Finds values of calls and answers that the conversation does not contain, which the teacher may have invented."""
 
 from __future__ import annotations
 
@@ -10,22 +10,36 @@ from core.conversation import JsonSchema
 
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_TO_TWELVE = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_SPELLED = {word: value for value, word in enumerate(_TO_TWELVE)} | {"a": 1, "an": 1, "dozen": 12, "half": 0.5}
+_NUMBER_WORDS = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+_SPELLED = {word: value for value, word in enumerate(_NUMBER_WORDS)} | {"a": 1, "an": 1, "dozen": 12, "half": 0.5}
 
 
 def ungrounded(arguments: dict[str, Any], schema: JsonSchema, text: str) -> list[str]:
-    """The paths of texts and numbers that do not stand in `text`, word for word up to case and punctuation.
+    """Return the paths of strings and numbers that are not in `text`. Case and punctuation are ignored.
 
-    Enum values and booleans are a class of what was said, and are not looked for.
+    Enum values and booleans are not checked: they classify what the user said and need not be in the text.
     """
     words, numbers = f" {_plain(text)} ", _numbers(text)
     leaves = _leaves(arguments, schema, "")
-    return [path for path, value in leaves if not _is_said(value, words, numbers)]
+    return [path for path, value in leaves if not _is_in_text(value, words, numbers)]
 
 
 def ungrounded_numbers(answer: str, text: str) -> list[str]:
-    """The numbers of a sentence that do not stand in `text`; one that was rounded is among them."""
+    """Return the numbers of `answer` that are not in `text`. A rounded number counts as not in the text."""
     known = {None, *_numbers(text)}
     return [found for found in _NUMBER.findall(answer) if _value(found) not in known]
 
@@ -48,7 +62,7 @@ def _leaves(value: object, schema: object, path: str) -> Iterator[tuple[str, str
                 yield from _leaves(item, properties.get(key), f"{path}.{key}".removeprefix("."))
 
 
-def _is_said(value: str | float, words: str, numbers: set[float]) -> bool:
+def _is_in_text(value: str | float, words: str, numbers: set[float]) -> bool:
     if isinstance(value, str):
         return f" {_plain(value)} " in words
     return abs(value) in numbers
@@ -59,7 +73,7 @@ def _plain(text: str) -> str:
 
 
 def _numbers(text: str) -> set[float]:
-    """As digits, with or without a comma in the thousands, and the short ones in words."""
+    """Find numbers in digits, with or without a thousands comma, and small numbers in words."""
     spelled = {float(_SPELLED[word]) for word in _WORD.findall(text.casefold()) if word in _SPELLED}
     return spelled | {value for found in _NUMBER.findall(text) if (value := _value(found)) is not None}
 

@@ -1,4 +1,4 @@
-"""Rows asked of a teacher, several at a time. Its answers are checked and kept; after nonsense it is asked again."""
+"""Runs a step: asks a teacher about several rows at a time, checks its answers, and retries after a bad answer."""
 
 from __future__ import annotations
 
@@ -10,92 +10,95 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from client.asking import Asking
 from client.endpoints import Answer, Endpoint, NoAnswer
 from client.json_lines import Json, LineError
+from client.row_requests import RowRequests
 from client.rows import Row, row_text
-from train.teacher.files import Kept, open_row
+from train.teacher.files import StepOutput, parse_unfinished_row
 
-MAX_UNANSWERED_IN_A_ROW = 2  # times the rows in flight; then nobody is there any more
+MAX_UNANSWERED_IN_A_ROW = 2  # times the rows in flight; after so many requests without an answer the run stops
 
 
-class Nonsense(Exception):
-    """An answer that cannot be used: one sentence that says why."""
+class BadAnswer(Exception):
+    """The teacher's answer cannot be used. The message is the reason in one sentence."""
 
 
 class Step(Protocol):
-    """One step of the pipeline. Makes rows of a row by asking a teacher one question."""
+    """One step of the pipeline: makes rows out of an input row and a teacher's answer."""
 
     name: str
 
     def read(self, path: Path, seed: int) -> tuple[list[Row], list[str]]:
-        """The rows to ask about, and a sentence for each line that cannot be used. Raises FileError."""
+        """Read the input rows, and a message for each line that cannot be used. Raises FileError."""
         ...
 
     def request(self, row: Row, attempt: int) -> Json:
-        """The body of a chat request, without model and seed; `attempt` counts from 0."""
+        """Return the body of a chat request without model and seed. `attempt` counts from 0."""
         ...
 
     def made(self, row: Row, answer: Answer) -> Sequence[Row]:
-        """The rows that come of an answer, at least one. Raises Nonsense."""
+        """Make rows, at least one, of an input row and the answer. Raises BadAnswer."""
         ...
 
 
 @dataclass
-class Run(Asking):
-    """Asks till each row is kept or rejected, or the teacher is gone."""
+class StepRun(RowRequests):
+    """Asks the teacher until each row is kept or rejected, or the teacher stops answering."""
 
     step: Step
     teacher: Endpoint
-    kept: Kept
+    kept: StepOutput
     seed: int = 0
-    fields: Json = field(default_factory=dict)  # of every request, in place of the step's; None leaves one out
+    fields: Json = field(default_factory=dict)  # override the fields of each request; None removes a field
     num_attempts: int = 3
 
     async def ask(self, rows: Sequence[Row]) -> None:
-        """Ask about those that are not done. Raises OSError when a row cannot be kept."""
+        """Ask about the rows that are not done. Raises OSError if a result cannot be written."""
         todo = [row for row in rows if row.key not in self.kept.done]
         with tqdm(total=len(rows), initial=len(rows) - len(todo), desc=self.step.name) as bar:
             await self.each(todo, self._row, bar, max_unanswered=MAX_UNANSWERED_IN_A_ROW * self.in_flight)
 
     async def _row(self, row: Row) -> None:
-        """Keep or reject one row. A refused request is tried in the step's other ways; then it counts as unanswered."""
-        key, reason, refusal, answer = row.key, "", "", Answer()
+        """Keep or reject one row, after up to `num_attempts` requests.
+
+        Raises NoAnswer if the teacher answered each request with an error.
+        """
+        key, reason, server_error, answer = row.key, "", "", Answer()
         for attempt in range(self.num_attempts):
             body = {**self.step.request(row, attempt), "seed": request_seed(self.seed, key, attempt), **self.fields}
             asked = await self.teacher.answer({name: value for name, value in body.items() if value is not None})
             if asked.error:
-                refusal = asked.error
+                server_error = asked.error
                 continue
             answer = asked
             try:
                 rows = self._checked(row, answer)
-            except Nonsense as error:
+            except BadAnswer as error:
                 reason = str(error)
             else:
                 self.kept.keep(key, rows)
                 return
         if not reason:
-            raise NoAnswer(refusal)
+            raise NoAnswer(server_error)
         self.kept.reject(key, row, reason, said(answer))
 
     def _checked(self, row: Row, answer: Answer) -> list[Row]:
         if answer.finish_reason == "length":
-            raise Nonsense("the answer is cut off")
+            raise BadAnswer("the answer is cut off")
         rows = [replace(one, meta={**one.meta, "teacher": self.teacher.model}) for one in self.step.made(row, answer)]
         for one in rows:
             try:
-                open_row(row_text(one).encode(), "the row")  # as the next step will read it
+                parse_unfinished_row(row_text(one).encode(), "the row")  # the next step parses it in the same way
             except (LineError, UnicodeEncodeError) as error:
-                raise Nonsense(str(error)) from None
+                raise BadAnswer(str(error)) from None
         return rows
 
 
 def request_seed(seed: int, key: str, attempt: int) -> int:
-    """31 bits; another for each run, row and attempt."""
+    """Return a seed of 31 bits that differs for each run seed, row and attempt."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{key}:{attempt}".encode()).digest()[:4], "big") >> 1
 
 
 def said(answer: Answer) -> str:
-    """An answer in one text, for the file of rejects."""
+    """Write text and calls of an answer as one text, for the rejects."""
     return " ".join([answer.text, *(f"{call.name}({call.arguments})" for call in answer.calls)]).strip()

@@ -1,4 +1,4 @@
-"""What a teacher is shown, and the JSON found in what it writes."""
+"""The texts of requests to a teacher, and the JSON in its answers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from schema import typescript
 MAX_STARTS = 200  # brackets tried as the beginning of a JSON value
 
 _START = re.compile(r"[\[{]")
-_THOUGHTS = "</think>"  # some teachers think aloud first, and what they think may hold drafts of the answer
+_REASONING_END = "</think>"  # some teachers reason first, and their reasoning may hold drafts of the answer
 
 
 def body(system: str, user: str, *, temperature: float, max_tokens: int) -> Json:
-    """A chat request in two turns, which every teacher understands."""
+    """Return the body of a chat request with a system and a user message, which every teacher accepts."""
     messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
     return {"messages": messages, "temperature": temperature, "max_tokens": max_tokens}
 
 
 def declared(functions: Sequence[Function]) -> str:
-    """Functions as the models read them."""
+    """Declare functions as TypeScript, which our models also read."""
     return typescript(functions)
 
 
 def transcript(messages: Sequence[Message]) -> str:
-    """A conversation as plain text, a paragraph a message."""
+    """Write a conversation as plain text, one paragraph for each message, call and result."""
     return "\n\n".join(paragraph for message in messages for paragraph in _paragraphs(message))
 
 
@@ -44,14 +44,14 @@ def _paragraphs(message: Message) -> Iterator[str]:
 
 
 def answer_text(text: str) -> str:
-    """Without what the teacher thought before."""
-    return text.rpartition(_THOUGHTS)[2].strip()
+    """Return the answer without the reasoning before it."""
+    return text.rpartition(_REASONING_END)[2].strip()
 
 
-def values_in(text: str) -> Iterator[object]:
-    """The JSON objects and lists that stand in `text`, outermost and in order, with whatever words between them.
+def json_values(text: str) -> Iterator[object]:
+    """Yield the outermost JSON objects and lists in `text`, in order. Other text may be between them.
 
-    Only values that a row can carry: no NaN, no lone surrogates, no numbers beyond float64.
+    Values that a row cannot hold are left out: NaN, lone surrogates, numbers beyond float64.
     """
     text, place, decoder = answer_text(text), 0, json.JSONDecoder()
     for _ in range(MAX_STARTS):

@@ -1,4 +1,4 @@
-"""Files, folders and the computer they lie on."""
+"""Files, folders and programs of a computer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Letters and codes: what is done to a text as such."""
+"""Text as characters: case, ciphers, hashes, counts."""
 
 from __future__ import annotations
 

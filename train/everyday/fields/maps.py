@@ -1,4 +1,4 @@
-"""Ways and places."""
+"""Directions and places."""
 
 from __future__ import annotations
 

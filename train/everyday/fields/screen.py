@@ -1,4 +1,4 @@
-"""Films, series, books and what is on."""
+"""Films, series, books and TV programmes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums and statistics, really computed."""
+"""Arithmetic and statistics. Results are computed from the arguments."""
 
 from __future__ import annotations
 

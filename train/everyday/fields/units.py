@@ -1,4 +1,4 @@
-"""Units and currencies, really computed."""
+"""Units and currencies. Results are computed from the arguments."""
 
 from __future__ import annotations
 

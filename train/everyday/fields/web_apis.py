@@ -1,12 +1,12 @@
-"""Functions as web services have them: codes of countries, currencies, languages and airports, calls without arguments.
+"""Functions in the style of web services: codes of countries, currencies, languages and airports, no arguments.
 
-People say the name, the service wants the code, as the description says.
+A request has the name, and the call the code, as the parameter's description says.
 """
 
 from __future__ import annotations
 
 from train.everyday.codes import AIRPORT, COUNTRY, CURRENCY, LANGUAGE
-from train.everyday.tasks import Arguments, Ask, Fate, Task, may, need
+from train.everyday.tasks import Arguments, Ask, ResultRandom, Task, may, need
 from train.everyday.values import code, count, one_of, text, whole
 
 SUBJECTS = ("cats", "space", "football", "cooking", "trains", "history", "computers", "the sea", "birds", "coffee")
@@ -31,7 +31,7 @@ SIGN_IN = Task(
 YEAR = whole(2019, 2027)
 
 
-def _fact(arguments: Arguments, fate: Fate) -> Arguments:
+def _fact(arguments: Arguments, fate: ResultRandom) -> Arguments:
     subject = fate.pick("Honey", "An octopus", "A day on Venus", "The number four", "A bolt of lightning")
     ending = fate.pick("is older than it looks.", "surprises most people.", "has a museum of its own.")
     return {"fact": f"{subject} {ending}"}

@@ -1,4 +1,4 @@
-"""Rows asked of an endpoint, several at a time, until all are done or the endpoint is gone."""
+"""Sends the requests of many rows to an endpoint, several at a time, and stops when the endpoint fails for good."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from client.rows import Row
 
 
 @dataclass(kw_only=True)
-class Asking:
-    """`problems` say, by file and line, which rows got no answer; `stopped_by` why the rest was not even asked."""
+class RowRequests:
+    """Sends one request for each row, and records the rows that got no answer.
+
+    in_flight: the largest number of requests at the same time. problems: one message with file and line for each row
+    without an answer. stopped_by: why the remaining requests were not sent, "" if all were.
+    """
 
     in_flight: int = 4
     problems: list[str] = field(default_factory=list)
     stopped_by: str = ""
-    _num_in_a_row: int = 0
+    _num_consecutive_failures: int = 0
 
     async def each(
         self, rows: Sequence[Row], ask: Callable[[Row], Awaitable[None]], bar: tqdm[None], *, max_unanswered: int
     ) -> None:
-        """Await `ask` for each row; end when that many rows in a row raised NoAnswer, or one raised Unusable.
+        """Await `ask` for each row. Stop after `max_unanswered` consecutive NoAnswer, or after the first Unusable.
 
-        Other exceptions end it too, and are let through.
+        Any other exception stops the work too, and is raised.
         """
         waiting = iter(rows)
         workers = [
@@ -50,15 +54,15 @@ class Asking:
                 self.stop(str(error))
             except NoAnswer as error:
                 self.problems.append(f"{row.where}: {error}")
-                self._num_in_a_row += 1
-                if self._num_in_a_row >= max_unanswered:
-                    self.stop(f"{self._num_in_a_row} requests in a row got no answer; the last: {error}")
+                self._num_consecutive_failures += 1
+                if self._num_consecutive_failures >= max_unanswered:
+                    self.stop(f"{self._num_consecutive_failures} requests in a row got no answer; the last: {error}")
             else:
-                self._num_in_a_row = 0
+                self._num_consecutive_failures = 0
                 bar.update()
             if self.stopped_by:
                 return
 
     def stop(self, reason: str) -> None:
-        """The first reason counts; requests in flight may still bring others."""
+        """Send no further requests. Only the first reason is kept, since requests in flight may fail later."""
         self.stopped_by = self.stopped_by or reason

@@ -1,0 +1,77 @@
+"""The pages say what is there: the tree of docs/architecture.md, links, options and the size of the README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from web.command_line import read_options
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+_LINE = re.compile(r"(?P<indent> *)(?P<names>[\w./*-]+(?:, [\w./*-]+)*)(?:  +(?P<about>\S.*))?")
+
+
+def described_files() -> dict[str, str]:
+    """The files that the tree of docs/architecture.md names, with what it says of them."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tree = text.split("## The tree", 1)[1].split("```", 2)[1]
+    folders: list[tuple[int, str]] = []
+    found: dict[str, str] = {}
+    for line in filter(None, tree.splitlines()):
+        parts = _LINE.fullmatch(line)
+        assert parts is not None, f"not a line of the tree: {line!r}"
+        indent = len(parts["indent"])
+        folders = [(depth, name) for depth, name in folders if depth < indent]
+        before = "".join(name for _, name in folders)
+        for name in parts["names"].split(", "):
+            if name.endswith("/"):
+                folders.append((indent, name))
+            for path in sorted(ROOT.glob(before + name)) if "*" in name else [ROOT / before / name]:
+                found[str(path.relative_to(ROOT))] = parts["about"] or ""
+    return found
+
+
+def test_the_tree_in_the_documentation_is_the_tree_on_disk() -> None:
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name.isidentifier()]
+    paths = [*ROOT.glob("*.py"), *(file for folder in folders for file in folder.rglob("*.py"))]
+    names = {str(path.relative_to(ROOT)) for path in paths if path.name != "__init__.py"}
+    on_disk = {name for name in names if not name.startswith(("tests/", "examples/"))}
+    described = {name for name in described_files() if name.endswith(".py") and not name.endswith("__init__.py")}
+    assert described - on_disk == set(), "docs/architecture.md names files that do not exist"
+    assert on_disk - described == set(), "docs/architecture.md lacks files"
+
+
+def test_every_file_and_folder_of_the_tree_is_described() -> None:
+    assert [name for name, about in described_files().items() if not about] == []
+
+
+def test_links_lead_to_files() -> None:
+    broken = [
+        f"{page.name}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_links_lead_to_headings() -> None:
+    broken = []
+    for page in PAGES:
+        for target, heading in re.findall(r"\]\(([^)#\s]*)#([\w-]+)\)", page.read_text(encoding="utf-8")):
+            text = (page.parent / target if target else page).read_text(encoding="utf-8")
+            headings = [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
+            if heading not in [re.sub(r"[^\w -]", "", one).strip().lower().replace(" ", "-") for one in headings]:
+                broken.append(f"{page.name}: {target}#{heading}")
+    assert broken == []
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) < 8192
+
+
+def test_every_option_is_explained() -> None:
+    options = {f"--{name.replace('_', '-')}" for name in vars(read_options([]))}
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert options == set(re.findall(r"--[a-z-]+", text)) & options, "docs/deployment.md lacks options"
