@@ -100,7 +100,7 @@ class HttpEndpoint:
         except _BadRequest as bad_request:
             return Answer(error=str(bad_request), seconds=time.monotonic() - started)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise NoAnswer(f"{self.base_url} answered nonsense: {type(error).__name__} at {error}") from None
+            raise NoAnswer(f"{self.base_url} sent an unusable answer: {type(error).__name__} at {error}") from None
 
     async def _request(self, method: str, path: str, body: Json | None = None) -> Json:
         """Send a request, retry after errors that may pass, and return the JSON object of the answer.
@@ -141,9 +141,9 @@ def _json(response: httpx2.Response, base_url: str) -> Json:
     try:
         value = response.json()
     except ValueError:
-        raise NoAnswer(f"{base_url} answered nonsense: {response.text[:80]!r} is no JSON") from None
+        raise NoAnswer(f"{base_url} sent an unusable answer: {response.text[:80]!r} is no JSON") from None
     if not isinstance(value, dict):
-        raise NoAnswer(f"{base_url} answered nonsense: a JSON object was expected, got {response.text[:80]!r}")
+        raise NoAnswer(f"{base_url} sent an unusable answer: a JSON object was expected, got {response.text[:80]!r}")
     return value
 
 

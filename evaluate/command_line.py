@@ -60,7 +60,7 @@ def end(program: str, work: Coroutine[Any, Any, int]) -> NoReturn:
         place = f"{error.filename}: " if error.filename else ""
         sys.exit(f"{program}: {place}{error.strerror or error}; finished answers are kept")
     except KeyboardInterrupt:
-        sys.exit(f"{program}: interrupted; the same command goes on where it was")
+        sys.exit(f"{program}: interrupted; the same command resumes")
     finally:
         for word, handler in before.items():
             signal.signal(word, handler)

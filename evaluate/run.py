@@ -39,7 +39,7 @@ class EvaluationRun(RowRequests):
             try:
                 await self.each(todo, self._one, bar, max_unanswered=MAX_UNANSWERED_IN_A_ROW * self.in_flight)
             except asyncio.CancelledError:  # by Ctrl-C; the caller still reports on the answers so far
-                self.stopped_by = "interrupted; the same command goes on where it was"
+                self.stopped_by = "interrupted; the same command resumes"
                 if task := asyncio.current_task():
                     task.uncancel()
 

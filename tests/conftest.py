@@ -18,7 +18,7 @@ from inference import Model, load_model
 from prompt_template import Piece
 from server import create_app
 from tests.support.scripted_engine import ScriptedEngine, scripted
-from tests.support.serving import serving
+from tests.support.serving import serving, shared
 from tests.support.started_server import KEY, README_MODEL, Started, started
 from tests.support.tiny_llama import make_tiny_chatml, make_tiny_llama
 
@@ -41,13 +41,13 @@ def chatml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def llama(llama_folder: Path) -> Model:
     """Served as functionary_v1_plain, which its name says."""
-    return load_model(str(llama_folder), served_names=["tiny"], dtype="float32")
+    return shared(load_model(str(llama_folder), served_names=["tiny"], dtype="float32"))
 
 
 @pytest.fixture(scope="session")
 def chatml(chatml_folder: Path) -> Model:
     """Served as functionary_v3_chatml, which its chat template says."""
-    return load_model(str(chatml_folder), served_names=["tiny"], dtype="float32")
+    return shared(load_model(str(chatml_folder), served_names=["tiny"], dtype="float32"))
 
 
 @pytest.fixture(scope="session")

@@ -79,13 +79,16 @@ def test_an_error_after_all_tries_has_the_number_of_tries() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"<html>", "NoAnswer: URL answered nonsense: '<html>' is no JSON"),
-        (b"[1]", "NoAnswer: URL answered nonsense: a JSON object was expected, got '[1]'"),
-        (b"{}", "NoAnswer: URL answered nonsense: KeyError at 'choices'"),
-        (b'{"choices": []}', "NoAnswer: URL answered nonsense: IndexError"),
-        (b'{"choices": [{"message": null}]}', "NoAnswer: URL answered nonsense: AttributeError"),
-        (b'{"choices": [{"message": {"tool_calls": [7]}}]}', "NoAnswer: URL answered nonsense: TypeError"),
-        (b'{"choices": [{"message": {}}], "usage": {"prompt_tokens": "many"}}', "NoAnswer: URL answered nonsense: Val"),
+        (b"<html>", "NoAnswer: URL sent an unusable answer: '<html>' is no JSON"),
+        (b"[1]", "NoAnswer: URL sent an unusable answer: a JSON object was expected, got '[1]'"),
+        (b"{}", "NoAnswer: URL sent an unusable answer: KeyError at 'choices'"),
+        (b'{"choices": []}', "NoAnswer: URL sent an unusable answer: IndexError"),
+        (b'{"choices": [{"message": null}]}', "NoAnswer: URL sent an unusable answer: AttributeError"),
+        (b'{"choices": [{"message": {"tool_calls": [7]}}]}', "NoAnswer: URL sent an unusable answer: TypeError"),
+        (
+            b'{"choices": [{"message": {}}], "usage": {"prompt_tokens": "many"}}',
+            "NoAnswer: URL sent an unusable answer: Val",
+        ),
     ],
 )
 def test_nonsense_is_no_answer(body: bytes, message: str) -> None:

@@ -248,7 +248,7 @@ def faulty(reply: Reply) -> Script:
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (Reply(b"nonsense"), "answered nonsense"),
+        (Reply(b"nonsense"), "sent an unusable answer"),
         (Reply(delay_s=5.0), "did not answer within 0.2 s (4 tries)"),
         (Reply(vanishes=True), "cannot be reached"),
         (Reply(status=500), "answered 500"),

@@ -111,7 +111,7 @@ def test_rows_without_an_answer_are_named_and_cost_the_exit_status(
     with playing(script) as server:
         assert status("--set", towns, "--base-url", server.url, "--out", tmp_path / "out") == 1
     captured = capsys.readouterr()
-    assert f"evaluate: no answer: {towns}:2: {server.url} answered nonsense" in captured.err
+    assert f"evaluate: no answer: {towns}:2: {server.url} sent an unusable answer" in captured.err
     assert "**1 rows got no answer**" in captured.out
     assert result(tmp_path / "out")["sets"]["towns"]["num_rows"] == 3
 
@@ -291,7 +291,7 @@ def test_an_interrupted_program_reports_what_it_has(
         process.send_signal(word)
         printed, said = process.communicate(timeout=60)
     assert process.returncode == 1, said
-    assert "evaluate: stopped: interrupted; the same command goes on where it was" in said
+    assert "evaluate: stopped: interrupted; the same command resumes" in said
     assert "Traceback" not in said
     assert "**3 rows got no answer**" in printed
     assert result(out)["sets"]["towns"]["num_rows"] == 1

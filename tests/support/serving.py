@@ -1,4 +1,4 @@
-"""An application behind a real socket."""
+"""An application behind a real socket, and models that several applications may serve."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from checkpoints.model import Model
 from web.command_line import bind
 from web.lifecycle import UVICORN
 
@@ -28,3 +29,16 @@ def serving(app: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(35)
+
+
+def shared(model: Model) -> Model:
+    """Keep the engine of `model` open when an application that serves it ends.
+
+    A test that served the session's model closed its engine for all tests that came later in the order of files.
+    """
+
+    async def stay_open() -> None:
+        pass
+
+    model.engine.close = stay_open  # type: ignore[method-assign]
+    return model
