@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-WORKSHOPS = ("bench", "train", "evaluate")  # they may use any room; no room uses them
+WORKSHOPS = ("bench", "train", "evaluate", "client")  # they may use any room; no room uses them
 
 # From the top: a room imports only itself and rooms of later lines.
 ORDER: tuple[tuple[str, ...], ...] = (
@@ -52,9 +52,10 @@ def room_of(module: str) -> str:
 
 
 def serving_files() -> list[Path]:
-    """Every file of the server: the modules at the top, and all rooms beside the workshops, tests and examples."""
-    folders = {room for rooms in ORDER for room in rooms if (ROOT / room).is_dir()}
-    return sorted([*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))])
+    """Return every file of the server: the modules at the top, and all folders but workshops, tests and examples."""
+    others = (*WORKSHOPS, "tests", "examples")
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name.isidentifier() and path.name not in others]
+    return sorted([*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))])
 
 
 def sources() -> list[Path]:
