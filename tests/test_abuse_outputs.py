@@ -101,7 +101,7 @@ def test_whatever_a_model_writes(played_url: str, play: Callable[..., ScriptedEn
 
 
 def test_an_answer_cut_anywhere(played_url: str, play: Callable[..., ScriptedEngine]) -> None:
-    """An answer that the token limit cuts anywhere ends with "length", and its text has nothing but the model's text."""
+    """An answer that the token limit cuts anywhere ends with "length", and its text is a beginning of the output."""
     output = 'all\nHi 👋🏽>>>f\n{"a": "👋🏽"}'
     with Client(played_url) as client:
         for num_tokens in range(1, len(output.encode()) + 2):

@@ -47,8 +47,10 @@ def test_no_functions_is_an_empty_namespace() -> None:
 
 
 def test_equal_in_every_process() -> None:
-    """The training renderer kept the types of a oneOf in a set, so a prompt changed with the hash seed and the
-    prefix cache missed it."""
+    """Equal functions have equal texts in processes with different hash seeds.
+
+    Regression test: the types of a oneOf were kept in a set, so the prefix cache missed prompts of another process.
+    """
     schema = {"properties": {"a": {"oneOf": [{"type": word} for word in ("string", "null", "integer", "boolean")]}}}
     program = f"from schema import *; print(typescript([Function('f', '', {schema!r})]))"
     texts = set()

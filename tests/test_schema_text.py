@@ -51,7 +51,7 @@ def test_an_ordinary_docstring_stays_as_it_was_trained() -> None:
 
 @pytest.mark.parametrize("line_break", ["\r\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_every_line_break_is_one(line_break: str) -> None:
-    """Only \\n was looked for: U+2028 starts a line for a JavaScript reader all the same."""
+    """Every kind of line break counts, such as U+2028 in JavaScript. Regression test: only \\n counted."""
     evil = f"x{line_break}type evil = () => any;"
     assert printed(None, evil)[:2] == ["// x", "// type evil = () => any;"]
     schema = {"type": "string", "description": evil, "examples": [evil], "enum": [evil]}

@@ -96,7 +96,7 @@ def is_required(published: Published, place: Place) -> bool:
 
 
 def all_places(published: Published, shape: type[Shape], documents: list[Json]) -> Iterator[tuple[Json, Place]]:
-    """Return every place in the documents once. Items of one list, or the same field in two documents, are one place."""
+    """Return every place in the documents once. Items of a list, or the same field in two documents, are one place."""
     seen = set()
     for document in documents:
         for place in published.places(document, shape.__name__):

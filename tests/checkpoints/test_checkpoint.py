@@ -153,7 +153,9 @@ def test_weights_are_laid_out_twice_where_there_is_room(
 def test_the_bytes_of_a_checkpoint_are_those_of_its_weights(tmp_path: Path) -> None:
     for name, size in (("model-1.safetensors", 7), ("model-2.safetensors", 5), ("config.json", 9)):
         (tmp_path / name).write_bytes(bytes(size))
-    (tmp_path / "consolidated.safetensors").write_bytes(bytes(12))  # a second copy of the weights, which must not be counted
+    (tmp_path / "consolidated.safetensors").write_bytes(
+        bytes(12)
+    )  # a second copy of the weights, which must not be counted
     assert weights_bytes(tmp_path) == 12
     assert weights_bytes(tmp_path / "config.json") == 9
 

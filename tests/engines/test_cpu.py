@@ -104,7 +104,7 @@ def test_an_unknown_architecture_gets_packed_weights() -> None:
 
 @NEEDS_FBGEMM
 def test_an_unknown_architecture_gets_float16_weights(has_bfloat16: bool) -> None:
-    """The layers of an unknown architecture compute in float32, so linear layers with float16 weights return float32."""
+    """Layers of an unknown architecture compute in float32, so linear layers with float16 weights return float32."""
     model = another_architecture().half()
     full = copy.deepcopy(model).float()
     assert optimize(model) == "16-bit weights"
@@ -170,7 +170,7 @@ def test_few_rows_are_as_exact_with_bfloat16_as_without(name: str, has_bfloat16:
 @NEEDS_FBGEMM
 @pytest.mark.skipif(cpu_packs_bfloat16(), reason="oneDNN multiplies bfloat16 here")
 def test_bfloat16_is_not_emulated() -> None:
-    """Regression test: `--dtype bfloat16` failed at the start on a CPU with only AVX2, where oneDNN cannot pack bfloat16."""
+    """Regression test: `--dtype bfloat16` failed on a CPU with only AVX2, where oneDNN cannot pack bfloat16."""
     model: Any = MODELS["llama"]().bfloat16()
     assert optimize(model) == "16-bit weights, fused layers"
     assert model.dtype == torch.float32

@@ -51,7 +51,7 @@ def test_a_growing_sequence_moves_with_its_tokens() -> None:
 
 
 def test_freed_rows_are_found_empty() -> None:
-    """Freed rows are emptied. A remaining NaN would spoil the next sequence even under the mask, since 0 * nan is nan."""
+    """Freed rows are emptied. A NaN in them would spoil the next sequence even under the mask, since 0 * nan is nan."""
     slabs = KVSlabs(16384)
     first, second = KVCache(slabs), KVCache(slabs)
     grow(first, 10)

@@ -160,7 +160,7 @@ def test_the_reports_of_verdicts_counted_by_hand() -> None:
 
 @pytest.fixture
 def judged(tmp_path: Path) -> list[str]:
-    """Options for a set of twelve rows and two files of answers. In the second file, only every other answer is good."""
+    """Options for a set of twelve rows and two files of answers. In the second, only every other answer is good."""
     path = a_set(tmp_path / "chat.jsonl", [a_line(f"Question {i}?", functions=[]) for i in range(12)])
     for model, is_good in (("one", lambda i: True), ("two", lambda i: i % 2)):
         with Answers(tmp_path / model / "chat.jsonl", {"model": model}) as answers:
@@ -216,7 +216,9 @@ def test_pairs_are_judged_in_both_orders(judged: list[str], tmp_path: Path, caps
     report = json.loads((tmp_path / "out" / "pairwise.json").read_text())
     assert {name: share["value"] for name, share in report["shares"].items()} == {"first": 0.5, "second": 0, "tie": 0.5}
     assert (report["num_judged"], report["num_turned_with_order"]) == (12, 0)
-    assert report["first_of_decided"]["low"] == pytest.approx(0.60966, abs=1e-4)  # lower end of Wilson's interval for 6 of 6
+    assert report["first_of_decided"]["low"] == pytest.approx(
+        0.60966, abs=1e-4
+    )  # lower end of Wilson's interval for 6 of 6
     printed = capsys.readouterr().out
     assert "one wins: 50.0 (25.4-74.6) % of 12 pairs" in printed
     assert "verdicts that turned with the order: 0, counted as ties" in printed

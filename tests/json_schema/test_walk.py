@@ -25,7 +25,7 @@ def metaschemas() -> Iterator[JsonSchema]:
 
 
 def held_by(value: Any) -> set[str]:
-    """Return how a keyword holds schemas by its metaschema: directly, in a list or in an object. Empty if it holds data."""
+    """Return how a keyword holds schemas by its metaschema: one, a list or an object. Empty if it holds data."""
     match value:
         case {"anyOf": members}:
             return {kind for member in members for kind in held_by(member)}

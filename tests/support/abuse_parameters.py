@@ -128,7 +128,9 @@ def wrong_types() -> Iterator[Case]:
 
 def ranges() -> Iterator[Case]:
     for field, values in RANGES.items():
-        limit = "max_completion_tokens" if field == "max_completion_tokens" else "max_tokens"  # a request may have only one of the two
+        limit = (
+            "max_completion_tokens" if field == "max_completion_tokens" else "max_tokens"
+        )  # a request may have only one of the two
         for value in (*values.outside, *values.beyond_the_model):
             yield Case(f"{field}={value!r:.40}", {**CHAT_BODY, limit: 1, field: value}, param=field)
         for value in values.inside:

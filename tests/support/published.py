@@ -34,7 +34,9 @@ class Published:
 
     def __init__(self, document: Json) -> None:
         self.components: dict[str, Json] = document["components"]["schemas"]
-        self._validators: dict[int, Draft202012Validator] = {}  # by id of the schema; a validator reads all components at its first use
+        self._validators: dict[
+            int, Draft202012Validator
+        ] = {}  # by id of the schema; a validator reads all components at its first use
 
     def places(self, value: object, component: str) -> Iterator[Place]:
         """Yield every value inside `value`, which the component describes."""

@@ -79,7 +79,7 @@ def make_tiny_llama(folder: Path, *, max_context: int = 512) -> Path:
 
 
 def make_tiny_chatml(folder: Path, *, max_context: int = 1024) -> Path:
-    """Make a checkpoint for functionary_v3_chatml: like make_tiny_llama, but with one token per byte and ChatML's marks."""
+    """Make a checkpoint for functionary_v3_chatml, with one token per byte and ChatML's control tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = Tokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))
@@ -89,7 +89,9 @@ def make_tiny_chatml(folder: Path, *, max_context: int = 1024) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")  # type: ignore[no-untyped-call]
     tokenizer.chat_template = "{# version=functionary_v3_chatml #}"
     tokenizer.save_pretrained(folder)
-    _write_model(folder, vocab_size=272, max_context=max_context)  # more than the tokenizer has, as in many real checkpoints
+    _write_model(
+        folder, vocab_size=272, max_context=max_context
+    )  # more than the tokenizer has, as in many real checkpoints
     return folder
 
 
