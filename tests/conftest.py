@@ -23,63 +23,64 @@ from tests.support.started_server import KEY, README_MODEL, Started, started
 from tests.support.tiny_llama import make_tiny_chatml, make_tiny_llama
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")  # a busy one is slow at drawing examples, and that is no failure
+settings.load_profile("any machine")  # a busy machine draws examples slowly, which is no failure
 
 
 @pytest.fixture(scope="session")
 def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Llama with a SentencePiece tokenizer, as of Llama 2."""
+    """A checkpoint of a random Llama with a SentencePiece tokenizer like that of Llama 2."""
     return make_tiny_llama(tmp_path_factory.mktemp("models") / "functionary-7b-v1")
 
 
 @pytest.fixture(scope="session")
 def chatml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Llama with a byte-level tokenizer and ChatML's control tokens."""
+    """A checkpoint of a random Llama with a byte-level tokenizer and ChatML's control tokens."""
     return make_tiny_chatml(tmp_path_factory.mktemp("models") / "tiny-chatml")
 
 
 @pytest.fixture(scope="session")
 def llama(llama_folder: Path) -> Model:
-    """Served as functionary_v1_plain, which its name says."""
+    """The model of `llama_folder`. The folder's name selects the template functionary_v1_plain."""
     return shared(load_model(str(llama_folder), served_names=["tiny"], dtype="float32"))
 
 
 @pytest.fixture(scope="session")
 def chatml(chatml_folder: Path) -> Model:
-    """Served as functionary_v3_chatml, which its chat template says."""
+    """The model of `chatml_folder`. The checkpoint's chat template selects functionary_v3_chatml."""
     return shared(load_model(str(chatml_folder), served_names=["tiny"], dtype="float32"))
 
 
 @pytest.fixture(scope="session")
 def embedded() -> Model:
-    """The embedded model, for real."""
+    """The embedded model with its real weights."""
     return load_model()
 
 
 @pytest.fixture(scope="session")
 def embedded_file() -> Any:
-    """The embedded model's GGUF file, read once: it takes three seconds."""
+    """The embedded model's GGUF file, read only once because reading takes three seconds."""
     return open_file(str(find_checkpoint(None)))
 
 
 @pytest.fixture(scope="session")
 def plain_embedded() -> Any:
-    """The embedded model in transformers' own code, in float32; a test that changes it takes a copy."""
+    """The embedded model as a transformers model in float32. A test that changes it works on a copy."""
     return plain_model(torch.float32)
 
 
 @pytest.fixture(scope="session")
 def tiny_url(chatml: Model) -> Iterator[str]:
-    """A server over the tiny ChatML model."""
+    """The URL of a server with the tiny ChatML model."""
     with serving(create_app(lambda: chatml)) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def user_server() -> Iterator[Started]:
-    """`python server.py` over the embedded model, with a key and a further name; `url` waits until it is ready.
+    """`python server.py` with the embedded model, an API key and a second model name.
 
-    In float32: tests compare answers with each other, and bfloat16 is rounded otherwise in every company.
+    The property `url` waits until the server is ready. The model computes in float32, since tests compare answers with
+    each other: in bfloat16, rounding depends on the other requests in the batch.
     """
     with started("--dtype", "float32", "--api-key", KEY, "--served-model-name", README_MODEL) as server:
         yield server
@@ -87,14 +88,14 @@ def user_server() -> Iterator[Started]:
 
 @pytest.fixture
 def client(user_server: Started) -> Iterator[OpenAI]:
-    """The official client of today, at that server; it does not try again."""
+    """The current official client, connected to `user_server`, without retries."""
     with OpenAI(base_url=f"{user_server.url}/v1", api_key=KEY, max_retries=0, timeout=120) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def played(chatml: Model) -> tuple[Model, ScriptedEngine]:
-    """A model, and its engine, whose script and pace each test sets."""
+    """A model and its scripted engine. Each test sets the engine's script and pace."""
     return scripted(chatml, "all\nhello", max_context=100_000)
 
 
@@ -106,7 +107,7 @@ def played_url(played: tuple[Model, ScriptedEngine]) -> Iterator[str]:
 
 @pytest.fixture
 def play(played: tuple[Model, ScriptedEngine]) -> Iterator[Callable[..., ScriptedEngine]]:
-    """Let the engine write `output`, in which control tokens may be spelled out."""
+    """A function that makes the scripted engine generate `output`, which may contain control tokens as text."""
     model, engine = played
 
     def play(output: str, *, step_s: float = 0.0, fails_at: int | None = None) -> ScriptedEngine:

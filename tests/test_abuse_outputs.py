@@ -1,4 +1,4 @@
-"""Group E: whatever a model writes is an answer, and the same one whether it is streamed or not."""
+"""Group E: any output of a model becomes a valid answer, which is the same whole and streamed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAYS: tuple[dict[str, Any], ...] = (
     *({"tools": TOOLS}, {}, {"tools": TOOLS, "tool_choice": "none"}, {"functions": [{"name": "f"}]}),
 )
 MARKUP = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
-# Of a model that has functions f and g; >>> and a name open a part.
+# Outputs of a model that may call f and g. `>>>` and a name start a call.
 OUTPUTS = (
     *(
         "",
@@ -69,14 +69,14 @@ OUTPUTS = (
 
 @pytest.fixture(autouse=True)
 def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Neither clients that leave nor an engine that fails are worth a traceback."""
+    """Check that the log has no traceback, even if a client disconnects or the engine fails."""
     caplog.set_level(logging.INFO)
     yield
     assert not [record.getMessage() for record in caplog.records if record.exc_info]
 
 
 def mutated() -> Iterator[str]:
-    """The same outputs, cut, doubled and with bits of each other: 120, the same ones in every run."""
+    """Yield 120 random changes of OUTPUTS: cut, doubled, or mixed with one another. All runs get the same ones."""
     draw = random.Random(7)
     for _ in range(120):
         output, other = draw.choice(OUTPUTS), draw.choice(OUTPUTS)
@@ -87,7 +87,7 @@ def mutated() -> Iterator[str]:
 
 
 def test_whatever_a_model_writes(played_url: str, play: Callable[..., ScriptedEngine]) -> None:
-    """It is an answer, the same whether streamed or not, and no markup shows, save what was never meant as such."""
+    """Any output becomes a valid answer without control tokens, which is the same whole and streamed."""
     with Client(played_url) as client:
         for output, fields in (*itertools.product(OUTPUTS, WAYS), *((output, WAYS[0]) for output in mutated())):
             play(output)
@@ -101,7 +101,7 @@ def test_whatever_a_model_writes(played_url: str, play: Callable[..., ScriptedEn
 
 
 def test_an_answer_cut_anywhere(played_url: str, play: Callable[..., ScriptedEngine]) -> None:
-    """Half a call ends with "length"; its arguments are kept as far as they go, and half a head was text after all."""
+    """An answer that the token limit cuts anywhere ends with "length", and its text is a beginning of the output."""
     output = 'all\nHi 👋🏽>>>f\n{"a": "👋🏽"}'
     with Client(played_url) as client:
         for num_tokens in range(1, len(output.encode()) + 2):

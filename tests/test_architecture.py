@@ -1,4 +1,4 @@
-"""The boundaries between the rooms, checked: a stated boundary that nothing checks leaks."""
+"""Check the boundaries between the packages, the rules for safe code, and the length of files and functions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-WORKSHOPS = ("bench", "train", "evaluate", "client")  # they may use any room; no room uses them
+WORKSHOPS = ("bench", "train", "evaluate", "client")  # they may import any package; no serving package imports them
 
-# From the top: a room imports only itself and rooms of later lines.
+# From top to bottom: a package imports only itself and packages in later lines.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("server",),
     ("web",),
@@ -28,7 +28,7 @@ HTTP = {"fastapi", "starlette", "uvicorn"}
 TORCH = {"torch", "transformers", "gguf", "accelerate", "safetensors", "sentencepiece"}
 TOKENS = {"tokenizers", "llguidance"}
 
-# What a room must not import although it stands below it, and which libraries it must not know.
+# For each package: lower packages that it must not import, and libraries that it must not import.
 FORBIDDEN: dict[str, set[str]] = {
     "server": TORCH | TOKENS | {"engines", "guarantees", "drafting", "templates", "schema", "text", "prompt_template"},
     "web": TORCH | TOKENS | {"engines", "guarantees", "drafting", "templates", "schema", "text"},
@@ -67,7 +67,7 @@ def module_name(path: Path) -> str:
 
 
 def imports(path: Path, *, only_at_the_top: bool = False) -> set[str]:
-    """The modules that a file imports, by their full names and each of their beginnings."""
+    """Return the modules that a file imports, and the packages that contain these modules."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names: set[str] = set()
     for node in tree.body if only_at_the_top else ast.walk(tree):
@@ -85,7 +85,7 @@ def test_every_file_and_folder_of_the_server_has_a_place_in_the_order() -> None:
 
 
 def test_every_import_points_down() -> None:
-    """No room imports a room above or beside it, and none a workshop."""
+    """No package imports a package above or beside it, or one of WORKSHOPS."""
     wrong: list[str] = []
     for path in serving_files():
         room = room_of(module_name(path))
@@ -98,7 +98,10 @@ def test_every_import_points_down() -> None:
 
 
 def test_a_room_knows_only_what_it_may() -> None:
-    """Imports inside functions count too, but for the rooms that load torch only once a model is asked for."""
+    """No package imports anything in its FORBIDDEN set.
+
+    Imports inside functions count, except in the packages that import torch only when they load a model.
+    """
     wrong: dict[str, set[str]] = {}
     for path in serving_files():
         room = room_of(module_name(path))
@@ -109,7 +112,7 @@ def test_a_room_knows_only_what_it_may() -> None:
 
 
 def test_torch_is_not_loaded_by_importing_the_server() -> None:
-    """Bad options, a missing folder and a port in use are to be refused at once, and torch takes seconds."""
+    """Errors about options, folders and ports must appear at once, and importing torch takes seconds."""
     program = "import server, sys; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, check=False).returncode == 0
 
@@ -123,7 +126,10 @@ def is_false(value: ast.expr) -> bool:
 
 
 def test_nothing_that_could_run_a_strangers_code() -> None:
-    """No eval, no pickle, no torch.load; trust_remote_code only to say no; no assert, which python -O removes."""
+    """The code has no eval, pickle or torch.load, sets trust_remote_code only to False, and has no assert.
+
+    `python -O` removes every assert.
+    """
     wrong: list[str] = []
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -138,7 +144,7 @@ def test_nothing_that_could_run_a_strangers_code() -> None:
 
 
 def test_files_and_functions_stay_short() -> None:
-    """400 lines a file, 60 a function: past that it is two things."""
+    """A file has at most 400 lines and a function at most 60. A longer one should be split."""
     long: list[str] = []
     for path in sources():
         text = path.read_text(encoding="utf-8")

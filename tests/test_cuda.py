@@ -1,4 +1,4 @@
-"""The local engine on a GPU: `python3 -m pytest tests/test_cuda.py`. Skipped where there is none."""
+"""The local engine on a GPU: `python3 -m pytest tests/test_cuda.py`. Without a GPU, all tests are skipped."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ def engine_of(model: Model) -> Any:
 
 
 def test_concurrent_requests_get_what_transformers_generates(model: Model, chatml_folder: Path) -> None:
-    """Covers prompts in chunks, batched short sequences and decode: equal to `generate` on the CPU."""
+    """The engine's answers equal those of `generate` on the CPU.
+
+    The requests cover prompts in chunks, batched short sequences and decode.
+    """
     from transformers import AutoModelForCausalLM
 
     together = asyncio.run(concurrent(engine_of(model)))
@@ -79,7 +82,7 @@ def test_seeds_repeat(model: Model) -> None:
 
 
 def test_arguments_fit_the_schema(model: Model) -> None:
-    """Even a random model writes what the schema allows."""
+    """Even a random model writes arguments that the schema allows."""
     asked = {"functions": [LIGHT], "function_call": {"name": "switch_light"}, "max_tokens": 100}
     message = generate(model, [{"role": "user", "content": "Light!"}], **asked)
     arguments = json.loads(message["function_call"]["arguments"])

@@ -1,4 +1,4 @@
-"""The pages say what is there: the tree of docs/architecture.md, links, options and the size of the README."""
+"""The documentation agrees with the repository: the tree in docs/architecture.md, links, options, README size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LINE = re.compile(r"(?P<indent> *)(?P<names>[\w./*-]+(?:, [\w./*-]+)*)(?:  +(?P
 
 
 def described_files() -> dict[str, str]:
-    """The files that the tree of docs/architecture.md names, with what it says of them."""
+    """Return the files in the tree of docs/architecture.md, each with its description there."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     tree = text.split("## The tree", 1)[1].split("```", 2)[1]
     folders: list[tuple[int, str]] = []

@@ -1,4 +1,4 @@
-"""The engine says, token for token, what plain transformers says."""
+"""The engine generates the same tokens as plain transformers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ def model() -> Model:
 
 
 def test_fifty_answers_in_float32_are_those_of_plain_transformers(model: Model, plain_embedded: Any) -> None:
-    """Fifty requests with functions, 64 tokens each, sixteen at once: every token is the best one."""
+    """The engine generates 64 greedy tokens for each of fifty requests, sixteen at a time.
+
+    Every token is also the most probable one in plain transformers.
+    """
     asked = prompts(model)
     answers = greedy_answers(model, asked)
     assert [len(answer) for answer in answers] == [64] * 50

@@ -1,4 +1,4 @@
-"""OpenAI's table of finish reasons, row by row, streamed and whole, over an engine that plays a model's words."""
+"""Each case in OpenAI's table of finish reasons, streamed and whole. A scripted engine generates the model's output."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ TEXT_AND_CALL = f"{TEXT}>>>{CALL}"
 ONE = [("get_weather", ARGUMENTS)]
 TWO = [*ONE, ("get_time", ARGUMENTS)]
 HALF = [("get_weather", '{"city')]
-HALF_TOKENS = len("get_weather\n" + HALF[0][1])  # the tiny model has one token a byte
+HALF_TOKENS = len("get_weather\n" + HALF[0][1])  # the tiny model has one token per byte
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is asked, what the model says, and how that must end."""
+    """One case: the fields of the request, the model's output, and the expected finish reason, text and calls."""
 
     asked: dict[str, Any]
     output: str
@@ -48,7 +48,7 @@ class Row:
 
 
 TABLE = {
-    # tools with auto, required or allowed_tools, and a call was made
+    # tools with auto, required or allowed_tools; the model calls
     "auto": Row({"tools": TOOLS}, CALL, "tool_calls", calls=(*ONE,)),
     "auto, two calls": Row({"tools": TOOLS}, TWO_CALLS, "tool_calls", calls=(*TWO,)),
     "auto, text and call": Row({"tools": TOOLS}, TEXT_AND_CALL, "tool_calls", "It rains.", (*ONE,)),
@@ -56,7 +56,7 @@ TABLE = {
     "allowed": Row({"tools": TOOLS, "tool_choice": ALLOWED}, CALL, "tool_calls", calls=(*ONE,)),
     "allowed, required": Row({"tools": TOOLS, "tool_choice": ALLOWED_REQUIRED}, CALL, "tool_calls", calls=(*ONE,)),
     "not parallel": Row({"tools": TOOLS, "parallel_tool_calls": False}, TWO_CALLS, "tool_calls", calls=(*ONE,)),
-    # a named choice; its call's head is written for the model, not by it
+    # a named choice; the prompt already holds the head of the call
     "named": Row({"tools": TOOLS, "tool_choice": NAMED}, ARGUMENTS, "stop", calls=(*ONE,)),
     # the older functions
     "functions": Row({"functions": [WEATHER, TIME]}, CALL, "function_call", calls=(*ONE,)),
@@ -90,7 +90,7 @@ TABLE = {
 
 
 class Stage:
-    """A server whose model says what it is told to say."""
+    """A server whose model generates the output that a test gives it."""
 
     def __init__(self, client: httpx2.Client, model: Model, engine: ScriptedEngine) -> None:
         self._client = client
@@ -113,7 +113,7 @@ def stage(chatml: Model) -> Iterator[Stage]:
 
 
 def said(message: dict[str, Any]) -> tuple[str | None, list[tuple[str, str]]]:
-    """The content and the calls of a message, whichever style it is in."""
+    """Return the content and the calls of a message, which has `tool_calls` or the older `function_call`."""
     old = [message["function_call"]] if "function_call" in message else []
     calls = old + [call["function"] for call in message.get("tool_calls", [])]
     return message["content"], [(call["name"], call["arguments"]) for call in calls]
@@ -136,7 +136,7 @@ def test_whole_answer(stage: Stage, row: Row) -> None:
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
 def test_stream_adds_up_to_the_whole_answer(stage: Stage, row: Row, subtests: pytest.Subtests) -> None:
-    """Every chunk is held against the rules of strict_fold.py, then their sum against the answer without `stream`."""
+    """Every chunk follows the rules of strict_fold.py, and the chunks add up to the answer without `stream`."""
     for include_usage in (False, True):
         with subtests.test(include_usage=include_usage):
             whole = stage.ask(row).json()
@@ -150,9 +150,9 @@ def test_stream_adds_up_to_the_whole_answer(stage: Stage, row: Row, subtests: py
 
 
 def test_arguments_flow_in_pieces(stage: Stage) -> None:
-    """Not held back until the call is whole; a piece is a character here, or a space with what follows it.
+    """Arguments are streamed while the model writes them: each piece is a character, or a space and a character.
 
-    The model has one token a byte, so four make the emoji: half of it must never be sent.
+    The model has one token per byte. An emoji takes four tokens, and no part of it may be sent alone.
     """
     chunks = events(stage.ask(TABLE["required"], stream=True).text)
     pieces = [call["function"]["arguments"] for c in chunks for call in c["choices"][0]["delta"].get("tool_calls", [])]
@@ -168,7 +168,7 @@ def test_calls_of_all_choices_have_ids_of_their_own(stage: Stage) -> None:
 
 
 def test_choices_of_one_stream_fold_apart(stage: Stage) -> None:
-    """Their chunks interleave; each choice has its own role, indices and one finish reason."""
+    """Chunks of several choices interleave. Each choice has its own role, its own indices and one finish reason."""
     chunks = events(stage.ask(TABLE["auto, two calls"], n=3, stream=True).text)
     choices = strict_fold(chunks)["choices"]
     assert [choice["index"] for choice in choices] == [0, 1, 2]

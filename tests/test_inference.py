@@ -99,7 +99,10 @@ def test_at_most_one_call_if_the_request_allows_one(chatml: Model, legacy: bool)
 
 @pytest.mark.parametrize("named", [False, True])
 def test_no_text_follows_a_function_call(chatml: Model, named: bool) -> None:
-    """With `functions`, an answer is one call and null content. Text after the call used to become content."""
+    """With `functions`, an answer is one call and null content.
+
+    Regression test: text after the call became content.
+    """
     model, _ = scripted(chatml, '{"a": 1}>>>all\nDone.' if named else 'f\n{"a": 1}>>>all\nDone.')
     got = answer(model, functions=FUNCTIONS, function_call={"name": "f"} if named else "auto")
     assert got["message"]["content"] is None
@@ -137,8 +140,10 @@ def test_stop_strings_are_never_shown(chatml: Model, text: str, stop: str | list
 
 @pytest.mark.parametrize(("text", "stop"), [("Hi\n\n\n\n\n", "\n\n"), ("Hi.\n\n\n\n\n", ".\n\n"), ("Hi\n\n", "\n")])
 def test_a_stop_string_of_whitespace_ends_the_answer_at_once(chatml: Model, text: str, stop: str) -> None:
-    """The parser holds whitespace back until text follows. Endless line breaks ran to the token limit, and an answer
-    whose last token completed the stop string ended with `length`."""
+    """A stop string of whitespace ends the answer although the parser holds whitespace back until text follows.
+
+    Regression test: endless line breaks ran to the token limit, and an answer whose last token completed the stop
+    string ended with `length`."""
     model, _ = scripted(chatml, text)
     num_tokens = text.find(stop) + len(stop)
     for max_tokens in (num_tokens, 100):
@@ -148,7 +153,7 @@ def test_a_stop_string_of_whitespace_ends_the_answer_at_once(chatml: Model, text
 
 
 def test_stop_strings_do_not_cut_arguments(chatml: Model) -> None:
-    """Stop strings apply to the text only: half a JSON object is of no use."""
+    """Stop strings apply to text and not to arguments, since half a JSON object is useless."""
     model, _ = scripted(chatml, 'f\n{"a": 1}')
     assert calls(answer(model, tools=TOOLS, stop="a")) == [("f", '{"a": 1}')]
 
@@ -157,7 +162,10 @@ OUTPUT = 'all\nHi>>>f\n{"a": 12}'
 
 
 def test_cut_anywhere(chatml: Model, subtests: pytest.Subtests) -> None:
-    """`length` wherever the limit falls, partial arguments kept, usage as generated; never `tool_calls`."""
+    """An answer that the token limit cuts ends with `length`, never with `tool_calls`.
+
+    It keeps partial arguments, and `usage` counts all generated tokens.
+    """
     for max_tokens in range(1, len(OUTPUT) + 3):
         with subtests.test(max_tokens=max_tokens):
             model, _ = scripted(chatml, OUTPUT)
@@ -185,13 +193,13 @@ def test_an_empty_answer_is_an_empty_text(chatml: Model) -> None:
 
 
 def test_control_tokens_in_the_answer_are_never_shown(chatml: Model) -> None:
-    """A model may sample <|im_start|> within its text, and it may write the same characters as ordinary text."""
+    """A sampled <|im_start|> is not shown in the answer. The same characters written as ordinary text are shown."""
     model, _ = scripted(chatml, "a<|im_start|>b<|endoftext|>c")
     assert answer(model)["message"]["content"] == "abc"
 
 
 def test_failures_before_and_after_the_first_step(chatml: Model) -> None:
-    """An error of the request comes before any event, even with a named choice, whose first event is known at once."""
+    """A request's error comes before any event, even with a named choice, whose first event needs no forward."""
     named = {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}
     small, _ = scripted(chatml, "x", max_context=20)
     broken, engine = scripted(chatml, '{"a": 1}', fails_at=3)
@@ -217,7 +225,10 @@ def test_failures_before_and_after_the_first_step(chatml: Model) -> None:
 
 
 def test_closing_the_outer_iterator_stops_the_engine(chatml: Model) -> None:
-    """Each generator must close the one below: with a plain `async for` the engine generated to the end."""
+    """Closing the outermost generator closes all inner ones, so the engine stops.
+
+    Regression test: with a plain `async for` the engine generated to the end.
+    """
     model, engine = scripted(chatml, "x" * 200, step_s=0.001)
 
     async def leave_early() -> int:
@@ -231,7 +242,7 @@ def test_closing_the_outer_iterator_stops_the_engine(chatml: Model) -> None:
 
 
 def test_logprobs_are_reported_for_text_only(chatml: Model) -> None:
-    """Tokens of the recipient's name and of arguments are not content."""
+    """Only tokens of the text have logprobs: tokens of a recipient's name or of arguments are not content."""
     model, engine = scripted(chatml, 'all\nHé>>>f\n{"a": 1}')
     played = engine.generate
 
@@ -278,7 +289,7 @@ def test_request_parameters_override_the_models_defaults(chatml: Model) -> None:
 
 
 def test_equal_requests_have_equal_prompts_that_begin_with_the_functions(chatml: Model) -> None:
-    """The prefix cache finds prompts by their beginnings."""
+    """The prefix cache finds prompts by their beginnings, so these must be equal for equal functions."""
     one, two = (
         chat_prompt(
             chatml, chat_request({"model": "tiny", "messages": [{"role": "user", "content": text}], "tools": TOOLS})
@@ -311,7 +322,7 @@ def test_raw_completions_keep_whitespace_and_tokenize_control_tokens(chatml: Mod
 
 @pytest.mark.parametrize("prompt", ["a" * 100, "a" * 10_000, [5] * 100])
 def test_a_too_long_raw_prompt_is_an_error_about_the_prompt_field(chatml: Model, prompt: object) -> None:
-    """The error once named `messages`, which such a request does not have."""
+    """Regression test: the error named `messages`, a field that a raw completion does not have."""
     model, _ = scripted(chatml, "x", max_context=100)
     with pytest.raises(PromptTooLong, match="Please reduce the length of the prompt") as error:
         raw(model, prompt=prompt)
@@ -319,7 +330,7 @@ def test_a_too_long_raw_prompt_is_an_error_about_the_prompt_field(chatml: Model,
 
 
 def test_generate_without_a_server(embedded: Model) -> None:
-    """The weather conversation on the embedded model: the named function, arguments that fit its schema."""
+    """The embedded model calls the named function, and the arguments are valid for the function's schema."""
     message = generate(embedded, **WEATHER, max_tokens=60)
     assert message["function_call"]["name"] == "get_current_weather"
     assert '"location": "' in message["function_call"]["arguments"]

@@ -1,4 +1,4 @@
-"""What all templates share: tool choices, normalised messages, and the detection of the right template."""
+"""What all templates share: tool choices, normalised messages, and the detection of a model's template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOOLS = (SEARCH, CLOCK, CodeInterpreter())
 NAMES = template_names()
 CALLS = (Call("search", "{}", "a"), Call("clock", "{}", "b"))
 
-PREFILLS = {  # for tool_choice none, and for the function "clock"
+PREFILLS = {  # the prefill for tool_choice none, and the prefill for the function "clock"
     "functionary_v1": ("", "\n<|START_OF_FUNCTION_CALL|>clock:\n"),
     "functionary_v1_plain": ("", " to=functions.clock:\n"),
     "functionary_v3": ("all\n", "clock\n"),
@@ -40,7 +40,7 @@ def test_a_named_choice_shows_only_its_function_and_prefills_the_call(name: str)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("choice", [ToolChoice("auto"), ToolChoice("required"), ToolChoice("required", ("clock",))])
 def test_other_choices_show_all_tools_and_have_no_prefill(name: str, choice: ToolChoice) -> None:
-    """Allowed tools narrow what may be called; the prompt stays the same, and with it the prefix cache."""
+    """`allowed_tools` limits the calls but leaves the prompt unchanged, so that the prefix cache still finds it."""
     template = load_template(name)
     assert template.visible_tools(TOOLS, choice) == TOOLS
     assert template.prefill(choice) == ""
@@ -59,14 +59,14 @@ def test_results_of_calls_without_ids_keep_their_order() -> None:
 
 
 def test_a_result_is_named_after_its_call() -> None:
-    """D8: a tool message without `name` crashed the older server, and OpenAI's clients never send one."""
+    """D8: OpenAI's clients send tool messages without `name`, which crashed a previous version of the server."""
     late = Message("tool", "noon", call_id="b")
     normalised = normalise([Message("assistant", None, CALLS), Message("user", "Well?"), late])
     assert normalised[-1].name == "clock"
 
 
 def test_call_ids_may_repeat() -> None:
-    """Some clients count their calls from 1 in every turn; a result belongs to the latest call with its id."""
+    """A result belongs to the latest call with its id: some clients number the calls of every turn from 1."""
     turns = [Message("assistant", None, (Call(name, "{}", "call_1"),)) for name in ("search", "clock")]
     result = Message("tool", "x", call_id="call_1")
     assert [message.name for message in normalise([turns[0], result, turns[1], result])] == ["", "search", "", "clock"]
@@ -77,7 +77,10 @@ def test_a_result_without_any_call_keeps_its_text() -> None:
 
 
 def test_null_content_is_empty_but_for_the_assistant() -> None:
-    """D9: null content of a user was an internal error. Null content of the assistant means that there is no text."""
+    """D9: null content of a user message is empty text; it was an internal error in a previous version of the server.
+
+    Null content of an assistant message means that there is no text.
+    """
     messages = [Message("system"), Message("user"), Message("tool"), Message("assistant")]
     assert [message.content for message in normalise(messages)] == ["", "", "", None]
 
@@ -149,7 +152,7 @@ def test_the_call_token_means_v1() -> None:
 
 @pytest.mark.parametrize("checkpoint", ["meetkai/functionary-small-v3.2", "/models/Functionary-Medium-v3.2/"])
 def test_v3_2_is_known_by_name(checkpoint: str) -> None:
-    """Its tokenizer is Llama 3.1's, so that the probes of the older server took it for v3-llama3.1."""
+    """v3.2 models have Llama 3.1's tokenizer, so a previous version of the server detected v3-llama3.1."""
     assert detect_template(None, LLAMA_31, checkpoint).name == "functionary_v3"
 
 
@@ -157,7 +160,7 @@ def test_v3_2_is_known_by_name(checkpoint: str) -> None:
     "checkpoint", ["musabgultekin/functionary-7b-v1", "functionary-7b-v0.2", "x\\functionary-7b-v0.1"]
 )
 def test_v1_plain_is_known_by_name(checkpoint: str) -> None:
-    """Its tokenizer is Llama 2's, without any mark."""
+    """v1_plain models have Llama 2's tokenizer, which has no control token to detect the format by."""
     assert detect_template("", tokens(), checkpoint).name == "functionary_v1_plain"
 
 
@@ -185,7 +188,7 @@ def test_formats_without_template_are_named(
 
 @pytest.mark.parametrize("token_id", [tokens(), tokens(eom=5), tokens(reserved=7)])
 def test_unknown_formats_ask_for_the_option(token_id: Callable[[str], int | None]) -> None:
-    """Llama 3's tokens count only with its own numbers."""
+    """Llama 3's control tokens identify a format only if they have the ids of Llama 3's vocabulary."""
     with pytest.raises(
         ModelError, match=r"^gpt2 has no known prompt format; choose one with --template: functionary_v1, "
     ):

@@ -1,7 +1,7 @@
-"""Functions as TypeScript text: golden files, and `$ref`s without end.
+"""Functions printed as TypeScript: golden files, and endless `$ref`s.
 
-tests/golden/schema/functions/CASE.json declares the functions, typescript/CASE.txt and flat/CASE.txt are their texts.
-`python -m tests.test_schema` writes the texts anew; review the difference before you commit it.
+In tests/golden/schema, functions/CASE.json declares functions; typescript/CASE.txt and flat/CASE.txt are the printed
+texts. `python -m tests.test_schema` rewrites the texts. Review their diff before you commit it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ def test_no_functions_is_an_empty_namespace() -> None:
 
 
 def test_equal_in_every_process() -> None:
-    """The training renderer kept the types of a oneOf in a set, so a prompt changed with the hash seed and the
-    prefix cache missed it."""
+    """Equal functions have equal texts in processes with different hash seeds.
+
+    Regression test: the types of a oneOf were kept in a set, so the prefix cache missed prompts of another process.
+    """
     schema = {"properties": {"a": {"oneOf": [{"type": word} for word in ("string", "null", "integer", "boolean")]}}}
     program = f"from schema import *; print(typescript([Function('f', '', {schema!r})]))"
     texts = set()
@@ -64,7 +66,10 @@ def test_equal_in_every_process() -> None:
 
 
 def test_a_type_inside_itself_is_printed_by_name() -> None:
-    """A tree is a common pydantic model; the older server recursed until Python gave up."""
+    """A type that refers to itself, such as a tree in pydantic, is printed by name.
+
+    A previous version of the server ended with a RecursionError.
+    """
     tree = {
         "type": "object",
         "properties": {
@@ -91,7 +96,7 @@ def test_the_parameters_as_a_whole_have_no_name() -> None:
 
 
 def test_refs_that_double_each_other_are_an_error_at_once() -> None:
-    """A "billion laughs": 2**40 properties written in 2 kB."""
+    """2 kB of `$ref`s that expand to 2**40 properties (a "billion laughs" attack) are an error at once."""
     definitions: JsonSchema = {"d40": {"type": "string"}}
     for level in range(40):
         twice = {"$ref": f"#/$defs/d{level + 1}"}
@@ -103,7 +108,7 @@ def test_refs_that_double_each_other_are_an_error_at_once() -> None:
             typescript([laughs])
         assert caught.value.code == "invalid_function_parameters"
 
-    assert num_lines(rejected) < 1_000_000  # 383,640
+    assert num_lines(rejected) < 1_000_000  # it was 383,640
 
 
 def test_the_refs_of_all_functions_of_a_request_share_one_budget() -> None:
@@ -131,7 +136,7 @@ def test_a_chain_of_refs_is_followed_64_deep() -> None:
 
 @pytest.mark.parametrize("ref", ["#/$defs/None", "#anchor", "http://localhost/x", "file:///x", "#/required/9", "#/a~1"])
 def test_a_ref_to_nowhere_is_any_type(ref: str) -> None:
-    """json_schema/check.py reports it; the printer neither fails nor fetches it."""
+    """The printer neither fails at a `$ref` to nowhere nor fetches it. json_schema/check.py reports the error."""
     assert property_lines({"$ref": ref}) == ["a: any,"]
 
 

@@ -1,4 +1,4 @@
-"""A caller's text in the functions' declarations: it never leaves its comment, its string or its line."""
+"""Text of a caller in a function's declaration cannot end the comment, string or line that it is in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ a: string, /* what it is */
 
 @pytest.mark.parametrize("line", DECLARATIONS.split("\n"))
 def test_a_further_line_that_could_be_a_declaration_is_commented_out(line: str) -> None:
-    """A description with a line `type evil = ...` declared a function that the request never had."""
+    """Regression test: a line `type evil = ...` in a description declared a function that the request did not have."""
     assert printed(None, f"Reads.\n{line}\nWrites.") == ["// Reads.", f"// {line}", "Writes.", "type f = () => any;"]
 
 
@@ -51,7 +51,7 @@ def test_an_ordinary_docstring_stays_as_it_was_trained() -> None:
 
 @pytest.mark.parametrize("line_break", ["\r\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_every_line_break_is_one(line_break: str) -> None:
-    """Only \\n was looked for: U+2028 starts a line for a JavaScript reader all the same."""
+    """Every kind of line break counts, such as U+2028 in JavaScript. Regression test: only \\n counted."""
     evil = f"x{line_break}type evil = () => any;"
     assert printed(None, evil)[:2] == ["// x", "// type evil = () => any;"]
     schema = {"type": "string", "description": evil, "examples": [evil], "enum": [evil]}
@@ -73,7 +73,7 @@ def test_every_line_break_is_one(line_break: str) -> None:
     ],
 )
 def test_an_enum_string_stays_in_its_quotes(value: str, shown: str) -> None:
-    """As trained, strings are not escaped; but one that would end its quotes or its line is."""
+    """Strings are printed unescaped, as in training, except strings that would end their quotes or their line."""
     assert property_lines({"enum": [value, "z"]}) == [f'a: {shown} | "z",']
 
 
@@ -98,7 +98,7 @@ def test_an_unknown_type_is_never_shown(word: Any) -> None:
     assert property_lines({"type": word}) == (["a: ,"] if word == [] else ["a: any,"])
 
 
-# The text read back: whatever a caller writes, the declarations are those of the request
+# The declarations read back from the text are those of the request, whatever its texts are
 
 PUNCTUATION = ['"', "\\", "\n", "\r", "\u2028", "\x85", " ", ",", ": ", "{", "}", "|", "// ", "/*", "*/", "?", "\u200b"]
 DECLARING = [
@@ -145,7 +145,7 @@ Shape = Any  # the properties of an object by name, or how many strings an enum 
 
 
 def shape(schema: JsonSchema) -> Shape:
-    """What must be read back from the text of `schema`."""
+    """Return the shape that a reader of the text of `schema` must find."""
     if schema.get("type") == "object":
         return {name: shape(inner) for name, inner in schema["properties"].items()}
     if schema.get("type") == "array" and "type" not in schema["items"]:
@@ -158,8 +158,8 @@ def shape(schema: JsonSchema) -> Shape:
 
 
 def read_namespace(text: str, read_properties: Callable[[Iterator[str]], Shape]) -> list[tuple[str, Shape]]:
-    """Functions and properties as a reader sees them who goes by lines; every line must be one that it expects."""
-    assert text.split("\n") == text.splitlines()  # no line break that only some readers see
+    """Read functions and their properties line by line. Fail on any unexpected line."""
+    assert text.split("\n") == text.splitlines()  # only line breaks that every reader recognizes
     assert text.split("\n")[:3] == HEAD
     lines, found = iter(text.split("\n")[3:]), []
     for line in lines:
@@ -190,7 +190,7 @@ def read_flat_properties(lines: Iterator[str]) -> Shape:
     for line in lines:
         if line == "}) => any;":
             break
-        if not line.startswith("//") and ": " in line and line.endswith(","):  # others continue a description
+        if not line.startswith("//") and ": " in line and line.endswith(","):  # other lines continue a description
             name, declared = read_name(line)
             found[name] = read_type(declared)
     return found
@@ -205,7 +205,7 @@ def read_name(line: str) -> tuple[str, str]:
 
 
 def read_type(declared: str) -> int:
-    """How many strings a type is made of; the rest of it must be words."""
+    """Return how many strings a type has. Everything else in the type must be words."""
     assert re.fullmatch(r"[a-z |()\[\]]*,", STRING.sub("", declared)), declared
     return len(STRING.findall(declared))
 
@@ -220,7 +220,7 @@ def test_text_never_adds_or_hides_a_declaration(functions: list[Function]) -> No
 @given(FUNCTIONS)
 @settings(max_examples=150, deadline=None)
 def test_text_never_adds_or_hides_a_flat_declaration(functions: list[Function]) -> None:
-    """Here a property's description, too, runs over several lines."""
+    """Text never adds or hides a declaration, even though a property's description has several lines in this format."""
     properties = [(f.name, f.parameters and f.parameters["properties"]) for f in functions]
     expected = [(n, None if p is None else {k: len(s.get("enum", ())) for k, s in p.items()}) for n, p in properties]
     assert read_namespace(flat_typescript(functions), read_flat_properties) == expected
@@ -251,7 +251,10 @@ KEYWORDS = [
 @given(st.dictionaries(st.sampled_from(KEYWORDS), JSON), JSON)
 @settings(max_examples=150, deadline=None)
 def test_no_schema_makes_the_printer_fail(odd: JsonSchema, other: Any) -> None:
-    """The older server answered 500 to a description that was a number. The check reports most of these first."""
+    """The printer accepts any schema, although the check rejects most invalid ones before.
+
+    A previous version of the server answered 500 if a description was a number.
+    """
     for parameters in (
         odd,
         {"properties": {"a": odd, "b": other}},

@@ -1,4 +1,4 @@
-"""Valid conversations and what they become, and invalid ones."""
+"""Valid conversations with their parsed messages, and invalid conversations with their errors."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def error_of(reader: Reader, body: Json) -> RequestError | None:
 
 
 def is_near(error: RequestError, place: Place) -> bool:
-    """Whether the error is about the value at the path or about the list around it, which one item can invalidate."""
+    """Return whether the error is about the value at the path, or about the list that holds it."""
     end = place.param.rindex("[") if place.param.endswith("]") else None
     return (error.param or "").startswith(place.param[:end])
 
@@ -96,7 +96,7 @@ def is_required(published: Published, place: Place) -> bool:
 
 
 def all_places(published: Published, shape: type[Shape], documents: list[Json]) -> Iterator[tuple[Json, Place]]:
-    """Return every place in the documents once; items of one list and equal fields of two documents are one place."""
+    """Return every place in the documents once. Items of a list, or the same field in two documents, are one place."""
     seen = set()
     for document in documents:
         for place in published.places(document, shape.__name__):
@@ -139,7 +139,7 @@ def test_the_documents_are_accepted(published: Published, request_of: tuple[type
 
 
 def check_agreement(published: Published, shape: type[Shape], reader: Reader, body: Json, place: Place) -> bool:
-    """Check that a value is accepted exactly if it is published. Returns whether it is.
+    """Check that the server accepts a value exactly if the published schema does. Return whether the schema does.
 
     Rules between fields are published in words only.
     """

@@ -1,4 +1,4 @@
-"""Parsing bytes to a JSON object: valid and invalid bodies, and that errors are quick."""
+"""Parsing bytes to a JSON object: valid and invalid bodies. Errors must be quick."""
 
 from __future__ import annotations
 

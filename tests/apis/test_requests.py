@@ -1,4 +1,4 @@
-"""Whole requests and what they become; any JSON gives a request or a RequestError."""
+"""Whole requests with their parsed form. Any JSON gives a request or a RequestError."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_unknown_fields_are_ignored_by_name() -> None:
         "?",
         "?",
         "x?",
-    )  # a space at the end of a header broke the connection
+    )  # regression test: a space at the end of a header broke the connection
     assert len(chat(**{f"x{i}": i for i in range(10_000)}).ignored) == 20
 
 
@@ -197,6 +197,6 @@ def test_work_grows_with_the_request_and_no_faster() -> None:
         content = [{"type": "text", "text": "x"}] * num
         return num_lines(partial(chat_request, {"model": "m", "messages": [{"role": "user", "content": content}]}))
 
-    assert num_lines(partial(chat_request, FULL)) < 4_000  # 2,088
+    assert num_lines(partial(chat_request, FULL)) < 4_000  # it was 2,088
     assert messages(1024) < 8.5 * messages(128)
     assert parts(20_000) < 10.5 * parts(2_000)

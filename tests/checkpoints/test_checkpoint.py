@@ -1,4 +1,4 @@
-"""Checkpoints of other architectures and settings than those of the tiny Llama models."""
+"""Checkpoints with architectures and settings that the tiny Llama models do not have."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def write_model(folder: Path, config: PretrainedConfig) -> str:
 
 
 def test_a_sliding_window_slides_over_chunks_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mistral's layers keep only the last tokens. A prompt longer than window and chunk gets `generate`'s answer."""
+    """Mistral's layers attend only to the last tokens.
+
+    A prompt longer than the window and than a chunk gets the same answer as from `generate`.
+    """
     sizes: dict[str, Any] = {
         "hidden_size": 64,
         "intermediate_size": 128,
@@ -63,7 +66,7 @@ def test_a_sliding_window_slides_over_chunks_too(folder: Path, monkeypatch: pyte
 
 
 def test_a_model_that_names_no_limit_has_one() -> None:
-    """Bloom's positions are relative; its configuration has no max_position_embeddings."""
+    """A model without max_position_embeddings, such as Bloom with its relative positions, gets a default limit."""
     assert longest_context(BloomConfig()) == 4096
     assert longest_context(MistralConfig(max_position_embeddings=300)) == 300
 
@@ -76,7 +79,11 @@ def test_a_model_that_cannot_be_batched_is_refused(folder: Path) -> None:
 
 
 def test_a_model_without_our_kind_of_cache_is_refused(folder: Path) -> None:
-    """Mamba's forward accepts any keyword, so it ignored the KV cache and answered the last token, not the prompt."""
+    """Mamba is rejected because it has no KV cache like ours.
+
+    Regression test: Mamba's forward accepts any keyword argument, so it ignored our KV cache and saw only the last
+    token of the prompt.
+    """
     name = write_model(folder, MambaConfig(vocab_size=272, hidden_size=32, num_hidden_layers=1))
     with pytest.raises(ModelError, match="MambaForCausalLM has no cache of keys and values"):
         load_model(name)
@@ -96,7 +103,10 @@ def test_a_model_without_our_kind_of_cache_is_refused(folder: Path) -> None:
 def test_the_makers_advice_on_sampling_is_the_default(
     folder: Path, advice: dict[str, object] | None, expected: tuple[float, float]
 ) -> None:
-    """Llama 3 and models trained from it are made for temperature 0.6, and call functions less reliably at 1.0."""
+    """The checkpoint's generation_config.json sets the default sampling.
+
+    Llama 3 and models trained from it recommend temperature 0.6, and call functions less reliably at 1.0.
+    """
     file = folder / "generation_config.json"
     file.unlink()
     if advice is not None:
@@ -143,7 +153,9 @@ def test_weights_are_laid_out_twice_where_there_is_room(
 def test_the_bytes_of_a_checkpoint_are_those_of_its_weights(tmp_path: Path) -> None:
     for name, size in (("model-1.safetensors", 7), ("model-2.safetensors", 5), ("config.json", 9)):
         (tmp_path / name).write_bytes(bytes(size))
-    (tmp_path / "consolidated.safetensors").write_bytes(bytes(12))  # a second copy, which does not count
+    (tmp_path / "consolidated.safetensors").write_bytes(
+        bytes(12)
+    )  # a second copy of the weights, which must not be counted
     assert weights_bytes(tmp_path) == 12
     assert weights_bytes(tmp_path / "config.json") == 9
 
@@ -154,7 +166,7 @@ def test_what_cannot_be_quantized_is_said(folder: Path) -> None:
 
 
 def test_eight_bits_answer_nearly_as_all(folder: Path) -> None:
-    """The option quantizes the weights, and the engine's description says so."""
+    """The option quantizes the weights to 8 bits, and the engine's description says so."""
     name = write_model(folder, MistralConfig(vocab_size=272, num_hidden_layers=1, hidden_size=64, intermediate_size=64))
     engine = load_model(name, quantize="int8", dtype="float32").engine
     assert engine.description() == "cpu (float32, 8-bit weights, fused layers)"

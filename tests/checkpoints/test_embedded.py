@@ -36,7 +36,7 @@ def tiny(chatml_folder: Path) -> LlamaForCausalLM:
 
 @pytest.fixture
 def save_adapter(tmp_path: Path) -> SaveAdapter:
-    """A function that writes an adapter in peft's file format."""
+    """Return a function that writes an adapter in peft's file format."""
 
     def save(tensors: dict[str, Tensor], **config: object) -> Path:
         save_file(tensors, tmp_path / "adapter_model.safetensors")
@@ -55,7 +55,7 @@ def lora(target: str, model: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def test_an_adapter_adds_its_product_to_the_weights_it_names(tiny: LlamaForCausalLM, save_adapter: SaveAdapter) -> None:
-    """W + alpha / r * B A, and no other weight changes."""
+    """Each weight W that the adapter names becomes W + alpha / r * B A. No other weight changes."""
     tensors = lora(QUERY, tiny) | lora(DOWN, tiny)
     before = {name: weight.clone() for name, weight in tiny.state_dict().items()}
     merge_adapter(tiny, save_adapter(tensors))
@@ -78,7 +78,7 @@ def test_a_merged_adapter_is_rounded_once(tiny: LlamaForCausalLM, save_adapter: 
 
 
 def test_an_adapter_of_another_kind_is_refused(tiny: LlamaForCausalLM, save_adapter: SaveAdapter) -> None:
-    """Merged with a wrong scale or without its embeddings, the model would silently give bad answers."""
+    """An adapter that is not plain LoRA is an error: merged only in part, it would silently give bad answers."""
     with pytest.raises(ModelError, match="only plain LoRA can be merged, not use_rslora"):
         merge_adapter(tiny, save_adapter(lora(QUERY, tiny), use_rslora=True))
     embeddings = {"base_model.model.model.embed_tokens.weight": torch.zeros(1)}
@@ -97,14 +97,14 @@ def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_its_digits_stand_alone(embedded: Model) -> None:
-    """The model was trained so, but its file gives only the name of the pre-tokenizer."""
+    """Each digit is a token, as in training. The GGUF file does not say so: it has only the pre-tokenizer's name."""
     tokenizer = embedded.tokenizer
     ids = tokenizer.encode([Piece("in 2026")]).ids
     assert [tokenizer.decode([token_id]) for token_id in ids] == ["in", " ", "2", "0", "2", "6"]
 
 
 def test_its_weights_know_the_capital_of_france(embedded: Model) -> None:
-    """If one row of the file's interleaved heads were out of place, the answer would be wrong."""
+    """The answer is right only if every row of the file's interleaved heads is loaded into its place."""
     prompt_ids = embedded.tokenizer.encode_raw("The capital of France is")
 
     async def first_token() -> int:

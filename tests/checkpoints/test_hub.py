@@ -31,7 +31,7 @@ except ModelError as error:
 
 
 class Hub(ThreadingHTTPServer):
-    """A server with the three kinds of answer that huggingface_hub needs to fetch a model."""
+    """A double of the hub with the three kinds of answers that huggingface_hub needs to fetch a model."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
@@ -85,7 +85,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(chatml_folder: Path) -> Iterator[Hub]:
-    """A hub with one model, which has its weights as safetensors and as pickles."""
+    """A hub with one model, whose weights exist both as safetensors and as pickles."""
     with Hub(chatml_folder) as hub:
         hub.files["pytorch_model.bin"] = b"whoever fetches me is wrong"
         thread = threading.Thread(target=hub.serve_forever, args=(0.02,))

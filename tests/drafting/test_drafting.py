@@ -39,7 +39,7 @@ HOT = Sampling(max_tokens=30, temperature=1.0, seed=3)
 
 
 class ScriptedDrafter:
-    """A drafter that knows the answer. Each draft token is random with probability `wrong`."""
+    """A drafter that knows the answer. With probability `wrong`, a draft token is random instead."""
 
     def __init__(self, answer: Sequence[int], wrong: float, seed: int) -> None:
         self._answer, self._wrong, self._random = list(answer), wrong, Random(seed)
@@ -177,7 +177,7 @@ def test_the_token_limit_and_a_stop_token_end_an_answer_inside_a_draft(
     assert (ids(got), got[-1].finish_reason) == (answer[: answer.index(stop) + 1], "stop")
 
 
-# What is drafted
+# Which tokens are drafted
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -280,7 +280,7 @@ def test_searching_a_value_takes_time_linear_in_the_text() -> None:
 
 
 def test_a_large_schema_is_searched_in_the_question_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search for all members of all enums in all messages would delay every step of every request."""
+    """A schema's enum members are searched in the question only once, since a search in every step would delay it."""
     looked_for: list[str] = []
     monkeypatch.setattr(UserMessage, "mentions", lambda self, value: looked_for.append(value))
     schema = {"properties": {f"key_{i}": {"enum": [f"member_{j}" for j in range(1000)]} for i in range(50)}}
@@ -345,7 +345,7 @@ def simulated(drafter: Drafter, answer: Sequence[int]) -> int:
 
 
 def test_a_call_takes_a_step_for_four_tokens(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
-    """The average number of tokens per step over the expected calls of all everyday requests."""
+    """With drafts, the expected calls of all everyday requests need less than one step per four tokens."""
     template, tokenizer, vocabulary = smol
     num_steps = num_tokens = 0
     for row in read_questions(EVERYDAY)[0]:

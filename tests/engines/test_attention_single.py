@@ -1,4 +1,4 @@
-"""Attention of one sequence to its KV cache: it equals the reference, and its products have few shapes."""
+"""Attention of one sequence to its KV cache equals the reference, and its matrix products have few shapes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADS, GROUPS, WIDTH = 4, 2, 8
 
 
 def kv_cache_of(length: int, dtype: torch.dtype) -> KVCache:
-    """A KV cache of `length` tokens, with remains of rejected draft tokens behind them."""
+    """Return a KV cache of `length` tokens, followed by remains of rejected draft tokens."""
     cache, num_written = KVCache(), length + 400
     cache.reserve(num_written)
     rows = torch.randn(GROUPS, num_written, WIDTH).to(dtype)
@@ -68,7 +68,10 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def test_products_have_few_shapes() -> None:
-    """oneDNN never frees what it compiles for a shape: a server grew without end with prompts of many lengths."""
+    """Matrix products have few shapes, since oneDNN never frees the kernels that it compiles for a shape.
+
+    Regression test: the memory of a server grew without end with prompts of many lengths.
+    """
     cache = kv_cache_of(2048, torch.bfloat16)
     with Products() as products, torch.inference_mode():
         for before in range(0, 2000, 37):

@@ -1,4 +1,4 @@
-"""Many requests in one forward: each gets the same answer as on its own, whatever runs beside it."""
+"""Many requests share a forward, and each gets the same answer as when it runs alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.small_engine import GREEDY, MODELS, ids, prompts_of, small_en
 @pytest.mark.parametrize("slabs", [None, KVSlabs(16384)], ids=["without slabs", "in slabs"])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_ragged_forward_equals_one_forward_per_sequence(name: str, slabs: KVSlabs | None) -> None:
-    """Prompts in chunks, single tokens and drafts share a forward: the logits equal those of a plain forward."""
+    """When chunks of prompts, single tokens and drafts share a forward, the logits equal those of separate forwards."""
     torch.manual_seed(0)
     model = MODELS[name]()
     model.eval()  # type: ignore[no-untyped-call]
@@ -48,7 +48,10 @@ def test_a_ragged_forward_equals_one_forward_per_sequence(name: str, slabs: KVSl
 
 
 def test_forwards_have_few_lengths() -> None:
-    """oneDNN keeps 0.3 MB of kernels per weight and length: prompts of all lengths took hundreds of MB."""
+    """Forwards have few different lengths, since oneDNN keeps 0.3 MB of kernels per weight matrix and length.
+
+    Regression test: prompts of all lengths took hundreds of MB.
+    """
     torch.manual_seed(0)
     model = MODELS["llama"]()
     model.set_attn_implementation(ATTENTION)
@@ -67,7 +70,7 @@ def test_forwards_have_few_lengths() -> None:
 
 
 def test_rejected_draft_tokens_are_overwritten() -> None:
-    """A rejected draft changes no later logits."""
+    """Later tokens overwrite rejected draft tokens in the KV cache, so that these change no later logits."""
     torch.manual_seed(0)
     model = MODELS["llama"]()
     with torch.inference_mode():
@@ -93,7 +96,7 @@ def engine(llama_folder: Path) -> Iterator[LocalEngine]:
 
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(max_tokens=20, temperature=1.0, seed=7)])
 def test_concurrent_requests_get_the_same_answers_as_single_ones(engine: LocalEngine, sampling: Sampling) -> None:
-    """Eight requests for three slots and too little memory: some wait, some are preempted and start again."""
+    """Eight requests share three slots and too little memory: some wait, and some are preempted and start again."""
     prompts = prompts_of([4, 400, 30, 250, 3, 480, 90, 300])
     expected = [ids(asyncio.run(steps(engine, prompt, sampling))) for prompt in prompts]
     concurrent = asyncio.run(together(engine, prompts, sampling))
@@ -101,7 +104,7 @@ def test_concurrent_requests_get_the_same_answers_as_single_ones(engine: LocalEn
 
 
 def test_answers_that_outgrow_the_memory_are_preempted(llama_folder: Path) -> None:
-    """Three answers of 300 tokens in memory for two: the newest request starts again, and its answer is the same."""
+    """Three answers of 300 tokens share memory for two. The newest request starts again and gets the same answer."""
     engine = small_engine(llama_folder, max_running=3, num_blocks=4)
     long = replace(GREEDY, max_tokens=300)
     prompts = prompts_of([100, 101, 102])
@@ -121,7 +124,7 @@ def test_a_prompt_larger_than_the_memory_is_an_error(llama_folder: Path) -> None
 
 
 def test_an_owner_with_many_requests_does_not_delay_another(engine: LocalEngine) -> None:
-    """Ten requests of one owner wait for three slots; the single request of another owner does not come eleventh."""
+    """Ten requests of one owner wait for three slots. A request of another owner does not wait for all ten."""
 
     async def race() -> list[str]:
         order: list[str] = []

@@ -1,4 +1,4 @@
-"""Models that are packed and fused for a CPU compute what transformers computes."""
+"""Models with weights packed and layers fused for a CPU compute the same logits as transformers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUM_ROWS = (1, 2, 7, 16, 100, 513)
 
 @pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.skipif(not cpu_has_bfloat16(), reason="no BF16"))])
 def has_bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Runs the test as on a CPU without bfloat16 and, where this CPU has it, with bfloat16."""
+    """Runs the test as on a CPU without bfloat16 and, if this CPU has bfloat16, a second time with it."""
     has_it: bool = request.param
     monkeypatch.setattr("engines.local.packed_linear.cpu_has_bfloat16", lambda: has_it)
     return has_it
@@ -63,7 +63,7 @@ def test_eight_bit_weights_are_close(dtype: torch.dtype) -> None:
 
 
 def logits_of(model: Any, sizes: tuple[int, ...]) -> torch.Tensor:
-    """Logits (tokens, vocab_size) of a sequence that is computed in parts of these sizes, beside another sequence."""
+    """Compute a sequence in parts of these sizes, beside another sequence. Return its logits (tokens, vocab_size)."""
     ids = [(7 * i * i + 3 * i) % 300 for i in range(sum(sizes))]
     cache, beside, pieces = KVCache(), KVCache(), []
     model.set_attn_implementation(ATTENTION)
@@ -79,7 +79,7 @@ def logits_of(model: Any, sizes: tuple[int, ...]) -> torch.Tensor:
     ("dtype", "bound"), [(torch.float32, 1e-4), pytest.param(torch.bfloat16, 0.05, marks=NEEDS_BFLOAT16)]
 )
 def test_a_fused_model_equals_the_model(name: str, dtype: torch.dtype, bound: float) -> None:
-    """Covers prefill and decode, sliding windows, biases and head norms."""
+    """A fused model gives the same logits in prefill and decode, with sliding windows, biases and head norms."""
     torch.manual_seed(0)
     model = MODELS[name]().to(dtype)  # type: ignore[arg-type]
     fast = copy.deepcopy(model)
@@ -104,7 +104,7 @@ def test_an_unknown_architecture_gets_packed_weights() -> None:
 
 @NEEDS_FBGEMM
 def test_an_unknown_architecture_gets_float16_weights(has_bfloat16: bool) -> None:
-    """Its layers compute in float32, so the linear layers must return float32."""
+    """Layers of an unknown architecture compute in float32, so linear layers with float16 weights return float32."""
     model = another_architecture().half()
     full = copy.deepcopy(model).float()
     assert optimize(model) == "16-bit weights"
@@ -126,7 +126,10 @@ def test_the_original_weights_are_freed() -> None:
 @NEEDS_FBGEMM
 @pytest.mark.parametrize("name", MODELS)
 def test_a_float16_model_computes_in_float32(name: str, has_bfloat16: bool) -> None:
-    """Equal to the same weights in float32. A CPU with bfloat16 uses it for many rows and for the KV cache."""
+    """The logits equal those of the same weights in float32.
+
+    A CPU with bfloat16 uses it for products of many tokens and for the KV cache.
+    """
     torch.manual_seed(0)
     model: Any = MODELS[name]().half()  # type: ignore[no-untyped-call]
     full = copy.deepcopy(model).float()
@@ -140,7 +143,7 @@ def test_a_float16_model_computes_in_float32(name: str, has_bfloat16: bool) -> N
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="no BF16")
 def test_eight_bit_weights_use_bfloat16_where_the_cpu_has_it() -> None:
-    """float32 would convert them to 32 bits for every product."""
+    """Products with float32 would convert 8-bit weights to 32 bits every time."""
     model: Any = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
     assert optimize(model, "int8") == "8-bit weights, fused layers"
     assert model.dtype == torch.bfloat16
@@ -149,7 +152,7 @@ def test_eight_bit_weights_use_bfloat16_where_the_cpu_has_it() -> None:
 @NEEDS_FBGEMM
 @pytest.mark.parametrize("name", MODELS)
 def test_few_rows_are_as_exact_with_bfloat16_as_without(name: str, has_bfloat16: bool) -> None:
-    """Only the KV cache is rounded to bfloat16: here the key and value of the one token."""
+    """With few tokens, bfloat16 rounds only the KV cache, here the key and the value of one token."""
     torch.manual_seed(0)
     model: Any = MODELS[name]().half()  # type: ignore[no-untyped-call]
     full = copy.deepcopy(model).float()
@@ -167,7 +170,7 @@ def test_few_rows_are_as_exact_with_bfloat16_as_without(name: str, has_bfloat16:
 @NEEDS_FBGEMM
 @pytest.mark.skipif(cpu_packs_bfloat16(), reason="oneDNN multiplies bfloat16 here")
 def test_bfloat16_is_not_emulated() -> None:
-    """`--dtype bfloat16` failed at the start on a CPU with AVX2 only, where oneDNN cannot pack bfloat16."""
+    """Regression test: `--dtype bfloat16` failed on a CPU with only AVX2, where oneDNN cannot pack bfloat16."""
     model: Any = MODELS["llama"]().bfloat16()
     assert optimize(model) == "16-bit weights, fused layers"
     assert model.dtype == torch.float32
@@ -195,7 +198,7 @@ def test_a_float16_model_is_unchanged_without_fbgemm(monkeypatch: pytest.MonkeyP
 
 
 def test_the_embedded_model_generates_the_same(plain_embedded: Any) -> None:
-    """24 greedy tokens in float32 after each of three prompts, as transformers generates them."""
+    """After each of three prompts, the model generates the same 24 greedy tokens in float32 as transformers."""
     model = copy.deepcopy(plain_embedded)
     prompts = [[1, 4093, 198], [504, 3575, 282, 4649], [788, 253, 655, 28]]
     expected = [

@@ -1,4 +1,4 @@
-"""The contract that every engine fulfils, and what only the local engine does."""
+"""The contract that every engine fulfils, and the behaviour of the local engine."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_greedy_repeats_itself(engine: Engine) -> None:
 
 
 def test_concurrent_requests_get_the_same_answers(engine: Engine) -> None:
-    """Other servers had many bugs that mixed up the answers of concurrent requests."""
+    """Concurrent requests get the same answers as single ones. Bugs of other servers mixed up their answers."""
     prompts = [[5, 6, 7, 8], [9] * 40, [10, 11]]
     expected = [ids(engine, GREEDY, prompt) for prompt in prompts]
 
@@ -88,7 +88,7 @@ def test_a_prompt_that_fills_the_context_is_an_error(engine: Engine) -> None:
 
 
 def test_closing_stops_the_request(engine: Engine) -> None:
-    """Leaving a plain `async for` does not close the generator, so that the engine would go on."""
+    """Closing the generator stops the request. Leaving a plain `async for` would not close it."""
 
     references: list[weakref.ref[Any]] = []
 
@@ -107,7 +107,7 @@ def test_closing_stops_the_request(engine: Engine) -> None:
 
 
 def _soon(condition: Callable[[], bool], *, collect: bool = True) -> bool:
-    """Whether the condition holds within a second: the engine's thread needs a moment."""
+    """Return whether the condition holds within a second. The engine's thread needs a moment."""
     for _ in range(50):
         if collect:
             gc.collect()
@@ -122,12 +122,12 @@ def _soon(condition: Callable[[], bool], *, collect: bool = True) -> bool:
 
 @pytest.fixture(scope="module")
 def plain(llama_folder: Path) -> Any:
-    """The same weights in a plain transformers model."""
+    """A plain transformers model with the weights of the local engine."""
     return AutoModelForCausalLM.from_pretrained(llama_folder)
 
 
 def test_it_generates_what_transformers_generates(local_engine: LocalEngine, plain: Any) -> None:
-    """Compares with greedy `model.generate` on the same weights."""
+    """The engine generates the same tokens as a greedy `model.generate` with the same weights."""
     output = plain.generate(
         torch.tensor([PROMPT]), max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0
     )
@@ -152,7 +152,7 @@ def test_a_stop_id_ends_the_answer_and_is_its_last_id(local_engine: LocalEngine)
 
 
 def test_seeds_repeat_and_differ(local_engine: LocalEngine) -> None:
-    """One user's seed must not fix another's sampling: each request has its own generator."""
+    """Equal seeds repeat an answer. Each request has its own generator, so a seed fixes no other request's sampling."""
     hot = Sampling(max_tokens=12, temperature=1.5)
 
     async def both() -> tuple[list[Step], list[Step]]:
@@ -179,7 +179,7 @@ def test_logit_bias_forces_and_forbids(local_engine: LocalEngine) -> None:
 
 @pytest.mark.parametrize("token_id", [-1, 512, 2**31 - 1])
 def test_a_token_id_outside_the_vocabulary_is_an_error(local_engine: LocalEngine, token_id: int) -> None:
-    """Other servers wrote the bias into other users' logits (CVE-2026-93840)."""
+    """A bias for a token id outside the vocabulary changed other users' logits in other servers (CVE-2026-93840)."""
     with pytest.raises(RequestError, match="vocabulary of 512"):
         ids(local_engine, replace(GREEDY, logit_bias=((token_id, 1.0),)))
     with pytest.raises(RequestError, match="vocabulary of 512"):
@@ -213,7 +213,7 @@ def test_logprobs_are_those_of_the_model(local_engine: LocalEngine, plain: Any) 
 
 
 def test_the_queue_is_bounded(local_engine: LocalEngine) -> None:
-    """Requests beyond the queue fail at once; a waiting request whose reader leaves never starts."""
+    """A request fails at once if the queue is full. A waiting request whose reader leaves never starts."""
 
     async def crowd() -> list[Any]:
         tasks = [
@@ -257,7 +257,7 @@ def test_only_the_request_at_fault_fails(local_engine: LocalEngine, monkeypatch:
 
 
 def failing(fault: Callable[[Tensor], Tensor], guilty: int) -> Callable[[Any, Sequence[Span]], list[Tensor]]:
-    """A forward that applies `fault` to the logits of the sequence that starts with the token `guilty`."""
+    """Return a forward that applies `fault` to the logits of the sequence that starts with the token `guilty`."""
     caches: set[int] = set()  # id() of the KV caches of that sequence
 
     def wrapped(model: Any, spans: Sequence[Span]) -> list[Tensor]:
@@ -272,7 +272,10 @@ def failing(fault: Callable[[Tensor], Tensor], guilty: int) -> Callable[[Any, Se
 def test_an_error_does_not_keep_its_request_in_memory(
     local_engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cycle through its traceback kept the KV cache alive: GPU memory, which the garbage collector does not count."""
+    """Regression test: a reference cycle through an error's traceback kept the request's KV cache alive.
+
+    The garbage collector does not count GPU memory, so it may run much too late.
+    """
     caches = []
 
     def fails(model: Any, spans: Sequence[Span]) -> list[Tensor]:
@@ -290,7 +293,7 @@ def test_an_error_does_not_keep_its_request_in_memory(
 
 
 def test_a_slow_reader_pauses_its_request(local_engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise the answer would pile up in memory. A reader that resumes gets every step."""
+    """A slow reader pauses its request, since the answer would pile up in memory. On resuming it gets every step."""
     monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD_STEPS", 5)
 
     async def read_late() -> int:
@@ -316,7 +319,7 @@ def sample(
 
 
 def test_temperature_scales_the_odds() -> None:
-    """exp(1/T) to one, within five standard deviations."""
+    """The odds of two tokens whose logits differ by 1 are exp(1/T) to one, within five standard deviations."""
     for temperature in (0.5, 1.0, 2.0):
         share = sample([1.0, 0.0], Sampling(9, temperature=temperature))[0] / 2000
         expected = 1 / (1 + math.exp(-1 / temperature))
@@ -346,7 +349,7 @@ def test_a_masked_token_is_never_sampled() -> None:
 
 @pytest.mark.parametrize("logits", [[math.nan, 0.0], [math.inf, 0.0], [-math.inf, -math.inf]])
 def test_logits_that_are_not_finite_fail_the_request(logits: list[float]) -> None:
-    """A silent fallback to greedy would look like an answer."""
+    """Logits that are not finite fail the request: a silent fallback to greedy would look like an answer."""
     with pytest.raises(EngineError):
         sample(logits, Sampling(9))
 

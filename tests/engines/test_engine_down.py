@@ -45,7 +45,7 @@ def fresh(llama_folder: Path) -> LocalEngine:
 
 
 async def ask_until_down(engine: LocalEngine) -> list[BaseException]:
-    """Send requests until the engine is down; returns the errors before that."""
+    """Send requests until the engine is down. Return the errors that they got before that."""
     errors: list[BaseException] = []
     for _ in range(9):
         try:
@@ -137,7 +137,7 @@ def test_an_error_in_the_recovery_ends_the_engine(
 def test_an_error_in_the_handling_of_an_error(
     fresh: LocalEngine, path: str, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second error counts as one of the loop, and the request still ends."""
+    """An error while an error is handled counts as an error of the engine's loop. The request still ends."""
     failing(fresh, "_stepper._sample", RuntimeError, monkeypatch, times=1)
     failing(fresh, path, MemoryError, monkeypatch, times=1)
     with pytest.raises(EngineError, match="all requests that ran"):
@@ -150,7 +150,7 @@ def test_an_error_in_the_handling_of_an_error(
 def test_a_dead_thread_means_down(
     llama_folder: Path, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if the thread never reached its `finally`."""
+    """The engine is down when its thread is dead, even if the thread never reached its `finally`."""
     monkeypatch.setattr(LocalEngine, "_run", lambda engine: None)
     engine = small_engine(llama_folder, max_running=1, num_blocks=16)
     assert engine.health() == "the engine's thread has ended"
@@ -158,7 +158,10 @@ def test_a_dead_thread_means_down(
 
 
 def test_a_failed_gpu_ends_all_running_requests(fresh: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CUDA repeats a kernel's error in every later call, so retrying each request would blame all of them."""
+    """After a GPU error all running requests end at once.
+
+    CUDA repeats a kernel's error in every later call, so that retrying single requests would find all of them guilty.
+    """
     failing(fresh, "_stepper._sample", lambda: torch.AcceleratorError("CUDA error: device-side assert"), monkeypatch)
     assert len(asyncio.run(ask_until_down(fresh))) == 3
     assert fresh.is_down

@@ -1,6 +1,6 @@
-"""Exceptions in every function that the engine's thread calls: which requests end, and that nothing is left behind.
+"""Exceptions in every function that the engine's thread calls: the right requests end, and no memory is left behind.
 
-The scene is always the same: two requests run, the guilty one joins them, and a fourth waits for a slot.
+In all tests with a `scene`, two requests run, the guilty one joins them, and a fourth waits for a slot.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def engine(llama_folder: Path) -> Iterator[LocalEngine]:
 
 @pytest.fixture(scope="module")
 def expected(engine: LocalEngine) -> Results:
-    """The answer of each request of the scene when it runs on its own."""
+    """The answer that each request of the scene gets when it runs alone."""
     asked = ((FIRST, LONG), (SECOND, LONG), (GUILTY, SUSPECT), (LAST, GREEDY))
     return [ids(asyncio.run(steps(engine, prompt, sampling))) for prompt, sampling in asked]
 
 
 async def scene(engine: LocalEngine, injection: Injection, point: Point, seen: Callable[[], bool]) -> Results:
-    """The answers of all four requests, or their exceptions. seen: whether the fault has had its effect."""
+    """Run all four requests. Return their answers or exceptions. `seen` tells whether the fault has had its effect."""
     resumed = asyncio.Event()
 
     async def patient(prompt: list[int], has_started: asyncio.Event) -> list[int]:
@@ -150,7 +150,10 @@ def test_an_error_ends_only_the_requests_that_it_must(
 def test_a_hung_step_shows_in_health_and_harms_no_request(
     engine: LocalEngine, expected: Results, point: Point, made: list[weakref.ref[KVCache]]
 ) -> None:
-    """The event loop must not block meanwhile: only changes of the scheduler's lists hold the lock of `generate`."""
+    """A hung step makes /health fail and does not block the event loop.
+
+    The lock of `generate` is held only while the scheduler's lists change.
+    """
     engine._memory.clear()
     faults, told, is_locked = num_faults(engine), [""], list[bool]()
 
@@ -198,7 +201,7 @@ def test_nan_logits_end_only_their_request(
 def test_an_error_while_a_request_is_preempted(
     llama_folder: Path, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three requests outgrow the memory for two and a half, so that the newest one is preempted."""
+    """Three requests outgrow memory for two and a half, so the engine preempts the newest one, and preempting fails."""
     monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD_STEPS", 256)
     tight = small_engine(llama_folder, max_running=3, num_blocks=5)
     prompts = prompts_of([250, 250, 250], seed=3)

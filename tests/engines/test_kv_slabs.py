@@ -1,4 +1,4 @@
-"""Slabs of the KV cache: sequences find rows, move when they grow, and leave nothing behind in freed rows."""
+"""Slabs of the KV cache: sequences get rows, move when they grow, and leave freed rows empty."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_growing_sequence_moves_with_its_tokens() -> None:
 
 
 def test_freed_rows_are_found_empty() -> None:
-    """NaN in a freed row would spoil the next sequence even behind its mask: 0 * nan is nan."""
+    """Freed rows are emptied. A NaN in them would spoil the next sequence even under the mask, since 0 * nan is nan."""
     slabs = KVSlabs(16384)
     first, second = KVCache(slabs), KVCache(slabs)
     grow(first, 10)
@@ -103,7 +103,7 @@ def test_a_cached_prefix_takes_no_row() -> None:
 
 
 def test_a_cached_prefix_has_no_spare_capacity() -> None:
-    """A cached sequence of ten tokens took the memory of 256."""
+    """Regression test: a cached sequence of ten tokens took the memory of 256 tokens."""
     prefix_cache, cache = PrefixCache(), KVCache(KVSlabs(16384))
     grow(cache, 10)
     prefix_cache.put("a", range(10), cache)

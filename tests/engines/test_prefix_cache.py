@@ -1,4 +1,4 @@
-"""The prefix cache: it never crosses owners, changes no answer, and is bounded."""
+"""The prefix cache never shares entries between owners, changes no answer, and is bounded."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_growing_conversation_is_one_entry_and_entries_are_bounded() -> None:
 
 
 def test_the_second_request_computes_only_new_tokens(engine: LocalEngine) -> None:
-    """The answer is the same, and the first step reports the number of cached tokens."""
+    """With the prefix cache the answer is the same, and the first step reports the number of cached tokens."""
     common, first, second = prompts_of([200, 30, 40])
     fresh = ids(asyncio.run(steps(engine, [*common, *second], replace(GREEDY, owner="nobody"))))
     asyncio.run(steps(engine, [*common, *first]))
@@ -104,7 +104,7 @@ def test_a_repeated_prompt_computes_one_token_and_a_conversation_its_last_turn(e
 
 
 def test_an_owner_never_hits_another_owners_prompts(engine: LocalEngine) -> None:
-    """Otherwise the time of an answer and the count in `usage` would reveal another owner's prompts."""
+    """An owner gets no cached tokens of another owner's prompts: the time and `usage` would reveal these prompts."""
     (prompt,) = prompts_of([150])
     asyncio.run(steps(engine, prompt, replace(GREEDY, owner="one")))
     assert asyncio.run(steps(engine, prompt, replace(GREEDY, owner="two")))[0].num_cached_tokens == 0
@@ -130,7 +130,10 @@ def test_the_memory_of_the_prefix_cache_is_bounded(engine: LocalEngine) -> None:
 
 
 def test_usage_reports_cached_tokens_of_the_own_key_only(chatml: Model) -> None:
-    """Over HTTP: functions come first in the prompt, so a second question computes only its own tokens."""
+    """`usage` counts cached tokens of the request's own key only.
+
+    Functions come first in the prompt, so a second question with the same key computes only the question's tokens.
+    """
     tools = [{"type": "function", "function": {"name": "look", "description": "Look around. " * 9}}]
 
     def num_cached(url: str, key: str, question: str) -> int:

@@ -1,4 +1,4 @@
-"""Which requests run in a step and how many tokens of each, and that abandoned requests free their slots."""
+"""The scheduler chooses the requests of a step and their numbers of tokens. Abandoned requests free their slots."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def is_decoding_now(engine: LocalEngine) -> bool:
 
 
 class WrongDrafter:
-    """Drafts in every step tokens that the model rejects."""
+    """In every step, drafts tokens that the model rejects."""
 
     def read(self, token_ids: Any) -> None: ...
 
@@ -123,7 +123,7 @@ class WrongDrafter:
 def test_an_abandoned_request_frees_its_slot_at_every_point(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, point: Callable[[LocalEngine], bool], has_drafts: bool
 ) -> None:
-    """Waiting, in prefill, in decode, with drafts: the answers of other requests stay the same."""
+    """A request may be abandoned while waiting, in prefill, in decode or with drafts. Other answers stay the same."""
     if has_drafts:
         monkeypatch.setattr(engine, "_make_drafter", lambda prompt_ids, sampling: WrongDrafter())
     (other,) = prompts_of([40], seed=5)

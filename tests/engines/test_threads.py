@@ -1,4 +1,7 @@
-"""Only the engine's thread keeps an OpenMP team: with two teams a token took 55 ms on two cores instead of 34."""
+"""Only the engine's thread keeps an OpenMP team of threads.
+
+With two teams, a token took 55 ms instead of 34 ms on two cores.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def test_work_in_its_own_thread_leaves_no_threads_behind() -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory like this")
 def test_work_in_its_own_thread_leaves_no_memory_behind() -> None:
-    """Many small tensors were freed and one was kept: 400 MB stayed resident."""
+    """Regression test: when many small tensors were freed and one was kept, 400 MB stayed resident."""
     process = psutil.Process()
 
     def work() -> torch.Tensor:
@@ -57,7 +60,7 @@ def test_an_exception_of_the_work_is_raised() -> None:
 
 
 def test_ctrl_c_ends_the_work() -> None:
-    """`inference.py` aborted with SIGABRT when it was interrupted while it loaded its model."""
+    """Regression test: Ctrl-C while `inference.py` loaded its model aborted the process with SIGABRT."""
     started = threading.Event()
     seen: list[str] = []
 
@@ -132,7 +135,7 @@ asyncio.run(steps(engine, [5, 6, 7], replace(GREEDY, max_tokens=2)))
 
 
 def test_a_program_ends_while_its_engine_still_computes(llama_folder: Path) -> None:
-    """`python inference.py` printed its answer, and one time in six was aborted on its way out."""
+    """Regression test: after printing its answer, one run of `python inference.py` in six was aborted at exit."""
     command = [sys.executable, "-c", EXITS, str(llama_folder)]
     run = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr[-500:]

@@ -28,7 +28,7 @@ answers = st.builds(
 
 @given(kept=st.dictionaries(st.text("abcdef", min_size=1), answers, max_size=5))
 def test_what_was_kept_is_read_again(tmp_path_factory: pytest.TempPathFactory, kept: dict[str, Answer]) -> None:
-    """Answers with line breaks of any kind stay on one line."""
+    """Answers are read as they were written. Each takes one line of the file, even with line breaks of any kind."""
     path = tmp_path_factory.mktemp("kept") / "answers.jsonl"
     with Answers(path, ABOUT) as file:
         for key, answer in kept.items():

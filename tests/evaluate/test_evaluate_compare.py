@@ -21,7 +21,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def a_result(tmp_path: Path, name: str, *, right: set[int], of: int = 20, sets: tuple[str, ...] = ("towns",)) -> Path:
-    """A folder as `python -m evaluate` writes it, for a model that answers the rows of these numbers right."""
+    """Write the results folder of a model whose answers are right for the rows with the numbers in `right`."""
     reports = {}
     for one in sets:
         lines = [a_line(f"{one} {i}?", OSLO) for i in range(of)]
@@ -68,7 +68,7 @@ def test_tables_tests_and_picture_of_three_models(tmp_path: Path, capsys: pytest
 
 
 def test_only_common_rows_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A model measured with --limit is compared on its own rows only."""
+    """Models are compared on the rows that both have answered, for example if one was measured with --limit."""
     assert common({"a": True, "b": False}, {"b": True, "c": True}) == [(False, True)]
     few = a_result(tmp_path, "few", right={0}, of=3)
     many = a_result(tmp_path, "many", right={0, 1, 2, 9}, of=20)

@@ -34,7 +34,7 @@ def asked(url: str, *, model: str = "", times: int = 1, **options: Any) -> list[
 
 
 def fault(script: Script, **options: Any) -> str:
-    """The type and message of the exception for a server that plays this script."""
+    """Return the type and message of the exception that a server with this script causes."""
     with playing(script) as played, pytest.raises((NoAnswer, Unusable)) as raised:
         asked(played.url, model="m", **options)
     return f"{type(raised.value).__name__}: {raised.value}".replace(played.url, "URL")
@@ -92,7 +92,7 @@ def test_an_error_after_all_tries_has_the_number_of_tries() -> None:
     ],
 )
 def test_nonsense_is_no_answer(body: bytes, message: str) -> None:
-    """An invalid number of tokens once ended the whole run with a traceback."""
+    """Regression test: an answer with an invalid number of tokens ended the whole run with a traceback."""
     assert fault(lambda _: Reply(body)).startswith(message)
 
 
@@ -126,7 +126,7 @@ def test_tool_calls_and_function_call_are_read() -> None:
 
 
 def named(calls: Iterable[Call]) -> list[tuple[str, str]]:
-    """The calls without their ids, which are random."""
+    """Return the names and arguments of the calls, without their random ids."""
     return [(call.name, call.arguments) for call in calls]
 
 
@@ -160,7 +160,7 @@ def test_errors_faults_and_timeouts_of_the_engine_in_process_are_one_sentence(ch
 
 
 def test_a_busy_engine_is_waited_for(chatml: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests that did not fit into the engine's queue once counted as rows without an answer."""
+    """Regression test: requests that did not fit into the engine's queue counted as rows without an answer."""
     model, engine = scripted(chatml, "all\nhello")
     generate, refusals = engine.generate, [EngineBusy(), EngineBusy()]
 

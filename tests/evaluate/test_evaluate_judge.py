@@ -80,7 +80,7 @@ def a_row(question: str = "Oslo?") -> Row:
 
 
 def shown(messages: Sequence[Message]) -> str:
-    """The user message to the judge, which follows the instruction."""
+    """Return the text of the user message to the judge, which follows the instruction."""
     return str(messages[1].content)
 
 
@@ -105,7 +105,10 @@ def test_a_pair_is_shown_in_the_order_given() -> None:
 
 @given(st.text(), st.text())
 def test_an_answer_cannot_end_its_part_and_speak_as_the_grader(text: str, question: str) -> None:
-    """An answer that repeats an earlier mark cannot do it either, since the mark changes with every text."""
+    """An answer cannot fake the mark at its end and continue as the grader.
+
+    The mark changes with every text, so an answer cannot repeat an earlier mark either.
+    """
     before = shown(single_prompt(a_row(question), calling(text=text)))
     mark = re.search(r"\[answer (\w+)\]", before)
     assert mark
@@ -157,7 +160,7 @@ def test_the_reports_of_verdicts_counted_by_hand() -> None:
 
 @pytest.fixture
 def judged(tmp_path: Path) -> list[str]:
-    """Options with a set of twelve rows and two files of answers. In the second only every other answer is good."""
+    """Options for a set of twelve rows and two files of answers. In the second, only every other answer is good."""
     path = a_set(tmp_path / "chat.jsonl", [a_line(f"Question {i}?", functions=[]) for i in range(12)])
     for model, is_good in (("one", lambda i: True), ("two", lambda i: i % 2)):
         with Answers(tmp_path / model / "chat.jsonl", {"model": model}) as answers:
@@ -182,7 +185,7 @@ def says(verdict: str) -> Reply:
 
 
 def fair(body: Json) -> Reply:
-    """A judge that gives good answers a 9 and prefers them to bad ones."""
+    """Reply like a judge that gives good answers a 9 and prefers them to bad ones."""
     shown = [GOOD in text for text in answers_of(body)]
     if len(shown) == 1:
         return says(f"Grade: {9 if shown[0] else 3}")
@@ -213,7 +216,9 @@ def test_pairs_are_judged_in_both_orders(judged: list[str], tmp_path: Path, caps
     report = json.loads((tmp_path / "out" / "pairwise.json").read_text())
     assert {name: share["value"] for name, share in report["shares"].items()} == {"first": 0.5, "second": 0, "tie": 0.5}
     assert (report["num_judged"], report["num_turned_with_order"]) == (12, 0)
-    assert report["first_of_decided"]["low"] == pytest.approx(0.60966, abs=1e-4)  # Wilson, 6 of 6
+    assert report["first_of_decided"]["low"] == pytest.approx(
+        0.60966, abs=1e-4
+    )  # lower end of Wilson's interval for 6 of 6
     printed = capsys.readouterr().out
     assert "one wins: 50.0 (25.4-74.6) % of 12 pairs" in printed
     assert "verdicts that turned with the order: 0, counted as ties" in printed

@@ -40,7 +40,7 @@ def towns(tmp_path: Path) -> Path:
 
 
 def status(*argv: object) -> int | str | None:
-    """The program's exit status, or its message on stderr if it exits with a message and status 1."""
+    """Run the program. Return its exit status, or its message if it exits with a message and status 1."""
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in argv])
     return ended.value.code
@@ -58,7 +58,10 @@ def test_the_scripted_server_is_measured_end_to_end(
     played_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The server always calls for Oslo: right for one row, one call too few for the next, wrong for the third."""
+    """The server always calls the function for Oslo.
+
+    This is right for the first row, one call too few for the second, and wrong for the third.
+    """
     engine = play('city_weather\n{"city": "Oslo"}')
     out = tmp_path / "out"
     assert status("--set", towns, "--no-call", towns, "--base-url", f"{played_url}/v1", "--out", out) == 0
@@ -119,7 +122,7 @@ def test_rows_without_an_answer_are_named_and_cost_the_exit_status(
 def test_a_server_that_vanishes_leaves_what_was_measured(
     towns: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The server rejects the key after the first set: its figures stay, and no request of the second set is sent."""
+    """The server rejects the key after the first set. The first set's figures are kept, the second set is not sent."""
     other = a_set(tmp_path / "other.jsonl", [a_line(f"{i}?", OSLO) for i in range(5)])
 
     def script(body: Json) -> Reply:
@@ -242,7 +245,10 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
 def test_adapters_are_told_apart_by_their_content(
     tmp_path: Path, chatml: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise the answers of two checkpoints of a training run would be mixed in one folder."""
+    """Adapters with different content are different models, although their path may be the same.
+
+    Otherwise the answers of two checkpoints of a training run would be mixed in one folder.
+    """
     seen: list[Path | None] = []
 
     def load_embedded(adapter: Path | None) -> Model:
@@ -266,9 +272,9 @@ def test_adapters_are_told_apart_by_their_content(
 def test_an_interrupted_program_reports_what_it_has(
     towns: Path, tmp_path: Path, word: signal.Signals, in_background: bool
 ) -> None:
-    """The program runs in its own process, and its second request never gets an answer.
+    """The program is interrupted while its second request waits for an answer.
 
-    Started with a shell's `&`, the program once ignored SIGINT.
+    Regression test: started with a shell's `&`, the program ignored SIGINT.
     """
     out = tmp_path / "out"
 

@@ -20,7 +20,7 @@ OSLO = ("city_weather", {"city": "Oslo"})
 
 
 def a_fault(tmp_path: Path, line: bytes) -> str:
-    """The message on a file's second line. The first line is a valid row."""
+    """Return the message about `line` when it is a file's second line, after a valid row."""
     path = tmp_path / "set.jsonl"
     path.write_bytes(json.dumps(a_line("Oslo?", OSLO)).encode() + b"\n" + line + b"\n")
     rows, faults = read_questions(path)
@@ -71,7 +71,10 @@ def test_a_compressed_file_is_read_and_one_that_breaks_off_gives_the_rows_before
 
 
 def test_a_row_to_learn_from_asks_for_its_last_message(tmp_path: Path) -> None:
-    """Rows that were held out of the training data are questions without conversion."""
+    """A row in the training format is a question whose expected answer is its last message.
+
+    So rows that were held out of the training data can be measured without conversion.
+    """
     call = {"id": "call_0", "type": "function", "function": {"name": "city_weather", "arguments": '{"city": "Oslo"}'}}
     said = [{"role": "user", "content": "Oslo?"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
     line = {"functions": [CITY, PING], "messages": said, "source": "s", "meta": {"kind": "single"}}

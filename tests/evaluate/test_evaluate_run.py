@@ -1,4 +1,4 @@
-"""Requests for rows, several at a time: the number in flight, what stops a run, and how the next run continues it."""
+"""Requests for rows, several at a time: how many run together, what stops a run, and how the next run continues it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Answerer = Callable[[str], Answer]
 
 
 class ScriptedEndpoint:
-    """An endpoint that answers by the question. It records the questions and the largest number in flight."""
+    """An endpoint with an answer for each question. It records the questions and the most concurrent requests."""
 
     model = "m"
 
@@ -50,7 +50,7 @@ def towns(tmp_path: Path) -> CallSet:
 
 
 def right(question: str) -> Answer:
-    """An answer that is wrong for every third town."""
+    """Return an answer, which is wrong for every third town."""
     return calling(("city_weather", {"city": question if int(question.split()[1]) % 3 else "Elsewhere"}))
 
 
@@ -150,7 +150,7 @@ def test_an_unusable_endpoint_ends_the_run_at_once(tmp_path: Path, towns: CallSe
 
 
 def test_a_run_whose_first_requests_are_all_errors_stops(tmp_path: Path, towns: CallSet) -> None:
-    """A misspelt field of --body once gave a table of zeros and exit status 0."""
+    """Regression test: a misspelt field of --body gave a table of zeros and exit status 0."""
     run, double = run_on(tmp_path / "a.jsonl", towns.rows, lambda _: calling(error="Unknown field"))
     assert run.stopped_by.startswith(f"the first {MAX_FIRST_ERRORS} requests were all refused")
     assert run.stopped_by.endswith("the last: Unknown field")

@@ -1,4 +1,4 @@
-"""The trade-off of missed against false calls: margins of a small real model, and the table and plot of them."""
+"""The trade-off between missed and false calls: margins of a small real model, their table and their plot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def a_body(question: str, *functions: Json) -> Json:
 
 
 def first_token(model: Model, body: Json, bias: float) -> int:
-    """The model's greedy first token when the text token gets this bias."""
+    """Return the model's greedy first token if `bias` is added to the logit of the token that starts text."""
     (text_id,) = model.tokenizer.encode([Piece("a")]).ids
 
     async def ask() -> int:
@@ -43,7 +43,10 @@ def first_token(model: Model, body: Json, bias: float) -> int:
 
 @pytest.mark.parametrize("question", ["Weather in Oslo?", "Hello", "What about trains?", "Tell me a story"])
 def test_the_margin_is_where_a_biased_model_turns_from_call_to_text(chatml: Model, question: str) -> None:
-    """The tokenizer has one token per byte, so the text token is `a`."""
+    """At a bias equal to the margin, the model's first token turns from a call to text.
+
+    The tokenizer has one token per byte, so the token that starts text is `a`.
+    """
     body = a_body(question, CITY, PING)
     margin = float(asyncio.run(FirstTokenEndpoint(chatml).answer(body)).text)
     (text_id,) = chatml.tokenizer.encode([Piece("a")]).ids

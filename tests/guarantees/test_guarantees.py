@@ -1,4 +1,4 @@
-"""Guarantees that requests ask for, in every template, with a random model that follows no format by itself."""
+"""The guarantees that requests ask for hold in every template, even for a random model."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def asked(choice: ToolChoice, tools: tuple[Function | CodeInterpreter, ...] = TO
 def answers(
     model: RandomModel, template: PromptTemplate, request: ChatRequest, script: str = "", *, num: int = 6
 ) -> list[Turn]:
-    """Answers of a random model to `request`. Each begins with `script`."""
+    """Yield answers of a random model to `request`. Each begins with `script`."""
     wanted = constraint(request, template, model.tokenizer.token_id)
     assert wanted is not None
     turns = []
@@ -80,7 +80,7 @@ def check(name: str, arguments: str) -> None:
 
 @each_template
 def test_auto_without_strict_is_free(template: PromptTemplate, model: RandomModel) -> None:
-    """Nothing is masked here: a trained model follows the schema by itself."""
+    """Without `strict`, tool_choice "auto" masks nothing, since a trained model follows the schema by itself."""
     for request in (asked(AUTO), asked(NONE), asked(NONE, ()), asked(AUTO, max_calls=1)):
         assert constraint(request, template, model.tokenizer.token_id) is None
 

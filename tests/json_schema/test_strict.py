@@ -1,4 +1,4 @@
-"""`strict: true`: OpenAI's rules in OpenAI's words; the schemas that openai-python makes of pydantic models pass."""
+"""`strict: true` has OpenAI's rules and error texts. Schemas that openai-python makes of pydantic models pass."""
 
 from __future__ import annotations
 
@@ -152,7 +152,10 @@ def test_legal_patterns(subtests: pytest.Subtests) -> None:
 
 
 def test_lookaround_and_backreferences_are_errors(subtests: pytest.Subtests) -> None:
-    """No automaton can represent them; one of these patterns crashed the grammar compiler of another server."""
+    """Lookaround and backreferences are errors, since no automaton can represent them.
+
+    One of these patterns crashed the grammar compiler of another server.
+    """
     for pattern in ("a(?=b)", "(?!b)a", "(?<=a)b", "(?<!a)b", r"(a)\1", r"(?P<n>a)(?P=n)", r"(?<n>a)\k<n>"):
         with subtests.test(pattern=pattern):
             assert "lookaround and backreferences are not permitted" in error_of(closed({"a": {"pattern": pattern}}))

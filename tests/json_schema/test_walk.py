@@ -25,7 +25,7 @@ def metaschemas() -> Iterator[JsonSchema]:
 
 
 def held_by(value: Any) -> set[str]:
-    """Return the kinds of value in which a keyword holds schemas, by its metaschema; empty if it holds data."""
+    """Return how a keyword holds schemas by its metaschema: one, a list or an object. Empty if it holds data."""
     match value:
         case {"anyOf": members}:
             return {kind for member in members for kind in held_by(member)}
@@ -39,7 +39,7 @@ def held_by(value: Any) -> set[str]:
 
 
 def test_every_keyword_of_the_metaschemas_is_in_the_table_with_its_schemas() -> None:
-    """The table has every keyword of draft 7 and 2020-12 with the right kind of value."""
+    """The table has every keyword of draft 7 and 2020-12, and says correctly how each holds schemas."""
     defined: dict[str, set[str]] = {}
     for metaschema in metaschemas():
         for key, value in metaschema["properties"].items():
@@ -119,13 +119,13 @@ def test_a_reference_to_nothing_is_not_followed(ref: Any) -> None:
 
 
 def test_values_of_the_wrong_shape_are_not_followed() -> None:
-    """The walk runs on schemas that are not checked yet."""
+    """The walk skips values of the wrong shape, since it runs before schemas are checked."""
     values: list[Any] = [None, 1, "x", [1], {"a": 1}, []]
     for key, keyword in KEYWORDS.items():
         followed = [value for value in values if list(children({key: value}))]
         match keyword.value:
             case "schema":
-                assert followed == values  # also values that are no schema, for the caller to report
+                assert followed == values  # values that are no schema are included, since the caller reports them
             case "schema or schemas":
                 assert followed == values[:-1]
             case "schemas":

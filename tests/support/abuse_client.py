@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 CHAT = "/v1/chat/completions"
 RAW = "/v1/completions"
 HANG_S = 20
-CANARY = "canary7f3a"  # in every prompt, and never in a log
+CANARY = "canary7f3a"  # part of every prompt; it must never appear in a log
 USER = {"role": "user", "content": f"Weather in {CANARY}?"}
 BODY: dict[str, Any] = {"model": "tiny", "messages": [USER], "max_tokens": 1}
 PROMPT: dict[str, Any] = {"model": "tiny", "prompt": CANARY, "max_tokens": 1}
@@ -82,12 +82,12 @@ class Client:
 
 
 def as_json(document: object) -> bytes:
-    """Return bytes unchanged and anything else as JSON, with lone surrogates as escapes."""
+    """Return bytes unchanged, and any other value encoded as JSON. Lone surrogates become escapes."""
     return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 
 def check_answer(answer: Answer) -> None:
-    """Check that the answer is no 500, reveals nothing internal, and is OpenAI's error object if it is an error."""
+    """Check that the answer is no 500 and reveals nothing internal, and that an error is OpenAI's error object."""
     assert answer.status < 500, answer
     if answer.status >= 300:
         check_error(answer.body)
@@ -109,7 +109,7 @@ def check_error(body: bytes) -> None:
 
 
 def raw(url: str, *parts: bytes, silence_s: float = 0.5) -> bytes:
-    """Send bytes on a new connection. Returns all that is received until the server closes it or is silent."""
+    """Send bytes on a new connection. Return everything received until the server closes it or is silent."""
     with connect(url) as connection:
         connection.settimeout(silence_s)
         received = b""
@@ -131,7 +131,7 @@ def connect(url: str) -> socket.socket:
 
 
 def statuses(received: bytes) -> list[int]:
-    """Return the statuses of the answers on a connection, without `100 Continue`."""
+    """Return the HTTP statuses of the answers in `received`, except `100 Continue`."""
     return [int(code) for code in re.findall(rb"HTTP/1\.1 ([2-5]\d\d) ", received)]
 
 

@@ -1,4 +1,4 @@
-"""Group A: bodies that are not JSON or are hostile JSON, each with the expected answer."""
+"""Group A: bodies that are invalid JSON, and hostile bodies that are valid JSON. Each has its expected answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SURROGATES = (r"\ud83d", r"\udc00x", r"a\udfff\ud800")
 
 
 class Case(NamedTuple):
-    """A request and its expected statuses. `message` is a part of the error's message, `param` is the error's param."""
+    """A request and its expected statuses. `message` is part of the expected error message, `param` its param."""
 
     name: str
     body: Any
@@ -30,7 +30,7 @@ class Case(NamedTuple):
 
 
 def broken_documents() -> Iterator[Case]:
-    """Each invalid document on both routes, which must give the same errors."""
+    """Yield each invalid document once for each route. Both routes must give the same errors."""
     for name, document in _documents().items():
         for path in (CHAT, RAW):
             yield Case(f"{name} to {path[4:]}", document, path=path, message="We could not parse the JSON body")
@@ -116,7 +116,7 @@ _BAD_VALUES = (
 
 
 def odd_documents() -> Iterator[Case]:
-    """Legal JSON: the last of equal keys wins, no key is special, and nesting up to the limit is accepted."""
+    """Yield valid JSON: the last of equal keys wins, no key is special, and nesting up to the limit is accepted."""
     for path, start in ((CHAT, BODY), (RAW, PROMPT)):
         text = as_json(start).decode()
         for name, document in {
@@ -133,7 +133,7 @@ def odd_documents() -> Iterator[Case]:
 
 
 def numbers_that_are_none() -> Iterator[Case]:
-    """NaN, infinities and integers of 5,000 digits, in every field that is a number."""
+    """Put NaN, infinities and integers of 5,000 digits into every numeric field."""
     start = as_json({"model": "tiny", "messages": [USER]})[:-1]
     for number in NO_NUMBERS:
         for field in NUMBERS:
@@ -142,7 +142,7 @@ def numbers_that_are_none() -> Iterator[Case]:
 
 
 def texts_with(escape: str) -> Iterator[tuple[str, bytes]]:
-    """For every string field: its name, and a body with the escape in that field."""
+    """For every string field, yield its name and a body with the escape in that field."""
     function = {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}
     called = {"id": "i", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     properties = {"type": "object", "properties": {"ESCAPE": {"type": "string"}}}
@@ -190,7 +190,7 @@ def _result(call_id: str) -> dict[str, Any]:
 
 
 def surrogates() -> Iterator[Case]:
-    """A lone surrogate in a string is an error that names the field."""
+    """Yield bodies with a lone surrogate in a string, which is an error that names the field."""
     for escape in SURROGATES:
         for name, body in texts_with(escape):
             yield Case(f"{name}={escape}", body, message="surrogate", param=name.partition("ESCAPE")[0])
@@ -200,7 +200,7 @@ def surrogates() -> Iterator[Case]:
 
 
 def controls() -> Iterator[Case]:
-    """Control characters such as U+0000 are valid text."""
+    """Yield bodies with control characters such as U+0000, which are valid text."""
     for escape in (r"\u0000", r"\u001b[31m\r\n", r"\uffff\ufffe\u202e"):
         for name, body in texts_with(escape):
             yield Case(f"{name}={escape}", body, (200,))

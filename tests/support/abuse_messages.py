@@ -1,4 +1,4 @@
-"""Group D: absurd conversations, and the broken histories that agents really send."""
+"""Group D: absurd conversations, and broken histories such as real agents send."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ UNITS = (
 
 
 def called(**fields: Any) -> Message:
-    """An assistant's message with one call, changed by `fields`."""
+    """Return an assistant message with one call. `fields` replace fields of the message."""
     call = {"id": "i", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     return {"role": "assistant", "tool_calls": [{**call, **fields}]}
 
@@ -81,7 +81,7 @@ def _body(*messages: Any, **fields: Any) -> dict[str, Any]:
 
 
 def shapes() -> Iterator[Case]:
-    """Every field of every kind of message with values of every type."""
+    """For messages of every role, put values of every type into every field."""
     for value in VALUES:
         yield Case(f"messages={value!r}", {**BODY, "messages": value})
     for role in ROLES:
@@ -120,7 +120,10 @@ def shapes() -> Iterator[Case]:
 
 
 def histories() -> Iterator[Case]:
-    """Tool results must match calls; earlier output of a model is not checked."""
+    """Yield histories of calls and results.
+
+    It is an error if results and calls do not match. Invalid arguments or names that a model wrote are accepted.
+    """
     yield Case(
         "an answer to nothing",
         _body(USER, result()),
@@ -161,7 +164,10 @@ def histories() -> Iterator[Case]:
 
 
 def media(elsewhere: str) -> Iterator[Case]:
-    """Media parts are errors at once; nothing is fetched from `elsewhere`, read or decoded."""
+    """Yield messages with media parts, which are errors.
+
+    The server neither decodes them nor fetches anything from `elsewhere`.
+    """
     urls = (
         elsewhere,
         f"{elsewhere}/a.png",
@@ -189,7 +195,10 @@ def media(elsewhere: str) -> Iterator[Case]:
 
 
 def lengths() -> Iterator[Case]:
-    """Prompts longer than the context, by much or little: the error has both numbers and comes before any forward."""
+    """Yield prompts that are longer than the context, by much or by little.
+
+    The error states the prompt's length and the context's, and comes before any forward.
+    """
     for text in ("x" * 20_000, "x" * 1_900_000, f"{CANARY} " * 100_000, "é" * 20_000):
         for role in ("user", "system"):
             for stream in (False, True):
@@ -201,7 +210,10 @@ def lengths() -> Iterator[Case]:
 
 
 def heavy_texts() -> Iterator[Case]:
-    """200 kB of text that is slow to tokenize, and thousands of messages and parts, for an engine of any context."""
+    """Yield 200 kB of text that is slow to tokenize, and thousands of messages and parts.
+
+    They are for an engine that accepts prompts of any length.
+    """
     for unit in UNITS:
         text = (unit * 200_000)[: 200_000 // len(unit[0].encode())]
         yield Case(f"200 kB of {unit!r}", _body({"role": "user", "content": text}), (200,))

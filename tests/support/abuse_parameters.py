@@ -1,4 +1,4 @@
-"""Group C: fields of wrong types, out of range, and just within range. The limits are OpenAI's or this server's."""
+"""Group C: fields of wrong types, out of range and just within range. The limits are OpenAI's or this server's."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NAMED = {"type": "function", "function": {"name": "f"}}
 CHAT_BODY = {"model": "tiny", "messages": [USER]}
 JSON_SCHEMA = {"name": "x", "schema": {"type": "object"}}
 
-# For each field, the items of VALUES that it accepts; True is not a number and 1.5 not an integer.
+# The items of VALUES that each field accepts. True does not count as a number, nor 1.5 as an integer.
 RIGHT: dict[str, tuple[Any, ...]] = {
     "temperature": (1.5,),
     "top_p": (),
     "presence_penalty": (-1, 1.5),
     "frequency_penalty": (-1, 1.5),
     "max_tokens": (7,),
-    "max_completion_tokens": (),  # max_tokens stands beside it
+    "max_completion_tokens": (),  # the request also has max_tokens, and both together are an error
     "n": (7,),
     "seed": (-1, 7),
     "stop": ("x", "", []),
@@ -54,7 +54,7 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "functions": (),
     "function_call": (),
 }
-# Fields that other servers know and this one ignores, whatever they hold.
+# Fields that other servers know. This server ignores them, whatever their values are.
 IGNORED: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("guided_json", "guided_regex", "guided_grammar"), ("(a+)+$", {"$ref": "#"}, 1)),
     "prompt_embeds": ("gASVDwAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOU",),
@@ -101,7 +101,7 @@ RESPONSE_FORMATS: tuple[Any, ...] = (
     {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}},
     {"type": "json_schema", "json_schema": {**JSON_SCHEMA, "description": 1}},
 )
-# Fields of raw completions.
+# Prompts of raw completions.
 PROMPTS: tuple[Any, ...] = (
     *("", [""], ["x", ""], [], [[]], [1, "x"], ["x", 1], [[1], "x"], ["x", [1]], [[1], [None]], None, 1, {}, True),
     *([272], [-1], [2**31], [2**63], [1.5], [True], [[1], [272]], ["x"] * 129, [[1]] * 129),
@@ -128,7 +128,9 @@ def wrong_types() -> Iterator[Case]:
 
 def ranges() -> Iterator[Case]:
     for field, values in RANGES.items():
-        limit = "max_completion_tokens" if field == "max_completion_tokens" else "max_tokens"  # never both
+        limit = (
+            "max_completion_tokens" if field == "max_completion_tokens" else "max_tokens"
+        )  # a request may have only one of the two
         for value in (*values.outside, *values.beyond_the_model):
             yield Case(f"{field}={value!r:.40}", {**CHAT_BODY, limit: 1, field: value}, param=field)
         for value in values.inside:
@@ -140,7 +142,7 @@ def ranges() -> Iterator[Case]:
 
 
 def combinations() -> Iterator[Case]:
-    """Fields that need or exclude each other; with `stream`, the error comes before the stream starts."""
+    """Yield requests with fields that need or exclude each other. The error comes before a stream starts."""
     for choice in TOOL_CHOICES:
         yield Case(f"tool_choice={choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice}, param="tool_choice")
         yield Case(f"streamed {choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice, "stream": True})

@@ -1,4 +1,4 @@
-"""Group B: tools and formats with schemas that are broken, endless, huge, or point elsewhere."""
+"""Group B: tools and response formats with schemas that are invalid, endless or huge, or refer to other hosts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PARAMETERS = "tools[0].function.parameters"
 REQUIRED = {"type": "function", "function": {"name": "f"}}
 SERVED_OR_REFUSED = (200, 400)
 VALUES: tuple[Any, ...] = (None, True, 0, -1, 1.5, "x", [], [1], [None], {}, {"x": 1}, {"x": None}, {"x": {}})
-_SCHEMAS: tuple[Any, ...] = (True, {}, {"x": 1}, {"x": None}, {"x": {}})  # unknown keywords are no fault
+_SCHEMAS: tuple[Any, ...] = (True, {}, {"x": 1}, {"x": None}, {"x": {}})  # a schema with unknown keywords is valid
 _COUNTS = (0,)
-# For each keyword, the items of VALUES that it accepts.
+# The items of VALUES that each keyword accepts.
 RIGHT: dict[str, tuple[Any, ...]] = {
     "type": (),
     "properties": ({}, {"x": {}}),
@@ -92,7 +92,7 @@ def with_property(schema: Any, **beside: Any) -> Schema:
 
 
 def keywords() -> Iterator[Case]:
-    """Every keyword with values of every type: as a tool that must be called, and as the answer's format."""
+    """Give every keyword values of every type, in the schema of a forced call and in that of a response format."""
     for key, right in RIGHT.items():
         for value in VALUES:
             fits = any(value == one and type(value) is type(one) for one in right)
@@ -105,7 +105,7 @@ def keywords() -> Iterator[Case]:
 
 
 def patterns() -> Iterator[Case]:
-    """A pattern that cannot become an automaton is dropped, or is an error if the schema is strict."""
+    """Yield patterns that cannot become an automaton. Such a pattern is dropped; in a strict schema it is an error."""
     for pattern in EVIL_PATTERNS:
         schema = with_property({"type": "string", "pattern": pattern}, required=["a"], additionalProperties=False)
         for is_strict in (False, True):
@@ -117,7 +117,7 @@ def patterns() -> Iterator[Case]:
 
 
 def references(elsewhere: str) -> Iterator[Case]:
-    """`$ref`s in loops, to nothing, and doubling forty times; nothing is fetched from `elsewhere`."""
+    """Yield `$ref`s that form loops, refer to nothing or double forty times. Nothing is fetched from `elsewhere`."""
     urls = (
         elsewhere,
         f"{elsewhere}/x.json#/a",
@@ -155,7 +155,10 @@ def references(elsewhere: str) -> Iterator[Case]:
 
 
 def nests() -> Iterator[Case]:
-    """Deep nests, as bytes since json.dumps cannot nest as deep. 30,000 brackets crash native grammar compilers."""
+    """Yield deeply nested schemas, as bytes because json.dumps cannot nest so deep.
+
+    30,000 brackets crash native grammar compilers.
+    """
     start = as_json({**BODY, "tool_choice": REQUIRED, "tools": []})[:-2]
     for opening, closing in (
         ('{"properties":{"a":', "}}"),
@@ -174,7 +177,7 @@ def nests() -> Iterator[Case]:
 
 
 def numbers() -> Iterator[Case]:
-    """Large counts, which a grammar compiler must not unroll."""
+    """Yield schemas with large counts, which a grammar compiler must not unroll."""
     for schema in NUMBERS:
         closed = with_property(schema, required=["a"], additionalProperties=False)
         for is_strict in (False, True):

@@ -1,4 +1,4 @@
-"""Group B, the tools around the schemas: their shapes, names and sizes."""
+"""Group B: the shapes, names and sizes of tools. Their schemas are in abuse_schemas.py."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BROKEN_TOOLS: tuple[Any, ...] = (
 
 
 def roots() -> Iterator[Case]:
-    """Parameters are an object; the older functions have the same rules under another name."""
+    """Yield parameters that are no schema of an object, in `tools` and in the older `functions`, and invalid tools."""
     for value in ROOTS:
         yield Case(f"root {value!r}", {**BODY, "tools": [tool(value)]}, param=PARAMETERS)
         body = {**BODY, "functions": [{"name": "f", "parameters": value}]}
@@ -58,7 +58,7 @@ def names() -> Iterator[Case]:
 
 
 def sizes() -> Iterator[Case]:
-    """Tools just above each limit; the error names the limit."""
+    """Yield tools just above each limit. The error names the limit."""
     over: dict[str, tuple[Any, str]] = {
         "enum": (with_property({"enum": list(range(1_001))}), "1000"),
         "properties": ({"type": "object", "properties": {f"p{i}": {} for i in range(1_001)}}, "1000"),
@@ -82,7 +82,7 @@ def sizes() -> Iterator[Case]:
 
 
 def sizes_that_fit() -> Iterator[Case]:
-    """Tools just below each limit, for an engine of any context."""
+    """Yield tools just below each limit, for an engine that accepts prompts of any length."""
     words: Schema = {f"p{i}": {} for i in range(1_000)}
     for name, schema in {
         "enum": with_property({"enum": list(range(1_000))}),
@@ -97,7 +97,7 @@ def sizes_that_fit() -> Iterator[Case]:
 
 
 def forced_calls() -> Iterator[tuple[str, Schema]]:
-    """Names with a meaning in JavaScript, Python or a prompt format, each called by a named tool_choice."""
+    """Yield functions whose names mean something in JavaScript, Python or a prompt format, each with a forced call."""
     for name in NAMES:
         choice = {"type": "function", "function": {"name": name}}
         yield name, {"messages": [USER], "tools": [tool({}, name=name)], "tool_choice": choice, "max_tokens": 8}

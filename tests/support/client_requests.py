@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# Enums only, so that the arguments of even a bad model end.
+# All parameters are enums: even a bad model cannot write endless arguments.
 WEATHER: Any = {
     "name": "get_current_weather",
     "description": "Get the current weather of a city",

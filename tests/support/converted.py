@@ -1,4 +1,4 @@
-"""Converters run as a user runs them, and what their rows say."""
+"""Run the converters by their command, and read the rows and rejects that they write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAMPLES = Path(__file__).parents[1] / "data" / "convert"
 
 
 def convert(source: str, folder: Path, *options: str, samples: Path | None = None) -> list[Row]:
-    """Run the command as a user does; the rows that it wrote."""
+    """Run the command of the converter `source`. Return the rows that it wrote."""
     main([source, str(samples or SAMPLES / source), "--out", str(folder / "out.jsonl"), *options])
     return list(read_rows(folder / "out.jsonl"))
 
@@ -25,7 +25,7 @@ def rejects(folder: Path) -> list[dict[str, Any]]:
 
 
 def reasons(folder: Path) -> dict[str, str]:
-    """The reason for each rejected position, which is shown without its folders."""
+    """Return the reason of each reject by its position, which is shortened to the file's name."""
     return {re.sub(r"\S*/", "", reject["where"]): reject["reason"] for reject in rejects(folder)}
 
 

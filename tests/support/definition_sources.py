@@ -1,4 +1,4 @@
-"""Sources of function definitions in tests: read, and written."""
+"""Write and read sources of function definitions for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCES = Path(__file__).parents[1] / "data" / "definitions"
 
 
 def read(*paths: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Functions by name, and reasons of rejection by place."""
+    """Return the functions by name, and the reasons of the rejects by file name."""
     found = collect(paths)
     assert not found.faults
     functions: dict[str, Any] = {line["function"]["name"]: line["function"] for line in found.good}

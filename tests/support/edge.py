@@ -13,7 +13,7 @@ from web.edge import Edge
 
 
 def a_scope(method: str, path: str, headers: Mapping[str, str]) -> Scope:
-    """A request as uvicorn describes it."""
+    """Return the ASGI scope that uvicorn makes for a request."""
     return {
         "type": "http",
         "http_version": "1.1",
@@ -34,7 +34,7 @@ def ask(
     api_keys: Collection[str] = (),
     receive: Receive | None = None,
 ) -> Answer:
-    """One request through the edge, without a socket."""
+    """Send one request through the edge. Return what the edge sent back."""
     sent: list[Message] = []
 
     async def nothing() -> Message:

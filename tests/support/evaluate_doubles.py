@@ -1,4 +1,4 @@
-"""Doubles for tests of evaluate/: small rows, files of them, and a server over a real socket that plays a script."""
+"""Doubles for tests of evaluate/: small rows, data sets of them, and a real server with scripted answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CITY_FUNCTION, PING_FUNCTION = (Function(**one) for one in (CITY, PING))  # type
 
 
 def a_line(question: str, *expected: tuple[str, Json], functions: Sequence[Json] = (CITY, PING), **more: Any) -> Json:
-    """A row as it stands in a file."""
+    """Return one row of a data set, as a dictionary."""
     calls = [{"name": name, "arguments": arguments} for name, arguments in expected]
     return {
         "functions": list(functions),
@@ -46,13 +46,13 @@ def a_set(path: Path, lines: Sequence[Json]) -> Path:
 
 
 def calling(*calls: tuple[str, Json | str], **more: Any) -> Answer:
-    """An answer that makes these calls; a text stands for arguments as written."""
+    """Return an answer with these calls. Arguments given as text are taken unchanged, others are written as JSON."""
     written = [(name, given if isinstance(given, str) else json.dumps(given)) for name, given in calls]
     return Answer(calls=tuple(Call(name, arguments) for name, arguments in written), **more)
 
 
 def completion(text: str | None = None, *calls: tuple[str, Json]) -> bytes:
-    """The body of OpenAI's chat completion."""
+    """Return the body of an OpenAI chat completion with this text and these calls."""
     tool_calls = [
         {"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
         for place, (name, arguments) in enumerate(calls)
@@ -63,7 +63,7 @@ def completion(text: str | None = None, *calls: tuple[str, Json]) -> bytes:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer; `delay_s` before it, and nothing at all but a closed connection where it `vanishes`."""
+    """One answer, sent after `delay_s`. If it `vanishes`, the server only closes the connection."""
 
     body: bytes = b"{}"
     status: int = 200
@@ -77,7 +77,7 @@ Script = Callable[[Json], Reply]
 
 @dataclass
 class Played:
-    """A running double: where it is, and the bodies that it was sent."""
+    """A running double: its URL, and the bodies and API keys of the requests so far."""
 
     url: str
     bodies: list[Json] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Played:
 
 @contextmanager
 def playing(script: Script) -> Iterator[Played]:
-    """A server on a free port that answers /v1/chat/completions by `script`, and lists one model."""
+    """Serve /v1/chat/completions with the answers of `script`, and a list of one model, on a free port."""
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -113,12 +113,12 @@ def playing(script: Script) -> Iterator[Played]:
             self.wfile.write(reply.body)
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Log nothing."""
 
         def handle(self) -> None:
             try:
                 super().handle()
-            except ConnectionError:  # who asked has hung up
+            except ConnectionError:  # the client has closed the connection
                 self.close_connection = True
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -136,7 +136,7 @@ def playing(script: Script) -> Iterator[Played]:
 
 
 def one_after_another(*replies: Reply) -> Script:
-    """The replies in turn; the last one for all that follow."""
+    """Return a script that plays the replies in order, then repeats the last one."""
     waiting = list(replies)
     lock = threading.Lock()
 

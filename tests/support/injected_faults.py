@@ -1,4 +1,4 @@
-"""Injects exceptions into functions that the engine's thread calls, and checks that nothing is left behind."""
+"""Inject exceptions into functions that the engine's thread calls, and check that no request or memory is left."""
 
 from __future__ import annotations
 
@@ -46,11 +46,12 @@ ERRORS: tuple[Callable[[], BaseException], ...] = (
 
 @dataclass(frozen=True)
 class Point:
-    """A function that the engine's thread calls: a path of attributes from the engine, the guilty request or `owner`.
+    """A function that the engine's thread calls, and when it fails.
 
-    ends: which requests an exception there ends. since: the point is armed when the guilty request is submitted, when
-    it has sampled its first token, or when all three requests decode. of: fail only in calls with the guilty request,
-    or one of its parts, among the arguments. times: how often it fails; a failed step of several requests is retried.
+    path: the attributes that lead to the function from the engine, the guilty request or `owner`. ends: which requests
+    an exception in the function ends. since: the point is armed when the guilty request is submitted, when it has
+    sampled its first token, or when all three requests decode. of: only calls that get the guilty request, or one of
+    its parts, as an argument fail. times: how many calls fail; a failed step of several requests is retried.
     """
 
     path: str
@@ -112,12 +113,12 @@ POINTS = (
 
 
 class Injection:
-    """Calls `fault` whenever the point is called, once this is armed."""
+    """Calls `fault` before each call of the point's function from the moment that the injection is armed."""
 
     def __init__(
         self, engine: LocalEngine, point: Point, fault: Callable[..., object], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """`fault` gets the arguments of the call."""
+        """Replace the point's function. `fault` gets the arguments of each call."""
         self.num_fired = 0
         self.is_armed = False
         self._engine, self._point, self._fault = engine, point, fault
@@ -150,7 +151,7 @@ class Injection:
         self._patch.setattr(owner, name, wrapped)
 
     def _concerns(self, args: Sequence[Any]) -> bool:
-        """Whether an argument is the guilty request, its KV cache, its tokens or its queue of steps."""
+        """Return whether an argument is the guilty request, its KV cache, its tokens or its queue of steps."""
         for arg in args:
             if isinstance(arg, Request) and is_guilty(arg):
                 return True
@@ -179,7 +180,7 @@ def failing(
     *,
     times: int = 10**9,
 ) -> None:
-    """Let the point fail from now on, `times` times."""
+    """Make the next `times` calls of the point fail."""
 
     def fault(*args: Any) -> None:
         raise error()

@@ -1,4 +1,4 @@
-"""Two small sources, a mixture of them, and the merge as a user runs it."""
+"""Write two small sources and a mixture of them, and run the command that merges them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ sea = "The sea, CC BY 4.0"
 def row(
     text: str, name: str = "look_at", source: str = "sky", kind: str = "single", others: tuple[str, ...] = ()
 ) -> Row:
-    """One request and its call; `others` are listed as well."""
+    """Return a row with one request and one call. The functions `others` are declared besides the called one."""
     functions = tuple(Function(one, f"Do {one}", {"type": "object", "properties": {}}) for one in (name, *others))
     call = Message("assistant", None, (Call(name, "{}", "call_0"),))
     return Row(functions, (Message("user", text), call), source, {"kind": kind})
@@ -62,7 +62,7 @@ def sky() -> list[Row]:
 
 
 def make_folder(tmp_path: Path) -> Path:
-    """Two sources and a mixture."""
+    """Write the two sources and the mixture. Return their folder."""
     (tmp_path / "mix.toml").write_text(MIX)
     write_rows(tmp_path / "sky.jsonl", sky())
     write_rows(tmp_path / "sea.jsonl.xz", [row(f"Dive to {n} meters", "dive", "sea") for n in range(40)])
@@ -70,16 +70,16 @@ def make_folder(tmp_path: Path) -> Path:
 
 
 def merge(folder: Path, *options: str, out: str = "out.jsonl") -> list[Row]:
-    """Run the command; the rows that it wrote."""
+    """Run the command. Return the rows that it wrote."""
     main(["--data", str(folder), "--mixture", str(folder / "mix.toml"), "--out", str(folder / out), *options])
     return list(read_rows(folder / out))
 
 
 def said(folder: Path, *options: str) -> str:
-    """What the command says when it ends with status 1, apart from the progress bar."""
+    """Run the command, which must end with status 1. Return its message without the progress bar."""
     with pytest.raises(SystemExit) as ended:
         merge(folder, *options)
-    assert isinstance(ended.value.code, str)  # a text is printed to stderr and means status 1
+    assert isinstance(ended.value.code, str)  # Python prints a text to stderr and exits with status 1
     return ended.value.code
 
 

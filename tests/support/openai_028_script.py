@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Requests with openai 0.28, run in that client's own Python environment as `script.py URL KEY`.
+"""Send requests with openai 0.28. Run as `script.py URL KEY` in a Python environment with that old client.
 
 Prints one JSON object with the result of each request.
 """

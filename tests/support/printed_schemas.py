@@ -1,4 +1,4 @@
-"""Functions as the prompt shows them."""
+"""Print functions as the prompt declares them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schema import typescript
 
 
 def printed(parameters: JsonSchema | None, description: str = "Does it") -> list[str]:
-    """The lines of one function `f`, without the namespace around it."""
+    """Return the lines that declare a function `f` with these parameters, without the namespace around it."""
     return typescript([Function("f", description, parameters)]).split("\n")[3:-2]
 
 

@@ -1,4 +1,4 @@
-"""Walk a request together with its published schema."""
+"""Walk through a request and its published schema together."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jsonschema import Draft202012Validator
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
 
-SAMPLES: tuple[object, ...] = (None, True, 7, 0.5, "~", [], [[{}]], {"~": [{}]})  # every JSON type
+SAMPLES: tuple[object, ...] = (None, True, 7, 0.5, "~", [], [[{}]], {"~": [{}]})  # values of every JSON type
 
 
 @dataclass(frozen=True)
 class Place:
-    """A value in a request, and the schemas that may describe it; `owner` is the component whose field it is."""
+    """A value in a request, and the schemas that may describe it. `owner` is the component whose field it is."""
 
     path: Path
     value: Any
@@ -34,10 +34,12 @@ class Published:
 
     def __init__(self, document: Json) -> None:
         self.components: dict[str, Json] = document["components"]["schemas"]
-        self._validators: dict[int, Draft202012Validator] = {}  # by schema; each reads all components at its first use
+        self._validators: dict[
+            int, Draft202012Validator
+        ] = {}  # by id of the schema; a validator reads all components at its first use
 
     def places(self, value: object, component: str) -> Iterator[Place]:
-        """Every value below a request of this component."""
+        """Yield every value inside `value`, which the component describes."""
         yield from self._fields(value, self.components[component], component, ())
 
     def _fields(self, value: Any, schema: Json, owner: str, path: Path) -> Iterator[Place]:
@@ -60,7 +62,7 @@ class Published:
         return (one for _, one in self._named(schema))
 
     def _named(self, schema: Json, name: str = "") -> Iterator[tuple[str, Json]]:
-        """The schemas without unions in them, each with the component that it is."""
+        """Resolve unions and references. Yield each schema with the name of its component."""
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
             yield from self._named(self.components[name], name)
@@ -71,7 +73,7 @@ class Published:
             yield name, schema
 
     def takes(self, body: Json, component: str, key: str | int) -> bool:
-        """Whether the schema of a request takes this field of a body."""
+        """Return whether the component's schema accepts the body's field `key`."""
         return self._fits(body[str(key)], self.components[component]["properties"][key])
 
     def _fits(self, value: object, schema: Json) -> bool:
@@ -96,7 +98,8 @@ def without(document: Json, path: Path) -> Json:
 
 
 def _opened(document: Json, path: Path) -> tuple[Json, Any]:
-    changed = json.loads(json.dumps(document))  # not copied: what is shared would change everywhere
+    # No deepcopy: an object that stands in two places would change in both.
+    changed = json.loads(json.dumps(document))
     target: Any = changed
     for key in path[:-1]:
         target = target[key]
@@ -104,7 +107,10 @@ def _opened(document: Json, path: Path) -> tuple[Json, Any]:
 
 
 def bounds(schema: Json, value: Any) -> Iterator[tuple[object, object]]:
-    """For each bound of a schema: a value at it, and one just beyond; made of `value` where lists and maps grow."""
+    """For each bound of a schema, yield a value at the bound and one just beyond it.
+
+    Longer lists and objects are made from the items of `value`.
+    """
     step = 1 if schema.get("type") == "integer" else 0.001
     for key, sign in (("minimum", -1), ("maximum", 1)):
         if key in schema:

@@ -1,4 +1,4 @@
-"""A model in miniature for tests of constraints: real tokenizers, and random tokens among those that are allowed."""
+"""A small stand-in for a model in tests of constraints: real tokenizers, and tokens sampled at random."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CORPUS = [
 
 @functools.cache
 def byte_level() -> PreTrainedTokenizerFast:
-    """As GPT-2 and Llama 3 have it, but with tokens that go across line breaks and braces."""
+    """Return a tokenizer like those of GPT-2 and Llama 3, but with tokens that go across line breaks and braces."""
     backend = Backend(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
@@ -48,7 +48,7 @@ def byte_level() -> PreTrainedTokenizerFast:
 
 @functools.cache
 def sentencepiece() -> PreTrainedTokenizerFast:
-    """As Llama 2 has it: words begin with a space, other bytes are tokens of their own."""
+    """Return a tokenizer like that of Llama 2: words begin with a space, and any other byte is one token."""
     pieces = {
         piece for text in CORPUS for word in text.replace("\n", " ").split() for piece in (f"▁{word[:6]}", word[:3])
     }
@@ -73,7 +73,7 @@ def _finished(backend: Backend) -> PreTrainedTokenizerFast:
 
 @dataclass
 class Turn:
-    """What came out of a walk, as the parser reads it."""
+    """What the parser reads from the tokens of a walk."""
 
     ids: list[int] = field(default_factory=list)
     text: str = ""
@@ -82,11 +82,11 @@ class Turn:
 
 
 class RandomModel:
-    """Samples any allowed token; after `patience` tokens it prefers tokens that end the answer."""
+    """Samples any allowed token. After `patience` tokens it prefers tokens that bring the answer to its end."""
 
     def __init__(self, backend: PreTrainedTokenizerFast, *, padding: int = 7) -> None:
         self.tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
-        self.vocab_size = len(backend) + padding  # as in checkpoints whose logits are wider than the tokenizer
+        self.vocab_size = len(backend) + padding  # some checkpoints have more logits than the tokenizer has tokens
         self.constraints = ConstraintCompiler(backend.backend_tokenizer, self.vocab_size, eos_id=backend.eos_token_id)
         self._closing = [self._ids_of(text) for text in ('"', "}", "]", ">>>")]
 
@@ -94,13 +94,13 @@ class RandomModel:
         return [found for text in template.stop if (found := self.tokenizer.token_id(text)) is not None]
 
     def tokenize(self, text: str) -> list[int]:
-        """Ordinary tokens for `text`, without SentencePiece's space in front."""
+        """Return ordinary tokens for `text`, without the space that SentencePiece puts in front."""
         return self.constraints.vocabulary.tokenize(text.encode())
 
     def walk(
         self, constraint: Constraint, stop_ids: Sequence[int], seed: int, *, script: str = "", patience: int = 30
     ) -> tuple[list[int], bool]:
-        """Sample one answer that begins with `script`. Returns its token ids, and whether it was cut by the limit."""
+        """Sample one answer that begins with `script`. Return its token ids, and whether the token limit cut it."""
         drawing, matcher = random.Random(seed), self.constraints.matcher(constraint)
         ids = self._say(matcher, script)
         assert ids is not None, f"{script!r} is not allowed"
@@ -114,11 +114,11 @@ class RandomModel:
         return ids, True
 
     def allows(self, constraint: Constraint, text: str) -> bool:
-        """Whether the constraint allows `text`, in which control tokens are recognized."""
+        """Return whether the constraint allows `text`. Control tokens in `text` count as such."""
         return self._say(self.constraints.matcher(constraint), text) is not None
 
     def read(self, template: PromptTemplate, tools: Sequence[Tool], ids: Sequence[int], prefill: str = "") -> Turn:
-        """Parse the token ids to the text and the calls that a client gets."""
+        """Parse the token ids into the text and the calls that a client gets."""
         parser, decoder = OutputParser(template.turn_format(tools)), self.tokenizer.stream_decoder()
         turn = Turn(list(ids))
         events = [event for part in _CONTROL.split(prefill) for event in parser.feed(part, is_control=part in CONTROL)]
@@ -137,7 +137,7 @@ class RandomModel:
         return turn
 
     def _say(self, matcher: Matcher, text: str) -> list[int] | None:
-        """Return token ids for `text`, always the longest allowed token; None if the constraint does not allow it."""
+        """Return token ids for `text`, each the longest that is allowed, or None if the constraint forbids `text`."""
         ids: list[int] = []
         for part in _CONTROL.split(text):
             left = part.encode()

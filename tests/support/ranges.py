@@ -1,4 +1,4 @@
-"""The one table of the ranges of a request's fields: values that each field takes, and values that it refuses."""
+"""The ranges of a request's fields: values that each field accepts, and values that are errors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ HUGE = 10**400
 
 @dataclass(frozen=True)
 class Range:
-    """Values of one field.
+    """Values of one field. The values in `inside` are valid.
 
-    `outside` are refused by the field's own rule. `not_json` are too, but only Python can hold them. `beyond_the_model`
-    are refused by a model of 272 tokens, or where `max_tokens` is 1.
+    The values in `outside` and `not_json` break the field's own rule; those in `not_json` exist in Python but not in
+    JSON. The values in `beyond_the_model` are errors for a vocabulary of 272 tokens, or if `max_tokens` is 1.
     """
 
     inside: tuple[Any, ...] = ()
@@ -47,7 +47,7 @@ RANGES: dict[str, Range] = {
         ),
     ),
     "logprobs": Range(inside=(True, False), outside=(1, "true")),
-    "top_logprobs": Range(outside=(5, 0)),  # without `logprobs`
+    "top_logprobs": Range(outside=(5, 0)),  # errors without `logprobs`
     "logit_bias": Range(
         inside=({"271": 100}, {"0": -100, "00": 100}, {str(i): -100 for i in range(272)}, {"258": 1e-300}),
         outside=(
@@ -86,6 +86,6 @@ RANGES: dict[str, Range] = {
     "web_search_options": Range(outside=({},)),
     "moderation": Range(outside=({"model": "x"},)),
     "response_format": Range(outside=("json", {}, {"type": "xml"}, {"type": "json_schema"})),
-    "stream_options": Range(outside=({}, [], 1)),  # without `stream`
+    "stream_options": Range(outside=({}, [], 1)),  # errors without `stream`
     "functions": Range(outside=([{}], [{"name": 1}], [{"name": "f"}] * 2, [{"name": f"f{i}"} for i in range(129)])),
 }

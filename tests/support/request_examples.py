@@ -29,12 +29,12 @@ def answer(call_id: str, content: object = "ok") -> dict[str, Any]:
 
 
 def chat(*messages: object, **fields: Any) -> ChatRequest:
-    """Check a body of these messages (default: one question) and fields, as chat_request."""
+    """Return the result of chat_request for a body of these messages (default: one question) and fields."""
     return chat_request({"model": "m", "messages": list(messages) or [USER], **fields})
 
 
 def error_of(*messages: object, **fields: Any) -> tuple[str, str | None, str | None]:
-    """Return message, param and code of the error for a body like that of `chat`."""
+    """Return message, param and code of the error that `chat` raises for the same arguments."""
     with pytest.raises(RequestError) as caught:
         chat(*messages, **fields)
     assert len(caught.value.message) <= 500

@@ -15,7 +15,7 @@ from prompt_template import Piece
 
 
 class ScriptedEngine:
-    """Plays `script` to every request; ends with "stop" when it is over, with EngineError at step `fails_at`."""
+    """Answers every request with `script` and finish reason "stop", or raises EngineError at step `fails_at`."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class ScriptedEngine:
         self.script = list(script)
         self.max_context = max_context
         self.vocab_size = 1 << 20
-        self.num_steps = 0  # of all requests, to check that a request was really stopped
+        self.num_steps = 0  # of all requests; tests check with it that a request was really stopped
         self.num_active = 0
         self.last_prompt: list[int] = []
         self.last_sampling: Sampling | None = None
@@ -67,11 +67,11 @@ class ScriptedEngine:
             self.num_active -= 1
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 def scripted(model: Model, output: str, **options: float | None) -> tuple[Model, ScriptedEngine]:
-    """`model` with an engine that answers `output`, in which control tokens may be spelled out."""
+    """Return `model` with an engine that generates `output`, which may contain control tokens as text."""
     script = model.tokenizer.encode([Piece(output, markup=True)]).ids
     stop_id = model.tokenizer.token_id(model.template.stop[0])
     assert stop_id is not None

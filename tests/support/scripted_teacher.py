@@ -1,4 +1,4 @@
-"""A teacher that answers as a test tells it, over a real socket: an OpenAI-compatible server of one endpoint."""
+"""A teacher with scripted answers: an OpenAI-compatible server with one endpoint, over a real socket."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Reply:
-    """`text` and `calls` (name and arguments) in OpenAI's shape, unless `status` or `raw` say otherwise.
+    """One answer of the teacher: `text` and `calls` (name and arguments) in OpenAI's shape.
 
-    `gone` closes the connection without a word; `after_s` lets the asker wait.
+    `status` makes it an error, and `raw` replaces the body. `gone` closes the connection without an answer. `after_s`
+    delays the answer.
     """
 
     text: str | None = None
@@ -45,7 +46,11 @@ class Reply:
 
 @dataclass
 class Teacher:
-    """`answer` decides each reply; `asked` are all bodies so far, in order; `peak` requests were there at once."""
+    """A running teacher.
+
+    `answer` returns the reply to a body, `asked` lists the bodies so far in order, and `peak` is the largest number of
+    requests that ran at the same time.
+    """
 
     url: str
     answer: Callable[[Json], Reply]
@@ -71,13 +76,13 @@ class Teacher:
 
 
 def question(body: Json) -> str:
-    """The user's turn of a request."""
+    """Return the text of the user's turn in a request."""
     return str(body["messages"][-1]["content"])
 
 
 @contextmanager
 def teaching(answer: Callable[[Json], Reply]) -> Iterator[Teacher]:
-    """A teacher on a free port of loopback, until the test is over."""
+    """Serve a teacher on a free port of the loopback address until the context ends."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -96,10 +101,10 @@ def teaching(answer: Callable[[Json], Reply]) -> Iterator[Teacher]:
                 self.end_headers()
                 self.wfile.write(text)
             except OSError:
-                return  # the asker did not wait
+                return  # the client did not wait for the answer
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the test looks at `asked`."""
+            """Log nothing: a test reads the requests in `asked`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     teacher = Teacher(f"http://127.0.0.1:{server.server_address[1]}/v1", answer)

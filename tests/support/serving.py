@@ -1,4 +1,4 @@
-"""An application behind a real socket, and models that several applications may serve."""
+"""Serve an application on a real socket, and share one model among several applications."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from web.lifecycle import UVICORN
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serve `app` on a free port of loopback, as server.py does; yields the base URL."""
+    """Serve `app` on a free port of the loopback address, as server.py does. Yield the base URL."""
     listener = bind("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, **UVICORN))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -32,9 +32,9 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 def shared(model: Model) -> Model:
-    """Keep the engine of `model` open when an application that serves it ends.
+    """Return `model`, changed: its engine stays open when an application that serves the model ends.
 
-    A test that served the session's model closed its engine for all tests that came later in the order of files.
+    Without this, the first test that serves a session's model would close its engine for all later tests.
     """
 
     async def stay_open() -> None:

@@ -52,7 +52,7 @@ MODELS = dict(_models())
 
 
 def small_engine(folder: Path, *, max_running: int, num_blocks: int) -> LocalEngine:
-    """An engine with memory for `num_blocks` blocks of tokens."""
+    """Return an engine whose KV cache has memory for `num_blocks` blocks of tokens."""
     model = AutoModelForCausalLM.from_pretrained(folder)
     bytes_per_token = 2 * 2 * 2 * 16 * 4  # layers, keys and values, heads, width, float32
     cache_bytes = num_blocks * BLOCK * bytes_per_token
@@ -66,12 +66,12 @@ async def steps(engine: LocalEngine, prompt: Sequence[int], sampling: Sampling =
 
 
 async def together(engine: LocalEngine, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[list[Step]]:
-    """The steps of concurrent requests, in the order of the prompts."""
+    """Run all prompts as concurrent requests. Return each request's steps, in the order of `prompts`."""
     return await asyncio.gather(*(steps(engine, prompt, sampling) for prompt in prompts))
 
 
 def num_requests(engine: LocalEngine) -> int:
-    """Requests that hold a slot or wait for one."""
+    """Return how many requests hold a slot or wait for one."""
     with engine._lock:
         return sum(1 for _ in engine._scheduler)
 

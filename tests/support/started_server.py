@@ -1,4 +1,4 @@
-"""`python server.py` in a process of its own, started and stopped as a user would."""
+"""Start and stop `python server.py` in its own process, as a user does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_S = 180.0  # the embedded model loads in 11 s on an idle machine
 
 
 class Started:
-    """A running server. `lines` is what it has written to stderr so far."""
+    """A running server. `lines` are the lines that it has written to stderr so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.lines: list[str] = []
@@ -28,7 +28,7 @@ class Started:
         self._reader.start()
 
     def line(self, word: str) -> str:
-        """Wait for the first line that starts with `word`, and return its rest."""
+        """Wait for the first line that starts with `word`, and return the rest of that line."""
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             for line in list(self.lines):
@@ -42,7 +42,7 @@ class Started:
 
     @property
     def url(self) -> str:
-        """http://127.0.0.1:PORT, once the model is loaded."""
+        """Wait until the model is loaded, and return http://127.0.0.1:PORT."""
         return self.line("address").removesuffix("/v1")
 
     def terminate(self) -> None:
@@ -57,16 +57,16 @@ class Started:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment of a user without settings: no API key, no cache of the hub."""
+    """Return the environment of a user without settings: no API key, and an empty cache of the hub."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("FUNCTIONARY_", "HF_"))}
     return {**plain, **variables}
 
 
 @contextmanager
 def started(*options: str, before: str = "", **variables: str) -> Iterator[Started]:
-    """A server on a free port, unless `options` name one; ended by its process id when the test is over.
+    """Start a server on a free port, unless `options` name a port. End it when the context ends.
 
-    `before`: a program that runs in the process before the server does.
+    `before` is Python code that the process runs before the server starts.
     """
     program = ["-c", f"{before}\nimport server\nserver.main()"] if before else ["server.py"]
     command = [sys.executable, *program, "--port", "0", *options]

@@ -1,4 +1,4 @@
-"""Events of a stream, and the answers that they add up to."""
+"""Read the events of a stream, and the answers that they add up to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apis.chat_completions import fold
 
 
 def events(body: bytes) -> list[str]:
-    """Return the data of the events; only comments may stand between events."""
+    """Return the data of the events. Between events, only comments are allowed."""
     blocks = body.decode().split("\n\n")
     assert blocks[-1] == ""
     assert all(block.startswith("data: ") or block == ": ping" for block in blocks[:-1])
@@ -17,7 +17,7 @@ def events(body: bytes) -> list[str]:
 
 
 def choices(body: bytes) -> dict[int, Any]:
-    """The answers that a healthy stream adds up to, by index."""
+    """Return the choices that the chunks of a complete stream add up to, by index."""
     *chunks, done = events(body)
     assert done == "[DONE]"
     parts = [choice for chunk in chunks for choice in json.loads(chunk)["choices"]]

@@ -1,4 +1,4 @@
-"""A strict client: folds the chunks of a stream, and fails on anything that some client cannot process."""
+"""Fold the chunks of a stream like a strict client, which fails on anything that some client cannot process."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ KINDS = ("content", "tool_calls", "function_call")
 
 
 def events(body: str) -> list[Json]:
-    """The chunks of a stream's body, which must be healthy: nothing but data lines, and [DONE] at the end."""
+    """Return the chunks in a stream's body. The body must have only data lines, and [DONE] at the end."""
     *blocks, done, rest = body.split("\n\n")
     assert (done, rest) == ("data: [DONE]", "")
     return [json.loads(block.removeprefix("data: ")) for block in blocks if block != ": ping"]
 
 
 def strict_fold(chunks: list[Json], *, include_usage: bool = False) -> Json:
-    """The whole answer {choices, usage} that the chunks add up to."""
+    """Return the whole answer {choices, usage} that the chunks add up to."""
     assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in chunks}) == 1
     assert all(chunk["object"] == "chat.completion.chunk" for chunk in chunks)
     assert not any("error" in chunk for chunk in chunks), "openai 0.28 takes the bare key for an error"

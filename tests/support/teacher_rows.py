@@ -1,4 +1,4 @@
-"""Rows for the tests of the teacher steps, and the commands run as a user would."""
+"""Make rows for the tests of the teacher steps, and run the steps by their commands."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def answer(text: str = "", *calls: tuple[str, str]) -> Answer:
 
 
 def prompts(count: int) -> list[Json]:
-    """Lines as of step 2, each of its own."""
+    """Return `count` different rows as the second teacher step writes them."""
     return [line({"role": "user", "content": f"Set a timer for {n} minutes"}) for n in range(1, count + 1)]
 
 
@@ -71,7 +71,7 @@ def read(path: Path) -> list[Json]:
 
 
 def run(main: Main, source: Path, out: Path, url: str, *options: str) -> int:
-    """A step's command; its exit status."""
+    """Run the command of a teacher step. Return its exit status."""
     whom = ["--teacher-url", url, "--teacher-model", "t"]
     with pytest.raises(SystemExit) as ended:
         main(["--in", str(source), "--out", str(out), *whom, *options])
@@ -80,12 +80,12 @@ def run(main: Main, source: Path, out: Path, url: str, *options: str) -> int:
 
 
 def minutes(body: Json) -> int:
-    """Which of `prompts` a request is about."""
+    """Return the number of minutes in a request's question, which tells which of `prompts` it is about."""
     found = re.search(r"timer for (\d+) minutes", question(body))
     assert found
     return int(found[1])
 
 
 def right(body: Json) -> Reply:
-    """The call that it needs."""
+    """Return a reply with the call that the request's question needs."""
     return Reply(calls=(("set_timer", f'{{"minutes": {minutes(body)}}}'),))

@@ -1,4 +1,4 @@
-"""Small real checkpoints, made in a moment: Llama's architecture with random weights, and tokenizers of both kinds."""
+"""Make small real checkpoints: a random Llama with a SentencePiece tokenizer or with a byte-level tokenizer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _WORDS = [
 
 
 def make_tiny_llama(folder: Path, *, max_context: int = 512) -> Path:
-    """2 layers, 64 wide, and a SentencePiece tokenizer trained here, in the files of Llama 2's checkpoints."""
+    """Make a checkpoint with 2 layers of width 64 and a newly trained SentencePiece tokenizer, in Llama 2's files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(_sentencepiece_model())
     tokenizer_config = {
@@ -79,7 +79,7 @@ def make_tiny_llama(folder: Path, *, max_context: int = 512) -> Path:
 
 
 def make_tiny_chatml(folder: Path, *, max_context: int = 1024) -> Path:
-    """The same with a byte-level tokenizer, one token a byte, and ChatML's control tokens: functionary_v3_chatml."""
+    """Make a checkpoint for functionary_v3_chatml, with one token per byte and ChatML's control tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = Tokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))
@@ -89,7 +89,9 @@ def make_tiny_chatml(folder: Path, *, max_context: int = 1024) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")  # type: ignore[no-untyped-call]
     tokenizer.chat_template = "{# version=functionary_v3_chatml #}"
     tokenizer.save_pretrained(folder)
-    _write_model(folder, vocab_size=272, max_context=max_context)  # wider than the tokenizer, as real ones often are
+    _write_model(
+        folder, vocab_size=272, max_context=max_context
+    )  # more than the tokenizer has, as in many real checkpoints
     return folder
 
 

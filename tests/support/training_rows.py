@@ -1,4 +1,4 @@
-"""Ten small conversations to train on: one call, two calls, a question in return, a result told, and no call."""
+"""Ten small conversations to train on: with one call, two calls, a clarifying question, a result, and no call."""
 
 from __future__ import annotations
 

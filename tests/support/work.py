@@ -1,4 +1,4 @@
-"""How much work a function does, counted in lines of Python: the same number on every machine, however busy."""
+"""Measure a function's work in lines of Python that run. The number is the same on every machine, busy or not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def num_lines(function: Callable[[], object]) -> int:
-    """Count the lines that run in the function and in all Python functions that it calls; C code is not counted."""
+    """Count the lines that run in the function and in all Python functions that it calls, but no C code."""
     num = 0
 
     def count(_frame: FrameType, event: str, _value: Any) -> Any:

@@ -22,7 +22,7 @@ def turn_format(template: str, *, code: bool = False) -> TurnFormat:
 
 
 def read(rules: TurnFormat, output: str, *, step: int = 0, cut: bool = False) -> Message:
-    """The text and calls of an output that is fed `step` characters at a time (0: all at once)."""
+    """Feed `output`, `step` characters at a time (0: all at once). Return its text and calls as a message."""
     parser = OutputParser(rules)
     events: list[Event] = []
     for number, stretch in enumerate(CONTROL.split(output)):
@@ -74,7 +74,9 @@ V3_OUTPUTS: dict[str, Message] = {
 
 @pytest.mark.parametrize("output", V3_OUTPUTS)
 def test_v3(output: str, subtests: pytest.Subtests) -> None:
-    """D1 to D6 in this file are bugs of an older server for these models.
+    """Each output gives the same message whole and in pieces.
+
+    D1 to D6 in this file are bugs of a previous version of the server.
 
     D2: a name that is the beginning of another, is unknown, or begins with `all` made the whole stream empty.
     D4: `>>>` inside arguments or text was taken for a separator.
@@ -85,7 +87,7 @@ def test_v3(output: str, subtests: pytest.Subtests) -> None:
 
 
 def test_no_delta_is_lost_after_a_line_break() -> None:
-    """D1: after a delta that was exactly a line break the next one vanished: `One moment` became ` moment`."""
+    """D1: after a delta that was exactly a line break, the next delta was lost: `One moment` became ` moment`."""
     parser = OutputParser(turn_format("functionary_v3"))
     deltas = ["all", "\n", "One", " moment", "\n", "please"]
     assert folded(event for delta in deltas for event in parser.feed(delta)) == ("One moment\nplease", [])
@@ -124,7 +126,7 @@ def test_a_call_without_arguments_gets_an_empty_object() -> None:
 
 
 def test_code_has_no_strings() -> None:
-    """A quote without its pair in Python must not hide the next call."""
+    """Code has no JSON strings: a single quotation mark in Python must not hide the next call."""
     output = "python\nprint(\"it's\", 5 >>>2)  # don't\n>>>get_x\n{}"
     expected = [("python", "print(\"it's\", 5 >>>2)  # don't"), ("get_x", "{}")]
     assert read(turn_format("functionary_v3", code=True), output, step=1) == ("", expected)
@@ -155,7 +157,10 @@ def test_v1(output: str, subtests: pytest.Subtests) -> None:
 
 
 def test_a_mark_spelled_in_ordinary_text_is_text() -> None:
-    """A model that explains its own format must not call: only the control token itself opens a call."""
+    """A mark spelled as ordinary text is text: only the control token opens a call.
+
+    Otherwise a model that explains its own format would call.
+    """
     parser = OutputParser(turn_format("functionary_v1"))
     spelled = f"I write {CALL}ping: to call."
     assert folded([*parser.feed(spelled), *parser.finish()]) == (spelled, [])

@@ -1,4 +1,7 @@
-"""Properties of reading outputs in every template: chunks do not matter, nothing raises, and rendering round-trips."""
+"""Properties of the output parser in every template.
+
+The size of chunks does not matter, no output raises an exception, and rendered messages are parsed back.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ TEMPLATES = [load_template(name) for name in template_names()]
 TOOLS: list[Tool] = [Function("get_x"), Function("get_x_now"), Function("all_stations")]
 WITH_CODE = [[*TOOLS, CodeInterpreter()], TOOLS]
 every_template = pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
-Stretch = tuple[str, bool]  # text, and whether it is a control token
+Stretch = tuple[str, bool]  # a text, and whether the text is a control token
 
 MARKS = [
     ">>>",
@@ -67,7 +70,7 @@ outputs = st.lists(
 
 
 def folded(events: list[Event]) -> list[Event]:
-    """The events, with neighbouring events of the same kind joined."""
+    """Return the events after joining neighbours of the same class."""
     joined: list[Event] = []
     for event in events:
         last = joined[-1] if joined else None
@@ -128,7 +131,7 @@ def characters(stretches: list[Stretch]) -> list[Stretch]:
 
 
 def spelled(piece: Piece) -> list[Stretch]:
-    """A piece as the model writes it, with control tokens only where the template has them."""
+    """Return a piece as the model writes it: stretches of text, and control tokens where the template has them."""
     if not piece.markup:
         return [(piece.text, False)]
     parts = re.split("(" + "|".join(map(re.escape, CONTROL)) + ")", piece.text)
@@ -136,7 +139,7 @@ def spelled(piece: Piece) -> list[Stretch]:
 
 
 def means_a_mark(text: str) -> bool:
-    """Whether the format cannot tell the text from its marks. A model cannot write such a text."""
+    """Return whether the format would take part of the text for a mark. A model cannot write such a text."""
     heads = [f">>>{name}\n" for name in ("all", *(tool.name for tool in TOOLS))]
     return any(mark in f"\n{text}\n" for mark in [*heads, "\n user:\n", "assistant to=functions."])
 

@@ -17,7 +17,7 @@ UNITS = (">", ">>>", '"', "\\", '"\\', " ", "\n", ":", "t", "to=f", "\n user:", 
 
 
 def read(template: str, output: str) -> int:
-    """The number of events of an output."""
+    """Parse an output. Return its number of events."""
     parser = OutputParser(load_template(template).turn_format(TOOLS))
     return len([*parser.feed(output), *parser.finish()])
 
@@ -50,4 +50,4 @@ def test_tokens_are_cheap(subtests: pytest.Subtests) -> None:
             started = time.thread_time()
             for _ in range(50_000):
                 parser.feed(unit)
-            assert time.thread_time() - started < 1.5  # 30 microseconds per token; 3 are usual
+            assert time.thread_time() - started < 1.5  # a limit of 30 microseconds per token; 3 are usual

@@ -1,4 +1,4 @@
-"""Prompts to ids and back, with the three kinds of tokenizer that the models use."""
+"""Encoding prompts and decoding answers, with the three kinds of tokenizers that the models have."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FIELDS = ("system", "user", "assistant", "call_name", "arguments", "result", "re
 
 
 def conversation(field: str, text: str) -> tuple[list[Message], list[Tool]]:
-    """A conversation in which `text` stands in one field and "x" in all others."""
+    """Return a conversation with `text` in the field `field` and "x" in all other fields."""
     value = dict.fromkeys(FIELDS, "x") | {field: text}
     parameters = {
         "properties": {"a": {"type": "string", "description": value["description"], "default": value["default"]}}
@@ -67,7 +67,7 @@ def conversation(field: str, text: str) -> tuple[list[Message], list[Tool]]:
 
 @pytest.mark.parametrize("name", template_names())
 def test_every_control_token_in_every_field_stays_text(model: Model, name: str) -> None:
-    """The prompt has as many control tokens as without the hostile text, in whatever field that text is."""
+    """The prompt has as many control tokens as without the hostile text, no matter which field has that text."""
     tokenizer, template = model.tokenizer, load_template(name)
 
     def num_controls(field: str, text: str) -> int:
@@ -97,7 +97,10 @@ def test_a_control_token_in_fragments_stays_text(model: Model, fragments: list[s
 @given(st.text(st.sampled_from('aZ 0\n\t{}"\\éñ日本語😀🇹🇷👨‍👩‍👧\u200b\x00<|>'), max_size=60))
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_stream_gives_back_every_text(model: Model, text: str) -> None:
-    """Decoding token by token gives the text without half characters. SentencePiece may add one space in front."""
+    """Decoding token by token gives back the text, without partial characters on the way.
+
+    SentencePiece may add one space in front.
+    """
     tokenizer = model.tokenizer
     ids = tokenizer.encode([Piece(text)]).ids
     stream = tokenizer.stream_decoder()
@@ -121,9 +124,9 @@ def test_a_cut_character_becomes_one_replacement_mark(chatml: Model) -> None:
 
 
 def test_text_between_control_tokens_is_tokenized_at_once(embedded: Model) -> None:
-    """Text is tokenized as in training, however it is split into pieces.
+    """Adjacent pieces between two control tokens are tokenized together, as in training.
 
-    Only a border between learned and other text is always a border of tokens.
+    The exception is where learned text meets other text: no token crosses that boundary.
     """
     tokenizer = embedded.tokenizer
     whole = tokenizer.encode_raw("<|im_start|>user\nhello there<|im_end|>")
@@ -139,9 +142,9 @@ def test_text_between_control_tokens_is_tokenized_at_once(embedded: Model) -> No
 
 
 def test_messages_apart_begin_with_sentencepieces_space(llama: Model) -> None:
-    """functionary-7b-v1 was trained on messages that were tokenized one by one.
+    """Messages are tokenized one by one, as in the training of functionary-7b-v1.
 
-    So `assistant` after a result is the token ` assistant`, and the model's continuation has no space in front.
+    So `assistant` after a result is the token ` assistant`, and the text that the model adds has no space in front.
     """
     tokenizer = llama.tokenizer
 
@@ -155,17 +158,16 @@ def test_messages_apart_begin_with_sentencepieces_space(llama: Model) -> None:
 
 
 def test_bos_stands_once_at_the_start(llama: Model) -> None:
-    """Two would degrade the model."""
+    """A prompt begins with exactly one BOS token, since two would make answers worse."""
     ids = llama.tokenizer.encode([Piece("a")], bos=True).ids
     assert ids.count(llama.tokenizer.bos_id or 0) == 1
     assert llama.tokenizer.encode_raw("a") == ids
 
 
 def llama3() -> tuple[Backend, int]:
-    """A tokenizer like Llama 3's, and the id of its BOS token.
+    """Return a tokenizer like Llama 3's, and the id of its BOS token.
 
-    Whole words come from the vocabulary without merges, control tokens are in the vocabulary, and a post-processor adds
-    BOS.
+    Words in the vocabulary need no merges, control tokens are in the vocabulary, and a post-processor adds BOS.
     """
     words = ["hello", "Ġworld", "<|begin|>", "stop", "Ġstop"]
     vocab = {token: i for i, token in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), *words])}
@@ -180,7 +182,10 @@ def llama3() -> tuple[Backend, int]:
 
 
 def test_a_whole_word_that_is_a_control_token_stays_text() -> None:
-    """Llama 3's tokenizer looks up whole words before it merges, so it found `stop` even without merges for it."""
+    """Text stays text even if it is a whole word that equals a control token, here `stop`.
+
+    Llama 3's tokenizer looks up whole words before it merges, so it finds `stop` even without merges for that word.
+    """
     backend, bos_id = llama3()
     tokenizer = Tokenizer(backend, bos_id=bos_id)
     for text in ("stop", "stop stop", "hello stop"):
@@ -192,7 +197,10 @@ def test_a_whole_word_that_is_a_control_token_stays_text() -> None:
 
 
 def test_a_raw_prompt_begins_as_the_tokenizer_begins_it() -> None:
-    """SmolLM2's checkpoint names `<|im_start|>` as BOS, but its tokenizer never adds it."""
+    """A raw prompt gets a BOS token only if the tokenizer adds one.
+
+    SmolLM2's checkpoint names `<|im_start|>` as BOS, but the tokenizer never adds it.
+    """
     backend, bos_id = llama3()
     assert Tokenizer(backend, bos_id=bos_id).encode_raw("hello") == backend.encode("hello").ids
     assert Tokenizer(backend, bos_id=bos_id).encode_raw("hello")[0] == bos_id
@@ -212,9 +220,9 @@ def test_sentencepiece_of_every_age_reads_markup_as_it_does_itself(tmp_path: Pat
 
 
 def test_a_control_token_is_spelled_as_it_was_added(llama: Model) -> None:
-    """Old conversions of Llama 2 normalize control tokens, and the library decodes them with an extra space.
+    """A control token is decoded exactly as it was added, since the parser would not find any other mark.
 
-    The parser would not find such a mark.
+    In old conversions of Llama 2 the library decodes control tokens with an extra space.
     """
     described = json.loads(llama.tokenizer._backend.to_str())
     space = {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
@@ -229,6 +237,6 @@ def test_a_control_token_is_spelled_as_it_was_added(llama: Model) -> None:
 
 
 def test_a_tokenizer_of_another_kind_is_refused() -> None:
-    """The bytes of its tokens are unknown."""
+    """A tokenizer of an unknown kind is an error, since the bytes of its tokens are unknown."""
     with pytest.raises(ModelError, match="neither byte-level nor SentencePiece"):
         Tokenizer(Backend(models.WordLevel({"a": 0}, unk_token="a")))

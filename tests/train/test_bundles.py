@@ -1,4 +1,4 @@
-"""Bundles: no row is lost, and each has the functions that it calls."""
+"""Bundles: no row is lost, and every bundle has the functions that its rows call."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_functions_of_one_topic_are_not_bundled() -> None:
 
 
 def test_rows_without_a_call_and_dialogues_are_not_bundled() -> None:
-    """A function of another row might be the right one to call for them."""
+    """Rows without a call, and dialogues, are not bundled: a function of another row might be right for them."""
     rows = [row([TIMER], user("Hi"), says("Hello!"), kind="small_talk"), replace(TEN[0], meta={"kind": "dialogue"})]
     made = list(bundled([*rows, *TEN[2:6]], seed="0", max_tokens=2000, share=1.0))
     assert single_bundle(rows[0]) in made and single_bundle(rows[1]) in made
@@ -57,9 +57,13 @@ def test_rows_without_a_call_and_dialogues_are_not_bundled() -> None:
 @pytest.mark.parametrize(
     ("properties", "required", "expected"),
     [
-        ({"minutes": {"type": "integer"}}, ["minutes"], True),  # a parameter that nobody spoke of is missing
-        ({"minutes": {"type": "integer"}, "sound": {"type": "string"}}, ["minutes"], False),  # unknown to the row
-        ({"label": {"type": "string"}}, [], False),  # lacks what is said
+        ({"minutes": {"type": "integer"}}, ["minutes"], True),  # lacks a parameter that the request does not mention
+        (
+            {"minutes": {"type": "integer"}, "sound": {"type": "string"}},
+            ["minutes"],
+            False,
+        ),  # requires a parameter that the row does not have
+        ({"label": {"type": "string"}}, [], False),  # lacks a parameter of the row's call
         ({"minutes": {"type": "string"}}, ["minutes"], False),
         ({"minutes": {"type": "integer"}, "label": {"type": "string"}}, ["minutes", "label"], False),
     ],

@@ -14,13 +14,16 @@ from tests.support.converted import SAMPLES, called, convert, reasons, spoken
 
 @pytest.fixture
 def sgd(tmp_path: Path) -> list[Row]:
-    """The sample without the paraphrases of SGD-X, so that names are those of the original."""
+    """The rows of the sample without the paraphrases of SGD-X: all names are those of the original."""
     shutil.copytree(SAMPLES / "sgd" / "train", tmp_path / "in" / "train")
     return convert("sgd", tmp_path, samples=tmp_path / "in")
 
 
 def test_arguments_are_the_values_as_they_were_said(sgd: list[Row]) -> None:
-    """The source's call has 2019-03-05, which no message contains. An enum of numbers keeps its canonical value."""
+    """Arguments are values as the user says them. An enum of numbers keeps its canonical value.
+
+    The call in the source has 2019-03-05, which no message contains.
+    """
     assert called(sgd[0]) == [
         ("find_ferry", {"harbor": "Bergen", "day": "Next Tuesday", "seats": 2}),
         ("book_ferry", {"ferry_name": "Grey Gull", "seats": 2}),
@@ -41,12 +44,15 @@ def test_a_dialogue_is_cut_where_another_service_begins(sgd: list[Row]) -> None:
 
 
 def test_a_default_that_the_assistant_proposes_and_the_user_takes_is_said(sgd: list[Row]) -> None:
-    """A proposal once counted as a fact that no message contains, so that most bookings were cut before their call."""
+    """A default value that the assistant proposes and the user accepts counts as said.
+
+    Regression test: it counted as a fact that no message contains, and most bookings were cut before their call.
+    """
     assert called(sgd[3]) == [("find_ferry", {"harbor": "Bergen", "day": "today", "seats": 1})]
 
 
 def test_a_fact_that_stands_nowhere_is_cut_off(sgd: list[Row]) -> None:
-    """Results are shortened, and an answer with facts that are cut off would teach the model to invent."""
+    """An answer with a fact that the shortened result lacks is cut off: it would teach the model to invent facts."""
     assert spoken(sgd[2])[-1] == "There is one."
 
 
@@ -58,7 +64,7 @@ def test_a_call_with_an_unsaid_value_is_cut_off(sgd: list[Row], tmp_path: Path) 
 
 
 def test_paraphrases_name_functions_and_parameters(tmp_path: Path) -> None:
-    """The dialogue's id decides about its wording. Slots keep their meaning and results their names."""
+    """The dialogue's id selects the paraphrase. Parameters keep their meaning, and results keep their names."""
     (row,) = [row for row in convert("sgd", tmp_path) if row.meta["dialogue_id"] == "1_00002"]
     assert called(row) == [("look_up_tour", {"city": "Odda"})]
     assert json.loads(row.messages[2].content or "")["results"] == [{"city": "Odda", "sort_of_tour": "Walk"}]
@@ -88,7 +94,7 @@ def test_queries_are_calls_and_drafts_are_not_said(star: list[Row]) -> None:
 
 
 def test_a_dialogue_is_cut_before_the_first_unsupported_query(star: list[Row]) -> None:
-    """No message contains "Ole Berg": the part before the query becomes a row."""
+    """A dialogue is cut before the first query with a value that no message contains, here "Ole Berg"."""
     assert spoken(star[1])[-1] == "The boat is free. Shall I book it?"
 
 

@@ -46,7 +46,7 @@ def test_sentences_that_the_table_cannot_express_are_told(tmp_path: Path) -> Non
 
 
 def test_two_sentences_are_joined_now_and_then() -> None:
-    """Both calls are in one turn, in the order of the sentences, and calls of one function have one name."""
+    """Some rows join two sentences. Their calls are in one turn and in the order of the sentences."""
     said = [Sentence("PlayMusic", f"play song {n}", (("track", f"song {n}"),), f"f: {n}") for n in range(40)]
     said += [Sentence("GetWeather", f"rain in town {n}", (("city", f"town {n}"),), f"g: {n}") for n in range(40)]
     made = [row for row in rows(said, read_table(TABLE), "snips") if isinstance(row, Row)]
@@ -61,7 +61,7 @@ def test_two_sentences_are_joined_now_and_then() -> None:
 
 
 def test_functions_that_are_alike_are_not_listed_together() -> None:
-    """A song is also a work, so that either call would be right."""
+    """Similar functions are not declared together: a song is also a work, so that either call would be right."""
     said = [Sentence("PlayMusic", f"play song {n}", (("track", f"song {n}"),), f"f: {n}") for n in range(60)]
     table = read_table(TABLE)
     listed = {function.name for row in rows(said, table, "x") if isinstance(row, Row) for function in row.functions}
@@ -98,7 +98,7 @@ def test_requests_of_sealtools_are_cast_and_grounded(tmp_path: Path) -> None:
 
 
 def test_the_easy_half_of_the_test_file_is_never_read(tmp_path: Path) -> None:
-    """The easy half is a development set."""
+    """The easy half of the test file is never read, since it is a development set."""
     assert not [text for text in by_text(convert("sealtools", tmp_path)) if "Hidden Harbor" in text]
 
 
@@ -129,7 +129,7 @@ def test_prompts_that_no_user_would_say_are_left_out(tmp_path: Path) -> None:
 
 
 def test_converted_sources_merge_to_a_training_set(tmp_path: Path) -> None:
-    """`made_of` names the files that the converters make."""
+    """The files that `made_of` names are those that the converters write, and they merge into a training set."""
     for source in ("snips", "hwu64"):
         main([source, str(SAMPLES / source), "--out", str(tmp_path / f"{source}.jsonl.xz")])
     mixture = tmp_path / "mix.toml"

@@ -1,4 +1,4 @@
-"""Calls that depend on the user's yes or on the result of another call."""
+"""Calls that need the user's consent or the result of another call."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def test_a_call_comes_only_after_the_yes(subtests: pytest.Subtests) -> None:
 
 
 def test_only_a_system_message_makes_the_assistant_ask_for_a_yes() -> None:
-    """Rows without one taught the model to ask "Is that correct?" in answer to four of fifty plain requests."""
+    """The assistant asks for consent only if a system message says so.
+
+    Regression test: without this rule, the model asked "Is that correct?" after four of fifty plain requests.
+    """
     rows = {seed: multi_turn(Random(seed)) for seed in range(400)}
     asking = [
         seed

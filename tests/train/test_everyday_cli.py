@@ -38,7 +38,7 @@ def part_of(path: Path, seed: int = 0) -> Path:
 
 
 def test_the_same_rows_in_every_process_packed_or_not(tmp_path: Path) -> None:
-    """The order of sets and the hashes of strings differ between processes; the rows must not."""
+    """Every process writes the same rows, although the order of sets and the hashes of strings differ."""
     plain, packed = tmp_path / "a.jsonl", tmp_path / "sub" / "b.jsonl.xz"
     done = run("--out", str(plain), "--rows", "40", "--seed", "5", PYTHONHASHSEED="1")
     assert done.returncode == 0, done.stderr
@@ -87,7 +87,7 @@ def test_bad_options_get_a_sentence_and_status_1(
 
 
 def test_a_folder_in_the_place_of_the_file_is_told_and_the_rows_are_kept(tmp_path: Path) -> None:
-    """The error appears when all rows are finished, so that losing them would be expensive."""
+    """If the output path is a folder, the error says so and the finished rows are kept."""
     out = tmp_path / "rows.jsonl"
     out.mkdir()
     with pytest.raises(SystemExit, match="cannot be written"):
@@ -99,7 +99,7 @@ def test_a_folder_in_the_place_of_the_file_is_told_and_the_rows_are_kept(tmp_pat
 def test_an_interrupted_run_resumes_and_gives_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tail: bytes
 ) -> None:
-    """The run also resumes if the last line is incomplete."""
+    """An interrupted run resumes, even after an incomplete last line, and gives the same rows."""
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     everyday.generate(whole, 120, 3)
     interrupt_after(monkeypatch, 70)
@@ -138,7 +138,7 @@ def count_draws(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_rows_of_other_templates_are_not_resumed(tmp_path: Path) -> None:
-    """A file that mixes rows of old and new templates could not be reproduced."""
+    """Rows of other templates are not resumed: a file with rows of old and new templates could not be reproduced."""
     out, expected = tmp_path / "out.jsonl", tmp_path / "expected.jsonl"
     everyday.generate(expected, 30, 3)
     foreign = "".join(row_text(row) + "\n" for row in Generator(4).rows(0, 20))
@@ -165,7 +165,7 @@ def test_fewer_rows_are_the_first_of_more(tmp_path: Path) -> None:
 
 
 def test_templates_that_are_used_up_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a limit the search for one more row would never end."""
+    """An error says when the templates give no more new rows. The search would otherwise never end."""
     one = next(Generator(1).rows(0, 1))
     monkeypatch.setattr(generator_module, "MIXTURE", {"single": (1, lambda random: one)})
     with pytest.raises(SystemExit, match="no more than about 1 different rows"):

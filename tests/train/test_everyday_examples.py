@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 PATH = ROOT / "examples" / "everyday.jsonl"
 ADAPTER = ROOT / "models" / "functionary-smol" / WEIGHTS
 GOAL = 40
-MIN_RIGHT = 37  # the adapter that ships gets 40; no later one may fall far behind it
-MAX_TOKENS = 64  # two calls; a longer answer to such a request is none
+MIN_RIGHT = 37  # the published adapter gets 40 right; no later adapter may get far fewer
+MAX_TOKENS = 64  # enough for two calls; no longer answer to such a request can be right
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,11 @@ def test_most_want_one_call_some_several_and_some_none(everyday: Everyday) -> No
     assert (by_num.count(1), by_num.count(2), by_num.count(0)) == (40, 6, 4)
     assert {len(row.functions) for row in everyday.rows} == {2, 3, 4, 5}
     places = {[function.name for function in row.functions].index(row.expected[0].name) for row in everyday.rows[:40]}
-    assert places >= {0, 1, 2}  # the right one does not always stand in the same place
+    assert places >= {0, 1, 2}  # the right function has different places in the list
 
 
 def test_every_value_stands_in_the_request(everyday: Everyday) -> None:
-    """Otherwise more than one answer could be right."""
+    """Every value stands in the request. Otherwise more than one answer could be right."""
     for row in everyday.rows:
         request = str(row.messages[-1].content)
         for value in (value for call in row.expected for value in parse_arguments(call).values()):
@@ -57,7 +57,7 @@ def test_every_value_stands_in_the_request(everyday: Everyday) -> None:
 
 
 def spelled(value: Any) -> str:
-    """A pattern for a value as users write it: the price 18.9 also as 18.90."""
+    """Return a pattern for the spellings of a value that users write, such as 18.90 for the price 18.9."""
     return re.escape(f"{value:g}") + "0?" if isinstance(value, float) else re.escape(str(value))
 
 
@@ -72,7 +72,10 @@ def test_the_file_is_plain_lines_of_json() -> None:
 def test_the_embedded_model_gets_as_many_right_as_it_did(
     everyday: Everyday, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The model answers greedily, with the server's prompt and parser. Takes some minutes on a CPU."""
+    """The embedded model gets at least MIN_RIGHT requests right, greedily and with the server's prompt and parser.
+
+    This takes some minutes on a CPU.
+    """
     asked = EngineEndpoint(request.getfixturevalue("embedded"), timeout_s=900)
     with Answers(tmp_path / "everyday.jsonl", {"model": asked.model}) as answers:
         run = EvaluationRun(asked, answers, {"temperature": 0, "seed": 0, "max_tokens": MAX_TOKENS})

@@ -88,7 +88,7 @@ def test_values_of_texts_and_numbers_stand_in_the_text_before_the_call(rows: lis
 
 
 def spoken_values(value: Any, schema: dict[str, Any]) -> list[Any]:
-    """All strings and numbers inside a value, without enums and booleans."""
+    """Return all strings and numbers inside a value, without enums and booleans."""
     if isinstance(value, dict):
         inner = schema["properties"]
         return [one for key, item in value.items() for one in spoken_values(item, inner[key])]

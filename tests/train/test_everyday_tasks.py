@@ -80,7 +80,7 @@ def test_repeated_parts_give_different_calls(subtests: pytest.Subtests) -> None:
 
 
 def test_no_list_stands_in_a_repeated_part(subtests: pytest.Subtests) -> None:
-    """ "Add tea and milk and bread" could mean one list or several calls."""
+    """No list stands in a repeated part: "Add tea and milk and bread" could mean one list or several calls."""
     for task in TASKS:
         with subtests.test(task.name):
             for wording in task.wordings:
@@ -89,7 +89,7 @@ def test_no_list_stands_in_a_repeated_part(subtests: pytest.Subtests) -> None:
 
 
 def test_a_task_has_wordings_enough_and_mentions_each_parameter(subtests: pytest.Subtests) -> None:
-    """A model would learn to leave out a parameter that no wording mentions."""
+    """Each parameter is mentioned in some wording. Otherwise a model would learn to leave it out."""
     for task in TASKS:
         with subtests.test(task.name):
             assert 2 <= len(task.wordings) <= 6
@@ -108,7 +108,7 @@ def leaf_paths(fields: tuple[Parameter, ...], prefix: str = "") -> list[str]:
 
 
 def unmentioned_flags(task: Task) -> set[str]:
-    """Optional flags without a wording. They are allowed, since real definitions have unused parameters too."""
+    """Return the optional flags without a wording. They are allowed, as real definitions have unused parameters too."""
     return {field.name for field in optional(task.parameters)}
 
 
@@ -166,7 +166,7 @@ def test_slots_have_names_that_frames_do_not_use(subtests: pytest.Subtests) -> N
 
 
 def test_imperatives_begin_with_a_verb(subtests: pytest.Subtests) -> None:
-    """ "Can you at 7 pm, remind me" once came from a wording that began with the time."""
+    """Imperatives begin with a verb. Regression test: one began with a time ("Can you at 7 pm, remind me")."""
     for task in TASKS:
         with subtests.test(task.name):
             for wording in task.wordings:

@@ -158,7 +158,7 @@ def test_a_file_may_be_made_of_others(folder: Path) -> None:
 def test_unchanged_rows_are_written_as_they_stand_and_packed_files_are_opened_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a row that a held-out function is removed from is serialized again."""
+    """Unchanged rows are written as they stand in their file. Only rows that lose a held-out function are rewritten."""
     spaced = json.dumps(json.loads(row_text(row("Dive now", "dive", "sea"))), separators=(" , ", " : ")).encode()
     (folder / "sea.jsonl.xz").write_bytes(lzma.compress(spaced + b"\n"))
     opened: list[str] = []
@@ -179,7 +179,7 @@ def test_the_report_counts_and_names_licences(folder: Path) -> None:
     report = (folder / "out.report.md").read_text()
     assert "60 rows, 60 calls" in report
     assert "`python -m train.merge --data " in report
-    assert str(folder) not in report  # it may be published
+    assert str(folder) not in report  # the report may be published
     assert "| sea | 20 | 40 | 20 | 20 |" in report
     assert "- sea: The sea, CC BY 4.0\n- sky: The sky, CC0 1.0" in report
 

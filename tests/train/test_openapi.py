@@ -75,7 +75,7 @@ def _rejects(name: str) -> list[dict[str, object]]:
 
 
 def test_swagger_2_in_yaml_where_no_is_a_word_and_a_date_a_text() -> None:
-    """YAML 1.1 reads `no` as false and 2024-05-01 as a date, which JSON lacks."""
+    """In YAML documents `no` and 2024-05-01 stay texts, although YAML 1.1 reads them as false and as a date."""
     functions, _ = read(SOURCES / "ferry.yaml")
     found = functions["find_crossings"]["parameters"]["properties"]
     assert found["day"] == {"type": "string", "format": "date", "default": "2024-05-01"}

@@ -26,7 +26,7 @@ def tiny(chatml_folder: Path) -> nn.Module:
 
 
 def losses(tiny: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """The losses of the learned tokens, row by row."""
+    """Return the losses of the learned tokens, one sequence of the batch after the other."""
     with torch.inference_mode():
         logits = tiny(**{key: value for key, value in batch.items() if key != "labels"}).logits[:, :-1]
     targets = batch["labels"][:, 1:]
@@ -66,7 +66,10 @@ def test_packed_losses_equal_those_of_single_conversations(tiny: nn.Module, chat
 
 
 def test_what_is_learned_is_what_the_assistant_says(chatml: Model) -> None:
-    """Calls and texts through the stop token; never declarations, users or results."""
+    """The assistant's calls and texts are learned up to and including the stop token.
+
+    Declarations, user messages and results are never learned.
+    """
     told = encode(single_bundle(TEN[9]), chatml.template, chatml.tokenizer, 1024)
     asked = encode(single_bundle(TEN[8]), chatml.template, chatml.tokenizer, 1024)
     two = encode(single_bundle(TEN[6]), chatml.template, chatml.tokenizer, 1024)
@@ -118,9 +121,9 @@ def test_what_is_too_long_is_left_out_and_the_rest_stays(chatml: Model) -> None:
 
 
 def test_the_first_token_of_a_branch_is_not_learned(llama: Model) -> None:
-    """The plain template learns the first token of a user's piece, which begins the branch of the second request.
+    """The first token of a branch is not learned, although the plain template learns how a user's turn begins.
 
-    It was once learned as the token after the first answer.
+    Regression test: the first token of the second branch was learned as the token after the first answer.
     """
     bundle = Bundle((WEATHER, TIMER), (TEN[0].messages, TEN[2].messages))
     example = encode(bundle, llama.template, llama.tokenizer, 4096)

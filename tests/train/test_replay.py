@@ -44,7 +44,10 @@ def test_answers_become_rows_without_functions(
 def test_what_is_cut_off_ends_with_a_whole_sentence(
     prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nine of ten answers are cut off. Without them, the model would learn from short answers only."""
+    """An answer that is cut off is shortened to whole sentences.
+
+    Nine of ten answers are cut off. Without them, the model would learn from short answers only.
+    """
     play(monkeypatch, chatml, "One. Two! Then 3. and so")
     main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl"), "--max-tokens", "20"])
     assert {row.messages[1].content for row in read_rows(tmp_path / "rows.jsonl")} == {"One. Two!"}
@@ -80,7 +83,7 @@ def test_bad_prompts_are_named(prompts: Path, tmp_path: Path, text: str, expecte
 def test_an_interrupted_run_resumes(
     prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An interrupted run of seven minutes once lost all its answers."""
+    """An interrupted run resumes. Regression test: a run that was interrupted after seven minutes lost all answers."""
     play(monkeypatch, chatml, "Hello there.<|im_end|>")
     asked: list[str] = []
     is_left = [False, False, True]

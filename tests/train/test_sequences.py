@@ -1,4 +1,4 @@
-"""Prepared sequences from a file equal those that the run would have prepared itself."""
+"""Prepared sequences from a file equal those that a training run prepares itself."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_an_incomplete_checkpoint_is_not_resumed(tmp_path: Path) -> None:
 def test_what_cannot_be_trained_on_is_said(
     ten: Path, chatml_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One sentence and status 1, for files, rows, models and adapters alike."""
+    """A file, row, model or adapter that cannot be trained on gives a one-sentence message and status 1."""
     empty, bad = tmp_path / "empty.jsonl", tmp_path / "bad.jsonl"
     empty.write_text("\n")
     bad.write_text(ten.read_text().splitlines()[0] + "\n{}\n")
@@ -135,14 +135,17 @@ def test_what_cannot_be_trained_on_is_said(
 
 
 def test_a_full_disk_ends_with_a_message(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
-    """PyTorch, safetensors and Python write the checkpoints, and each raises another error for a full disk."""
+    """A full disk ends the run with a message.
+
+    PyTorch, safetensors and Python write parts of a checkpoint, and each raises a different error.
+    """
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)\n"
         "from train.sft import main; main()"
     )
     options = ["--preset", "functionary-7b-v1", "--data", ten, "--model", chatml_folder, "--epochs", "1", *FAST]
     runs: dict[str, subprocess.Popen[str]] = {}
-    for limit in ("100000", "2000"):  # of a file: for the weights, and for what the run says of itself
+    for limit in ("100000", "2000"):  # the largest file size: too small for the weights, then for the run's description
         command = [sys.executable, "-c", program, limit, *map(str, options), "--out", str(tmp_path / limit)]
         runs[limit] = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for limit, run in runs.items():

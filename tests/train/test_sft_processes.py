@@ -30,7 +30,10 @@ SIZES = ["--batch-size", "4", "--device-batch-size", "1", "--max-length", "1024"
 def test_two_processes_learn_what_one_learns(
     chatml_folder: Path, tmp_path: Path, lora: list[str], weights: str
 ) -> None:
-    """With half of the batch in each process, the loss was once divided by two in addition to the batch's tokens."""
+    """Two processes with half of the batch each learn the same weights as one process.
+
+    Regression test: the loss was divided by two in addition to the batch's number of tokens.
+    """
     write_rows(tmp_path / "ten.jsonl", TEN)
     options = [*RUN, *SIZES, *lora, "--model", str(chatml_folder), "--data", str(tmp_path / "ten.jsonl")]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}

@@ -22,7 +22,7 @@ STYLES = (
 
 
 def said(number: int) -> Row:
-    """A request with values for one or two of three parameters; the declaration lists only these."""
+    """Return a row with values for one or two of three parameters. The declaration lists only the used parameters."""
     name, spelled = STYLES[number % 3]
     values = {TITLE: f"Song {number}"} | ({ARTIST: f"Band {number}"} if number % 2 else {})
     properties = {spelled[meaning]: {"type": "string", "description": meaning} for meaning in values}
@@ -34,7 +34,7 @@ def said(number: int) -> Row:
 
 
 def meant(one: Row) -> Counter[tuple[str, str]]:
-    """The arguments by the description of their parameters."""
+    """Count the pairs of a parameter's description and its argument in the calls of a row."""
     function = next(function for function in one.functions if function.name == one.calls[0].name)
     properties = (function.parameters or {})["properties"]
     values = parse_arguments(one.calls[0])
@@ -53,7 +53,10 @@ def test_a_question_means_the_same_in_the_new_spelling(seed: str) -> None:
 
 
 def test_most_declarations_list_all_that_the_source_knows() -> None:
-    """Rows declare few unused parameters. Servers declare all of them, and a model once invented values for these."""
+    """Most declarations list all parameters that the source knows.
+
+    Rows of the source declare few unused parameters. A model trained on them invented values for unused ones.
+    """
     made = unify_spellings([said(number) for number in range(60)], seed="0")
     listed = [len((one.functions[0].parameters or {})["properties"]) for one in made]
     assert listed.count(3) > 30

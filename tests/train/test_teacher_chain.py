@@ -18,7 +18,7 @@ from train.rows import read_rows
 
 
 def teacher(body: Json) -> Reply:
-    """Answers about the functions of tests/data/definitions/house.py. The request's text shows which step asks."""
+    """Answer about the functions of tests/data/definitions/house.py. The request's text shows which step asks."""
     asked = question(body)
     if "Write 2 requests" in asked:
         rooms = {"set_heating": "Heat the {} to 21 degrees", "open_shutter": "Open the {} shutter half way"}

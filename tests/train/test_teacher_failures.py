@@ -36,7 +36,7 @@ def out(tmp_path: Path) -> Path:
 def test_a_teacher_that_fails_once_and_one_that_is_gone(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str], reply: Reply
 ) -> None:
-    """A teacher stops answering after three rows: these are kept, and the run ends before trying all others."""
+    """A teacher stops answering after three rows. The three rows are kept, and the run ends without trying all rows."""
     source = written(tmp_path / "in.jsonl", prompts(40))
     with teaching(lambda body: right(body) if minutes(body) <= 3 else reply) as server:
         status = run(calls.main, source, out, server.url, "--in-flight", "3", "--timeout", "0.1")
@@ -75,7 +75,7 @@ def test_a_teacher_that_is_not_running(tmp_path: Path, out: Path, capsys: pytest
 
 
 def test_a_full_disk(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A limit on file sizes fails as a full disk does: in the middle of a line."""
+    """A limit on file sizes stands for a full disk: writing fails in the middle of a line."""
     source = written(tmp_path / "in.jsonl", prompts(9))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with teaching(right) as server:
@@ -94,7 +94,7 @@ def test_a_full_disk(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[st
     assert len(list(read_rows(out))) == 9
 
 
-# Files that do not fit
+# Wrong files and options
 
 
 def test_rows_that_do_not_fit_are_left_out_with_file_and_line(
@@ -172,7 +172,7 @@ def test_options_that_do_not_fit(capsys: pytest.CaptureFixture[str], options: li
 
 
 def test_two_runs_into_one_file(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two processes would overwrite each other's lines."""
+    """A second run into the same file is an error, since the runs would overwrite each other's lines."""
     source = written(tmp_path / "in.jsonl", prompts(1))
     out.parent.mkdir()
     with StepOutput(out, ()):
@@ -181,7 +181,7 @@ def test_two_runs_into_one_file(tmp_path: Path, out: Path, capsys: pytest.Captur
 
 
 def test_a_dry_run_into_a_closed_pipe(tmp_path: Path) -> None:
-    """With `| head -1` the command once reported a disk that cannot be written."""
+    """A closed pipe is no error. Regression test: with `| head -1` the command reported a disk that is not writable."""
     source = written(tmp_path / "in.jsonl", prompts(3))
     command = f"{sys.executable} -m train.calls --in {source} --out {tmp_path}/o.jsonl --dry-run"
     reader, writer = os.pipe()

@@ -51,13 +51,13 @@ def test_the_same_command_resumes_and_asks_nothing_twice(tmp_path: Path, out: Pa
     source = written(tmp_path / "in.jsonl", prompts(6))
     with teaching(right) as server:
         assert run(calls.main, source, out, server.url, "--rows", "4") == 0
-        torn = out.read_bytes()[:-7]  # the power went out while the fourth line was written
+        torn = out.read_bytes()[:-7]  # as after a power failure while the fourth line was written
         out.write_bytes(torn)
         assert run(calls.main, source, out, server.url) == 0
         assert run(calls.main, source, out, server.url) == 0
     asked = [minutes(body) for body in server.asked]
     assert sorted(asked[:4]) == [1, 2, 3, 4]
-    assert len(asked) == 7  # the torn one again, and the two that were left
+    assert len(asked) == 7  # the incomplete row again, and the two remaining rows
     assert len(list(read_rows(out))) == 6
 
 
@@ -104,7 +104,7 @@ def test_a_bad_answer_is_retried_with_another_seed_and_then_rejected(
         assert [number for number, _ in asked] == [1, 1, 1, 1, 2, 2, 3]
         assert len(set(asked)) == 7
         assert run(calls.main, source, out, server.url) == 0
-        assert len(server.asked) == 7  # what was rejected is not asked again
+        assert len(server.asked) == 7  # rejected rows are not asked again
     (reject,) = read(out.with_name("out.rejects.jsonl"))
     assert reject["where"] == f"{source}:1"
     assert reject["reason"].startswith("no call")
@@ -121,7 +121,7 @@ def test_only_bad_answers_give_status_1(tmp_path: Path, out: Path) -> None:
 
 
 def test_a_lone_surrogate_is_a_bad_answer(tmp_path: Path, out: Path) -> None:
-    """JSON can hold half of a surrogate pair as an escape, which UTF-8 cannot encode."""
+    """An answer with a lone surrogate is rejected: JSON can hold one as an escape, but UTF-8 cannot encode it."""
     source = written(tmp_path / "in.jsonl", [line(USER, CALLED, RESULT)])
     raw = '{"choices": [{"message": {"content": "Tea \\ud83c is ready"}, "finish_reason": "stop"}]}'
     with teaching(lambda body: Reply(raw=raw)) as server:
@@ -157,7 +157,7 @@ def test_an_error_of_the_teacher_is_reported_and_the_next_run_asks_again(
 
 
 def test_fields_of_every_request_take_the_place_of_the_steps(tmp_path: Path, out: Path) -> None:
-    """Some servers reject temperature or max_tokens."""
+    """The user's fields for every request replace the step's, as some servers reject temperature or max_tokens."""
     source = written(tmp_path / "in.jsonl", prompts(1))
     with teaching(right) as server:
         fields = '{"temperature": null, "max_tokens": null, "max_completion_tokens": 99}'

@@ -75,7 +75,7 @@ def test_definitions_are_asked_alone_and_together_in_equal_ways_for_equal_seeds(
     assert {len(one.functions) for one in rows} == {1, 2, 3}
     assert {one.meta["wanted"] for one in rows} == {"single", "parallel", "parallel_multiple"}
     assert not any(one.meta["wanted"] == "parallel_multiple" and len(one.functions) == 1 for one in rows)
-    assert not any(one.meta["wanted"] == "parallel" for one in rows[::2])  # two calls without arguments are one
+    assert not any(one.meta["wanted"] == "parallel" for one in rows[::2])  # two calls without arguments would be equal
     assert Prompts().read(path, 1)[0] == rows != Prompts().read(path, 2)[0]
     assert len(faults) == 2
     assert faults[1].startswith(f"{path}:63: The line is no JSON.")
@@ -143,7 +143,7 @@ def test_calls_that_do_not_fit_are_bad_answers(said: object, words: str) -> None
 
 
 def test_a_pattern_that_python_cannot_compile_is_a_bad_answer() -> None:
-    """jsonschema compiles patterns while it validates, and raises re.error."""
+    """An answer is rejected if a pattern of the schema does not compile, for which jsonschema raises re.error."""
     parameters = {"type": "object", "properties": {"x": {"type": "string", "pattern": "(?<n>a"}}}
     asked = row(USER, functions=[{"name": "f", "description": "F", "parameters": parameters}])
     with pytest.raises(BadAnswer, match="schema cannot be used"):
@@ -216,7 +216,7 @@ def test_a_call_instead_of_a_sentence_is_a_bad_answer() -> None:
         Interpretations().made(row(USER, CALLED, RESULT), answer("", ("ring", "{}")))
 
 
-# What goes in
+# The steps' input
 
 
 def test_each_step_says_which_lines_it_cannot_use(tmp_path: Path) -> None:

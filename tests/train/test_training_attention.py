@@ -12,7 +12,7 @@ from train.learning.packing import visible
 
 
 def a_tree(length: int) -> Tensor:
-    """The mask of a common prefix with two branches, then another tree: (1, 1, T, T) bool."""
+    """Return the mask of a common prefix with two branches, followed by a second tree: (1, 1, T, T) bool."""
     trees = (torch.arange(length) >= length * 3 // 4).long()
     branches = torch.arange(length) * 4 // length % 3
     return visible(trees[None], branches[None])[:, None]
@@ -33,7 +33,7 @@ def test_output_and_gradients_equal_pytorchs(length: int, heads: int, groups: in
 
 
 def test_bfloat16_and_queries_in_float32_give_bfloat16() -> None:
-    """Under autocast, rotary embedding leaves queries and keys in float32."""
+    """With bfloat16 values the result is bfloat16. Rotary embedding under autocast gives float32 queries and keys."""
     torch.manual_seed(1)
     query, key, value = torch.randn(1, 4, 200, 16), torch.randn(1, 2, 200, 16), torch.randn(1, 2, 200, 16)
     mask = a_tree(200)

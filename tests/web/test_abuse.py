@@ -1,6 +1,6 @@
 """Hostile requests: each is served or gets OpenAI's error object, and the next ordinary request is served.
 
-The server is real, with a tiny model, behind a socket. The cases are in tests/support/abuse_*.py, by kind of threat.
+A server with a tiny model runs behind a real socket. The cases are in tests/support/abuse_*.py, one file per threat.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BATCH = 8  # cases between two ordinary requests
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    """A tiny model with a context for long schemas. torch runs on one thread, which is faster for so small a model."""
+    """A tiny model whose context is large enough for long schemas. One thread of torch is fastest for this model."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield load_model(
@@ -74,7 +74,7 @@ def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def check_cases(url: str, cases: Iterable[Case]) -> int:
-    """Send the cases on one connection, with ordinary requests between. Returns the number of cases."""
+    """Send the cases on one connection, with ordinary requests between them. Return the number of cases."""
     wrong: list[str] = []
     num_cases = 0
     with Client(url) as client:
@@ -139,7 +139,7 @@ def test_large_legal_requests(endless_url: str, cases: Callable[[], Iterable[Cas
 
 
 def test_any_name_can_be_called(url: str, subtests: pytest.Subtests) -> None:
-    """Any legal name can be called as a tool and as an older function; a stream has the name once."""
+    """Any legal name can be called as a tool and as an older function. A stream contains the name only once."""
     for name, fields in forced_calls():
         with subtests.test(name), Client(url) as client:
             message = client.chat(**fields).json["choices"][0]["message"]
@@ -147,11 +147,14 @@ def test_any_name_can_be_called(url: str, subtests: pytest.Subtests) -> None:
             assert (call["function"]["name"], message["content"]) == (name, None)
             legacy = {"functions": [{"name": name}], "function_call": {"name": name}, "messages": fields["messages"]}
             message = client.chat(**legacy).json["choices"][0]["message"]
-            assert message["function_call"] == {"name": name, "arguments": "{"}  # one token
+            assert message["function_call"] == {"name": name, "arguments": "{"}  # the answer has one token
 
 
 def test_a_name_reserved_by_the_format(url: str) -> None:
-    """`all` marks text in this format. A call of a function of that name once became text, without an error."""
+    """A function with the reserved name `all`, which marks text in this format, is an error.
+
+    Regression test: a call of such a function became text.
+    """
     with Client(url) as client:
         answer = client.chat(tools=[tool({}, name="all")], tool_choice="required")
         check_answer(answer)
@@ -159,7 +162,7 @@ def test_a_name_reserved_by_the_format(url: str) -> None:
 
 
 def places_for(text: str) -> dict[str, dict[str, Any]]:
-    """Requests with `text` at each place where a prompt can hold a client's text, by the name of the place."""
+    """Return requests by place: each has `text` at one of the places where a prompt can hold a client's text."""
     parameters = with_property({"type": "string"})
     history = [USER, called(function={"name": "f", "arguments": "{}"}), result("ok")]
     return {
@@ -230,7 +233,7 @@ FIELDS = sorted({*RIGHT, "prompt", "echo", "best_of", "suffix", "messages", "mod
 def test_random_bodies(
     url: str, fields: dict[str, Any], message: dict[str, Any], function: dict[str, Any], path: str
 ) -> None:
-    """Random bodies are served or get an error. Valid fields beside the random ones let them pass the first check."""
+    """Random bodies are served or get an error. They also have valid fields, to get past the first check."""
     start = BODY if path == CHAT else PROMPT
     with Client(url) as client:
         for body in (

@@ -104,7 +104,7 @@ def test_requests_in_a_row_are_answered_in_a_row(url: str) -> None:
 
 
 def test_every_route_and_method(app: FastAPI, url: str) -> None:
-    """Every route and method has OpenAI's error object, and the error for a wrong method lists the right ones."""
+    """Every route and method answers errors with OpenAI's object. A wrong method's error lists the right methods."""
     paths = [route.path.replace("{name:path}", "x/y") for route in app.routes]  # type: ignore[attr-defined]
     assert CHAT in paths and len(paths) > 7
     with Client(url) as client:

@@ -86,7 +86,7 @@ WRONG_KEYS: dict[str, str | None] = {
     "10 kB": "Bearer " + "k" * 10_000,
     "star": "Bearer *",
 }
-# Paths that some server has mistaken for a public one.
+# Paths that some servers have mistaken for a public path.
 BYPASSES = (
     *(CHAT, RAW, "/v1/models", "/v1/models/tiny", "/docs", "/redoc", "/openapi.json", "/metrics", *UNKNOWN_PATHS),
     *(

@@ -65,7 +65,7 @@ def test_work_stops_when_the_client_disconnects(
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 connection.sendall(post(body, path=path))
                 time.sleep(after_s)
-            time.sleep(0.05)  # what was sent is read first
+            time.sleep(0.05)  # the server first reads what the client sent
             wait_until(lambda: engine.num_active == 0)
             num_steps = engine.num_steps
             time.sleep(0.03)
@@ -76,9 +76,9 @@ def test_work_stops_when_the_client_disconnects(
 
 
 def test_the_real_engine_is_freed_too(tmp_path_factory: pytest.TempPathFactory, chatml_folder: Any) -> None:
-    """Twice as many clients as slots disconnect, so that half of them are still in the queue.
+    """Twice as many clients as slots disconnect, half of them while they wait in the queue. All slots become free.
 
-    A request whose client left during a step was once opened again by that step, and kept its slot for ever.
+    Regression test: a request whose client left during a step was opened again by that step and kept its slot forever.
     """
     model = load_model(str(chatml_folder), served_names=["tiny"], dtype="float32")
     engine = model.engine
@@ -121,7 +121,10 @@ def test_a_slow_reader_gets_everything(played_url: str, play: Callable[..., Scri
 def test_a_failure_in_a_stream_does_not_look_finished(
     played_url: str, play: Callable[..., ScriptedEngine], fails_at: int
 ) -> None:
-    """The official client takes a stream that just stops for complete, but raises on an error event."""
+    """A failure in a stream is sent as an error event, on which the official client raises.
+
+    The client would take a stream that just stops for a complete answer.
+    """
     play("all\n" + "word " * 20, fails_at=fails_at)
     with Client(played_url) as client:
         answer = client.chat(stream=True, max_tokens=99)
@@ -151,7 +154,7 @@ def test_a_failure_before_the_first_byte_is_a_status(
 
 
 class Leaky:
-    """An engine that fails with an unforeseen exception whose text holds a path."""
+    """An engine that fails with an unforeseen exception whose message contains a path."""
 
     max_context, vocab_size, is_down = 1_000, 272, False
 
@@ -171,7 +174,7 @@ class Leaky:
         raise OSError("/secret/path")
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 @pytest.mark.parametrize("num_steps", [0, 12])

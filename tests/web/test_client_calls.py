@@ -77,7 +77,7 @@ def test_required_tool(client: OpenAI) -> None:
 
 
 def test_tool_choice_auto_and_none(client: OpenAI) -> None:
-    """With auto the model decides, and the finish reason agrees; with none it cannot call."""
+    """With auto the model decides, and the finish reason agrees with the answer. With none the model cannot call."""
     (auto,) = client.chat.completions.create(**ASKED, tools=TOOLS).choices
     assert (auto.finish_reason == "tool_calls") == (auto.message.tool_calls is not None)
     assert auto.message.tool_calls or auto.message.content

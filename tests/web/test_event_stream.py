@@ -22,7 +22,7 @@ from web.event_stream import event_stream as start_stream
 
 
 def streaming(*items: Any, wait_s: float = 0.0, closing_s: float = 0.0) -> tuple[ASGIApp, list[str]]:
-    """An EventStream of these items, `wait_s` apart, and a list that gets "closed" when it is closed."""
+    """Return an EventStream of these items, `wait_s` apart, and a list to which closing the stream adds "closed"."""
     seen: list[str] = []
 
     async def rest() -> AsyncGenerator[Any]:
@@ -61,7 +61,10 @@ def test_pings_while_nothing_flows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pings_before_a_late_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a request waits in the queue, pings are sent; proxies once closed such connections. Errors come at once."""
+    """Pings are sent while a request waits in the queue. Errors come at once.
+
+    Regression test: proxies closed connections of waiting requests.
+    """
     monkeypatch.setattr(event_stream, "PING_AFTER_S", 0.02)
 
     def waiting(item: object, wait_s: float) -> ASGIApp:
@@ -99,7 +102,7 @@ def test_a_broken_stream_ends_with_its_error(error: Exception) -> None:
 
 
 def test_a_disconnect_during_slow_cleanup_ends_quietly(caplog: pytest.LogCaptureFixture) -> None:
-    """Work with slow cleanup was once closed twice concurrently, which raised RuntimeError."""
+    """Regression test: after a disconnect, work with slow cleanup was closed twice at the same time (RuntimeError)."""
 
     async def leaves() -> Message:
         await asyncio.sleep(0.03)

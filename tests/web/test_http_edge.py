@@ -41,7 +41,7 @@ def test_a_plain_request_id_comes_back(own: str) -> None:
     "own", ["", "x" * 65, "a b", "a\r\nSet-Cookie: b=c", "é", "127.0.0.1:80", "../x", "a\x1b[31m", "a\n", "{}"]
 )
 def test_any_other_request_id_is_replaced(own: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Any other id could inject text into logs."""
+    """A request id of another form is replaced, since it could inject text into logs."""
     caplog.set_level(logging.INFO)
     answers = [ask(ok, headers={"X-Request-Id": own}) for _ in range(2)]
     ids = [answer.headers["x-request-id"] for answer in answers]
@@ -166,7 +166,7 @@ def test_an_error_after_the_start_adds_no_second_start() -> None:
 
 
 def test_a_log_line_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """A path in the log can neither break the line, nor send terminal escapes, nor be of any length."""
+    """A path in the log is shortened and cannot break the line or contain terminal escapes."""
     caplog.set_level(logging.INFO)
     for path in ("/x\r\nfake 200", "/\x1b[31mred", "/\u2028\u202e", "/\x00\x07", "/" + "a" * 60_000):
         caplog.clear()
@@ -195,7 +195,7 @@ def test_a_failure_is_found_in_the_log_by_its_id(caplog: pytest.LogCaptureFixtur
 
 
 def reading(*parts: bytes, then: Callable[[], Awaitable[Message]] | None = None) -> Receive:
-    """The `receive` of a client that sends these parts, then disconnects or continues with `then`."""
+    """Return the `receive` of a client that sends these parts, then disconnects or continues with `then`."""
     left = list(parts)
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""The older README's example with openai 0.28.1, in a separate Python environment."""
+"""The example of a previous README with openai 0.28.1, in a separate Python environment."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_streams_add_up_to_whole_answers(seen: dict[str, Any], asked: str) -> No
     assert choice["finish_reason"] == expected["finish_reason"]
     for message in (choice["message"], expected["message"]):
         for call in message.get("tool_calls", []):
-            assert call.pop("id").startswith("call_")  # differs between answers
+            assert call.pop("id").startswith("call_")  # the id differs between answers
     assert choice["message"].items() <= expected["message"].items()
 
 

@@ -1,4 +1,4 @@
-"""The server for its operator: the lines at start, the API keys, and how it stops."""
+"""What an operator sees of the server: the lines at start, the API keys, and how the server stops."""
 
 from __future__ import annotations
 
@@ -122,13 +122,16 @@ def ask(url: str) -> httpx2.Response:
 
 
 def get(url: str, path: str) -> tuple[int, str | None]:
-    """Status, and the code of the error."""
+    """Return the HTTP status, and the code of the error if there is one."""
     answer = httpx2.get(f"{url}{path}")
     return answer.status_code, answer.json().get("error", {}).get("code")
 
 
 def test_an_engine_that_cannot_go_on_ends_the_process(chatml_folder: Path) -> None:
-    """With a status that makes systemd, Docker or Kubernetes start it anew; vLLM's was 0 once."""
+    """When the engine is down, the server exits with a status that makes systemd, Docker or Kubernetes restart it.
+
+    vLLM had the bug of exiting with 0.
+    """
     with started("--model", str(chatml_folder), "--served-model-name", "tiny", before=NO_ROOM) as server:
         url = server.url
         for _ in range(3):
@@ -163,7 +166,7 @@ def test_it_stays_up_for_debugging(chatml_folder: Path) -> None:
 
 
 def test_a_step_that_hangs_is_told(chatml_folder: Path) -> None:
-    """The process is alive, and not healthy; when the step ends after all it is again."""
+    """While a step hangs, the process is alive and /health reports an error. After the step /health is good again."""
     options = ("--model", str(chatml_folder), "--served-model-name", "tiny", "--step-timeout", "1")
     with started(*options, before=HANGS) as server, ThreadPoolExecutor() as pool:
         url = server.url

@@ -1,4 +1,4 @@
-"""Starts that must fail: a one-line message comes soon, before the model is loaded."""
+"""Starts that must fail: the server soon prints a one-line message, before it loads the model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAILED_START_S = 20  # the goal is 5 s on an idle machine
 
 
 def failed_start(*options: str, **variables: str) -> tuple[int, str]:
-    """Start the server with options that must fail. Returns the exit status and the line on stderr."""
+    """Start the server with options that must fail. Return the exit status and the line on stderr."""
     command = [sys.executable, "server.py", *options]
     begun = time.monotonic()
     run = subprocess.run(
@@ -96,7 +96,10 @@ def test_spoilt_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In this process, to save two seconds each; the tests below start one for what they spoil."""
+    """A damaged checkpoint gives a one-line message.
+
+    The check runs in the test's process, which saves two seconds per case. Tests below start a server process.
+    """
     spoil(folder)
     monkeypatch.setattr(sys, "argv", ["server.py", "--port", "0", "--model", str(folder)])
     with pytest.raises(SystemExit) as ended:
@@ -107,7 +110,7 @@ def test_spoilt_checkpoint(
 
 
 def test_code_of_a_checkpoint_never_runs(folder: Path, tmp_path: Path) -> None:
-    """Code of the configuration and of the tokenizer is not run: it would create a file."""
+    """Code that comes with a configuration or a tokenizer never runs. If it ran, it would create a file."""
     canary = tmp_path / "ran"
     (folder / "canary.py").write_text(f"open({str(canary)!r}, 'w')\nclass Config: pass\nclass Tokenizer: pass\n")
     config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -183,7 +186,7 @@ def test_misspelt_option() -> None:
 
 
 def test_gpu_that_is_not_there() -> None:
-    """CUDA_VISIBLE_DEVICES hides the GPUs of the machine."""
+    """`--device cuda` without a GPU is an error. CUDA_VISIBLE_DEVICES hides the GPUs of the machine."""
     status, line = failed_start("--port", "0", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
     assert status == 1
     assert line.startswith("functionary: --device cuda: PyTorch finds no such GPU here;")
@@ -200,7 +203,7 @@ def test_port_in_use(chatml_folder: Path) -> None:
 
 
 def test_hub_that_cannot_be_reached(tmp_path: Path) -> None:
-    """By default, transformers retries five times for half a minute and prints every attempt."""
+    """An unreachable hub is reported soon, although transformers by default retries five times for half a minute."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
     status, line = failed_start("--model", "someone/no-such-model", HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path))
