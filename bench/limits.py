@@ -59,8 +59,7 @@ def chunk_times(port: int, body: Json) -> Iterator[float]:
 
 
 def gap_beside_a_long_prompt(port: int) -> float:
-    """Measure the longest time between two chunks of a chat, in seconds, during the prefill of a prompt of 6,200 words.
-    """
+    """Measure the longest gap between two chunks of a chat, in seconds, while a prompt of 6,200 words is prefilled."""
     long = threading.Thread(target=ask, args=(port, MODEL, cold(6200)))
     times: list[float] = []
     for number, arrived in enumerate(chunk_times(port, {**chat(), "max_tokens": 400})):

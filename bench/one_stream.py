@@ -189,8 +189,7 @@ def cpu_seconds() -> tuple[float, float, float]:
 
 
 def table(times: Json) -> Iterator[str]:
-    """Yield the lines of the table: medians, and the median and range of the ratios to the engine. Above 1 is slower.
-    """
+    """Yield the table's lines: medians, and the median and range of the ratios to the engine. Above 1 is slower."""
     yield "| prompt + answer | way | first token, ms | to engine | per token, ms | to engine | tokens/s |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     for prompt, by_way in times.items():

@@ -98,7 +98,7 @@ def is_ready(port: int, path: str = "/ready") -> bool:
 
 @contextmanager
 def peers() -> Iterator[dict[str, Peer]]:
-    """Yield all servers found on this machine, ours first. They use one checkpoint, which is deleted at the end."""
+    """Yield all servers found on this machine, ours first. Deletes the checkpoint made for the others at the end."""
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint, log = Path(scratch, "checkpoint"), Path(scratch, "log")
         write_checkpoint(checkpoint)
@@ -132,8 +132,7 @@ def peers() -> Iterator[dict[str, Peer]]:
 
 
 def write_checkpoint(folder: Path) -> None:
-    """Save the embedded model as a transformers checkpoint without a stop token, which makes all answers equally long.
-    """
+    """Save the embedded model as a transformers checkpoint without a stop token: all answers are equally long."""
     model = plain_model(native_dtype())
     tokenizer = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
     tokenizer.chat_template = CHATML

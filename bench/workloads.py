@@ -1,5 +1,4 @@
-"""Defines the workloads for servers (chats, calls, uncached prompts, a conversation), and times clients that send them.
-"""
+"""Defines the workloads for servers (chats, calls, uncached prompts, a conversation), and times their clients."""
 
 from __future__ import annotations
 

@@ -81,8 +81,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def whole_lines(held: bytes) -> list[bytes]:
-    """Return the lines that end with a line break, without the incomplete last line that an interrupted run may leave.
-    """
+    """Return the lines that end with a line break, without the incomplete last line of an interrupted run."""
     return held.split(b"\n")[:-1]
 
 

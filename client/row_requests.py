@@ -64,6 +64,5 @@ class RowRequests:
                 return
 
     def stop(self, reason: str) -> None:
-        """Send no further requests. Only the first reason is kept, since requests in flight may also fail afterwards.
-        """
+        """Send no further requests. Only the first reason is kept, since requests in flight may fail later."""
         self.stopped_by = self.stopped_by or reason

@@ -128,8 +128,7 @@ def _triples(calls: Iterable[Parsed]) -> Iterable[Hashable]:
 
 
 def _fault(expected: Sequence[Parsed], names: Sequence[str], valid: Sequence[Parsed]) -> str:
-    """Return the first class of mistake that applies, "" for an exact match. `names` are those of all answered calls.
-    """
+    """Return the first class of mistake that applies, "" for an exact match. `names` are of all answered calls."""
     if not expected:
         return "unwanted call" if names else ""
     if not names:

@@ -135,8 +135,7 @@ def _against_first(results: Sequence[Result], sets: Sequence[str]) -> Iterator[l
 
 
 def common(model: Mapping[str, bool], first: Mapping[str, bool]) -> list[tuple[bool, bool]]:
-    """Return a pair for each row that both models answered: whether the model was right, and whether the first one was.
-    """
+    """Return a pair (model is right, first model is right) for each row that both models answered."""
     return [(model[key], first[key]) for key in model if key in first]
 
 

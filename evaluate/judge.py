@@ -2,9 +2,9 @@
 
 `python -m evaluate.judge single|pairwise --set FILE --answers A [B] --judge-url URL --judge-model NAME --out DIR`
 
-The judge is any model behind an OpenAI-compatible server. `single` asks it to grade each answer that `python -m
-evaluate` wrote from 1 to 10. `pairwise` asks it which of two answers is better, in both orders; an answer wins only if
-it wins in both orders.
+The judge is any model behind an OpenAI-compatible server. `single` asks it for a grade from 1 to 10 for each answer
+that `python -m evaluate` wrote. `pairwise` asks it which of two answers is better, in both orders. An answer wins only
+if it wins in both orders.
 
 DIR/single.jsonl has the judge's answers. Each is written at once, and the same command continues after an interruption.
 DIR/single-verdicts.jsonl has the parsed verdicts, DIR/single-unparsable.jsonl the answers without a verdict, and

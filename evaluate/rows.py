@@ -1,5 +1,4 @@
-"""Reads questions from files of rows. A question has functions, a conversation up to the answer, and the right calls.
-"""
+"""Reads questions from files of rows: functions, a conversation up to the answer, and the right calls."""
 
 from __future__ import annotations
 
@@ -35,7 +34,9 @@ def read_questions(path: Path) -> tuple[list[Row], list[str]]:
 
 
 def _question(row: Row) -> Row:
-    """Turn a training row into a question by removing its last message. Raises LineError if our server would reject it.
+    """Turn a training row into a question. The calls of its last message become the expected calls.
+
+    Raises LineError if our server would reject the request, or if an expected call does not fit the functions.
     """
     if not row.expected and row.messages and row.messages[-1].role == "assistant":
         row = replace(row, messages=row.messages[:-1], expected=row.messages[-1].calls)

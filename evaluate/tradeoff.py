@@ -54,8 +54,7 @@ class FirstTokenEndpoint:
         self._text_id = self._first_id(model.template.text_head)
 
     async def answer(self, body: Json) -> Answer:
-        """Return the margin as `text`, or an `error` if the first token does not decide about a call. Raises NoAnswer.
-        """
+        """Return the margin as `text`, or an `error` if the first token does not decide. Raises NoAnswer."""
         started = time.monotonic()
         try:
             request = chat_request({"model": self._model.names[0], **body})
