@@ -144,7 +144,7 @@ def _generate(prompt_ids: list[int], num_tokens: int) -> Stopwatch:
 
 
 def ways(port: int, other: ProcessPoolExecutor) -> Iterator[tuple[str, dict[str, Ask]]]:
-    """Yield each prompt's name and the ways to answer it. "engine" is the way that the others are compared with."""
+    """Yield each prompt's name and the ways to answer it. All ways are compared with the way "engine"."""
     model = load_model(device="cpu")
     for name, request in REQUESTS.items():
         num_tokens = over_http(port, request).num_tokens

@@ -98,7 +98,7 @@ def is_ready(port: int, path: str = "/ready") -> bool:
 
 @contextmanager
 def peers() -> Iterator[dict[str, Peer]]:
-    """Yield all servers found on this machine, ours first. Deletes the checkpoint made for the others at the end."""
+    """Yield all servers found on this machine, ours first. Deletes the other servers' checkpoint at the end."""
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint, log = Path(scratch, "checkpoint"), Path(scratch, "log")
         write_checkpoint(checkpoint)

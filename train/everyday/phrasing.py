@@ -13,7 +13,7 @@ from train.everyday.values import DATE
 _BRACKET = re.compile(r"\[(.*?)\]")
 _PLAIN_LETTER = re.compile(
     r"[A-Z](?=[a-z'])(?!'(?:m|d|ll|ve)\b)"
-)  # a capital that may become small; those of "I", "I'm" and "QR" may not
+)  # a capital that may become small; not that of "I", "I'm" or "QR"
 _ARTICLE = re.compile(r"\b([Aa]) (?=\{([\w.]+)\})")
 _MAX_DRAWS = 200
 

@@ -190,7 +190,7 @@ def _kind(schema: JsonSchema) -> object:
 def topics(name: str) -> frozenset[str]:
     """Return the topics in a function's name: getCurrentWeather -> current, weather.
 
-    Topics are all words of the name except common verbs. A name that has only common verbs has these as its topics.
+    Topics are all words of the name except common verbs. If a name has only common verbs, they are the topics.
     """
     words = [word.lower().removesuffix("s") for word in _WORD.findall(name)]
     return frozenset(word for word in words if word not in _GENERIC) or frozenset(words)

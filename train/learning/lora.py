@@ -19,7 +19,7 @@ ADAPTER = "default"  # peft's name for the only adapter
 class MergedLinear(Linear):
     """A LoRA layer that merges its weights in each forward.
 
-    It is a class, not a forward function patched into each layer, so that `torch.compile` compiles it once.
+    `torch.compile` compiles the class once. It would compile a function patched into each layer once per layer.
     """
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -18,7 +18,7 @@ from core.conversation import Call, Function, JsonSchema
 
 _UPPER = string.ascii_uppercase
 _GROUP_SIZE = 6  # the number of rows that get one declaration
-_SHARE_COMPLETE = 0.75  # share of the groups that declare all known parameters; the others omit some unused ones
+_SHARE_COMPLETE = 0.75  # share of the groups that declare all known parameters; other groups omit some unused ones
 
 
 class _Spellings:
