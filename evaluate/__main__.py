@@ -1,4 +1,4 @@
-"""Measures a model on sets of rows: `python -m evaluate --set FILE ... --out DIR`.
+"""`python -m evaluate --set FILE ... --out DIR` measures a model on sets of rows.
 
 Without --base-url the model (the embedded model, or --model) is loaded into this process. Each answer is written to DIR
 at once. After an interruption the same command continues and repeats no request. DIR/result.json and DIR/table.md give
