@@ -1,4 +1,4 @@
-"""Step 3 of the pipeline adds the calls that serve a request: `python -m train.calls --in PROMPTS --out CALLS`.
+"""`python -m train.calls --in PROMPTS --out CALLS`: step 3 of the pipeline adds the calls that serve a request.
 
 The teacher first gets the functions as tools. If its answer cannot be used, the next attempts ask for the calls as
 JSON. Calls must fit the function's schema. `meta.ungrounded` lists argument values that the conversation does not

@@ -1,4 +1,4 @@
-"""Step 5 of the pipeline adds the answer to the user: `python -m train.interpretations --in RESULTS --out ROWS`.
+"""`python -m train.interpretations --in RESULTS --out ROWS`: step 5 of the pipeline adds the answer to the user.
 
 Each output line is a complete row, ready for `python -m train.merge`.
 """

@@ -1,4 +1,4 @@
-"""Step 2 of the pipeline writes users' requests: `python -m train.prompts --in DEFINITIONS --out PROMPTS`.
+"""`python -m train.prompts --in DEFINITIONS --out PROMPTS`: step 2 of the pipeline writes what users might ask.
 
 For each definition, listed with up to two others, a teacher writes a batch of requests in the style of one persona.
 Each request becomes a row with one user message.

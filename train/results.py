@@ -1,4 +1,4 @@
-"""Step 4 of the pipeline adds what the functions might return: `python -m train.results --in CALLS --out RESULTS`."""
+"""`python -m train.results --in CALLS --out RESULTS`: step 4 of the pipeline adds what the functions might return."""
 
 from __future__ import annotations
 
