@@ -1,9 +1,10 @@
-"""Many clients at once, over HTTP: tokens/s and the time to the first token, of any OpenAI-compatible server.
+"""Measures tokens/s and the time to the first token of an OpenAI-compatible server with many clients at once.
 
-`python -m bench.clients` starts `server.py`; `--url URL --model NAME` measures a running server. Chat: a different
-prompt in each request, 48 tokens. Calls: the same three functions and a different question in each request; the model
-decides whether to call, or is forced to. Streams are read to their end; token counts come from `usage`. Prints a table,
-and writes it and the figures of all rounds to `bench/results/`.
+`python -m bench.clients` starts `server.py`; with `--url URL --model NAME` it measures a server that already runs.
+There are two workloads. Chats: each request has a different prompt and an answer of 48 tokens. Calls: each request has
+the same three functions and a different question; the model decides whether to call, or is forced to. Each stream is
+read to its end, and `usage` gives the number of its tokens. The program prints a table, and writes the table and the
+figures of all rounds to `bench/results/`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ WORKLOADS: dict[str, Workload] = {"chat": chat, "calls": call, "forced calls": f
 
 @contextmanager
 def server_port(url: str | None) -> Iterator[int]:
-    """Yield the port of the server at `url`, or of a new one."""
+    """Yield the port of the server at `url`. Without a URL, start a server and yield its port."""
     if url:
         yield urlsplit(url).port or 80
         return

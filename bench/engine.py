@@ -1,7 +1,8 @@
-"""The engine without HTTP: tokens/s by the number of streams on this machine's device, compared with `generate`.
+"""Measures the engine without HTTP: tokens/s by the number of streams, compared with transformers' `generate`.
 
-`python -m bench.engine` uses the embedded model, prompts of 120 random tokens and 48 greedy tokens for each. The time
-includes prefill and decode; the figures are medians of the rounds. On a GPU it also prints the peak memory.
+`python -m bench.engine` uses the embedded model on this machine's device. Each prompt has 120 random tokens, each
+answer 48 greedy tokens. The time includes prefill and decode; the figures are medians of the rounds. On a GPU the
+program also prints the peak memory.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def main() -> None:
     for num_streams in options.streams:
         speeds = [asyncio.run(_tokens_per_s(model.engine, num_streams)) for _ in range(options.rounds + 1)][1:]
         print(f"{num_streams} streams: {median(speeds):.1f} tokens/s", flush=True)
-    asyncio.run(model.engine.close())  # its threads would slow down those of generate
+    asyncio.run(model.engine.close())  # the engine's threads would slow down those of generate
     device = pick_device(options.device)
     plain = plain_model(native_dtype() if device.type == "cpu" else pick_dtype("auto", device), str(device))
     speeds = [_generate(plain) for _ in range(options.rounds + 1)][1:]

@@ -1,9 +1,10 @@
 """Compares our engine's greedy tokens with transformers' own model in float32: `python -m bench.fidelity`.
 
 The engine answers fifty requests with functions in batches, 64 tokens each. transformers then computes the logits of
-each prompt and answer in one forward. A token is the same if its logit is the largest at its position; an answer equals
-that of greedy `generate` if all its tokens are the same. For other tokens the report gives the largest distance of
-their logits from the best one.
+each prompt and answer in one forward. A token of the engine counts as the same if transformers gives it the largest
+logit at its position. An answer counts as equal to that of greedy `generate` if all its tokens are the same. For every
+differing token, the distance between its logit and the largest one is computed, and the report gives the largest
+distance.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ NUM_TOKENS = 64
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A token of the engine that is not the other model's best one.
+    """A token that the engine generated although transformers' model gives another token a larger logit.
 
-    answer, token: the indices of the answer and of the token in it. below: the distance of its logit from the best one.
+    answer: the index of the answer. token: the index of the token in the answer. below: how far the logit of the token
+    is below the largest one.
     """
 
     answer: int
@@ -49,7 +51,7 @@ def prompts(model: Model, number: int = 50) -> list[list[int]]:
 
 
 def greedy_answers(model: Model, asked: Sequence[Sequence[int]], num_tokens: int = NUM_TOKENS) -> list[list[int]]:
-    """The engine's greedy answers to all prompts at the same time. Stop tokens are ignored."""
+    """Generate greedy answers to all prompts at the same time with the engine. Stop tokens are ignored."""
 
     async def one(ids: Sequence[int]) -> list[int]:
         sampling = Sampling(max_tokens=num_tokens, temperature=0.0)
@@ -64,7 +66,7 @@ def greedy_answers(model: Model, asked: Sequence[Sequence[int]], num_tokens: int
 
 @torch.inference_mode()
 def differences(plain: Any, asked: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> list[Mismatch]:
-    """All tokens of the answers that are not the best of the model `plain`, given the tokens before them."""
+    """Find all tokens of the answers that are not the best ones of the model `plain`, given the tokens before them."""
     found: list[Mismatch] = []
     pairs = list(zip(asked, answers, strict=True))
     for number, (ids, answer) in enumerate(tqdm(pairs, "comparing")):

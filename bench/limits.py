@@ -1,8 +1,9 @@
-"""Times and memory of `server.py` with the embedded model, at their limits: `python -m bench.limits`.
+"""Measures times and memory of `server.py` with the embedded model at its limits: `python -m bench.limits`.
 
-Measures the time from the start to the first answer; the longest gap of a stream during the prefill of a long prompt;
-the time to the first token with cached functions, compared with a step; memory by the number of requests, in total and
-at once; the time per token by context length. Prints a table, and writes it and a plot to `bench/results/`.
+The program measures five things: the time from the start to the first answer; the longest gap of a stream during the
+prefill of a long prompt; the time to the first token with cached functions, compared with a step; the memory by the
+number of requests, in total and at once; and the time per token by context length. It prints a table, and writes the
+table and a plot to `bench/results/`.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ Json = dict[str, Any]
 MODEL = "functionary"
 CONTEXTS = (250, 500, 1000, 2000, 4000, 6000)
 SLOTS = (1, 4, 8, 16)
-WITHOUT_DRAFTS = {"temperature": 2, "seed": 1}  # random tokens do not repeat, so that nothing is drafted
+WITHOUT_DRAFTS = {"temperature": 2, "seed": 1}  # random tokens do not repeat, so nothing is drafted
 
 
 def resident_mb(port: int) -> float:
-    """The resident memory of the server's process in MB, by its own /metrics."""
+    """Read the resident memory of the server's process, in MB, from the server's /metrics."""
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     (line,) = (line for line in lines if line.startswith("process_resident_memory_bytes "))
@@ -58,7 +59,7 @@ def chunk_times(port: int, body: Json) -> Iterator[float]:
 
 
 def gap_beside_a_long_prompt(port: int) -> float:
-    """The longest time between two chunks of a chat in seconds, during the prefill of a prompt of 6,200 words."""
+    """Measure the longest gap between two chunks of a chat, in seconds, while a prompt of 6,200 words is prefilled."""
     long = threading.Thread(target=ask, args=(port, MODEL, cold(6200)))
     times: list[float] = []
     for number, arrived in enumerate(chunk_times(port, {**chat(), "max_tokens": 400})):
@@ -72,10 +73,11 @@ def gap_beside_a_long_prompt(port: int) -> float:
 
 
 def first_behind_known_functions(port: int) -> dict[str, float]:
-    """Three medians in ms.
+    """Measure the time to the first chunk with cached functions, and two times to compare with. All are medians in ms.
 
-    known: to the first chunk of a call whose functions are in the prefix cache. alone: to the first chunk of a prompt
-    with as many tokens as are not cached there. step: between two tokens of a chat.
+    known: the time to the first chunk of a call whose functions are in the prefix cache. alone: the time to the first
+    chunk of a short prompt with as many tokens as `known` has uncached ones. step: the time between two tokens of a
+    chat.
     """
     known = [ask(port, MODEL, call()) for _ in range(9)][1:]
     usage = known[-1][2]
@@ -89,7 +91,7 @@ def first_behind_known_functions(port: int) -> dict[str, float]:
 
 
 def by_context(port: int) -> dict[int, Json]:
-    """The time per token in ms and the prefill speed in tokens/s, by the number of words in the prompt."""
+    """Measure the time per token in ms and the prefill speed in tokens/s, by the number of words in the prompt."""
     measured: dict[int, Json] = {}
     for size in CONTEXTS:
         first, seconds, usage = ask(port, MODEL, {**cold(size), **WITHOUT_DRAFTS, "max_tokens": 17})
@@ -103,7 +105,7 @@ def by_context(port: int) -> dict[int, Json]:
 
 
 def by_slots(port: int) -> dict[int, float]:
-    """Resident MB after a number of simultaneous chats of 1,000 words, by that number, in rising order."""
+    """Measure the resident memory in MB after several simultaneous chats of 1,000 words, by the number of chats."""
     measured: dict[int, float] = {}
     for num in SLOTS:
         with ThreadPoolExecutor(num) as pool:
@@ -113,7 +115,10 @@ def by_slots(port: int) -> dict[int, float]:
 
 
 def over_many(port: int, num_requests: int) -> list[float]:
-    """Resident MB after each tenth of the requests, which come from 16 clients with prompts of 1 to 100 words."""
+    """Measure the resident memory in MB after each tenth of the requests.
+
+    The requests come from 16 clients and have prompts of 1 to 100 words.
+    """
     measured = []
     with ThreadPoolExecutor(16) as pool:
         for _ in range(10):

@@ -1,9 +1,10 @@
-"""One stream on the CPU: the cost of HTTP, parsing and constraints over the bare engine, and transformers' `generate`.
+"""Measures one stream on the CPU in three ways: over HTTP, with the bare engine, and with transformers' `generate`.
 
-`python -m bench.one_stream` starts `server.py` and measures each way in turn in every round. All ways use prompts of
-the same length and generate the same number of greedy tokens. Each prompt begins with its own number, so that nothing
-comes from the prefix cache. Ratios are taken within a round, which reduces the effect of other load. Prints a table,
-and writes it and the times of all rounds to `bench/results/`.
+The difference between the first two is the cost of HTTP, parsing and constraints. `python -m bench.one_stream` starts
+`server.py` and measures every way once in each round. All ways use prompts of the same length and generate the same
+number of greedy tokens. Each prompt begins with a different number, so nothing comes from the prefix cache. Ratios are
+computed within a round, which reduces the effect of other programs. The program prints a table, and writes the table
+and the times of all rounds to `bench/results/`.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ REQUESTS = {"text": text_request, "forced call": call_request}
 
 @dataclass
 class Stopwatch:
-    """The arrival times of the parts of one answer, in seconds. `num_tokens` may be more than the number of parts."""
+    """The arrival times of the parts of one answer, in seconds. `num_tokens` may exceed the number of parts."""
 
     started: float = field(default_factory=time.perf_counter)
     arrivals: list[float] = field(default_factory=list)
@@ -74,7 +75,10 @@ class Stopwatch:
         self.arrivals.append(time.perf_counter())
 
     def put(self, value: torch.Tensor) -> None:
-        """Receive tokens as a streamer of transformers: first the prompt, a matrix, then a vector for each token."""
+        """Record the arrival of tokens that transformers' `generate` streams: first the prompt, then each new token.
+
+        The prompt is a matrix, and each new token a vector.
+        """
         if value.dim() == 1:
             self.tick()
 
@@ -82,7 +86,7 @@ class Stopwatch:
         self.num_tokens = len(self.arrivals)
 
     def times_ms(self) -> tuple[float, float]:
-        """The time to the first token, and the mean time of each further token."""
+        """Return the time to the first token, and the mean time of each further token, in ms."""
         rest = (self.arrivals[-1] - self.arrivals[0]) / (self.num_tokens - 1)
         return 1000 * (self.arrivals[0] - self.started), 1000 * rest
 
@@ -112,7 +116,7 @@ def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
 
 
 def over_engine(model: Model, prompt_ids: Sequence[int], num_tokens: int) -> Stopwatch:
-    """Time the engine without constraints and text."""
+    """Time the bare engine, without constraints and without decoding tokens to text."""
     sampling = Sampling(max_tokens=num_tokens, temperature=0.0, owner=str(next(NUMBERS)))
     watch = Stopwatch()
 
@@ -127,7 +131,7 @@ def over_engine(model: Model, prompt_ids: Sequence[int], num_tokens: int) -> Sto
 
 
 def over_generate(other: ProcessPoolExecutor, prompt_ids: Sequence[int], num_tokens: int) -> Stopwatch:
-    """Time transformers' `generate` in another process, since its threads and the engine's would slow each other."""
+    """Time transformers' `generate`. It runs in another process, since its threads and the engine's would compete."""
     return other.submit(_generate, list(prompt_ids), num_tokens).result()
 
 
@@ -140,7 +144,7 @@ def _generate(prompt_ids: list[int], num_tokens: int) -> Stopwatch:
 
 
 def ways(port: int, other: ProcessPoolExecutor) -> Iterator[tuple[str, dict[str, Ask]]]:
-    """Yield each prompt's name and the ways to answer it. "engine" is the way that the others are compared with."""
+    """Yield each prompt's name and the ways to answer it. All ways are compared with the way "engine"."""
     model = load_model(device="cpu")
     for name, request in REQUESTS.items():
         num_tokens = over_http(port, request).num_tokens
@@ -154,7 +158,7 @@ def ways(port: int, other: ProcessPoolExecutor) -> Iterator[tuple[str, dict[str,
 
 
 def measure(num_rounds: int) -> Json:
-    """Lists of (ms to the first token, ms per further token) for each round, by prompt and way.
+    """Measure all rounds. Returns (ms to the first token, ms per further token) of each round, by prompt and way.
 
     A warm-up round comes first and is dropped.
     """
@@ -169,7 +173,7 @@ def measure(num_rounds: int) -> Json:
 
 
 def machine() -> str:
-    """One line on the CPU, its cores and instruction sets, and PyTorch's version and threads."""
+    """Describe the machine in one line: the CPU, its cores and instruction sets, PyTorch's version and threads."""
     known = dict(line.split("\t", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if "\t" in line)
     flags = ", ".join(sorted({"avx2", "avx512f", "avx512_bf16", "amx_bf16"}.intersection(known["flags"].split())))
     cpu = f"{known['model name'].strip(': ')}, {os.cpu_count()} cores ({flags})"
@@ -177,7 +181,7 @@ def machine() -> str:
 
 
 def cpu_seconds() -> tuple[float, float, float]:
-    """CPU seconds so far: of all programs, of this program with its ended children, and in total with idle time."""
+    """Return the CPU seconds of all programs, of this one with its ended children, and in total with idle time."""
     spent = [
         int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
     ]
@@ -185,7 +189,7 @@ def cpu_seconds() -> tuple[float, float, float]:
 
 
 def table(times: Json) -> Iterator[str]:
-    """The table's lines: medians, and the median and range of the ratios to the engine. Above 1 is slower."""
+    """Yield the table's lines: medians, and the median and range of the ratios to the engine. Above 1 is slower."""
     yield "| prompt + answer | way | first token, ms | to engine | per token, ms | to engine | tokens/s |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     for prompt, by_way in times.items():

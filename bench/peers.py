@@ -1,11 +1,13 @@
-"""Compares our server with others that have the same weights, over HTTP. Each round measures every server in turn.
+"""Compares our server with other servers of the same weights, over HTTP.
 
-`python -m bench.peers` measures the servers that bench/servers.py finds: `transformers serve` with and without
-continuous batching, `llama-server` and `vllm` if they are installed (`--servers` selects some). All answers are greedy;
-the workloads are those of bench/workloads.py. Servers render functions differently, so only ours gets functions; the
-others get the same declarations as text and generate as many tokens as ours did. The time to the first token is not
-compared, since `transformers serve` sends a chunk before it computes the prompt. Tables, a plot and all figures are
-written to `bench/results/`.
+`python -m bench.peers` measures every server in each round. The servers are those that bench/servers.py finds: ours,
+`transformers serve` with and without continuous batching, and `llama-server` and `vllm` if they are installed.
+`--servers` selects some of them. All answers are greedy; the workloads are those of bench/workloads.py.
+
+Servers render functions differently. Therefore only our server gets functions; the other servers get the same
+declarations as text and generate as many tokens as ours did. The time to the first token is not compared, since
+`transformers serve` sends a chunk before it computes the prompt. Tables, a plot and all figures are written to
+`bench/results/`.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ CROWDS = {
 def measure(port: int, name: str, peer: Peer, num_call_tokens: int) -> Json:
     """Measure one round of one server, after eight chats as a warm-up.
 
-    At least four requests are sent, and one from each client.
+    Each workload sends at least four requests, and at least one from each client.
     """
     as_text = partial(call_as_text, num_call_tokens)
     workloads: list[Workload] = [chat, call, forced_call] if name == OURS else [chat, as_text, as_text]
@@ -83,13 +85,13 @@ def _without_extensions(workload: Workload, *, is_openai: bool) -> Json:
 
 
 def _prefill(port: int, model: str, body: Json) -> float:
-    """The prefill speed in tokens/s. The time includes one answer token."""
+    """Measure the prefill speed in tokens/s. The time includes one answer token."""
     _, seconds, usage = ask(port, model, body)
     return float(usage["prompt_tokens"] / seconds)
 
 
 def medians(rounds: Rounds, title: str) -> dict[str, list[float]]:
-    """The medians over the rounds, by server."""
+    """Return the medians over the rounds, by server."""
     return {
         name: [median(column) for column in zip(*(one[title] for one in own), strict=True)]
         for name, own in rounds.items()
@@ -140,7 +142,7 @@ def main() -> None:
     parser.add_argument("--servers", nargs="+", metavar="NAME", help="some of those that are found")
     options = parser.parse_args()
     folder = ROOT / "bench" / "results"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that the measured server ends too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also ends the measured server
     with peers() as found:
         if unknown := set(options.servers or ()) - found.keys():
             parser.error(f"{', '.join(sorted(unknown))}: not found; here are {', '.join(found)}")

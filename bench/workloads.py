@@ -1,4 +1,4 @@
-"""Workloads for servers (chats, calls, uncached prompts, a conversation) and clients that time them."""
+"""Defines the workloads for servers (chats, calls, uncached prompts, a conversation), and times their clients."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ WORDS = ("time", "people", "water", "house", "road", "river", "stone", "light")
 FIELDS = ("location", "format"), ("origin", "destination"), ("amount", "currency")
 NAMES = ("get_current_weather", "find_trains", "convert_money")
 NUM_TURNS = 6
-NUMBERS = count(int(time.time()) % 10_000 * 100)  # differs between runs, whose prompts a server may have cached
+NUMBERS = count(int(time.time()) % 10_000 * 100)  # differs in each run: prompts may be cached
 
 
 def chat() -> Json:
-    """A chat of about 120 tokens. No two prompts share a prefix."""
+    """Make a request for a chat, with a prompt of about 120 tokens. No two prompts share a prefix."""
     number = next(NUMBERS)
     words = " ".join(f"{CITIES[(number + i) % 8]} has {number + i} bridges." for i in range(6))
     return {"messages": [_user(f"{number}. {words} Describe the prettiest.")], "ignore_eos": True}
 
 
 def call() -> Json:
-    """A question with three functions; the model decides whether to call. The question differs between requests."""
+    """Make a request with three functions; the model decides whether to call. The question differs between requests."""
     tools = [{"type": "function", "function": function} for function in _functions()]
     return {"messages": [_user(_question())], "tools": tools}
 
@@ -46,23 +46,23 @@ def forced_call() -> Json:
 
 
 def call_as_text(num_tokens: int) -> Json:
-    """A request with the functions as text and a fixed number of answer tokens.
+    """Make a request with the functions as text and a fixed number of answer tokens.
 
-    It costs other servers as many tokens as `call`, though they render functions differently.
+    It costs every server as many tokens as `call` costs ours, no matter how the server renders functions.
     """
     system = {"role": "system", "content": _declared()}
     return {"messages": [system, _user(_question())], "max_tokens": num_tokens, "ignore_eos": True}
 
 
 def cold(num_words: int) -> Json:
-    """A prompt that no server has cached, of about one token per word."""
+    """Make a request whose prompt no server has cached, with about one token per word."""
     number = next(NUMBERS)
     words = " ".join(WORDS[(number * 7 + i * i) % 8] for i in range(num_words))
     return {"messages": [_user(f"{number} {words}")], "max_tokens": 1, "ignore_eos": True}
 
 
 def conversation() -> Iterator[Json]:
-    """Yield the NUM_TURNS requests of a conversation with functions as text. Each has all earlier messages."""
+    """Yield the NUM_TURNS requests of a conversation with functions as text. Each request has all earlier messages."""
     number = next(NUMBERS)
     messages = [{"role": "system", "content": f"{number}\n{_declared()}"}]
     for turn in range(NUM_TURNS):
@@ -115,7 +115,7 @@ def ask(port: int, model: str, body: Json) -> tuple[float, float, Json]:
 
 
 def run_clients(port: int, model: str, workload: Workload, num_clients: int, num_requests: int) -> Json:
-    """Send requests of one workload from several clients. Each client sends the next after its last answer."""
+    """Send requests of one workload from several clients. Each client waits for an answer before its next request."""
     bodies = [workload() for _ in range(num_requests)]
     started = time.perf_counter()
     with ThreadPoolExecutor(num_clients) as pool:

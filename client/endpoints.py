@@ -1,4 +1,4 @@
-"""The interface of an endpoint that answers chat requests, and its implementation for OpenAI-compatible servers."""
+"""Defines the interface of an endpoint that answers chat requests, and implements it for OpenAI-compatible servers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from client.json_lines import Json
 from core.conversation import Call
 
 NUM_TRIES = 4
-MAX_WAIT_S = 30.0  # between two tries, even if the server asks for more
+MAX_WAIT_S = 30.0  # the longest wait between two tries, even if the server asks for more
 _RETRIED = frozenset({408, 409, 425, 429})  # every status from 500 is retried too
-_BAD_REQUEST = frozenset({400, 413, 422})  # only this request is wrong; any other status means that all would fail
+_BAD_REQUEST = frozenset({400, 413, 422})  # only this request is wrong; with any other status all requests would fail
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's answer, or the server's error message for the request in `error`. An error never counts as right."""
+    """A model's answer, or in `error` the server's error message for the request. An error never counts as right."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
@@ -51,9 +51,10 @@ class Endpoint(Protocol):
 
 
 class HttpEndpoint:
-    """An OpenAI-compatible server. `base_url` ends with /v1, as for OpenAI's client. Use it with `async with`.
+    """An OpenAI-compatible server. Use it with `async with`.
 
-    first_wait_s: the wait before the second try; it doubles with each further try.
+    base_url: ends with /v1, as for OpenAI's client. first_wait_s: the wait before the second try; it doubles with each
+    further try.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class HttpEndpoint:
         self._client = httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(timeout_s, connect=10), limits=limits)
 
     async def __aenter__(self) -> Self:
-        """Use the first model that the server lists if none was given. Raises Unusable."""
+        """Open the connections. Without a given model, choose the first one that the server lists. Raises Unusable."""
         if not self.model:
             try:
                 listed = await self._request("GET", "/models")
@@ -103,10 +104,7 @@ class HttpEndpoint:
             raise NoAnswer(f"{self.base_url} sent an unusable answer: {type(error).__name__} at {error}") from None
 
     async def _request(self, method: str, path: str, body: Json | None = None) -> Json:
-        """Send a request, retry after errors that may pass, and return the JSON object of the answer.
-
-        Raises _BadRequest, NoAnswer and Unusable.
-        """
+        """Send a request, and return the JSON object of the answer. Errors that may pass are retried."""
         problem, wait_s = "", self._first_wait_s
         for num_failed in range(NUM_TRIES):
             if num_failed:
@@ -134,7 +132,7 @@ class HttpEndpoint:
 
 
 class _BadRequest(Exception):
-    """The server rejects the request itself, so that a retry would fail too."""
+    """The server rejects the request itself. A retry would fail too."""
 
 
 def _json(response: httpx2.Response, base_url: str) -> Json:
@@ -148,7 +146,7 @@ def _json(response: httpx2.Response, base_url: str) -> Json:
 
 
 def _error_message(response: httpx2.Response) -> str:
-    """The `message` of OpenAI's error object, or the beginning of the body if there is no such object."""
+    """Return the `message` of OpenAI's error object, or the beginning of the body if there is no such object."""
     try:
         return str(response.json()["error"]["message"])[:300]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Files of JSON lines, plain or compressed with xz: read by line, replaced atomically, or extended line by line."""
+"""Reads files of JSON lines, plain or compressed with xz, replaces them atomically, and extends them line by line."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class LineError(FileError):
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file, decompressed if its name ends with .xz. Raises FileError."""
+    """Read the whole file, decompressed if its name ends with .xz. Raises FileError."""
     return b"".join(_raw_lines(path))
 
 
 def read_lines(path: Path) -> Iterator[tuple[bytes, str]]:
-    """Yield the lines that are not blank, stripped of whitespace, each with its "file:line".
+    """Yield the lines that are not blank, without surrounding whitespace, each with its position "file:line".
 
-    Raises FileError for a file that cannot be read or is truncated, after the lines before that point.
+    Raises FileError for a file that cannot be read. A truncated file gives its readable lines before the error.
     """
     for number, line in enumerate(_raw_lines(path), 1):
         if text := line.strip():
@@ -40,12 +40,12 @@ def read_lines(path: Path) -> Iterator[tuple[bytes, str]]:
 
 
 def read_objects(path: Path) -> Iterator[tuple[Json, str]]:
-    """Yield the JSON objects of a file, each with its "file:line". Raises LineError at a line that is not an object."""
+    """Yield each JSON object of a file with its position "file:line". Raises LineError for a line that is no object."""
     return ((parse_object(line, where), where) for line, where in read_lines(path))
 
 
 def parse_object(line: bytes, where: str) -> Json:
-    """Parse one line as a JSON object. Raises LineError."""
+    """Parse one line as a JSON object. Raises LineError, whose message begins with `where`."""
     try:
         return read_json(line)
     except JsonError as error:
@@ -75,18 +75,18 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> int:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Replace a file atomically: at any time it has the old content or the new one. Raises FileError."""
+    """Replace a file atomically: a reader finds either the old content or the new one. Raises FileError."""
     with _replaced(path) as temporary:
         temporary.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
 
 
 def whole_lines(held: bytes) -> list[bytes]:
-    """The lines that end with a line break. Drops the incomplete last line that an interrupted run may leave."""
+    """Return the lines that end with a line break, without the incomplete last line of an interrupted run."""
     return held.split(b"\n")[:-1]
 
 
 class ResumableFile:
-    """A file of JSON lines that a run extends, and that a later run continues after an interruption.
+    """A file of JSON lines that can be continued: after an interruption a later run adds the missing lines.
 
     The file is locked while it is open. Raises FileError if another process has it open, and OSError if a write fails.
     """
@@ -113,12 +113,12 @@ class ResumableFile:
         self._file.close()
 
     def lines(self) -> list[bytes]:
-        """The complete lines of the file."""
+        """Return the complete lines of the file."""
         self._file.seek(0)
         return whole_lines(self._file.read())
 
     def keep(self, lines: Sequence[bytes]) -> None:
-        """Truncate the file after its first lines, which must be `lines`."""
+        """Remove everything after the first lines of the file, which must be `lines`."""
         self._file.truncate(sum(len(line) + 1 for line in lines))
 
     def add(self, *lines: bytes) -> None:
@@ -140,7 +140,7 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    """Yield a temporary path. Its file replaces `path` when the block ends, and is deleted if the block fails."""
+    """Yield a temporary path. Its file replaces `path` if the block succeeds, and is deleted if the block fails."""
     temporary = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ class RowRequests:
     """Sends one request for each row, and records the rows that got no answer.
 
     in_flight: the largest number of requests at the same time. problems: one message with file and line for each row
-    without an answer. stopped_by: why the remaining requests were not sent, "" if all were.
+    without an answer. stopped_by: why the remaining requests were not sent; "" if all were sent.
     """
 
     in_flight: int = 4
@@ -28,9 +28,9 @@ class RowRequests:
     async def each(
         self, rows: Sequence[Row], ask: Callable[[Row], Awaitable[None]], bar: tqdm[None], *, max_unanswered: int
     ) -> None:
-        """Await `ask` for each row. Stop after `max_unanswered` consecutive NoAnswer, or after the first Unusable.
+        """Await `ask` for each row. Stop after `max_unanswered` NoAnswer in a row, or after the first Unusable.
 
-        Any other exception stops the work too, and is raised.
+        Any other exception also stops the work, and is raised.
         """
         waiting = iter(rows)
         workers = [

@@ -1,9 +1,9 @@
-"""Rows: conversations in OpenAI's format, one JSON object per line, for training or for evaluation.
+"""Defines rows: conversations in OpenAI's format, one JSON object per line, for training or for evaluation.
 
 {"functions": [{"name", "description", "parameters"}], "messages": [...], "source": "...", "meta": {"kind": "..."}}
 
-A training row ends with a message of the assistant. An evaluation row, called a question, ends before that message and
-may list the right calls in "expected": [{"name": "...", "arguments": {...}}]. Only "messages" is required.
+Only "messages" is required. A training row ends with a message of the assistant. An evaluation row, called a question,
+ends before that message and may list the right calls in "expected": [{"name": "...", "arguments": {...}}].
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _OPEN = {"additionalProperties", "unevaluatedProperties", "patternProperties", "
 class Row:
     """A conversation and the functions that it may call.
 
-    meta: any notes; only its "kind" has a meaning. expected: the right calls of a question. where: "file:line" for
-    error messages; it is not written to files and does not count when rows are compared.
+    meta: any notes; the programs read only its "kind". expected: the right calls of a question. where: "file:line" for
+    error messages. `where` is not written to files and is ignored when rows are compared.
     """
 
     functions: tuple[Function, ...]
@@ -60,13 +60,13 @@ class Row:
 
     @property
     def key(self) -> str:
-        """A hash of the messages and functions, in hexadecimal. It does not depend on the file, `meta` or `source`."""
+        """Return a hexadecimal hash of messages and functions. It does not depend on the file, `meta` or `source`."""
         content = [[message_json(one) for one in self.messages], [function_json(one) for one in self.functions]]
         text = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
     def request(self) -> Json:
-        """The `messages` and `tools` of a chat request for the next message."""
+        """Return the `messages` and `tools` of a chat request for the next message."""
         tools = [{"type": "function", "function": function_json(function)} for function in self.functions]
         return {"messages": [message_json(message) for message in self.messages], **({"tools": tools} if tools else {})}
 
@@ -138,7 +138,7 @@ def call_fault(functions: Sequence[Function], name: str, arguments: Json) -> str
 def _validator(schema: str) -> Any:
     parsed: JsonSchema = json.loads(schema)
     closed = parsed if _OPEN & parsed.keys() else {**parsed, "additionalProperties": False}
-    return jsonschema.Draft202012Validator(closed, registry=Registry())  # empty, so that a `$ref` fetches no URL
+    return jsonschema.Draft202012Validator(closed, registry=Registry())  # empty: a `$ref` fetches no URL
 
 
 def _check_name(name: str) -> str:
@@ -205,7 +205,7 @@ class _Row(Shape):
 
 
 def parse_function(value: object, path: str) -> Function:
-    """Parse a function of a row; `path` is its position in error messages. Raises RequestError."""
+    """Parse a function of a row. `path` is the function's position for error messages. Raises RequestError."""
     return _checked(read(_Function, value, path=path), path)
 
 
@@ -227,13 +227,13 @@ def _message(message: _Text | _Answer | _Result) -> Message:
 
 
 def function_json(function: Function) -> Json:
-    """A function as JSON, for rows and requests."""
+    """Write a function as JSON, for rows and requests."""
     parameters = {} if function.parameters is None else {"parameters": function.parameters}
     return {"name": function.name, "description": function.description, **parameters}
 
 
 def message_json(message: Message) -> Json:
-    """A message as JSON, for rows and requests."""
+    """Write a message as JSON, for rows and requests."""
     shown: Json = {"role": message.role, "content": message.content}
     if message.calls:
         shown["tool_calls"] = [

@@ -1,5 +1,5 @@
-"""Measures how well a model calls functions: `python -m evaluate --set FILE ... --out DIR`. One class per benchmark.
+"""Measures how well a model calls functions: `python -m evaluate --set FILE ... --out DIR`.
 
-Further programs: `python -m evaluate.judge` (a model judges answers), `.compare` (compares several results) and
-`.tradeoff` (missed calls against false calls).
+Each benchmark is a class. Further programs: `python -m evaluate.judge` lets a model judge answers, `python -m
+evaluate.compare` compares several results, and `python -m evaluate.tradeoff` measures missed calls against false calls.
 """

@@ -1,8 +1,8 @@
 """`python -m evaluate --set FILE ... --out DIR` measures a model on sets of rows.
 
 Without --base-url the model (the embedded model, or --model) is loaded into this process. Each answer is written to DIR
-at once, so that the same command continues after an interruption and repeats no request. DIR/result.json and
-DIR/table.md give the figures of all rows that got an answer.
+at once. After an interruption the same command continues and repeats no request. DIR/result.json and DIR/table.md give
+the figures of all rows that got an answer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from evaluate.local import BASELINES, EngineEndpoint, FirstFunction, load
 from evaluate.reports import write_result
 from evaluate.run import EvaluationRun
 
-SEED = 0  # of every request, and of the shuffle before --limit
+SEED = 0  # the seed of every request, and of the shuffle before --limit
 MAX_PROBLEMS_SHOWN = 10
 CLASSES: dict[str, type[CallSet]] = {"sgd_dev": SgdNextCall, "everyday": Everyday, "chat_prompts": ChatSet}
 
@@ -60,7 +60,7 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 when nothing was measured or rows got no answer."""
+    """Run the command. Exits with status 1 when nothing was measured or some rows got no answer."""
     end("evaluate", measure(read_options(argv)))
 
 
@@ -91,14 +91,14 @@ async def measure(options: Namespace) -> int:
 
 
 def benchmark(path: Path) -> CallSet:
-    """The benchmark for a file, chosen by the file's name."""
+    """Choose the benchmark for a file by the file's name."""
     kind = CLASSES.get(path.name.removesuffix(".xz").removesuffix(".jsonl"), CallSet)
     return kind(path)
 
 
 @asynccontextmanager
 async def endpoint(options: Namespace) -> AsyncIterator[Endpoint]:
-    """The endpoint that the options choose. Raises Unusable or ModelError."""
+    """Open the endpoint that the options choose. Raises Unusable or ModelError."""
     if options.baseline:
         yield FirstFunction()
         return
@@ -114,7 +114,7 @@ async def endpoint(options: Namespace) -> AsyncIterator[Endpoint]:
 
 
 async def answered(one: CallSet, asked: Endpoint, options: Namespace) -> tuple[Json, str]:
-    """The report on a set, and why the program must stop ("" if it can continue)."""
+    """Request the answers of a set. Returns the report, and why the program must stop ("" if it can continue)."""
     body = {"temperature": 0, "seed": SEED, "max_tokens": one.max_tokens, **options.body}
     rows = one.sample(options.limit, SEED)
     with Answers(options.out / f"{one.name}.jsonl", {"set": one.name, "model": asked.model, "body": body}) as answers:

@@ -1,4 +1,4 @@
-"""A file of answers that is written answer by answer, so that an interrupted run can continue."""
+"""Stores answers in a file one by one, so an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from core.conversation import Call
 
 
 class Answers:
-    """A file of JSON lines: first `about`, which describes the run, then one answer per line with its row's key.
+    """A file of JSON lines: first `about`, which describes the run, then one answer per line with the key of its row.
 
-    Opening reads the answers of earlier runs into `by_key` and drops an incomplete last line. Raises FileError if the
-    file has another `about` or is not a file of answers, and OSError.
+    Opening the file reads the answers of earlier runs into `by_key` and drops an incomplete last line. Raises FileError
+    if the file has another `about` or is not a file of answers. Raises OSError if the file cannot be read or written.
     """
 
     def __init__(self, path: Path, about: Json) -> None:
@@ -43,7 +43,7 @@ class Answers:
         self._file.close()
 
     def add(self, key: str, answer: Answer) -> None:
-        """Append an answer, which is in the file when this returns. Raises OSError for a full disk."""
+        """Append an answer. It is in the file when this returns. Raises OSError, for example for a full disk."""
         self._file.add(json_line({"key": key, **asdict(answer)}))
         self.by_key[key] = answer
 
@@ -60,7 +60,7 @@ class Answers:
 
 
 def read_answers(path: Path) -> tuple[Json, dict[str, Answer]]:
-    """The `about` of a file of answers, and the answers by their rows' keys. Raises FileError."""
+    """Read a file of answers. Returns its `about`, and the answers by the keys of their rows. Raises FileError."""
     objects = _objects(whole_lines(read_bytes(path)), path)
     about = next(objects, {}).get("about")
     if not isinstance(about, dict):

@@ -1,4 +1,4 @@
-"""Benchmarks, one class each: which rows of the files are used, and what is measured on the answers."""
+"""Defines the benchmarks, one class each: which rows of the files are used, and what is measured on the answers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from evaluate.intervals import Figure, wilson
 from evaluate.rows import read_questions
 
 MAX_TOKENS = {"sealtools_out_domain": 512}  # up to six calls per row
-DEFAULT_MAX_TOKENS = 256  # a longer answer does not end
-NGRAM = 4  # words; a text without a loop seldom repeats as many
+DEFAULT_MAX_TOKENS = 256  # an answer that is longer will hardly ever end
+NGRAM = 4  # number of words; a text without a loop seldom repeats as many
 
 
 class CallSet:
-    """The rows of one or several files. `faults` are messages on lines that are not rows.
-
-    Raises FileError if there is no row.
-    """
+    """The rows of one or several files. `faults` has a message for each line that is not a row."""
 
     def __init__(self, *paths: Path, name: str = "") -> None:
         self.name = name or paths[0].name.removesuffix(".xz").removesuffix(".jsonl")
@@ -44,21 +41,21 @@ class CallSet:
         return MAX_TOKENS.get(self.name, DEFAULT_MAX_TOKENS)
 
     def chosen(self, rows: list[Row]) -> list[Row]:
-        """The rows of a file that belong to the set."""
+        """Return those rows of a file that belong to the set."""
         return rows
 
     def parts(self, row: Row) -> Sequence[str]:
-        """The named parts of the set that the row belongs to. Each part gets its own metrics too."""
+        """Name the parts of the set that the row belongs to. Each part gets its own metrics too."""
         return ()
 
     def sample(self, limit: int | None, seed: int) -> list[Row]:
-        """The first `limit` rows of a seeded shuffle, or all. A larger limit gives the same rows and more."""
-        rows = sorted(self.rows, key=lambda row: row.key)  # the sample must not depend on the order of the file
+        """Return the first `limit` rows of a seeded shuffle, or all. A larger limit adds rows and keeps the others."""
+        rows = sorted(self.rows, key=lambda row: row.key)  # the order of the file must not matter
         Random(seed).shuffle(rows)
         return rows[:limit]
 
     def report(self, rows: Sequence[Row], answers: Mapping[str, Answer]) -> Json:
-        """Metrics, counts of faults and the outcome of each row, for those of `rows` that have an answer."""
+        """Report on those of `rows` that have an answer: metrics, counts of faults and the outcome of each row."""
         scored = [(row, score(row, answers[row.key])) for row in rows if row.key in answers]
         by_part: dict[str, list[Score]] = {}
         for row, one in scored:
@@ -80,10 +77,10 @@ class CallSet:
 
 
 class NoCallSet(CallSet):
-    """Rows of other sets that expect one call, without the function of that call, so that no call is right.
+    """Rows of other sets that expect one call, without the function of that call. No call is right here.
 
-    Every row keeps at least one other function. Compare the figure with `call_rate` of the original sets: a model that
-    never calls is perfect here, and a model that always calls is perfect there.
+    Every row keeps at least one other function. Compare the result with `call_rate` of the original sets: a model that
+    never calls is perfect here and gets 0 there; a model that always calls gets 0 here and is perfect there.
     """
 
     def __init__(self, *paths: Path, name: str = "no_call") -> None:
@@ -99,9 +96,10 @@ def _without_expected(row: Row) -> Row:
 
 
 class Everyday(CallSet):
-    """`examples/everyday.jsonl`: 50 hand-written requests for 25 functions, none of them in any training data.
+    """`examples/everyday.jsonl`: 50 hand-written requests for 25 functions, none of which is in any training data.
 
-    The embedded model must do this well: few functions, plain words, one or two calls.
+    The embedded model must do well on this set, since its requests are easy: few functions, plain words, one or two
+    calls.
     """
 
     def parts(self, row: Row) -> Sequence[str]:
@@ -109,11 +107,11 @@ class Everyday(CallSet):
 
 
 class SgdNextCall(CallSet):
-    """The next service call of a task-oriented dialogue.
+    """Task-oriented dialogues, each up to the next call of a service.
 
     Rastogi et al., "Towards Scalable Multi-domain Conversational Agents: The Schema-Guided Dialogue Dataset", AAAI 2020
     (arXiv 1909.05855). As in the paper, services with and without training dialogues are measured separately;
-    `meta.unseen_service` is true for the latter.
+    `meta.unseen_service` is true for services without training dialogues.
     """
 
     def parts(self, row: Row) -> Sequence[str]:
@@ -121,9 +119,9 @@ class SgdNextCall(CallSet):
 
 
 class ChatSet(CallSet):
-    """Plain chat without functions, which training for calls may have damaged.
+    """Plain chat without functions. Training for calls may have damaged a model's chat.
 
-    Measures calls, empty answers, length and repetition.
+    The report counts calls and empty answers, and measures length and repetition.
     """
 
     def report(self, rows: Sequence[Row], answers: Mapping[str, Answer]) -> Json:
@@ -139,7 +137,7 @@ class ChatSet(CallSet):
 
 
 def repetition(text: str) -> float:
-    """The share of a text's sequences of four words that occur earlier in the text. 0 to 1."""
+    """Return the share, from 0 to 1, of a text's sequences of four words that occur earlier in the text."""
     words = text.casefold().split()
     runs = [tuple(words[i : i + NGRAM]) for i in range(len(words) - NGRAM + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0

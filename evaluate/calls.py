@@ -1,4 +1,4 @@
-"""Compares answered calls with expected calls: a Score for each row, metrics for a set.
+"""Compares answered calls with expected calls: computes a Score for each row, and metrics for a set.
 
 Numbers are compared by value (5 = 5.0), strings without case and surrounding whitespace, lists in order, objects by
 key. The order of the calls in one turn does not matter.
@@ -36,7 +36,7 @@ class Overlap(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """The comparison of one row. `fault` is the class of its mistake, "" for an exact match."""
+    """The comparison of one answer with the expected calls. `fault` is the class of mistake, "" for an exact match."""
 
     expects_calls: bool
     has_error: bool
@@ -72,7 +72,7 @@ def score(row: Row, answer: Answer) -> Score:
 
 
 def parsed(calls: Iterable[Call]) -> list[Parsed]:
-    """The calls whose arguments are a JSON object."""
+    """Parse the arguments of calls. Calls whose arguments are no JSON object are left out."""
     found = []
     for call in calls:
         with suppress(ValueError):
@@ -81,7 +81,7 @@ def parsed(calls: Iterable[Call]) -> list[Parsed]:
 
 
 def metrics(scores: Sequence[Score]) -> dict[str, Figure]:
-    """All metrics that these rows allow, by name. Rates have Wilson's interval, F1 a bootstrap over rows."""
+    """Compute all metrics that the rows allow, by name. Rates have Wilson's interval, F1 a bootstrap interval."""
     calling = [score for score in scores if score.expects_calls]
     others = [score for score in scores if not score.expects_calls]
     num_calls = sum(score.num_calls for score in scores)
@@ -99,7 +99,7 @@ def metrics(scores: Sequence[Score]) -> dict[str, Figure]:
 
 
 def normalised(value: object) -> Hashable:
-    """A canonical form that is equal for JSON values that count as equal. Booleans differ from numbers here."""
+    """Return a form of a JSON value that is equal for values that count as equal. Booleans differ from numbers."""
     match value:
         case bool() | None:
             return ("word", value)
@@ -128,7 +128,7 @@ def _triples(calls: Iterable[Parsed]) -> Iterable[Hashable]:
 
 
 def _fault(expected: Sequence[Parsed], names: Sequence[str], valid: Sequence[Parsed]) -> str:
-    """The first class of mistake that applies, "" for an exact match. `names` are those of all answered calls."""
+    """Return the first class of mistake that applies, "" for an exact match. `names` are of all answered calls."""
     if not expected:
         return "unwanted call" if names else ""
     if not names:
@@ -143,9 +143,9 @@ def _fault(expected: Sequence[Parsed], names: Sequence[str], valid: Sequence[Par
 
 
 def _argument_fault(expected: Sequence[Parsed], answered: Sequence[Parsed]) -> str:
-    """The class of mistake in the arguments of calls of the same functions, "" if all are equal.
+    """Return the class of mistake in the arguments of calls of the same functions, "" if all are equal.
 
-    Equal calls are paired first, then the remaining calls of each function in order.
+    Equal calls are paired first. The remaining calls of each function are then paired in order.
     """
     left = [(call.name, normalised(call.arguments), call) for call in expected]
     right = [(call.name, normalised(call.arguments), call) for call in answered]

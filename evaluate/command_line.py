@@ -1,4 +1,4 @@
-"""Command lines of this package's programs: option types, shared options, errors and exit status."""
+"""What the command lines of this package share: option types, options, error messages and exit status."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CommandError(Exception):
 
 
 def parser(program: str, doc: str | None) -> ArgumentParser:
-    """A parser whose description is the first paragraph of `doc`. Abbreviated options are errors."""
+    """Make a parser whose description is the first paragraph of `doc`. Abbreviated options are errors."""
     return ArgumentParser(f"python -m {program}", description=(doc or "").split("\n\n")[0], allow_abbrev=False)
 
 
@@ -36,17 +36,15 @@ def add_server_options(group: argparse._ActionsContainer, *, in_flight: int) -> 
 
 
 def server(url: str, model: str, timeout_s: float) -> HttpEndpoint:
-    """The endpoint at `url`. Its key comes from the environment, since `ps` shows command lines."""
+    """Make the endpoint at `url`. Its API key comes from the environment, since `ps` shows command lines."""
     return HttpEndpoint(url, model, api_key=os.environ.get(KEY_VARIABLE, ""), timeout_s=timeout_s)
 
 
 def end(program: str, work: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run `work` and exit with the status that it returns.
+    """Run `work` and exit with the status that it returns. An expected error gives one sentence on stderr and status 1.
 
-    An expected error gives one sentence on stderr and status 1.
-
-    SIGTERM acts like Ctrl-C, so that a program ended by a time limit still writes its report. SIGINT is enabled too,
-    since shells start background programs with SIGINT ignored.
+    SIGTERM acts like Ctrl-C: a program that a time limit ends still writes its report. SIGINT is enabled too, since
+    shells start background programs with SIGINT ignored.
     """
     before = {
         signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),

@@ -1,7 +1,8 @@
-"""`python -m evaluate.compare DIR ... --out DIR` compares the results of several models.
+"""Compares the results of several models: `python -m evaluate.compare DIR ... --out OUT`.
 
-Each DIR was written by `python -m evaluate --out DIR`. OUT/comparison.md has one table per metric, with intervals, and
-compares every model with the first one on the rows that both answered. OUT/comparison.png is a plot of the metrics.
+Each DIR was written by `python -m evaluate --out DIR`. OUT/comparison.md has one table per metric, with intervals. It
+also compares every model with the first one on the rows that both answered. OUT/comparison.png is a plot of the
+metrics.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Result:
         return figures(self.sets[of]).get(metric) if of in self.sets else None
 
     def is_right(self, of: str) -> dict[str, bool]:
-        """Whether the model answered each row of a set exactly right, by the row's key."""
+        """Return by row key whether the model answered the row exactly right, for the rows of one set."""
         return {key: fault == "right" for key, fault in self.sets.get(of, {"rows": {}})["rows"].items()}
 
 
@@ -50,7 +51,7 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 when there is nothing to compare."""
+    """Run the command. Exits with status 1 when there is nothing to compare."""
     end("evaluate.compare", compare(read_options(argv)))
 
 
@@ -67,7 +68,10 @@ async def compare(options: Namespace) -> int:
 
 
 def read_results(folders: Sequence[Path]) -> list[Result]:
-    """Read results, named by their models, and by their folders too if two are of the same model. Raises FileError."""
+    """Read the results in the folders. Raises FileError.
+
+    A result is named by its model, and also by its folder if another result is of the same model.
+    """
     found = [(folder, read_result(folder)) for folder in folders]
     times = Counter(result["model"] for _, result in found)
     return [
@@ -77,7 +81,7 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
 
 
 def panels(results: Sequence[Result], sets: Sequence[str]) -> list[Panel]:
-    """The panels of the plot. A panel whose metrics no result has is left out."""
+    """Make the panels of the plot. A panel is left out if no result has one of its metrics."""
     found: list[Panel] = []
     for title, metrics in PLOTTED.items():
         by_set = {of: next(filter(None, (_figures(results, of, metric) for metric in metrics)), {}) for of in sets}
@@ -91,7 +95,7 @@ def _figures(results: Sequence[Result], of: str, metric: str) -> dict[str, Figur
 
 
 def report(results: Sequence[Result], sets: Sequence[str]) -> str:
-    """All tables, as Markdown."""
+    """Write all tables as Markdown."""
     parts = ["# Comparison", "Percent, with 95% intervals (rates: Wilson; F1: bootstrap over rows)."]
     for metric in SHOWN:
         measured = [of for of in sets if _figures(results, of, metric)]
@@ -131,7 +135,7 @@ def _against_first(results: Sequence[Result], sets: Sequence[str]) -> Iterator[l
 
 
 def common(model: Mapping[str, bool], first: Mapping[str, bool]) -> list[tuple[bool, bool]]:
-    """Whether each model was right, as pairs (model, first), for the rows that both answered."""
+    """Return a pair (model is right, first model is right) for each row that both models answered."""
     return [(model[key], first[key]) for key in model if key in first]
 
 

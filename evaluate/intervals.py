@@ -1,4 +1,4 @@
-"""Confidence intervals of rates, F1 and means, and a test whether two models differ on the same rows."""
+"""Computes confidence intervals of rates, F1 and means, and tests whether two models differ on the same rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 Z_95 = 1.959964
 NUM_RESAMPLES = 1000
-SEED = 0  # of the bootstrap, so that equal rows give equal intervals
+SEED = 0  # the seed of the bootstrap; equal rows give equal intervals
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A share between 0 and 1 with its 95% interval. `n` is the number of rows or calls that it was measured on."""
+    """A share between 0 and 1 with its 95% interval. `n` is the number of rows or calls that were measured."""
 
     value: float
     low: float
@@ -25,7 +25,7 @@ class Figure:
     n: int
 
     def shown(self) -> str:
-        """The value and its interval in percent, such as `47.5 (32.9-62.5)`."""
+        """Format the value and its interval in percent, such as `47.5 (32.9-62.5)`."""
         return f"{100 * self.value:.1f} ({100 * self.low:.1f}-{100 * self.high:.1f})"
 
     def as_json(self) -> dict[str, Any]:
@@ -33,9 +33,10 @@ class Figure:
 
 
 def wilson(num_right: int, n: int) -> Figure:
-    """A rate with Wilson's interval: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. `n` must be above 0.
+    """Compute a rate with Wilson's interval: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. `n` must be above 0.
 
-    It also holds near 0 and 1, where p +- 1.96 sqrt(p (1 - p) / n) leaves the range or has no width.
+    Wilson's interval also holds for rates near 0 and 1. There, p +- 1.96 sqrt(p (1 - p) / n) would leave the range from
+    0 to 1 or have no width.
     """
     share, scale = num_right / n, 1 + Z_95**2 / n
     centre = share + Z_95**2 / (2 * n)
@@ -46,9 +47,10 @@ def wilson(num_right: int, n: int) -> Figure:
 
 
 def f1(overlaps: Sequence[tuple[int, int, int]]) -> Figure | None:
-    """Micro-averaged F1 over rows of counts (in both, expected, answered), with a bootstrap interval over rows.
+    """Compute the micro-averaged F1 of rows, with a bootstrap interval over rows. None if all counts are 0.
 
-    Uses the percentile interval of B. Efron, Ann. Stat. 7 (1979) 1-26, with a fixed seed. None if all counts are 0.
+    `overlaps` has three counts for each row: calls in both, expected calls, answered calls. The interval is the
+    percentile interval of B. Efron, Ann. Stat. 7 (1979) 1-26, with a fixed seed.
     """
     counts = np.asarray(overlaps, dtype=np.float64).reshape(-1, 3)
     both, expected, answered = counts.sum(axis=0)
@@ -64,10 +66,10 @@ def f1(overlaps: Sequence[tuple[int, int, int]]) -> Figure | None:
 
 
 def mcnemar(pairs: Sequence[tuple[bool, bool]]) -> float:
-    """The p-value of McNemar's exact test, two-sided, for pairs of (first is right, second is right).
+    """Compute the p-value of McNemar's exact two-sided test, for pairs (first model is right, second model is right).
 
-    It is the probability of a difference at least this large between equally good models. Only rows that exactly one
-    of them has right count. Q. McNemar, Psychometrika 12 (1947) 153-157.
+    The p-value is the probability of a difference at least this large between equally good models. Rows that both or
+    none of the models got right do not count. Q. McNemar, Psychometrika 12 (1947) 153-157.
     """
     first_only = sum(first and not second for first, second in pairs)
     num_differing = sum(first != second for first, second in pairs)
@@ -76,9 +78,9 @@ def mcnemar(pairs: Sequence[tuple[bool, bool]]) -> float:
 
 
 def mean_of(values: Sequence[float]) -> Figure:
-    """The mean of at least one value, with a bootstrap interval as in `f1`.
+    """Compute the mean of at least one value, with a bootstrap interval as in `f1`.
 
-    The result is not a share between 0 and 1, so `Figure.shown` does not apply to it.
+    The mean may lie outside 0 to 1, so `Figure.shown` does not apply to it.
     """
     resampled = np.random.default_rng(SEED).choice(
         np.asarray(values, dtype=np.float64), size=(NUM_RESAMPLES, len(values))

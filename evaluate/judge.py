@@ -1,11 +1,13 @@
-"""`python -m evaluate.judge single|pairwise --set FILE --answers A [B] --judge-url URL --judge-model NAME --out DIR`
+"""Lets a model judge answers.
 
-A judge is any model behind an OpenAI-compatible server. It grades the answers that `python -m evaluate` wrote from 1 to
-10 (`single`), or decides which of two is better (`pairwise`). It sees each pair in both orders, and an answer wins only
-if it wins in both.
+`python -m evaluate.judge single|pairwise --set FILE --answers A [B] --judge-url URL --judge-model NAME --out DIR`
 
-DIR/single.jsonl keeps the judge's answers, each written at once, so that the same command continues after an
-interruption. DIR/single-verdicts.jsonl has the parsed verdicts, DIR/single-unparsable.jsonl the answers without one,
+The judge is any model behind an OpenAI-compatible server. `single` asks it for a grade from 1 to 10 for each answer
+that `python -m evaluate` wrote. `pairwise` asks it which of two answers is better, in both orders. An answer wins only
+if it wins in both orders.
+
+DIR/single.jsonl has the judge's answers. Each is written at once, and the same command continues after an interruption.
+DIR/single-verdicts.jsonl has the parsed verdicts, DIR/single-unparsable.jsonl the answers without a verdict, and
 DIR/single.json the figures. The files of `pairwise` have the same endings.
 """
 
@@ -30,7 +32,7 @@ from evaluate.run import EvaluationRun
 from evaluate.verdicts import Judgement, pairwise_report, shown, single_report
 
 SEED = 0
-MAX_TOKENS = 512  # enough for two or three sentences of reasons and the verdict
+MAX_TOKENS = 512  # enough for a reason of two or three sentences and the verdict
 MAX_PROBLEMS_SHOWN = 10
 
 
@@ -54,7 +56,7 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 when no verdict could be parsed or some are missing."""
+    """Run the command. Exits with status 1 when no verdict could be parsed or some verdicts are missing."""
     end("evaluate.judge", judge(read_options(argv)))
 
 
@@ -88,9 +90,10 @@ def _answers(path: Path, name: str) -> tuple[Json, dict[str, Answer]]:
 
 @dataclass(frozen=True)
 class Question:
-    """One request to the judge. key: of the judged row. asked: the request to the judge, as a row.
+    """One request to the judge.
 
-    is_swapped: the second answer of the pair is shown as A.
+    key: the key of the judged row. asked: the request, as a row. is_swapped: the second answer of the pair is shown as
+    A.
     """
 
     key: str
@@ -99,7 +102,7 @@ class Question:
 
 
 def questions_on(row: Row, answers: Sequence[Answer]) -> list[Question]:
-    """The requests to the judge about one row: one for a single answer, two for a pair, one in each order."""
+    """Make the requests to the judge about one row: one for a single answer; two for a pair, one in each order."""
     if len(answers) == 1:
         return [Question(row.key, Row((), single_prompt(row, answers[0]), where=row.where))]
     first, second = answers
@@ -110,7 +113,7 @@ def questions_on(row: Row, answers: Sequence[Answer]) -> list[Question]:
 
 
 def _report(kind: str, questions: Sequence[Question], answers: Mapping[str, Answer], path: Path) -> Json:
-    """Compute the figures. Writes the parsed verdicts and the unparsable answers to files beside `path`."""
+    """Compute the figures. The parsed verdicts and the unparsable answers are written to files beside `path`."""
     verdict: Callable[[str], float | str | None] = read_grade if kind == "single" else read_verdict
     judgements = []
     for question in questions:

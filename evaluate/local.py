@@ -27,9 +27,9 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 class EngineEndpoint:
-    """A model in this process, with the request checks, template and turn format of the server.
+    """A model in this process. Requests get the same checks, template and turn format as on the server.
 
-    name: identifies the weights in reports; by default the model's name.
+    name: identifies the weights in reports; by default the name of the model.
     """
 
     def __init__(self, model: Model, name: str = "", *, timeout_s: float = 300.0) -> None:
@@ -53,7 +53,7 @@ class EngineEndpoint:
         while True:
             try:
                 return await self._answered(body, started)
-            except EngineBusy:  # more requests in flight than the engine's queue holds
+            except EngineBusy:  # more requests are in flight than the engine's queue holds
                 await asyncio.sleep(BUSY_WAIT_S)
 
     async def _answered(self, body: Json, started: float) -> Answer:
@@ -70,7 +70,7 @@ class EngineEndpoint:
 
 
 class FirstFunction:
-    """The baseline without a model: always one call of the first function, without arguments."""
+    """The baseline without a model. It always calls the first function once, without arguments."""
 
     model = "first function, no arguments"
 
@@ -80,10 +80,10 @@ class FirstFunction:
 
 
 def load(name: str | None, adapter: str) -> tuple[Model, str]:
-    """Load a model from a folder, the hub or (None) the embedded package. Returns it with a name for its weights.
+    """Load a model from a folder, from the hub or, for None, from the embedded package. Returns it with a name.
 
-    adapter: for the embedded model only: "" for the adapter that the server uses, "none" for no adapter, or a folder.
-    Raises ModelError.
+    The name identifies the weights. `adapter` applies to the embedded model only: "" is the adapter that the server
+    uses, "none" is no adapter, and anything else is a folder. Raises ModelError.
     """
     if name is not None:
         if adapter:
@@ -99,7 +99,7 @@ def load(name: str | None, adapter: str) -> tuple[Model, str]:
 
 def embedded_model(adapter: Path | None) -> Model:
     """Load the embedded model as the server does, but with any adapter or none."""
-    from checkpoints import embedded  # imports torch, which other endpoints do not need
+    from checkpoints import embedded  # this imports torch, which other endpoints do not need
     from engines.local import devices
     from engines.local.engine import LocalEngine
 

@@ -1,4 +1,4 @@
-"""Plots of results, as PNG bytes. matplotlib runs without a display."""
+"""Plots results as PNG bytes. matplotlib runs without a display."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MARKERS = "osD^vPX"
 DPI = 160
 GREY = "#666666"
 
-Panel = tuple[str, Mapping[str, Mapping[str, Figure]]]  # title -> set -> model -> figure
+Panel = tuple[str, Mapping[str, Mapping[str, Figure]]]  # title, and the figures by set and by model
 
 
 def canvas(width: float, height: float) -> Canvas:
-    """An empty figure; width and height in inches. Raises CommandError if matplotlib is not installed."""
+    """Make an empty drawing; width and height are in inches. Raises CommandError if matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure as Canvas
@@ -85,9 +85,10 @@ def _dots(
 
 
 def draw_tradeoff(model: str, calling: Sequence[float], others: Sequence[float], biases: Sequence[float]) -> bytes:
-    """Plot the call rate of rows that expect a call against the no-call rate of the others, over all biases.
+    """Plot, over all biases, the call rate of rows that expect a call against the no-call rate of the other rows.
 
-    calling, others: the margins of the rows of each kind, in nats. biases: marked on the curve.
+    calling: the margins of the rows that expect a call, in nats. others: the margins of the other rows, in nats.
+    biases: the biases that are marked on the curve.
     """
     picture = canvas(5.6, 5.2)
     axis = picture.subplots()
@@ -129,9 +130,9 @@ def _mark(axis: Axes, called: Figure, kept: Figure, bias: float) -> None:
 
 
 def _errors(figures: Sequence[Figure]) -> tuple[list[float], list[float]]:
-    """The lengths of error bars below and above the values, in percent, never negative.
+    """Return the lengths of the error bars below and above the values, in percent. No length is negative.
 
-    A bootstrap interval may lie slightly beside its own value.
+    A bootstrap interval may not contain its own value. The error bar on that side then has length 0.
     """
     return (
         [100 * max(0.0, figure.value - figure.low) for figure in figures],

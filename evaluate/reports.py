@@ -1,4 +1,4 @@
-"""Results as files and as Markdown tables with aligned columns."""
+"""Writes results to files and as Markdown tables with aligned columns."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_result(folder: Path) -> Json:
 
 
 def write_result(folder: Path, model: str, reports: Json) -> str:
-    """Write result.json and table.md, and return the table. Earlier sets of the same model stay in both files."""
+    """Write result.json and table.md, and return the table. Both files keep earlier sets of the same model."""
     result: Json = {"model": model, "sets": reports}
     if (folder / RESULT).exists() and (earlier := read_result(folder))["model"] == model:
         result["sets"] = {**earlier["sets"], **reports}
@@ -50,12 +50,12 @@ def write_result(folder: Path, model: str, reports: Json) -> str:
 
 
 def figures(found: Json) -> dict[str, Figure]:
-    """The metrics of a report, converted back from JSON."""
+    """Return the metrics of a report, converted back from JSON."""
     return {name: Figure(**value) for name, value in found["metrics"].items()}
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table. The first row is the header; the first column is aligned left, the others right."""
+    """Write a Markdown table. The first row is the header; the first column is aligned left, the others right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -66,7 +66,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def summary(result: Json) -> str:
-    """One model's result as Markdown."""
+    """Write one model's result as Markdown."""
     sets: Mapping[str, Json] = result["sets"]
     named = [(name, found) for name, found in sets.items()]
     named += [(f"{name}, {part}", {"metrics": of}) for name, found in named for part, of in found["parts"].items()]
@@ -81,14 +81,14 @@ def summary(result: Json) -> str:
     return "\n\n".join([f"# {result['model']}", note, aligned(lines), *_remarks(sets)]) + "\n"
 
 
-_BY_ROW = ("exact_match", "no_call", "call_count")  # measured on rows, not on calls
+_BY_ROW = ("exact_match", "no_call", "call_count")  # metrics that are measured on rows, not on calls
 
 
-HEADLINE = ("sealtool", "toolalpaca", "apibank_l1")  # three sets of functions that are not in the training data
+HEADLINE = ("sealtool", "toolalpaca", "apibank_l1")  # three sets whose functions are not in the training data
 
 
 def _remarks(sets: Mapping[str, Json]) -> Iterator[str]:
-    """The headline figure, if all its sets were measured, then a list of the mistakes in each set."""
+    """Yield the headline figure, if all its sets were measured, and then a list of the mistakes in each set."""
     exact = [figures(sets[name])["exact_match"].value for name in HEADLINE if name in sets]
     if len(exact) == len(HEADLINE):
         yield f"Mean exact match of {', '.join(HEADLINE)}: {100 * fmean(exact):.1f}"

@@ -1,4 +1,4 @@
-"""Reads questions from files of rows: a conversation up to the answer, the functions, and the right calls."""
+"""Reads questions from files of rows: functions, a conversation up to the answer, and the right calls."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from client.json_lines import FileError, LineError, read_lines
 from client.rows import Row, call_fault, parse_arguments, parse_row
 from core.errors import RequestError
 
-MAX_SHOWN = 200  # characters of an error message
+MAX_SHOWN = 200  # the most characters of an error message that are shown
 
 
 def read_questions(path: Path) -> tuple[list[Row], list[str]]:
     """Read the questions of a .jsonl or .jsonl.xz file, and a message "file:line: what is wrong" for each other line.
 
-    Raises FileError for a file that cannot be read. A truncated file gives the rows before that point.
+    Raises FileError for a file that cannot be read. A truncated file gives the rows before the point of truncation.
     """
     rows: list[Row] = []
     faults: list[str] = []
@@ -34,7 +34,10 @@ def read_questions(path: Path) -> tuple[list[Row], list[str]]:
 
 
 def _question(row: Row) -> Row:
-    """Turn a training row into a question for its last message. Raises LineError if our server would reject it."""
+    """Turn a training row into a question. The calls of its last message become the expected calls.
+
+    Raises LineError if our server would reject the request, or if an expected call does not fit the functions.
+    """
     if not row.expected and row.messages and row.messages[-1].role == "assistant":
         row = replace(row, messages=row.messages[:-1], expected=row.messages[-1].calls)
     try:

@@ -1,4 +1,4 @@
-"""Requests answers for rows, several at a time, and writes each to a file at once."""
+"""Requests answers for rows, several at a time, and writes each answer to a file at once."""
 
 from __future__ import annotations
 
@@ -15,30 +15,27 @@ from client.rows import Row
 from evaluate.answers import Answers
 
 MAX_FIRST_ERRORS = 10
-MAX_UNANSWERED_IN_A_ROW = 4  # times the number of requests in flight; the endpoint is gone then
+MAX_UNANSWERED_IN_A_ROW = 4  # times the requests in flight; after that many failures the endpoint counts as gone
 
 
 @dataclass
 class EvaluationRun(RowRequests):
-    """Requests an answer for each row until all have one or the endpoint is gone."""
+    """Requests an answer for each row until all rows have one or the endpoint is gone."""
 
     endpoint: Endpoint
     answers: Answers
     body: Json  # further fields of every request
-    _num_first_errors: int = 0  # errors before the first answer; -1 after the first answer
+    _num_first_errors: int = 0  # number of errors before the first answer; -1 after the first answer
 
     async def ask(self, rows: Sequence[Row]) -> None:
-        """Request answers for the rows that have none or have an error. Cancelling the task stops it early.
-
-        Raises OSError when an answer cannot be written.
-        """
+        """Request answers for the rows that have no answer or an error. Cancelling the task stops the work early."""
         is_done = {key: not answer.error for key, answer in self.answers.by_key.items()}
         todo = list({row.key: row for row in rows if not is_done.get(row.key)}.values())
         self._num_first_errors = -1 if any(is_done.values()) else 0
         with tqdm(total=len(rows), initial=len(rows) - len(todo), desc=self.answers.path.stem) as bar:
             try:
                 await self.each(todo, self._one, bar, max_unanswered=MAX_UNANSWERED_IN_A_ROW * self.in_flight)
-            except asyncio.CancelledError:  # by Ctrl-C; the caller still reports on the answers so far
+            except asyncio.CancelledError:  # Ctrl-C cancels the task; the caller still reports on the answers so far
                 self.stopped_by = "interrupted; the same command resumes"
                 if task := asyncio.current_task():
                     task.uncancel()
@@ -49,7 +46,7 @@ class EvaluationRun(RowRequests):
         self._count(answer)
 
     def _count(self, answer: Answer) -> None:
-        """Stop if all of the first requests got errors: then a common field is wrong, not the rows."""
+        """Stop if all of the first requests got errors: then a field that all requests share is wrong, not the rows."""
         self._num_first_errors = self._num_first_errors + 1 if answer.error and self._num_first_errors >= 0 else -1
         if self._num_first_errors >= MAX_FIRST_ERRORS:
             self.stop(f"the first {self._num_first_errors} requests were all refused; the last: {answer.error}")

@@ -1,13 +1,15 @@
-"""`python -m evaluate.tradeoff --set FILE ... --out DIR` measures missed calls against false calls.
+"""Measures missed calls against false calls: `python -m evaluate.tradeoff --set FILE ... --out DIR`.
 
 In turn formats that name the recipient first (`>>>all` or `>>>NAME`), the first token of a turn decides between text
-and a call. A bias on the text token at this position alone trades one kind of mistake for the other. OpenAI's
-`logit_bias` acts at every position, so nothing is generated here. One forward per row gives the margin: the logprob of
-the text token minus that of the most likely other token. A turn is text when margin + bias >= 0, so one margin gives
-the outcome of every bias. Every other first token counts as a call, which only holds for models trained for the format.
+and a call. A bias on the text token at this position alone trades missed calls for false calls. OpenAI's `logit_bias`
+acts at every position and therefore cannot be used.
 
-Each row is used as it is (a call is right) and without the function that it expects (text is right). Margins are
-written to DIR at once, so that the same command continues after an interruption.
+One forward per row gives the margin: the logprob of the text token minus that of the most likely other token. A turn is
+text when margin + bias >= 0, so the margin gives the outcome for every bias without generating anything. Every first
+token other than the text token counts as a call, which is true only for models that were trained for the format.
+
+Each row is used twice: as it is (a call is right), and without the function that it expects (text is right). Margins
+are written to DIR at once. After an interruption the same command continues.
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ from prompt_template import Piece
 
 SEED = 0
 BIASES = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
-TEXT_BIAS = 100.0  # large enough that the text token is sampled, so that its logprob is reported
+TEXT_BIAS = 100.0  # large enough to always sample the text token, since only the sampled token's logprob is reported
 MAX_PROBLEMS_SHOWN = 10
 
 
 class FirstTokenEndpoint:
-    """Answers a request with the margin of text at the first token of the turn, in nats."""
+    """Answers a request with the margin of the text token over all others at the first token of the turn, in nats."""
 
     def __init__(self, model: Model, name: str = "", *, timeout_s: float = 300.0) -> None:
         self.model = name or model.names[0]
@@ -52,7 +54,7 @@ class FirstTokenEndpoint:
         self._text_id = self._first_id(model.template.text_head)
 
     async def answer(self, body: Json) -> Answer:
-        """Give the margin as `text`, or an `error` if the first token does not decide. Raises NoAnswer."""
+        """Return the margin as `text`, or an `error` if the first token does not decide. Raises NoAnswer."""
         started = time.monotonic()
         try:
             request = chat_request({"model": self._model.names[0], **body})
@@ -71,13 +73,13 @@ class FirstTokenEndpoint:
         sampling = Sampling(max_tokens=1, temperature=0.0, logit_bias=((self._text_id, TEXT_BIAS),), logprobs=2)
         async with aclosing(self._model.engine.generate(prompt_ids, sampling)) as steps:
             async for step in steps:
-                note = step.logprobs[0]  # logprobs do not include the bias
+                note = step.logprobs[0]  # the reported logprobs do not include the bias
                 if note.token_id == self._text_id:
                     return note.logprob - max(logprob for token_id, logprob in note.top if token_id != self._text_id)
         raise EngineError("the first token's probabilities were not reported")
 
     def _first_id(self, head: str) -> int:
-        """The id of the first token of `head` at the beginning of a turn."""
+        """Return the id of the first token of `head` at the beginning of a turn."""
         opening, tokenizer = self._model.template.opening, self._model.tokenizer
         before = tokenizer.encode([opening]).ids
         after = tokenizer.encode([opening, Piece(head, markup=True, learned=True)]).ids
@@ -100,7 +102,7 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exits with status 1 when nothing was measured or rows got no answer."""
+    """Run the command. Exits with status 1 when nothing was measured or some rows got no answer."""
     end("evaluate.tradeoff", tradeoff(read_options(argv)))
 
 
@@ -129,7 +131,10 @@ async def tradeoff(options: Namespace) -> int:
 
 
 async def margins_of(one: CallSet, asked: FirstTokenEndpoint, options: Namespace) -> tuple[list[float], bool, str]:
-    """The margins of the set's rows, whether every row got an answer, and why the program must stop ("" if not)."""
+    """Compute the margins of a set's rows.
+
+    Returns the margins, whether every row got an answer, and why the program must stop ("" if it can continue).
+    """
     rows = [row for row in one.sample(None, SEED) if row.expected or isinstance(one, NoCallSet)][: options.limit]
     about = {"set": one.name, "model": asked.model, "kind": "margin of text at the first token"}
     with Answers(options.out / f"margins-{one.name}.jsonl", about) as answers:
@@ -145,7 +150,7 @@ async def margins_of(one: CallSet, asked: FirstTokenEndpoint, options: Namespace
 
 
 def report(model: str, calling: Sequence[float], others: Sequence[float], biases: Sequence[float]) -> str:
-    """The table of call rates by bias, as Markdown. A turn is text when margin + bias is not negative."""
+    """Write the table of call rates by bias as Markdown. A turn is text when margin + bias is not negative."""
     lines = [["bias", "call rate", "no call", "mean"]]
     for bias in biases:
         called = wilson(sum(margin + bias < 0 for margin in calling), len(calling))

@@ -13,10 +13,10 @@ from evaluate.intervals import Figure, mean_of, wilson
 
 @dataclass(frozen=True)
 class Judgement:
-    """A judge's answer on one row.
+    """A judge's answer about one row.
 
-    key: the row's key. text: the whole answer. verdict: a grade, "A", "B" or "tie", or None if it could not be parsed.
-    is_swapped: the second answer was shown as A.
+    key: the key of the row. text: the whole answer. verdict: a grade, "A", "B" or "tie", or None if it could not be
+    parsed. is_swapped: the second answer was shown as A.
     """
 
     key: str
@@ -26,7 +26,7 @@ class Judgement:
 
 
 def single_report(judgements: Sequence[Judgement]) -> Json:
-    """The mean grade with a bootstrap interval over rows, and the count of each grade."""
+    """Compute the mean grade with a bootstrap interval over rows, and the count of each grade."""
     grades = [float(one.verdict) for one in judgements if one.verdict is not None]
     report: Json = {"num_judged": len(grades), "num_unparsable": len(judgements) - len(grades)}
     if grades:
@@ -35,14 +35,14 @@ def single_report(judgements: Sequence[Judgement]) -> Json:
     return report
 
 
-Winner = Literal["first", "second", "tie", "order"]  # order: A both times, or B both times
+Winner = Literal["first", "second", "tie", "order"]  # order: the judge chose A both times, or B both times
 
 
 def pairwise_report(judgements: Sequence[Judgement]) -> Json:
-    """How often each answer won. A pair counts when both its verdicts could be parsed.
+    """Count how often each answer won. A pair counts when both verdicts on it could be parsed.
 
-    An answer wins if it wins in both orders. Verdicts that change with the order make a tie, which is also counted in
-    `num_turned_with_order`.
+    An answer wins if it wins in both orders. If the verdict changes with the order, the pair is a tie and is also
+    counted in `num_turned_with_order`.
     """
     verdicts = {(one.key, one.is_swapped): str(one.verdict) for one in judgements if one.verdict is not None}
     keys = [key for key, is_swapped in verdicts if not is_swapped and (key, True) in verdicts]
@@ -62,7 +62,7 @@ def pairwise_report(judgements: Sequence[Judgement]) -> Json:
 
 
 def winner(as_given: str, swapped: str) -> Winner:
-    """The winner by two verdicts on one pair. In `swapped` the first answer was shown as B."""
+    """Find the winner from two verdicts on one pair. For `swapped`, the first answer was shown as B."""
     match as_given, swapped:
         case "A", "B":
             return "first"
@@ -74,7 +74,7 @@ def winner(as_given: str, swapped: str) -> Winner:
 
 
 def shown(kind: str, judge: str, names: Sequence[str], report: Json) -> str:
-    """The report as lines of text for the terminal."""
+    """Write the report as lines of text for the terminal."""
     lines = [f"judge: {judge}; judged: {' against '.join(names)}"]
     if kind == "single" and "mean_grade" in report:
         grade = Figure(**report["mean_grade"])

@@ -1,4 +1,4 @@
-"""A call without a server. Run `python3 -m examples.standalone` in the project's folder."""
+"""Calls a function without a server. Run `python3 -m examples.standalone` in the project's folder."""
 
 from inference import generate, load_model
 

@@ -1,6 +1,6 @@
-"""The current openai client: the model calls a function, gets its result and answers with a text.
+"""Uses the current openai client: the model calls a function, gets the result and answers with a text.
 
-Run `make serve` in one terminal, `pip install openai` and `python3 examples/weather.py` in another.
+Run `make serve` in one terminal. In another, run `pip install openai` and `python3 examples/weather.py`.
 """
 
 import json

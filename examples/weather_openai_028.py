@@ -1,6 +1,7 @@
-"""The openai client 0.28 with the older `functions`: one answer as a whole, then one as a stream.
+"""Uses the openai client 0.28 with the older `functions`: gets one answer as a whole and another as a stream.
 
-Run `make serve` in one terminal, `pip install openai==0.28.1` and `python3 examples/weather_openai_028.py` in another.
+Run `make serve` in one terminal. In another, run `pip install openai==0.28.1` and `python3
+examples/weather_openai_028.py`.
 """
 
 import openai

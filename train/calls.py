@@ -1,4 +1,4 @@
-"""`python -m train.calls --in PROMPTS --out CALLS`: step 3 of the pipeline, the calls that serve a request.
+"""`python -m train.calls --in PROMPTS --out CALLS`: step 3 of the pipeline adds the calls that serve a request.
 
 The teacher first gets the functions as tools. If its answer cannot be used, the next attempts ask for the calls as
 JSON. Calls must fit the function's schema. `meta.ungrounded` lists argument values that the conversation does not
@@ -45,7 +45,10 @@ class Calls:
         return read_conversations(path, _fault)
 
     def request(self, row: Row, attempt: int) -> Json:
-        """The first attempt sends tools; later attempts send the functions as text, for teachers without tool use."""
+        """Return the request for one attempt. The first sends tools.
+
+        Later attempts send the functions as text, for teachers without tool use.
+        """
         if attempt:
             text = f"{declared(row.functions)}\n\n{transcript(row.messages)}\n\n{_AS_JSON}"
             return body(_SYSTEM, text, temperature=0.3, max_tokens=MAX_TOKENS)
@@ -54,7 +57,7 @@ class Calls:
         return {**body(_SYSTEM, text, temperature=0.3, max_tokens=MAX_TOKENS), "tools": tools}
 
     def made(self, row: Row, answer: Answer) -> Sequence[Row]:
-        """Return the row with its calls appended. Arguments are in the schema's order."""
+        """Return the row with the answer's calls appended. Arguments are in the schema's order. Raises BadAnswer."""
         functions = {function.name: function for function in row.functions}
         found: dict[tuple[str, str], Json] = {}
         for name, arguments in _calls(answer):
@@ -84,9 +87,9 @@ def _fault(row: Row) -> str:
 
 
 def _calls(answer: Answer) -> Iterator[tuple[str, Json]]:
-    """Yield name and arguments of each tool call or, without tool calls, of each call written as JSON in the text.
+    """Yield the name and the arguments of each call. Raises BadAnswer if the answer has no call.
 
-    Raises BadAnswer if the answer has no call.
+    Without tool calls, the calls are those that the text of the answer has as JSON.
     """
     if answer.calls:
         for call in answer.calls:
@@ -105,7 +108,10 @@ def _calls(answer: Answer) -> Iterator[tuple[str, Json]]:
 
 
 def _pair(item: object) -> tuple[str, Json] | None:
-    """Read name and arguments of `{"name", "arguments"}`, or return None. The arguments may be a string of JSON."""
+    """Read the name and the arguments of `{"name", "arguments"}`, or return None for any other value.
+
+    The arguments may be an object or a string of JSON.
+    """
     if not isinstance(item, dict):
         return None
     held = item["function"] if isinstance(item.get("function"), dict) else item
@@ -119,7 +125,7 @@ def _pair(item: object) -> tuple[str, Json] | None:
 
 
 def _fitted(function: Function, arguments: Json) -> Json:
-    """Sort the arguments by the schema and drop nulls of optional ones. Raises BadAnswer if they do not fit it."""
+    """Sort the arguments by the schema and drop nulls of optional arguments. Raises BadAnswer if they do not fit it."""
     schema = function.parameters or {}
     ordered: Json = _ordered(arguments, schema)
     if fault := call_fault([function], function.name, ordered):

@@ -1,4 +1,4 @@
-"""`python -m train.interpretations --in RESULTS --out ROWS`: step 5 of the pipeline, the answer to the user.
+"""`python -m train.interpretations --in RESULTS --out ROWS`: step 5 of the pipeline adds the answer to the user.
 
 Each output line is a complete row, ready for `python -m train.merge`.
 """
@@ -20,7 +20,7 @@ from train.teacher.grounding import ungrounded_numbers
 from train.teacher.run import BadAnswer
 from train.teacher.text import answer_text, body, transcript
 
-MAX_ANSWER = 1_200  # characters
+MAX_ANSWER = 1_200  # the most characters of an answer
 
 _SYSTEM = "You are an assistant who tells users what came out of the functions that were called for them."
 _RULES = """Write the assistant's next message: one to three friendly sentences that answer the user's request. \
@@ -58,7 +58,7 @@ def _fault(row: Row) -> str:
 
 
 def _sentences(answer: Answer) -> str:
-    """Return the answer's text without quotes around it. Raises BadAnswer if a user could not be shown it."""
+    """Return the answer's text without surrounding quotes. Raises BadAnswer if the text is not fit for a user."""
     if answer.calls:
         raise BadAnswer("it calls a function where an answer to the user was expected")
     text = answer_text(answer.text).removeprefix("Assistant:").strip()

@@ -1,6 +1,6 @@
-"""`python -m train.merge --data DIR ... --out FILE.jsonl.xz` merges all sources into one training set (step 6).
+"""Merges all sources into one training set (step 6): `python -m train.merge --data DIR ... --out FILE.jsonl.xz`.
 
-The mixture file says how many rows to take of which file and kind. The merge leaves out duplicates and every row with a
+The mixture file says how many rows to take of which file and kind. Duplicates are left out, and so is every row with a
 request of the --not-in files. Rows that call held-out functions go to a separate file. A Markdown report is written
 too. Each file is written completely or not at all, and the same command gives the same files.
 """
@@ -74,7 +74,7 @@ def merge(options: Namespace, command: str) -> None:
     rows = [row for part in taken.values() for row in part]
     if not rows:
         raise MixtureError("no row is left that could be taken")
-    rows.sort(key=lambda row: row.line)  # so that the order of the parts in the mixture does not change the result
+    rows.sort(key=lambda row: row.line)  # the order of the parts in the mixture must not change the result
     Random(f"{options.seed} order").shuffle(rows)
     text = report(command, candidates, taken)
     if options.dry_run:
@@ -85,7 +85,7 @@ def merge(options: Namespace, command: str) -> None:
 
 
 def found_files(mixture: Mixture, folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """Find NAME.jsonl.xz or NAME.jsonl of each file, in the first folder that has it.
+    """Find each file in the first folder that has it, as NAME.jsonl.xz or NAME.jsonl.
 
     A file that is not found is replaced by the files in its `made_of` list. Raises MixtureError if a file that is not
     optional is missing.
@@ -111,7 +111,7 @@ def _found(name: str, folders: Sequence[Path]) -> Path | None:
 
 
 def chosen(candidates: Candidates, options: Namespace) -> dict[str, list[Candidate]]:
-    """Choose the rows to take, by the name of their part."""
+    """Choose the rows to take, by the name of the part."""
     parts = candidates.mixture.parts
     orders = shuffled({part.name: candidates.by_part.get(part.name, []) for part in parts}, options.seed)
     weights = [float(part.questions) for part in parts]
@@ -123,7 +123,7 @@ def chosen(candidates: Candidates, options: Namespace) -> dict[str, list[Candida
 
 
 def notes(candidates: Candidates, taken: dict[str, list[Candidate]]) -> Iterator[str]:
-    """Yield warnings about the chosen rows: all rows taken, empty parts, sources without a licence."""
+    """Yield warnings: parts whose rows are all taken, empty parts, and sources without a licence."""
     at_hand = sum(len(rows) for rows in candidates.by_part.values())
     if sum(map(len, taken.values())) == at_hand:
         yield f"note: these are all {at_hand} rows that there are"

@@ -1,6 +1,6 @@
-"""`python -m train.prompts --in DEFINITIONS --out PROMPTS`: step 2 of the pipeline, what users might ask.
+"""`python -m train.prompts --in DEFINITIONS --out PROMPTS`: step 2 of the pipeline writes what users might ask.
 
-For each definition, with up to two others beside it, a teacher writes a batch of requests in the style of one persona.
+For each definition, listed with up to two others, a teacher writes a batch of requests in the style of one persona.
 Each request becomes a row with one user message.
 """
 
@@ -24,7 +24,7 @@ from train.teacher.run import BadAnswer
 from train.teacher.text import body, declared, json_values
 
 NUM_PROMPTS = 5
-MAX_PROMPT = 1_500  # characters
+MAX_PROMPT = 1_500  # the most characters of a request
 MAX_OTHERS = 2
 
 PERSONAS = (
@@ -61,7 +61,7 @@ _WANTED = {
     "parallel": "Each request must need two or three calls of {first}, with different values.",
     "parallel_multiple": "Each request must need calls of at least two different functions out of these.",
 }
-_WEIGHTS = {1: (75, 25, 0), 2: (50, 15, 35), 3: (50, 15, 35)}  # number of functions -> weights of the kinds in _WANTED
+_WEIGHTS = {1: (75, 25, 0), 2: (50, 15, 35), 3: (50, 15, 35)}  # number of functions -> weights in _WANTED's order
 
 _SYSTEM = "You write realistic requests of users to an assistant which can call functions."
 _RULES = """Write {count} requests. They come from {persona}; manner: {style}.
@@ -76,7 +76,7 @@ _CODE_NAME = re.compile(r"\w+_\w+|[a-z]+[A-Z]\w*")  # snake_case or camelCase, w
 
 
 class Prompts:
-    """Step 2: makes rows with one request each from a row of functions."""
+    """Step 2: turns a row that has only functions into rows with one request each."""
 
     name = "prompts"
 
@@ -84,7 +84,7 @@ class Prompts:
         self.num_prompts = num_prompts
 
     def read(self, path: Path, seed: int) -> tuple[list[Row], list[str]]:
-        """Read one row without messages for each definition, with the other functions that `seed` adds to it."""
+        """Read one row without messages for each definition. `seed` decides which other functions it lists."""
         alone: dict[str, Row] = {}
         faults: list[str] = []
         for line, where in read_lines(path):
@@ -135,7 +135,7 @@ def _definition(line: bytes, where: str) -> Row:
 
 
 def _grouped(row: Row, rows: Sequence[Row], rng: random.Random) -> Row:
-    """Add up to two other functions to a definition, and sample the persona, the style and the kind of calls wanted.
+    """Add up to two other functions to a definition, and sample the persona, the style and the kind of calls.
 
     In half of the rows the other functions come from the same source file.
     """
@@ -149,7 +149,7 @@ def _grouped(row: Row, rows: Sequence[Row], rng: random.Random) -> Row:
             sources.append(other.source)
     single, parallel, multiple = _WEIGHTS[len(functions)]
     if not (row.functions[0].parameters or {}).get("properties"):
-        parallel = 0  # two calls without arguments are one
+        parallel = 0  # two calls without arguments would be the same call
     meta = {
         "wanted": rng.choices(list(_WANTED), (single, parallel, multiple))[0],
         "persona": rng.choice(PERSONAS),
@@ -168,7 +168,7 @@ def _listed(answer: Answer) -> list[str]:
 
 
 def _fault(text: str, names: Sequence[str]) -> str:
-    """Say why a request cannot come from a user, or return ""."""
+    """Return the reason why a request cannot come from a user, or ""."""
     if len(text) < 3 or len(text) > MAX_PROMPT:
         return f"{len(text)} characters are too few or too many"
     if found := _PLACEHOLDER.search(text):

@@ -1,9 +1,10 @@
-"""`python -m train.replay --in PROMPTS --out ROWS` lets the embedded model without its adapter answer plain prompts.
+"""Answers plain prompts with the embedded model without its adapter: `python -m train.replay --in PROMPTS --out ROWS`.
 
-Training on the model's own answers keeps its ability to chat: without them the trained model calls a function for
-every prompt. PROMPTS has lines {"messages": [one user message]}. An answer that --max-tokens cuts off is shortened to
-its last whole sentence, or left out if it has none. Finished answers are stored in a hidden file beside ROWS until ROWS
-is written, so that the same command resumes after an interruption.
+The answers are training rows that keep the model's ability to chat. A model trained without them calls a function for
+every prompt. PROMPTS has lines {"messages": [one user message]}.
+
+An answer that --max-tokens cuts off is shortened to its last whole sentence, or left out if it has none. Finished
+answers are stored in a hidden file beside ROWS until ROWS is written. After an interruption the same command resumes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from evaluate.answers import Answers
 from evaluate.local import EngineEndpoint, load
 
 _SENTENCE_END = re.compile(r"[^\d\s][.!?](?=\s)")
-IN_FLIGHT = 32  # twice the number of slots, so that no slot waits for a request
+IN_FLIGHT = 32  # twice the number of slots: no slot has to wait for a request
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """Read the user's text of each line. Raises FileError for a line of another form, or a file without lines."""
+    """Read the user's text of each line. Raises FileError for a line of another form, and for a file without lines."""
     prompts = []
     for held, where in read_objects(path):
         try:
@@ -71,10 +72,7 @@ def read_prompts(path: Path) -> list[str]:
 
 
 async def answered(prompts: Sequence[str], options: Namespace, part: Path) -> list[Row]:
-    """Sample prompts and answer them greedily without an adapter. Answers already in `part` are reused.
-
-    The rows are in the order of the sampled prompts. Prompts without a usable answer give no row.
-    """
+    """Sample prompts and answer them greedily without an adapter. Answers that are already in `part` are reused."""
     chosen = Random(options.seed).sample(prompts, min(options.rows, len(prompts)))
     model, name = load(None, "none")
     endpoint = EngineEndpoint(model, name, timeout_s=3600)
@@ -106,7 +104,7 @@ async def answered(prompts: Sequence[str], options: Namespace, part: Path) -> li
 
 
 def whole_sentences(text: str) -> str:
-    """Cut the text after its last whole sentence. The full stop of a number such as `2.` ends no sentence."""
+    """Cut the text after its last whole sentence. The full stop of a number such as `2.` does not end a sentence."""
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     return text[: ends[-1]] if ends else ""
 

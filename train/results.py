@@ -1,4 +1,4 @@
-"""`python -m train.results --in CALLS --out RESULTS`: step 4 of the pipeline, what the functions might return."""
+"""`python -m train.results --in CALLS --out RESULTS`: step 4 of the pipeline adds what the functions might return."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from train.teacher.files import read_conversations
 from train.teacher.run import BadAnswer
 from train.teacher.text import body, declared, json_values, transcript
 
-MAX_RESULT = 3_000  # characters; a whole row has to fit a small model's context
+MAX_RESULT = 3_000  # the most characters of a result; a whole row has to fit a small model's context
 
 _SYSTEM = "You play the programs behind some functions, and invent what they return."
 _RULES = """Invent what the calls of the last turn return. Results are realistic, agree with the arguments and \
@@ -27,7 +27,7 @@ each of them a JSON object."""
 
 
 class Results:
-    """Step 4: adds the results of the calls that a row ends with."""
+    """Step 4: adds the results of the calls at the end of a row."""
 
     name = "results"
 
@@ -56,7 +56,7 @@ def _fault(row: Row) -> str:
 
 
 def _results(answer: Answer, count: int) -> list[Json | list[object]]:
-    """Return one object or list for each call. Raises BadAnswer if the answer does not have `count` of them."""
+    """Return one object or list for each call. Raises BadAnswer if the answer does not have `count` results."""
     num_found = 0
     for value in json_values(answer.text):
         listed = value.get("results") if isinstance(value, dict) else value

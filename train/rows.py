@@ -1,4 +1,4 @@
-"""Checks of training rows: a row ends with the assistant, and its calls and results are consistent."""
+"""Checks training rows: a row must end with the assistant, and its calls and results must be consistent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from client.rows import Row, parse_arguments, parse_row
 from core.conversation import Call, Function
 from schema import typescript
 
-NUM_SAMPLES = 3  # rows that a dry run shows
+NUM_SAMPLES = 3  # number of rows that a dry run shows
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -33,10 +33,11 @@ def check_row(row: Row) -> None:
 
 
 def check_turns(row: Row) -> None:
-    """Raise LineError unless the row has a source and its functions, calls and results are consistent.
+    """Raise LineError unless the row has a source, and its functions, calls and results are consistent.
 
-    Function names differ, call ids differ, each call names a listed function with known and all required arguments,
-    and each result answers a call right before it. Argument values are not checked against the schema.
+    Function names must differ, and so must call ids. Each call must name a listed function, with all required arguments
+    and no unknown ones. Each result must answer a call right before it. Argument values are not checked against the
+    schema.
     """
     if not row.source:
         raise _error(row, "it has no 'source'")
@@ -79,7 +80,7 @@ def _error(row: Row, what: str) -> LineError:
 
 
 def rejects_path(out: Path) -> Path:
-    """Return the path of the rejects of FILE.jsonl or FILE.jsonl.xz: FILE.rejects.jsonl in the same folder."""
+    """Return the path of the rejects of FILE.jsonl or FILE.jsonl.xz, which is FILE.rejects.jsonl in the same folder."""
     return out.with_name(f"{out.name.removesuffix('.xz').removesuffix('.jsonl')}.rejects.jsonl")
 
 

@@ -1,8 +1,8 @@
-"""`python -m train.sft --preset NAME --data FILE ... --out DIR` trains a model on rows, with the HF Trainer.
+"""Trains a model on rows with the HF Trainer: `python -m train.sft --preset NAME --data FILE ... --out DIR`.
 
-The loss covers the assistant's texts and calls with the token that ends them, and nothing else. The same command
-resumes an interrupted run. To use several GPUs, run `accelerate launch -m train.sft ...`; `accelerate config` selects
-FSDP or DeepSpeed.
+The loss covers the assistant's texts and calls and the tokens that end them, and nothing else. The same command resumes
+an interrupted run. To use several GPUs, run `accelerate launch -m train.sft ...`; `accelerate config` selects FSDP or
+DeepSpeed.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(options: Namespace, preset: Preset) -> None:
-    """Prepare sequences, show them or train on them. Raises FileError, RunError, ModelError and OSError."""
+    """Prepare sequences, then show them or train on them. Raises FileError, RunError, ModelError and OSError."""
     from train.learning.base import open_base
     from train.learning.sequences import read_sequences
 
-    if options.prepare:  # a folder that cannot be created is an error before the long work, not after it
+    if options.prepare:  # a folder that cannot be created must be an error before the long work
         options.prepare.parent.mkdir(parents=True, exist_ok=True)
     base = open_base(preset.model, preset.template)
     made_for = {"model": base.name, "template": base.template.name, "max_length": preset.max_length}
@@ -115,7 +115,7 @@ def _made(options: Namespace, preset: Preset, base: Base) -> Sequences:
 
 
 def _show(chosen: Sequence[Any], tokenizer: Any) -> None:
-    """Print the text of examples, with learned tokens in [[ ]]."""
+    """Print the text of examples. Learned tokens are in [[ ]]."""
     for example in chosen:
         text, is_learned = "", False
         for token_id, label in zip(example.ids, example.labels, strict=True):

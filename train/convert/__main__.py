@@ -1,7 +1,7 @@
-"""`python -m train.convert SOURCE IN --out FILE.jsonl.xz` converts a public source, as its authors publish it, to rows.
+"""Converts a public source to rows: `python -m train.convert SOURCE IN --out FILE.jsonl.xz`.
 
-IN is the downloaded folder or file of the source. Entries that give no row go to FILE.rejects.jsonl with file, position
-and reason. The same input gives the same rows.
+IN is the downloaded folder or file of the source, as its authors publish it. Entries that give no row go to
+FILE.rejects.jsonl with file, position and reason. The same input gives the same rows.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def convert(options: Namespace, items: Callable[[Path], Iterator[Item]]) -> None:
-    """Write the rows and the rejects, or print samples. Raises FileError."""
+    """Write the rows and the rejects, or print samples if it is a dry run. Raises FileError."""
     rejects: list[Reject] = []
     limit = NUM_SAMPLES if options.dry_run else options.limit
     good = islice(_kept(items(options.path), rejects), limit)
@@ -107,7 +107,7 @@ def _print_rejects(rejects: Sequence[Reject]) -> None:
 
 
 def _class(reason: str) -> str:
-    """Return the reason up to its first colon. What follows is specific to one entry."""
+    """Return the class of a reject's reason: the text before its first colon. The rest is specific to one entry."""
     return reason.split(":")[0]
 
 

@@ -1,6 +1,7 @@
-"""Converts CLINC150, data_full.json (or another data_*.json): out-of-scope prompts become rows without a call.
+"""Converts CLINC150: prompts that are out of scope become rows without a call.
 
-The file maps oos_train, oos_val and oos_test to lists of [text, "oos"]. The other lists are in scope and not used.
+The file is data_full.json or another data_*.json. It maps oos_train, oos_val and oos_test to lists of [text, "oos"].
+The other lists have prompts in scope and are not used.
 """
 
 from __future__ import annotations

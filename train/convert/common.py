@@ -41,7 +41,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Definition:
-    """A function without a conversation, to be used as a distractor. `api` names the API that it comes from."""
+    """A function without a conversation, used as a distractor. `api` names the API that the function comes from."""
 
     function: Function
     source: str
@@ -69,7 +69,7 @@ def format_of(path: Path) -> Iterator[None]:
 
 
 def reject_malformed(items: Iterator[Item], where: str) -> Iterator[Item]:
-    """Yield the items of one entry, and a reject if the entry does not have the expected structure."""
+    """Yield the items of one entry. If the entry does not have the expected structure, yield a reject."""
     try:
         yield from items
     except _OTHER_SHAPE as error:
@@ -77,14 +77,14 @@ def reject_malformed(items: Iterator[Item], where: str) -> Iterator[Item]:
 
 
 def require_path(path: Path, what: str) -> Path:
-    """Return the path. Raises FileError if it does not exist."""
+    """Return the path. Raises FileError if nothing exists there."""
     if not path.exists():
         raise FileError(f"{path} is not there; {what} was expected")
     return path
 
 
 def read_json(path: Path, fallback: str | None = None) -> Any:
-    """Read a JSON file. `fallback` is the encoding for read_text. Raises FileError."""
+    """Read a JSON file. `fallback` is an encoding as in read_text. Raises FileError."""
     text = read_text(path, fallback)
     try:
         return json.loads(text)
@@ -94,7 +94,7 @@ def read_json(path: Path, fallback: str | None = None) -> Any:
 
 
 def read_text(path: Path, fallback: str | None = None) -> str:
-    """Read a text file in UTF-8, or in the `fallback` encoding if it is not UTF-8. Raises FileError."""
+    """Read a text file as UTF-8 or, if it is not UTF-8, in the `fallback` encoding. Raises FileError."""
     raw = read_bytes(path)
     try:
         return raw.decode("utf-8-sig")
@@ -105,7 +105,10 @@ def read_text(path: Path, fallback: str | None = None) -> str:
 
 
 def read_csv(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[tuple[dict[str, str | None], str]]:
-    """Read rows as dicts by column, each with its position "file: row N". The header is row 1. Raises FileError."""
+    """Read a CSV file. Each row is a dict by column, with its position "file: row N". The header is row 1.
+
+    Raises FileError, also for a missing column.
+    """
     reader = csv.DictReader(io.StringIO(read_text(path)), delimiter=delimiter)
     try:
         absent = set(columns) - set(reader.fieldnames or ())
@@ -118,7 +121,7 @@ def read_csv(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[t
 
 
 def member(value: Any, key: str, kind: type[T], where: str) -> T:
-    """Return value[key]. Raises FileError if it is missing or not of type `kind`, since the format is then unknown."""
+    """Return value[key], which must be a `kind`. Raises FileError otherwise, since the format is then unknown."""
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, kind):
         raise FileError(f"{where}: a member {key!r} of type {kind.__name__} was expected")
@@ -131,10 +134,10 @@ def tokens(text: str) -> list[str]:
 
 
 def is_grounded(value: object, text: str, share: float = 1.0) -> bool:
-    """Return whether the text contains a string or number, ignoring case and punctuation. Numbers may be in words.
+    """Return whether the text contains a string or number. Case and punctuation are ignored; numbers may be in words.
 
-    With `share` below 1, this share of the words of a string of three or more words is enough. Of a list, all items
-    must be in the text.
+    If `value` is a list, the text must contain all its items. With `share` below 1, a string of three or more words
+    counts as contained when the text has at least this share of its words.
     """
     if isinstance(value, list):
         return all(is_grounded(item, text, share) for item in value)
@@ -158,7 +161,7 @@ def _contains_number(value: float, text: str, words: Sequence[str]) -> bool:
 
 
 def is_broken(text: str) -> bool:
-    """Return whether the text has characters that come from decoding with a wrong encoding."""
+    """Return whether the text has characters that arise when a text is decoded with the wrong encoding."""
     return any(character == "\ufffd" or "\x80" <= character <= "\x9f" for character in text)
 
 
@@ -177,7 +180,7 @@ def function_call(function: Function, arguments: Json, index: int) -> Call:
     """Make a call with its arguments in the schema's order."""
     properties = (function.parameters or {}).get("properties", {})
     ordered = {key: arguments[key] for key in properties if key in arguments}
-    ordered |= {key: value for key, value in arguments.items() if key not in properties}  # check_row reports them
+    ordered |= {key: value for key, value in arguments.items() if key not in properties}  # reported by check_row
     return Call(function.name, json.dumps(ordered, ensure_ascii=False), f"call_{index}")
 
 
@@ -216,7 +219,7 @@ def _fault(functions: Sequence[Function], name: str, arguments: Json) -> str:
 def with_distractors(
     called: Sequence[Function], others: Sequence[Function], random: Random, most: int
 ) -> tuple[Function, ...]:
-    """Shuffle the called functions with up to `most` of the others, whose names differ."""
+    """Return the called functions and up to `most` of the others, shuffled. No two functions have the same name."""
     names = {function.name for function in called}
     unlike = list({function.name: function for function in others if function.name not in names}.values())
     chosen = [*called, *random.sample(unlike, min(len(unlike), random.randint(0, most)))]

@@ -1,7 +1,8 @@
-"""Converts HWU64, requests to a home assistant (NLU-Data-Home-Domain-Annotated-All.csv). hwu64.toml maps 52 intents.
+"""Converts HWU64, requests to a home assistant (NLU-Data-Home-Domain-Annotated-All.csv).
 
-Columns are separated by semicolons. `answer_annotation` marks values as "[place_name : london]". Sentences that the
-annotators marked as irrelevant (status IRR...) and small talk, which has no function, are left out.
+hwu64.toml maps 52 intents to functions. Columns are separated by semicolons. `answer_annotation` marks values as
+"[place_name : london]". Sentences that the annotators marked as irrelevant (status IRR...) are left out. Small talk is
+left out too, since no function fits it.
 """
 
 from __future__ import annotations

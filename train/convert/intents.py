@@ -1,17 +1,19 @@
-"""Turns sentences with an intent and marked values into rows with a call, by a table of functions in a TOML file.
+"""Turns sentences with an intent and marked values into rows with a call.
 
-    [slots]
-    date = "date: Date, as said by the user"
+A TOML file lists the functions:
 
-    [functions.book_table]
-    names = ["book_table", "table_booking"]
-    description = "Book a table at a restaurant"
-    slots = ["date!", "party_size = people (integer): Number of people"]
-    alike = ["booking"]
+[slots]
+date = "date: Date, as said by the user"
 
-A slot becomes a parameter, which `[slots]` or the function itself describes. `!` marks a required one. The type is
-string if none is given. Functions that share a word of `alike` are never listed together, since a sentence could mean
-either.
+[functions.book_table]
+names = ["book_table", "table_booking"]
+description = "Book a table at a restaurant"
+slots = ["date!", "party_size = people (integer): Number of people"]
+alike = ["booking"]
+
+A slot becomes a parameter, which either `[slots]` or the function itself describes. `!` marks a required parameter. The
+type is string if none is given. Functions that share a word of `alike` are never listed together, since a sentence
+could mean either of them.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from train.convert.common import Item, Reject, checked, function_call, number, w
 from train.definitions.candidates import object_schema
 
 MAX_OTHERS = 4
-JOINED_SHARE = 0.12  # of all rows: requests that join two sentences
+JOINED_SHARE = 0.12  # share of the rows whose request joins two sentences
 JOINTS = ("{0}. {1}", "{0}, and {1}", "{0}. Also, {1}", "{0} and then {1}", "First {0}. Then {1}", "{0}; {1}")
 _SLOT = re.compile(r"(?P<slot>\w+)(?P<required>!?)(?:\s*=\s*(?P<own>.+))?")
 _OWN = re.compile(r"(?P<name>\w+)(?: \((?P<type>\w+)\))?: (?P<description>.+)")
@@ -42,13 +44,13 @@ class Sentence:
 
     intent: str
     text: str
-    values: tuple[tuple[str, str], ...]  # slot, words
+    values: tuple[tuple[str, str], ...]  # pairs of a slot and the words that are its value
     where: str
 
 
 @dataclass(frozen=True)
 class Intent:
-    """A function with the first of its `names`. `slots` maps each slot to its parameter."""
+    """A function under the first of its `names`. `slots` maps each slot to its parameter."""
 
     names: tuple[str, ...]
     function: Function
@@ -58,7 +60,7 @@ class Intent:
 
 @dataclass(frozen=True)
 class Table:
-    """Functions by intent, and all known slots."""
+    """The functions by intent, and all known slots."""
 
     intents: dict[str, Intent]
     slots: frozenset[str]
@@ -127,7 +129,7 @@ def _arguments(sentence: Sentence, intent: Intent, table: Table) -> Json | Rejec
         if slot not in table.slots:
             return Reject(sentence.where, f"unknown slot: {slot}")
         if name is None:
-            continue  # the function has no such parameter, and the call is right without it
+            continue  # the function has no parameter for this slot, and the call is right without the value
         if name in arguments:
             return Reject(sentence.where, f"two values for one parameter: {slot}")
         value = number(words) if properties[name]["type"] == "integer" else words.strip()
@@ -152,7 +154,7 @@ def _others(intents: Sequence[Intent], table: Table, random: Random) -> list[Fun
 
 
 def _joined(pair: Sequence[tuple[Sentence, Row]], table: Table, source: str, random: Random) -> Item:
-    """Join two sentences into one request with both calls in one turn."""
+    """Join two sentences into one request. Both calls are in one turn."""
     sentences, both = [sentence for sentence, _ in pair], [row for _, row in pair]
     intents = [table.intents[sentence.intent] for sentence in sentences]
     where = " + ".join(sentence.where for sentence in sentences)
@@ -160,7 +162,7 @@ def _joined(pair: Sequence[tuple[Sentence, Row]], table: Table, source: str, ran
         return Reject(where, "joined sentences of two functions that are alike")
     names: dict[str, str] = {}
     for sentence, row in pair:
-        names.setdefault(sentence.intent, row.calls[0].name)  # sentences of the same intent must call one name
+        names.setdefault(sentence.intent, row.calls[0].name)  # equal intents must call one name
     called = [
         replace(intent.function, name=names[sentence.intent])
         for intent, sentence in zip(intents, sentences, strict=True)

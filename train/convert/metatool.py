@@ -1,4 +1,4 @@
-"""Converts MetaTool, all_clean_data.csv (columns Query and Tool): the prompts become rows without a call.
+"""Converts MetaTool: the prompts of all_clean_data.csv (columns Query and Tool) become rows without a call.
 
 Prompts with a placeholder ("[topic]") and prompts that read like an assistant's answer are left out.
 """

@@ -30,15 +30,15 @@ OFFERS = (
 
 
 def pool() -> list[Function]:
-    """Return the functions of the SNIPS and HWU64 tables, each with its first name."""
+    """Return all functions of the SNIPS and HWU64 tables, except answer_question, each with the first of its names."""
     tables = (read_table(snips.TABLE), read_table(hwu64.TABLE))
     functions = [intent.function for table in tables for intent in table.intents.values()]
-    # answer_question fits every question, so that no refusal would be right beside it.
+    # answer_question fits every question. A refusal would be wrong if it were listed.
     return [function for function in functions if function.name != "answer_question"]
 
 
 def rows(prompts: Iterable[tuple[str, str]], source: str) -> Iterator[Item]:
-    """Yield a row or reject for each (text, where). Functions that share a word with the prompt are not listed."""
+    """Yield a row or a reject for each (text, position). Functions that share a word with the text are not listed."""
     functions, seen = pool(), set[str]()
     for text, where in prompts:
         key = " ".join(tokens(text))
@@ -69,5 +69,5 @@ def _words(function: Function) -> set[str]:
 
 
 def _stems(text: str) -> set[str]:
-    """Return the stems of words of more than three letters, so that "plays" equals "play"."""
+    """Return the stems of all words of more than three letters. "plays" and "play" have the same stem."""
     return {word[:5].removesuffix("s") for word in tokens(text) if len(word) > 3}

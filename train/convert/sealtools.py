@@ -1,9 +1,9 @@
-"""Converts Seal-Tools: functions from tool.jsonl, requests from dev.jsonl and half of test_in_domain.jsonl.
+"""Converts Seal-Tools: functions from tool.jsonl, requests from dev.jsonl and test_in_domain.jsonl.
 
-That half is the difficult one; the other half and the other test files are development sets and are never read. Each
-request becomes one row (kinds real_*), with other functions of the same field as distractors. Values are cast to the
-declared types. An optional argument that the request does not contain is left out. If a required one is missing from
-the request, the row is rejected.
+Only the difficult half of test_in_domain.jsonl is used. The easy half and the other test files are development sets,
+and no row comes from them. Each request becomes one row (kinds real_*), with other functions of the same field as
+distractors. Values are cast to the declared types. An optional argument that the request does not contain is left out.
+If the request does not contain a required argument, it is rejected.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from train.definitions.candidates import object_schema
 
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 MAX_OTHERS = 4
-REQUESTS = {"dev.jsonl": "", "test_in_domain.jsonl": "difficult"}  # file -> what the id of a request must hold
+REQUESTS = {"dev.jsonl": "", "test_in_domain.jsonl": "difficult"}  # file -> a word in each request's id
 
 
 class Tools:
-    """The functions of tool.jsonl by name and by field, such as "domain/field"."""
+    """The functions of tool.jsonl, by name and by field. A field is written "domain/field"."""
 
     def __init__(self, path: Path) -> None:
-        """Read tool.jsonl. Lines of another format go to `faults`. Raises FileError."""
+        """Read tool.jsonl. Lines with an unexpected structure go to `faults`. Raises FileError."""
         self.by_name: dict[str, Function] = {}
         self.faults: list[Reject] = []
         self._field: dict[str, str] = {}
@@ -118,7 +118,7 @@ def _arguments(function: Function, given: Json, text: str) -> Json | str:
 
 
 def _typed(value: object, word: str) -> object:
-    """Cast the value to the JSON Schema type `word`. Returns None for a boolean or if the cast fails."""
+    """Cast the value to the JSON Schema type `word`. Returns None if the cast fails, and for every boolean."""
     try:
         match word:
             case "integer":
@@ -126,7 +126,7 @@ def _typed(value: object, word: str) -> object:
             case "number":
                 return float(str(value).replace(",", ""))
             case "boolean":
-                return None  # no request contains the word "true"
+                return None  # no request contains the word "true", so a boolean is never grounded
             case _:
                 return str(value)
     except ValueError:

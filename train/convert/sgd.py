@@ -1,11 +1,13 @@
 """Converts Schema-Guided Dialogue: intents become functions, service calls become calls, results are shortened.
 
-A dialogue is cut where the user turns to another service. Each piece with a call becomes a row. An argument is the
-user's wording of the value ("next Friday"), which is found by `values` and `canonical_values` of earlier actions. Enum
-values and numbers keep the canonical value. An optional argument that the text does not contain is left out. The piece
-is cut before a call with such a required argument, and before an assistant's sentence with facts that no earlier
-message contains, which happens since results are shortened. Only the training split is read, of a release that has
-`service_call`.
+A dialogue is cut where the user turns to another service. Each piece with a call becomes a row.
+
+An argument is the user's wording of the value ("next Friday"), which is found by `values` and `canonical_values` of
+earlier actions. Enum values and numbers keep the canonical value. An optional argument that the text does not contain
+is left out. The piece is cut before a call with a required argument that the text does not contain. It is also cut
+before an assistant's sentence with facts that no earlier message contains; this happens since results are shortened.
+
+Only the training split is read. It must be of a release that has `service_call`.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from train.definitions.candidates import object_schema
 MAX_RESULTS = 3
 MAX_MESSAGES = 18
 MAX_OTHERS = 2
-# Acts of the assistant that state facts. CONFIRM is not one: it is a question and may propose a default.
+# Acts by which the assistant states facts. CONFIRM is missing: it is a question and may propose a default.
 _FACTS = {"OFFER", "INFORM", "INFORM_COUNT"}
 
 
@@ -90,12 +92,12 @@ def _rows(dialogue: Json, wordings: Wordings, where: str) -> Iterator[Item]:
 
 
 def _field(service: str) -> str:
-    """Return the service's name without its number: Restaurants_1 and Restaurants_2 are interchangeable."""
+    """Return the service's name without its number. Restaurants_1 and Restaurants_2 are interchangeable."""
     return service.split("_")[0]
 
 
 def pieces(turns: Sequence[Json]) -> list[list[Json]]:
-    """Cut the turns before each user turn that has other services than the turn before it."""
+    """Cut the turns into pieces. A piece begins where the user's services differ from those of the turn before."""
     cut: list[list[Json]] = []
     before: set[str] = set()
     for turn in turns:
@@ -109,20 +111,20 @@ def pieces(turns: Sequence[Json]) -> list[list[Json]]:
 
 @dataclass
 class Window:
-    """A piece of a dialogue as messages. The last one is the assistant's."""
+    """A piece of a dialogue as messages. The last message is the assistant's."""
 
     services: dict[str, Service]
     where: str
     messages: list[Message] = field(default_factory=list)
     wordings: dict[tuple[str, str, str], str] = field(
         default_factory=dict
-    )  # service, slot, canonical value -> its last wording
+    )  # (service, slot, canonical value) -> the last wording of the value
     cut_because: str = ""
     _text: str = ""
     _num_calls: int = 0
 
     def add(self, turns: Sequence[Json]) -> None:
-        """Add the turns up to the first call or fact that the text does not support."""
+        """Add the turns. Stops at the first call or fact that the text does not support."""
         for place, turn in enumerate(turns):
             if len(self.messages) >= MAX_MESSAGES:
                 break
@@ -181,7 +183,7 @@ class Window:
         return function_call(function, arguments, self._num_calls)
 
     def _value(self, service: Service, name: str, slot: str, canonical: str) -> object:
-        """Return the argument, or None if the text does not contain it."""
+        """Return the value of an argument, or None if the text does not contain it."""
         if canonical == "dontcare" or slot not in service.parameters:
             return None
         said = self.wordings.get((name, slot, canonical))
@@ -193,7 +195,10 @@ class Window:
         return None
 
     def _results(self, frame: Json, turns: Sequence[Json]) -> Json:
-        """Return the entries that the assistant mentions later, or else the first ones. `count` is that of all."""
+        """Return the result of a call, shortened to the entries that the assistant mentions later.
+
+        If it mentions none, the first entries are kept. `count` is the number of all entries.
+        """
         service = self.services[frame["service"]]
         every = frame.get("service_results", [])
         later = " ".join(turn["utterance"] for turn in turns if turn["speaker"] == "SYSTEM")
@@ -218,12 +223,12 @@ def _is_mentioned(entry: Json, every: Sequence[Json], text: str) -> bool:
     return False
 
 
-# The schema: services as functions, and the paraphrases of SGD-X, which are in the same order.
+# The schema: services as functions. The paraphrases of SGD-X have their services in the same order.
 
 
 @dataclass(frozen=True)
 class Service:
-    """One wording of a service. The keys are the original intents and slots."""
+    """A service in one wording. The keys of the attributes are the original intents and slots."""
 
     functions: dict[str, Function]
     parameters: dict[str, str]  # slot -> parameter name in this wording
@@ -240,7 +245,7 @@ class Service:
                 return canonical
 
 
-Wordings = dict[str, list[Service]]  # by the original service, the original wording first
+Wordings = dict[str, list[Service]]  # by the original service; the original wording is the first of its list
 
 
 def read_wordings(folder: Path) -> Wordings:

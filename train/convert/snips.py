@@ -1,6 +1,7 @@
 """Converts SNIPS, 2017-06-custom-intent-engines. snips.toml maps its seven intents to functions.
 
-The validation files are a development set (snips_valid) and are never read. Some files are in Latin-1, not UTF-8.
+The validation files are never read, since they are a development set (snips_valid). Some files are in Latin-1, not
+UTF-8.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Converts STAR, Wizard-of-Oz dialogues: queries of the knowledge base become calls, apis/apis/*.json the functions.
+"""Converts STAR, dialogues in which a person played the assistant (the wizard).
 
-A constraint that is a plain value or `api.is_equal_to(...)` becomes an argument. A dialogue is cut before the first
-query with another constraint, or with a value that the text does not contain. The rest becomes a row if it has a call.
-The wizard's drafts (request_suggestions) and instructions to the user (instruct) are left out.
+Queries of the knowledge base become calls, and apis/apis/*.json become the functions. A constraint that is a plain
+value or `api.is_equal_to(...)` becomes an argument. A dialogue is cut before the first query that has any other
+constraint or a value that the text does not contain. The part before the cut becomes a row if it has a call. The
+wizard's drafts (request_suggestions) and the instructions to the user (instruct) are left out.
 """
 
 from __future__ import annotations
@@ -49,12 +50,12 @@ _YES = {"yes", "yeah", "yep", "sure", "ok", "okay", "please", "have", "did", "pa
 
 
 class Unsupported(Exception):
-    """An event cannot become a message: a query that the text does not support, or one that is not a plain call."""
+    """An event cannot become a message: a query is no plain call, or the text does not support the query."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """A function. `names` maps the original parameter names to ours."""
+    """A function of STAR. `names` maps the original parameter names to those of the function."""
 
     function: Function
     names: dict[str, str]
@@ -120,13 +121,13 @@ def _rows(dialogue: Json, apis: dict[str, Api], where: str) -> Iterator[Item]:
 
 @dataclass
 class DialogueMessages:
-    """The events of a dialogue as messages. The last one is the assistant's."""
+    """The events of a dialogue as messages. The last message is the assistant's."""
 
     apis: dict[str, Api]
     messages: list[Message] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     cut_because: str = ""
-    _waiting: Call | None = None  # a query without its result
+    _waiting: Call | None = None  # the call whose result has not come yet
     _text: str = ""
 
     def add(self, events: list[Json]) -> None:
@@ -160,7 +161,7 @@ class DialogueMessages:
             return
         if self._waiting:
             raise Unsupported("a query without its result")
-        if last and last.role == role and not last.calls:  # consecutive utterances of one speaker form one message
+        if last and last.role == role and not last.calls:  # consecutive utterances of one speaker become one message
             self.messages[-1] = Message(role, f"{last.content} {said}")
         else:
             self.messages.append(Message(role, said))
@@ -192,11 +193,11 @@ class DialogueMessages:
         value = _literal(text)
         schema = (api.function.parameters or {})["properties"][name]
         if schema["type"] == "string" and isinstance(value, int | float) and not isinstance(value, bool):
-            value = str(value)  # account numbers
+            value = str(value)  # for example an account number
         if schema["type"] == "boolean" or value in ("Yes", "No"):
             is_said = self._is_answered(schema["description"], _YES if value in (True, "Yes") else _NO)
         elif name == "request_type":
-            is_said = True  # "check" or "book" classifies the request and need not be in the text
+            is_said = True  # the value "check" or "book" classifies the request and need not be in the text
         else:
             is_said = is_grounded(value, self._text, 0.6)
         if not is_said:
@@ -204,7 +205,7 @@ class DialogueMessages:
         return value
 
     def _is_answered(self, description: str, words: set[str]) -> bool:
-        """Return whether the user answered a question about the parameter with one of the words."""
+        """Return whether the user answered a question about the parameter with one of `words`."""
         topic = {word for word in tokens(description) if len(word) > 3}
         return any(
             asked.role == "assistant"
@@ -216,7 +217,7 @@ class DialogueMessages:
 
 
 def _literal(text: str) -> Any:
-    """Parse a constraint as a plain value. Raises Unsupported if it is not one."""
+    """Parse a constraint that is a plain value. Raises Unsupported for any other constraint."""
     equal = _EQUAL.fullmatch(text.strip())
     source = equal[1] if equal else text
     try:

@@ -1,4 +1,4 @@
-"""`python -m train.definitions --out FILE.jsonl SOURCE ...`: step 1 of the pipeline, checked function definitions.
+"""Step 1 of the pipeline checks function definitions: `python -m train.definitions --out FILE.jsonl SOURCE ...`.
 
 A SOURCE is a JSON or JSON-lines file of functions, an OpenAPI 3.x or Swagger 2 document (.json, .yaml), or a Python
 file, which is parsed and never run. Each output line is {"function", "source": "file#where", "typescript"}. Definitions
@@ -28,7 +28,7 @@ from train.definitions.references import Inliner
 from train.definitions.sources import candidates
 from train.rows import NUM_SAMPLES, rejects_path
 
-MAX_PRINTED = 8_000  # characters of TypeScript, about 2,000 tokens; longer ones leave no space for other functions
+MAX_PRINTED = 8_000  # characters of TypeScript, about 2,000 tokens; a longer one leaves no space for others
 
 
 class Definitions(NamedTuple):
@@ -53,8 +53,8 @@ def collect(paths: Sequence[Path]) -> Definitions:
 
 
 def _add(path: Path, candidate: Candidate, found: Definitions, seen: dict[str, str]) -> None:
-    """Add a candidate to the definitions or the rejects. `seen` maps the TypeScript of definitions to their source."""
-    source = f"{path.name}#{candidate.where}"  # without the folder, which differs between machines
+    """Add a candidate to the definitions or to the rejects. `seen` maps a definition's TypeScript to its source."""
+    source = f"{path.name}#{candidate.where}"  # without the folder, whose name differs between machines
     try:
         function = checked(candidate)
         shown = typescript([function])
@@ -92,12 +92,12 @@ def checked(candidate: Candidate) -> Function:
 
 
 def _line(value: Json) -> bytes:
-    """Write one line of JSON. YAML values in a reject that JSON lacks, such as binary data, are written with str()."""
+    """Write a value as one line of JSON. YAML values that JSON lacks, such as binary data, are written with str()."""
     return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace")
 
 
 def samples(found: Definitions) -> Iterator[str]:
-    """Yield the texts that a dry run prints: the first definitions and rejects."""
+    """Yield the first definitions and rejects as text, for a dry run."""
     for line in found.good[:NUM_SAMPLES]:
         yield f"{line['source']}\n{json.dumps(line['function'], ensure_ascii=False)}\n{line['typescript']}\n"
     yield from (f"rejected: {reject['where']}: {reject['reason']}" for reject in found.rejects[:NUM_SAMPLES])

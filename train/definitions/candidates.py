@@ -1,4 +1,4 @@
-"""Candidates: what the source readers return, a function that is not checked yet or the reason why there is none."""
+"""Defines candidates, which the readers of sources return: an unchecked function, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from core.conversation import JsonSchema
 
 @dataclass(frozen=True)
 class Candidate:
-    """A function, or None and the reason in `fault`. `where` names it within its file; `line` is None if unknown."""
+    """A function, or None with the reason in `fault`.
+
+    `where` names the function within its file. `line` is its line number, or None if unknown.
+    """
 
     where: str
     function: Json | None = None
@@ -24,6 +27,6 @@ class Unfit(Exception):
 
 
 def object_schema(properties: Mapping[str, object], required: Iterable[str]) -> JsonSchema:
-    """Return the schema of an object. Its `required` list is in the order of the properties."""
+    """Return the schema of an object. The names in its `required` list are in the order of the properties."""
     names = set(required)
     return {"type": "object", "properties": properties, "required": [name for name in properties if name in names]}

@@ -1,6 +1,6 @@
-"""Reads docstrings: the first paragraph, and the description of each parameter.
+"""Reads the first paragraph of a docstring, and the description of each parameter.
 
-Parses the three common styles: Google's ("Args:"), NumPy's ("Parameters" underlined) and Sphinx's (":param x:").
+Three common styles are parsed: Google's ("Args:"), NumPy's ("Parameters" underlined) and Sphinx's (":param x:").
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Docstring:
 
 
 def read_docstring(text: str | None) -> Docstring:
-    """Parse a docstring. Never raises: text in an unknown style gives no parameters."""
+    """Parse a docstring. Never raises an error: a docstring in an unknown style gives no parameters."""
     lines = inspect.cleandoc(text or "").splitlines()
     sentences: dict[str, list[str]] = {}
     for name, words in (*_sphinx(lines), *_google(lines), *_numpy(lines)):
@@ -72,7 +72,10 @@ def _numpy(lines: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _items(lines: list[str], pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
-    """Yield name and text for each line of each item. Items have the first line's indent, continuation lines more."""
+    """Yield a pair (name, text) for each line of each item.
+
+    The first line of an item has the indent of the first of `lines`; its continuation lines have a larger indent.
+    """
     level = _indent(lines[0]) if lines else 0
     name = ""
     for line in lines:
@@ -89,7 +92,7 @@ def _items(lines: list[str], pattern: re.Pattern[str]) -> Iterator[tuple[str, st
 
 
 def _deeper(lines: list[str], level: int) -> list[str]:
-    """Return the leading lines that are indented deeper than `level`, without blank ones."""
+    """Return the leading lines with an indent larger than `level`, without blank lines."""
     kept: list[str] = []
     for line in lines:
         if line.strip() and _indent(line) <= level:

@@ -13,9 +13,9 @@ from train.definitions.references import Inliner
 
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_NAME = 64
-MAX_TEXT = 300  # characters of a description; some API documents have whole manuals in it
+MAX_TEXT = 300  # the most characters of a description; some API documents have whole manuals in it
 
-_SAID = ("path", "query", "formData", "body")  # headers and cookies are set by the HTTP client, not by the caller
+_SAID = ("path", "query", "formData", "body")  # no headers and cookies: the HTTP client sets them, not the caller
 _LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
 _KEYWORDS = {"type", "description", "enum", "const", "default", "items", "properties", "required", "format", "pattern"}
 _KEYWORDS |= {"minItems", "maxItems", "uniqueItems", "oneOf", "anyOf", "allOf", "additionalProperties", "nullable"}
@@ -23,7 +23,7 @@ _KEYWORDS |= _LIMITS
 _JSON_BODY = re.compile(r"json|\*/\*", re.IGNORECASE)
 _FORM_BODY = re.compile(r"form-urlencoded|form-data", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]{1,200}>")
-_LOOSE = re.compile(r" ([.,;:)])(?!\w)")  # punctuation after a space that a removed tag leaves
+_LOOSE = re.compile(r" ([.,;:)])(?!\w)")  # a space before punctuation, which a removed tag leaves
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
@@ -32,7 +32,7 @@ def is_openapi(document: object) -> bool:
 
 
 def operations(document: dict[str, Any]) -> Iterator[Candidate]:
-    """Yield one candidate for each method of each path. The name is the operationId, else method and path."""
+    """Yield one candidate for each method of each path. The name is the operationId, or else method and path."""
     paths = document.get("paths")
     if not isinstance(paths, dict):
         yield Candidate("paths", fault="the document has no object of paths")
@@ -66,7 +66,7 @@ def _function(document: dict[str, Any], path: str, method: str, item: dict[str, 
 
 
 def _parameters(inliner: Inliner, item: JsonSchema, operation: JsonSchema) -> tuple[dict[str, object], list[str]]:
-    """Return the properties and the required names. An operation's parameters override those of its path."""
+    """Return the properties and the names of required ones. An operation's parameters override those of its path."""
     listed = [*_listed(item, "parameters"), *_listed(operation, "parameters")]
     found = {(one.get("name"), one.get("in")): one for one in map(inliner.target, listed)}
     properties: dict[str, object] = {}
@@ -90,7 +90,10 @@ def _parameters(inliner: Inliner, item: JsonSchema, operation: JsonSchema) -> tu
 
 
 def _add_body(schema: JsonSchema, is_required: bool, properties: dict[str, object], required: list[str]) -> None:
-    """Add the body's properties to the function's. If a name is taken, add the body as one parameter, `body`."""
+    """Add the body's properties to the function's properties.
+
+    If one of the names is taken, the whole body becomes one property, `body`.
+    """
     shown = plain_schema(schema)
     inner: Any = shown.get("properties")
     names: Any = shown.get("required", ())
@@ -103,7 +106,10 @@ def _add_body(schema: JsonSchema, is_required: bool, properties: dict[str, objec
 
 
 def _content_schema(content: object) -> Any:
-    """Return the schema of a JSON body or else of a web form, None without content. Raises Unfit for other bodies."""
+    """Return the schema of a JSON body, or else of a web form. None if there is no content.
+
+    Raises Unfit for a body of any other type.
+    """
     kinds = content if isinstance(content, dict) else {}
     for wanted in (_JSON_BODY, _FORM_BODY):
         for kind, held in kinds.items():
@@ -122,7 +128,7 @@ def _listed(holder: JsonSchema, key: str) -> list[object]:
 
 
 def _without_flag(schema: JsonSchema) -> JsonSchema:
-    """Remove the boolean `required` of a Swagger 2 parameter, which doubles as its schema."""
+    """Remove the boolean `required` of a Swagger 2 parameter. Such a parameter is also used as its own schema."""
     return {key: value for key, value in schema.items() if key != "required" or isinstance(value, list)}
 
 
@@ -130,9 +136,9 @@ def _without_flag(schema: JsonSchema) -> JsonSchema:
 
 
 def plain_schema(schema: JsonSchema) -> JsonSchema:
-    """Reduce an OpenAPI schema to JSON Schema keywords, with short descriptions. Raises Unfit for a file.
+    """Reduce an OpenAPI schema to JSON Schema keywords, with short descriptions.
 
-    Read-only properties and patterns that Python cannot compile are left out.
+    Read-only properties and patterns that Python cannot compile are left out. Raises Unfit for the schema of a file.
     """
     if schema.get("type") == "file" or schema.get("format") == "binary":
         raise Unfit("it takes a file, which no call's JSON can hold")
@@ -144,7 +150,7 @@ def plain_schema(schema: JsonSchema) -> JsonSchema:
             plain["required"] = [name for name in plain["properties"] if name in required]
         plain.setdefault("type", "object")
     for word, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(flag := plain.get(word), bool):  # a boolean in OpenAPI 3.0, a number in JSON Schema
+        if isinstance(flag := plain.get(word), bool):  # OpenAPI 3.0 has a boolean here, JSON Schema a number
             del plain[word]
             if flag and limit in plain:
                 plain[word] = plain.pop(limit)

@@ -8,8 +8,8 @@ from core.conversation import JsonSchema
 from json_schema.walk import lookup
 from train.definitions.candidates import Unfit
 
-MAX_DEPTH = 40  # levels of JSON; each nested schema takes two, since `properties` is one
-MAX_NODES = 20_000  # JSON values; the definition of a usable function has a few hundred
+MAX_DEPTH = 40  # levels of JSON; a nested schema takes two levels, one of them for `properties`
+MAX_NODES = 20_000  # number of JSON values; a usable definition has a few hundred
 
 _WORDING = frozenset({"title", "description"})
 
@@ -25,9 +25,10 @@ class Inliner:
     left: int = MAX_NODES
 
     def schema(self, value: object) -> JsonSchema:
-        """Copy `value` with its references expanded. Raises Unfit for remote, dangling and too large references.
+        """Copy `value` with its references expanded.
 
-        A recursive schema becomes its type only. An `allOf` whose members agree becomes one schema.
+        A recursive schema is reduced to its type. An `allOf` becomes one schema if its members agree. Raises Unfit for
+        remote, dangling and too large references.
         """
         copied = self._copied(value, frozenset(), 0)
         if not isinstance(copied, dict):

@@ -42,7 +42,7 @@ def functions_of(path: Path, text: str) -> Iterator[Candidate]:
     """Yield one candidate for each public function, with its line. Raises FileError for a file that is not Python."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as invalid escapes in strings; the user may not be the file's author
+            warnings.simplefilter("ignore")  # such as invalid escapes: the user may not be the author
             tree = ast.parse(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         line = getattr(error, "lineno", None) or 1
@@ -71,7 +71,7 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, annotations: Annotat
 
 
 def _parameter(one: ast.arg, default: ast.expr | None, annotations: Annotations, docs: Docstring) -> JsonSchema:
-    """Return the schema of a parameter. Without a type hint, the default gives the type. Raises Unfit."""
+    """Return the schema of a parameter. Without a type hint, the type comes from the default. Raises Unfit."""
     value = _default(default)
     if one.annotation is not None:
         try:
@@ -88,7 +88,7 @@ def _parameter(one: ast.arg, default: ast.expr | None, annotations: Annotations,
 
 
 def _default(node: ast.expr | None) -> object:
-    """Return a default that JSON can hold, else None, for example for `Unit.CELSIUS` or a call."""
+    """Return the value of a default if JSON can hold it, else None, for example for `Unit.CELSIUS` or a call."""
     try:
         return None if node is None else constant(node)
     except Unfit:
@@ -104,7 +104,7 @@ class Annotations:
     def schema(self, hint: ast.expr, seen: frozenset[str] = frozenset(), depth: int = 0) -> JsonSchema:
         """Return the JSON Schema of a type hint. Raises Unfit if the type is not JSON or is defined elsewhere.
 
-        `seen` holds the names of the classes around the hint, which end a recursion.
+        `seen` holds the names of the classes that contain the hint. A hint for one of these classes ends the recursion.
         """
         if depth > MAX_DEPTH:
             raise Unfit(f"its type hints nest deeper than {MAX_DEPTH} levels")
@@ -152,7 +152,7 @@ class Annotations:
         raise _unknown(name)
 
     def _union(self, parts: list[ast.expr], seen: frozenset[str], depth: int) -> JsonSchema:
-        """Return the union's schema without None: a call leaves out an optional argument instead of passing null."""
+        """Return a union's schema, without None. A call leaves out an optional argument instead of passing null."""
         members = [self.schema(part, seen, depth + 1) for part in parts]
         flat = [one for member in members for one in member.get("oneOf", [member])]
         kept = [one for place, one in enumerate(flat) if one != {"type": "null"} and one not in flat[:place]]
@@ -213,7 +213,7 @@ def _parts(inner: ast.expr) -> list[ast.expr]:
 
 
 def _last_name(node: ast.expr) -> str:
-    """Return the last name: `date` for `datetime.date`."""
+    """Return the last part of a dotted name: `date` for `datetime.date`."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""

@@ -13,11 +13,14 @@ from train.definitions.candidates import Candidate
 from train.definitions.openapi import is_openapi, operations
 from train.definitions.signatures import functions_of
 
-_LISTS = ("tools", "functions")  # keys of a document that may hold the list of functions
+_LISTS = ("tools", "functions")  # keys of a document whose value may be the list of functions
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML's safe loader with dates, `on` and `no` as strings, as in JSON. The one in C is ten times as fast."""
+    """YAML's safe loader, except that dates, `on` and `no` stay strings, as in JSON.
+
+    The loader in C is used where it is available, since it is ten times as fast.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -31,7 +34,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def candidates(path: Path) -> Iterator[Candidate]:
-    """Return all functions of a file in order, not checked yet. Raises FileError if the file cannot be read."""
+    """Return the unchecked functions of a file, in order. Raises FileError if the file cannot be read."""
     text = _text(path)
     kind = path.with_suffix("").suffix if path.suffix == ".xz" else path.suffix
     if kind == ".py":
@@ -88,7 +91,7 @@ def _lines(text: str) -> Iterator[Candidate]:
 
 
 def _candidate(item: object, where: str, line: int | None = None) -> Candidate:
-    """Make a candidate of a function, or of a tool or an output line of this command that contains one."""
+    """Make a candidate of a function, of a tool, or of an output line of this command."""
     if isinstance(item, dict) and isinstance(item.get("function"), dict):
         item = item["function"]
     if not isinstance(item, dict):

@@ -1,7 +1,7 @@
-"""`python -m train.everyday --out FILE.jsonl[.xz]` generates conversations about everyday functions from templates.
+"""Generates rows about everyday functions from templates: `python -m train.everyday --out FILE.jsonl[.xz]`.
 
-Equal seeds give equal rows, and more rows begin with the same ones. Finished rows are stored in a hidden file beside
-FILE until FILE is written, so that the same command resumes after an interruption.
+Equal seeds give equal rows, and a larger number of rows begins with the rows of a smaller one. Finished rows are stored
+in a hidden file beside FILE until FILE is written. After an interruption the same command resumes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse and check the options. Exits with status 1 and a message for wrong ones."""
+    """Parse and check the options. Exits with status 1 and a message for a wrong option."""
     parser = _Parser("python -m train.everyday", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, metavar="FILE", help=".jsonl or .jsonl.xz; needed without --dry-run")
     parser.add_argument("--rows", type=int, default=20_000, metavar="N", help="number of rows (default: 20000)")

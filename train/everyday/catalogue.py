@@ -1,4 +1,4 @@
-"""All tasks by field, and which of them are too similar to be listed together."""
+"""Lists all tasks by topic, and says which tasks are too similar to be listed in one conversation."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ FIELDS = MappingProxyType(
 TASKS: tuple[Task, ...] = tuple(task for field in FIELDS.values() for task in field)
 FIELD_OF = MappingProxyType({task.name: name for name, field in FIELDS.items() for task in field})
 
-# Tasks that could answer many requests. They are not listed as distractors, or where no function may fit.
+# Tasks that could answer many requests. They are never distractors, and they are not listed where no function may fit.
 GENERAL = frozenset(
     {
         *("define_word", "find_synonyms", "write_poem", "translate_text", "search_notes", "is_leap_year", "search_web"),
@@ -81,7 +81,7 @@ GENERAL = frozenset(
     }
 )
 
-# Tasks that an assistant can do without a function. No row refuses them because a function is missing.
+# Tasks that an assistant can do without a function. No row refuses such a request for lack of a function.
 ANSWERABLE_WITHOUT_FUNCTION = frozenset(
     {
         *("write_poem", "translate_text", "define_word", "find_synonyms", "is_leap_year", "calculate", "sum_numbers"),
@@ -91,8 +91,9 @@ ANSWERABLE_WITHOUT_FUNCTION = frozenset(
     }
 )
 
-# Groups of verbs with one meaning. Two functions of a field are rivals if their verbs are of one group and their names
-# share a noun. Functions of different fields are rivals if their names share a noun.
+# Groups of verbs with one meaning. They help to find similar tasks, which are called rivals. Two tasks of one module in
+# fields/ are rivals if their names share a noun and their verbs are in one group. Tasks of different modules are rivals
+# if their names share a noun.
 _VERB_GROUPS = {
     **dict.fromkeys(("get", "find", "search", "list", "show", "check", "compare", "detect", "track", "read"), "read"),
     **dict.fromkeys(("create", "add", "set", "save", "start", "schedule", "log", "write", "make", "post"), "write"),
@@ -103,7 +104,7 @@ _VERB_GROUPS = {
 }
 _STOP_WORDS = {"to", "of", "on", "a", "the", "from", "with", "for", "is", "in", "number", "list", "time", "level"}
 
-# Further rivals, which the names do not show: all tasks of one line.
+# Further rivals, whose names do not show it. All tasks of one line are rivals.
 _RIVALS = (
     ("get_weather", "get_forecast", "will_it_rain", "compare_temperatures", "get_wind_speed", "get_snow_report"),
     ("set_reminder", "add_task", "create_event", "set_alarm", "save_note", "add_to_list", "create_recurring_event"),
@@ -181,7 +182,7 @@ _RIVALS = (
 
 
 def are_rivals(one: Task, other: Task) -> bool:
-    """Return whether a request for one task might be answered with the other, so that only one may be listed."""
+    """Return whether a request for one task might be answered with the other. Then only one of them may be listed."""
     return other.name in _rivals_of(one.name)
 
 
@@ -192,7 +193,7 @@ def _rivals_of(name: str) -> frozenset[str]:
 
 
 def _have_similar_names(name: str, other: str) -> bool:
-    """Return whether the names share a noun and, for tasks of one field, also the group of the verb."""
+    """Return whether the names share a noun and, for tasks of one module in fields/, have verbs of one group."""
     (verb, *things), (other_verb, *others) = name.split("_"), other.split("_")
     shared = {_singular(thing) for thing in things} & {_singular(thing) for thing in others} - _STOP_WORDS
     same_deed = _VERB_GROUPS.get(verb, verb) == _VERB_GROUPS.get(other_verb, other_verb)

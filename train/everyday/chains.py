@@ -1,4 +1,4 @@
-"""Conversations whose call depends on an earlier message: on the user's yes, or on the result of another call."""
+"""Builds conversations whose call depends on an earlier message: on the user's yes, or on another call's result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUESTIONS = (
     "So that is {what}, right?",
     "Just to be sure: {what}. May I proceed?",
 )
-_CONFIRM_FIRST = (  # without such an instruction a model would learn to ask for confirmation of every request
+_CONFIRM_FIRST = (  # without this instruction a model would learn to ask for confirmation of every request
     "Before you call a function, repeat what you understood and wait for a yes.",
     "Always confirm the details with the user before you call a function.",
     "Ask the user for confirmation before you do anything.",
@@ -36,12 +36,15 @@ _ASKS = ("Please give me your username and password.", "For that I need to sign 
 
 
 def multi_turn(random: Random) -> Row:
-    """Build one of the kinds of conversations with several turns."""
+    """Build a conversation with several turns, of a random kind."""
     return random.choices((answered_and_continued, confirmed, signed_in), (8, 2, 2))[0](random)
 
 
 def confirmed(random: Random) -> Row:
-    """The system message asks for confirmation: the assistant repeats the request and calls after the user's yes."""
+    """Build a conversation whose system message requires confirmation of calls.
+
+    The assistant repeats the request, and calls after the user's yes.
+    """
     (task,) = sample_unrelated([], random, 1, near=0.0, with_general=True)
     while not task.required:
         (task,) = sample_unrelated([], random, 1, near=0.0, with_general=True)
@@ -58,7 +61,10 @@ def confirmed(random: Random) -> Row:
 
 
 def signed_in(random: Random) -> Row:
-    """A function needs a token: the assistant first calls the sign-in function and passes its token on."""
+    """Build a conversation about a function that needs a token.
+
+    The assistant first calls the sign-in function, and then passes the token from its result on.
+    """
     (task,) = sample_unrelated([SIGN_IN], random, 1, near=0.0, with_general=True)
     token = need("token", Maker({"type": "string"}, lambda _: PhrasedValue("", "")), "Access token of the user")
     guarded = replace(task, parameters=(token, *task.parameters))

@@ -1,4 +1,4 @@
-"""Values for which users say a name and services expect a code, such as countries and airports."""
+"""Makes values for which users say a name and services expect a code, such as countries and airports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ AIRPORTS = _codes(
 
 
 def coded(codes: Mapping[str, str]) -> Maker:
-    """Make values whose argument is the code. The request has the name or, in 15 % of the cases, the code."""
+    """Make values whose argument is the code. The request has the name or, in 15 % of the cases, the code itself."""
 
     def sample(random: Random) -> PhrasedValue:
         name = random.choice(list(codes))

@@ -1,4 +1,4 @@
-"""Builders of conversations, one function for each kind of row. The random generator decides everything."""
+"""Builds conversations, with one function for each kind of row. The given random generator makes all choices."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from train.everyday.refusals import refusal
 from train.everyday.small_talk import chat, greeting, thanks
 from train.everyday.tasks import SLOT, Arguments, Ask, Task, Wording, flat
 
-SHARE_WITH_RESULTS = 0.5  # of the conversations that could end with calls: those with results and an answer after them
+SHARE_WITH_RESULTS = 0.5  # share of the conversations with calls that go on with the results and an answer
 _SHARE_STOPPED = 0.15
 _SHARE_TWO_SENTENCES = 0.3
 _REPEATABLE = [task for task in TASKS if any(template(wording).repeated for wording in task.wordings)]
 _ASKING = [task for task in TASKS if task.asks]
-# Tasks with more parameters teach more. Only web_apis has codes for names and calls without arguments.
+# Tasks with more parameters are chosen more often, since they teach more. web_apis is chosen more often too: only its
+# tasks have codes for names and calls without arguments.
 _WEIGHTS = [(4 if FIELD_OF[task.name] == "web_apis" else 1) * max(2, 1 + len(task.parameters)) for task in TASKS]
 
 
@@ -31,7 +32,10 @@ def single(random: Random) -> Row:
 
 
 def parallel(random: Random) -> Row:
-    """Two to four calls of one function in one turn: for a repeated part of a sentence, or for two sentences."""
+    """Build a request that needs two to four calls of one function in one turn.
+
+    The request is a sentence with a repeated part, or two sentences.
+    """
     text, calls = _two_sentences(random) if random.random() < _SHARE_TWO_SENTENCES else _repeated(random)
     dialogue = _about([calls[0][0]], random)
     dialogue.user(text)
@@ -40,7 +44,7 @@ def parallel(random: Random) -> Row:
 
 
 def parallel_multiple(random: Random) -> Row:
-    """Calls of two to four functions in one turn."""
+    """Build a request that needs calls of two to four functions in one turn."""
     asked = sample_unrelated([], random, random.choice((2, 2, 2, 2, 3, 3, 4)), near=0.0, with_general=True)
     text, calls = say_together([(task, _wording(task, random)) for task in asked], random)
     dialogue = _about(asked, random)
@@ -50,7 +54,10 @@ def parallel_multiple(random: Random) -> Row:
 
 
 def multi_turn(random: Random) -> Row:
-    """A call with its answer and one of several continuations, in a fifth of the rows after a greeting."""
+    """Build a conversation with a call, its answer and a further request or remark.
+
+    A fifth of these conversations begin with a greeting.
+    """
     first, second = sample_unrelated([], random, 2, near=0.0, with_general=True)
     dialogue = _about([first, second], random)
     if random.random() < 0.2:
@@ -75,7 +82,7 @@ def multi_turn(random: Random) -> Row:
 
 
 def missing_param(random: Random) -> Row:
-    """A required value is missing: the assistant asks for it and calls after the reply."""
+    """Build a request without a required value. The assistant asks for the value, and calls after the reply."""
     task = random.choice(_ASKING)
     dialogue = _about([task], random)
     _ask_back(dialogue, task, random.choice(task.asks), may_stop=True)
@@ -83,12 +90,12 @@ def missing_param(random: Random) -> Row:
 
 
 def irrelevant(random: Random) -> Row:
-    """No function fits, all are of other fields: the assistant refuses."""
+    """Build a request that no function fits, since all listed functions have other topics. The assistant refuses."""
     return _unserved(random, near=0.0, kind="irrelevant")
 
 
 def near_miss(random: Random) -> Row:
-    """No function fits, though most are of the request's field: the assistant refuses."""
+    """Build a request that no function fits, though most of them have its topic. The assistant refuses."""
     return _unserved(random, near=0.8, kind="near_miss")
 
 
@@ -102,7 +109,7 @@ def small_talk(random: Random) -> Row:
 
 
 def _wording(task: Task, random: Random) -> Wording:
-    """Choose a wording. Those with more slots are more frequent, since few arguments are easy to learn."""
+    """Choose a wording. Those with more slots are chosen more often, since few arguments are easy to learn."""
     mentioned = [SLOT.findall(template(wording).whole) for wording in task.wordings]
     return random.choices(task.wordings, [1 + len(slots) for slots in mentioned])[0]
 
@@ -112,12 +119,12 @@ def _repeated(random: Random) -> tuple[str, list[tuple[Task, Arguments]]]:
     wording = random.choice([wording for wording in task.wordings if template(wording).repeated])
     utterance = say(task, wording, random, num_calls=random.choice((2, 2, 2, 3, 3, 4)))
     while not _are_distinct(utterance.calls):
-        utterance = say(task, wording, random, num_calls=2)  # there may not be three different values
+        utterance = say(task, wording, random, num_calls=2)  # fewer than three different values may exist
     return utterance.text, [(task, arguments) for arguments in utterance.calls]
 
 
 def _two_sentences(random: Random) -> tuple[str, list[tuple[Task, Arguments]]]:
-    """Ask for the same task twice, with other words and values."""
+    """Write two requests for the same task, with different wordings and values, as one message."""
     while True:
         task = random.choice(TASKS)
         text, calls = say_together([(task, wording) for wording in random.sample(task.wordings, 2)], random)
@@ -139,7 +146,7 @@ def _unserved(random: Random, *, near: float, kind: str) -> Row:
 
 
 def _refuse(dialogue: Dialogue) -> None:
-    """Add a request that no listed function fits, and the refusal."""
+    """Add a request that no listed function fits, and the assistant's refusal."""
     random = dialogue.random
     others = [task for task in TASKS if task.name not in ANSWERABLE_WITHOUT_FUNCTION]
     task = random.choice([task for task in others if not any(are_rivals(task, listed) for listed in dialogue.listed)])
@@ -156,14 +163,17 @@ def _ask_for(dialogue: Dialogue, task: Task, *, has_results: bool = False) -> Ar
 
 
 def add_calls(dialogue: Dialogue, *called: tuple[Task, Arguments], has_results: bool = False) -> None:
-    """Add calls and, always (`has_results`) or in about half of the rows, their results and the answer."""
+    """Add calls. With `has_results`, or else in about half of the rows, also add their results and the answer."""
     dialogue.call(*called)
     if has_results or dialogue.random.random() < SHARE_WITH_RESULTS:
         dialogue.add_results_and_answer(*called)
 
 
 def _ask_back(dialogue: Dialogue, task: Task, ask: Ask, *, may_stop: bool = False) -> None:
-    """Add a request, the assistant's question, the reply and the call. With `may_stop` some end at the question."""
+    """Add a request, the assistant's question, the reply and the call.
+
+    With `may_stop` some of the conversations end at the question.
+    """
     random = dialogue.random
     asked = say(task, ask.wording, random)
     known = flat(asked.calls[0])
@@ -182,5 +192,5 @@ def _exchange(dialogue: Dialogue, message: str, answer: str) -> None:
 
 
 def _about(asked: Sequence[Task], random: Random) -> Dialogue:
-    """Begin a conversation that lists the requested tasks and distractors."""
+    """Begin a conversation that lists the requested tasks and some distractors."""
     return Dialogue([*asked, *distractors(asked, random)], random)

@@ -1,4 +1,4 @@
-"""A conversation under construction, with its messages and listed functions, and the choice of distractors."""
+"""Builds up a conversation with its messages and listed functions, and chooses the distractors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHARE_SYSTEM, _SHARE_ECHO, _SHARE_OPENER = 0.04, 0.25, 0.12
 
 
 class Dialogue:
-    """A conversation that lists the tasks `listed`, shuffled and with random names and descriptions."""
+    """A conversation under construction. The tasks `listed` get random names and descriptions, and are shuffled."""
 
     def __init__(self, listed: Sequence[Task], random: Random) -> None:
         self.random = random
@@ -40,7 +40,7 @@ class Dialogue:
         return [definition.task for definition in self._definitions.values()]
 
     def system(self, text: str) -> None:
-        """Set the system message, replacing an earlier one."""
+        """Set the system message. It replaces an earlier one."""
         self.messages = [Message("system", text), *(message for message in self.messages if message.role != "system")]
 
     def user(self, text: str) -> None:
@@ -50,7 +50,7 @@ class Dialogue:
         self.messages.append(Message("assistant", text))
 
     def call(self, *called: tuple[Task, Arguments]) -> None:
-        """Add one turn of the assistant with all calls."""
+        """Add one assistant's turn with all of the calls."""
         calls = []
         for task, arguments in called:
             definition = self._definitions[task.name]
@@ -81,14 +81,14 @@ class Dialogue:
         return Row(functions, tuple(self.messages), SOURCE, {"kind": kind})
 
     def _echoed(self, arguments: Arguments, result: Arguments) -> dict[str, Any]:
-        """Repeat the arguments in some of the results, as many services do."""
+        """Add the arguments to a part of the results, as many services repeat them."""
         if self.random.random() > _SHARE_ECHO:
             return result
         return {**{key: value for key, value in flat(arguments).items() if "." not in key}, **result}
 
 
 def distractors(asked: Sequence[Task], random: Random) -> list[Task]:
-    """Sample the tasks to list besides the requested ones."""
+    """Sample the tasks that are listed besides the requested ones."""
     num = random.choices(list(NUM_DISTRACTORS), list(NUM_DISTRACTORS.values()))[0]
     return sample_unrelated(asked, random, min(num, MAX_FUNCTIONS - len(asked)), near=0.4)
 
@@ -96,10 +96,10 @@ def distractors(asked: Sequence[Task], random: Random) -> list[Task]:
 def sample_unrelated(
     asked: Sequence[Task], random: Random, num: int, *, near: float, with_general: bool = False
 ) -> list[Task]:
-    """Sample `num` tasks that are no rivals of `asked` or of each other.
+    """Sample `num` tasks. None is too similar (a rival) to `asked` or to another of them.
 
-    A share `near` comes from the fields of `asked`, or fewer if these have too few tasks. General tasks are included
-    only if wanted.
+    A share `near` comes from the topics of `asked`, or fewer if these topics have too few tasks. Tasks that could
+    answer many requests (catalogue.GENERAL) are included only `with_general`.
     """
     fields = {FIELD_OF[task.name] for task in asked}
     fitting = [task for task in TASKS if with_general or task.name not in GENERAL]
@@ -118,7 +118,7 @@ def sample_unrelated(
 
 
 def _defined(tasks: Sequence[Task], random: Random) -> dict[str, Definition]:
-    """Define the tasks under distinct names, in shuffled order, by the tasks' original names."""
+    """Define the tasks under distinct names, in shuffled order. Returns them by the tasks' original names."""
     definitions: dict[str, Definition] = {}
     for task in random.sample(tasks, len(tasks)):
         definition = define(task, FIELD_OF[task.name], random)

@@ -1,4 +1,4 @@
-"""Generates rows by number. The seed and the number decide about a row, so that an interrupted run can resume."""
+"""Generates rows by number. The seed and the number determine a row, so an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train.rows import check_row
 
 Builder = Callable[[Random], Row]
 
-# The kinds of rows with their weights; the actual kind of a row is in its meta.
+# The kinds of rows with their weights. Some builders make several kinds; `meta.kind` has the kind of each row.
 MIXTURE: dict[str, tuple[int, Builder]] = {
     "single": (38, conversations.single),
     "parallel": (13, conversations.parallel),
@@ -31,7 +31,7 @@ class NoMoreRows(Exception):
 
 
 class Generator:
-    """Generates distinct rows in order."""
+    """Generates distinct rows, in the order of their numbers."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -64,7 +64,7 @@ class Generator:
 
     @staticmethod
     def _identity(row: Row) -> bytes:
-        """Return a hash that is equal for duplicates: the user's messages or, without calls, the whole row."""
+        """Return a hash that is equal for duplicates. It covers the user's messages; without calls, the whole row."""
         said = [message.content or "" for message in row.messages if message.role == "user"]
         text = "\n".join(said) if row.calls else row_text(row)
         return hashlib.blake2b(text.casefold().encode(), digest_size=12).digest()

@@ -1,4 +1,4 @@
-"""Joins several requests in one message: "Please book a table and text Ana." """
+"""Joins several requests into one message: "Please book a table and text Ana." """
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from random import Random
 from train.everyday.phrasing import Template, lower_first, say_as, template, with_full_stop
 from train.everyday.tasks import Arguments, Task, Wording
 
-# {0} {1} {2} are the requests as written, {a} {b} {c} the same with a small first letter. `|` separates them.
+# {0} {1} {2} are the requests as written, {a} {b} {c} the same requests with a small first letter. `|` marks where the
+# part of one request ends and that of the next begins.
 TWO_IMPERATIVES = (
     *("{0} and|{b}.", "{0} and|{b}", "Please {a} and|{b}.", "Could you {a} and|{b}?", "Can you {a} and also|{b}?"),
     *("{0}, and also|{b}.", "{0}.|Then {b}.", "{0} and then|{b}.", "First {a},|then {b}.", "{0}, then|{b}, please."),
@@ -23,9 +24,9 @@ _SHARE_REPEATED = 0.12
 
 
 def say_together(asked: Sequence[tuple[Task, Wording]], random: Random) -> tuple[str, list[tuple[Task, Arguments]]]:
-    """Write several requests as one message. Returns it with the calls in the order of the requests.
+    """Write several requests as one message. Returns it with the calls, in the order of the requests.
 
-    A wording with a repeatable part gets two calls in some of the messages.
+    If a wording has a part that can be repeated, some of the messages repeat it and need two calls for it.
     """
     parts = [template(wording) for _, wording in asked]
     texts, calls = list[str](), list[tuple[Task, Arguments]]()
@@ -45,7 +46,7 @@ def _sentences(parts: Sequence[Template], random: Random) -> list[str]:
 
 
 def _in_one(pattern: str, parts: Sequence[Template]) -> list[str]:
-    """Fill the pattern and return its pieces, in the order of the requests."""
+    """Fill the pattern with the requests and return one piece for each request, in order."""
     words = {str(index): part.bracketed for index, part in enumerate(parts)}
     words |= {"abc"[index]: lower_first(part.bracketed) for index, part in enumerate(parts)}
     pieces = pattern.split("|")

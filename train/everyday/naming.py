@@ -1,4 +1,4 @@
-"""Defines one task with many names and descriptions, so that the model reads definitions and does not learn names."""
+"""Defines a task under many names and descriptions. The model learns to read definitions instead of learning names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAKES_NO_S = re.compile(r".*(s|x|z|ch|sh|o)")
 
 @dataclass(frozen=True)
 class Definition:
-    """A task with the names and descriptions that it has in one conversation."""
+    """A task with its names and descriptions in one conversation."""
 
     task: Task
     function: Function
@@ -32,7 +32,7 @@ class Definition:
 
 
 def define(task: Task, field: str, random: Random) -> Definition:
-    """Define the task with its own name in half of the cases, else with others. Descriptions vary independently."""
+    """Define the task under its own name in half of the cases, else under another. Descriptions vary independently."""
     style: Style = random.choice(STYLES)
     is_renamed = random.random() < 0.5
     name = _function_name(task.name, field, style, random) if is_renamed else task.name
@@ -68,7 +68,7 @@ def _styled(words: Sequence[str], style: Style) -> str:
 
 
 def _parameters(fields: Sequence[Parameter], style: Style, random: Random, share: float) -> tuple[Parameter, ...]:
-    """Rename the fields in a style with distinct names. A `share` of them gets a synonym as its name."""
+    """Rename the parameters `fields` in a style, with distinct names. A `share` of them gets a synonym as its name."""
     written, names = {field.name for field in fields}, list[str]()
     for field in fields:
         choices = [name for name in PARAMETERS.get(field.name, ()) if name not in written and name not in names]

@@ -1,4 +1,4 @@
-"""The finished rows of an interrupted run, in a hidden file beside the output file."""
+"""Keeps the finished rows of an interrupted run in a hidden file beside the output file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CHECKED_EVERY = 50
 
 
 class PartFile:
-    """Resumes the file of an earlier run with the same seed, or starts an empty one if the templates have changed.
+    """The hidden file of a run. It resumes that of an earlier run with the same seed if the templates are the same.
 
-    The attribute `num_rows` is the number of rows in the file, at most the wanted ones, which the generator has marked
-    as seen. Raises FileError if the file cannot be written.
+    If the templates have changed, the file starts empty. `num_rows` is the number of rows in the file, at most the
+    requested number; the generator has marked these rows as seen. Raises FileError if the file cannot be written.
     """
 
     def __init__(self, path: Path, generator: Generator, num_rows: int) -> None:
@@ -47,14 +47,14 @@ class PartFile:
         self._file.close()
 
     def _resumable(self, lines: list[bytes]) -> list[bytes]:
-        """Return the lines and mark their rows as seen if the generator would make the same rows, else no lines."""
+        """Return the lines, with their rows marked as seen, or no lines if the generator would make other rows."""
         if all(self._is_expected(number, line, number == len(lines) - 1) for number, line in enumerate(lines)):
             return lines
         self._generator.reset()
         return []
 
     def _is_expected(self, number: int, line: bytes, is_last: bool) -> bool:
-        """Return whether a line holds the row of its number. Only some rows are generated to compare, to save time."""
+        """Return whether a line has the row of its number. To save time, not every line is compared with a new row."""
         if number % CHECKED_EVERY == 0 or is_last:
             return row_text(self._generator.row(number)).encode() == line
         try:

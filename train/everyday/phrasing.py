@@ -13,11 +13,11 @@ from train.everyday.values import DATE
 _BRACKET = re.compile(r"\[(.*?)\]")
 _PLAIN_LETTER = re.compile(
     r"[A-Z](?=[a-z'])(?!'(?:m|d|ll|ve)\b)"
-)  # a capital that may be lowered, unlike in "I", "I'm" and "QR"
+)  # a capital that may become small; not that of "I", "I'm" or "QR"
 _ARTICLE = re.compile(r"\b([Aa]) (?=\{([\w.]+)\})")
 _MAX_DRAWS = 200
 
-# Frames of an imperative: {X} is the imperative, {x} the same with a small first letter.
+# Frames of an imperative. {X} is the imperative, {x} the same imperative with a small first letter.
 FRAMES = (
     *("{X}", "{X}.", "{X}.", "{X}.", "{X}, please.", "{X} please", "{x}", "{X} now.", "{X}!"),
     *("Please {x}.", "Please {x}.", "please {x}", "Could you {x}?", "Could you {x}?", "Could you please {x}?"),
@@ -45,7 +45,7 @@ ENDINGS = ("Thanks!", "Thank you.", "Thanks in advance.", "That would be great."
 
 @dataclass(frozen=True)
 class Utterance:
-    """A user's sentence, and the arguments of each call that it asks for, in order."""
+    """A user's sentence, and the arguments of each call that the sentence asks for, in order."""
 
     text: str
     calls: tuple[Arguments, ...]
@@ -53,7 +53,10 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Template:
-    """A parsed wording. `repeated` is the bracketed part, or ""; `fixed` are the arguments that the words imply."""
+    """A parsed wording.
+
+    repeated: the part in brackets, or "". fixed: the arguments that the words imply.
+    """
 
     before: str
     repeated: str
@@ -66,7 +69,7 @@ class Template:
 
     @property
     def bracketed(self) -> str:
-        """The wording with its brackets, if it has any."""
+        """Return the wording with its brackets, if it has any."""
         return f"{self.before}[{self.repeated}]{self.after}" if self.repeated else self.whole
 
     @property
@@ -82,13 +85,13 @@ def template(wording: Wording) -> Template:
 
 
 def say(task: Task, wording: Wording, random: Random, num_calls: int = 1) -> Utterance:
-    """Fill a wording with random values and frame it as a request. Several calls need a wording with brackets."""
+    """Fill a wording with random values and frame it as a request. Several calls need a part in brackets."""
     parts = template(wording)
     return say_as(task, _framed(parts, random), parts.fixed, random, num_calls=num_calls)
 
 
 def say_known(task: Task, wording: Wording, random: Random, known: Arguments) -> Utterance:
-    """Fill the wording of a follow-up, without a frame. Its call keeps the values of `known` that it does not change.
+    """Fill the wording of a follow-up, without a frame. Its call has the values of `known`, except for changed ones.
 
     The keys of `known` are paths.
     """
@@ -101,7 +104,7 @@ def with_full_stop(sentence: str) -> str:
 
 
 def lower_first(text: str) -> str:
-    """Lower the first letter, unless the text begins with "I" or a slot."""
+    """Make the first letter small, unless the text begins with "I" or a slot."""
     return text[0].lower() + text[1:] if _PLAIN_LETTER.match(text) else text
 
 
@@ -120,9 +123,9 @@ def say_as(
     num_calls: int = 1,
     known: Arguments | None = None,
 ) -> Utterance:
-    """Fill a sentence with random values, the bracketed part once for each call.
+    """Fill a sentence with random values. The part in brackets is written once for each call.
 
-    In half of the sentences without capitals the values are lowered too.
+    In half of the sentences without capitals the values are written without capitals too.
     """
     parts = template(sentence)
     shared = sample(task, SLOT.findall(parts.before + parts.after), random, {})
@@ -139,12 +142,12 @@ def say_as(
 
 
 def article_end(words: str) -> str:
-    """Return what follows the letter of the article "a" before the words: "n " or a space."""
+    """Return how the article "a" goes on before the words: "n " or a space."""
     return "n " if re.match("(?i)(?!uni|eu|one|use)[aeiou]", words) else " "
 
 
 def sample(task: Task, slots: Sequence[str], random: Random, taken: dict[str, PhrasedValue]) -> dict[str, PhrasedValue]:
-    """Sample a value for each slot. Values differ within a request if there are enough; dates are in order."""
+    """Sample a value for each slot. The values of a request differ if there are enough; dates are in order."""
     said: dict[str, PhrasedValue] = {}
     for slot in dict.fromkeys(slots):
         maker = task.parameter(slot).maker
@@ -164,7 +167,7 @@ def sample(task: Task, slots: Sequence[str], random: Random, taken: dict[str, Ph
 
 
 def _framed(parts: Template, random: Random) -> str:
-    """Frame the sentence as a user might write it. Brackets stay."""
+    """Frame the sentence as a user might write it. Brackets are kept."""
     sentence = parts.bracketed
     if parts.is_imperative:
         frame = random.choice(FRAMES)
@@ -175,7 +178,7 @@ def _framed(parts: Template, random: Random) -> str:
 
 
 def _varied(sentence: str, random: Random) -> Iterator[str]:
-    """Yield the sentence with variations: without capitals or punctuation, with context before or thanks after it."""
+    """Yield variations of the sentence: without capitals or punctuation, with context before it or thanks after it."""
     chance = random.random()
     if chance < 0.12:
         yield sentence.lower().rstrip("?.!")
@@ -192,7 +195,7 @@ def _varied(sentence: str, random: Random) -> Iterator[str]:
 
 
 def _lowered(task: Task, said: dict[str, PhrasedValue]) -> dict[str, PhrasedValue]:
-    """Lower the words of the values, and the values themselves except enums, codes and digits."""
+    """Write the words of the values in small letters, and the values too, except enums, codes and digits."""
     return {slot: one if "enum" in str(task.parameter(slot).schema) else _low(one) for slot, one in said.items()}
 
 

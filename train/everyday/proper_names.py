@@ -1,4 +1,4 @@
-"""Names of people, places, languages and companies."""
+"""Lists names of people, places, languages and companies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Refusals for requests that no listed function fits. {can} stands for what these do: "send an email"."""
+"""Writes refusals for requests that no listed function fits.
+
+{can} stands for what the listed functions do, such as "send an email".
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ MAX_OFFERED = 3
 
 
 def refusal(listed: Sequence[Task], random: Random) -> str:
-    """Return a random refusal. About half of them offer what the listed functions do."""
+    """Return a random refusal. About half of the refusals offer what the listed functions do."""
     fitting = [form for form in WITH_OFFER if len(listed) == 1 or "one kind of job" not in form]
     if len(listed) > MAX_OFFERED or random.random() < 0.5:
         return random.choice(PLAIN)
@@ -48,6 +51,6 @@ def refusal(listed: Sequence[Task], random: Random) -> str:
 
 
 def offer(listed: Sequence[Task]) -> str:
-    """Describe the functions as the end of "I can ...": "send an email or look up a word"."""
+    """Describe what the functions do, as the end of "I can ...": "send an email or look up a word"."""
     deeds = [task.description[0].lower() + task.description[1:] for task in listed]
     return deeds[0] if len(deeds) == 1 else f"{', '.join(deeds[:-1])} or {deeds[-1]}"

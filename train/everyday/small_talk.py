@@ -1,4 +1,4 @@
-"""Messages that need no function although functions are listed, and Functionary's answers."""
+"""Lists messages that need no function although functions are listed, and Functionary's answers to the messages."""
 
 from __future__ import annotations
 

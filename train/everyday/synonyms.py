@@ -1,4 +1,4 @@
-"""Synonyms for the words in names and descriptions of functions. None may change a function's meaning."""
+"""Lists synonyms for the words in names and descriptions of functions. No synonym may change a function's meaning."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Tasks, which the tables in fields/ list: a function with the wordings of requests for it and a computed result.
+"""Defines a task: a function with the wordings of requests for it, and a computed result. fields/ lists the tasks.
 
-A wording is a sentence with slots, one for each parameter that it mentions: "Wake me at {time}". A part in brackets
-can be repeated for several calls: "Convert [{amount} miles]" -> "Convert 3 miles and 10 miles". A wording without a
-full stop or question mark is an imperative and may be framed ("Could you ...?"). `("Lights off", {"on": False})` fixes
-arguments that the words imply.
+A wording is a sentence with slots, one for each parameter that it mentions: "Wake me at {time}". A part in brackets can
+be repeated for several calls: "Convert [{amount} miles]" -> "Convert 3 miles and 10 miles". A wording without a full
+stop or question mark is an imperative and may be framed ("Could you ...?"). The words of a wording can imply arguments:
+`("Lights off", {"on": False})`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SLOT = re.compile(r"\{([\w.]+)\}")
 
 @dataclass(frozen=True)
 class PhrasedValue:
-    """An argument's value, and the words for it in a request."""
+    """An argument's value, and the words for the value in a request."""
 
     value: Any
     words: str
@@ -33,7 +33,7 @@ class PhrasedValue:
 
 @dataclass(frozen=True)
 class Maker:
-    """A kind of value: its schema, and a function that samples one."""
+    """The JSON Schema of a kind of value, and a function that samples such a value."""
 
     schema: JsonSchema
     sample: Callable[[Random], PhrasedValue]
@@ -41,7 +41,7 @@ class Maker:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter. A nested object has `fields` and no `maker`."""
+    """A parameter of a function. A nested object has `fields` instead of a `maker`."""
 
     name: str
     maker: Maker | None
@@ -77,7 +77,7 @@ def object_schema(fields: Sequence[Parameter]) -> JsonSchema:
 
 
 class ResultRandom:
-    """Random values for results. They are equal for equal arguments, in every process."""
+    """Random values for results. Equal arguments give equal values, in every process."""
 
     def __init__(self, name: str, arguments: Arguments) -> None:
         text = json.dumps([name, arguments], sort_keys=True)
@@ -105,7 +105,7 @@ Sentence = str | Callable[[Arguments, Arguments], str]
 
 @dataclass(frozen=True)
 class Ask:
-    """A request without a required value, the assistant's question for it, and the reply."""
+    """A request without a required value, the assistant's question for the value, and the user's reply."""
 
     wording: Wording
     question: str
@@ -116,8 +116,8 @@ class Ask:
 class Task:
     """A function with the wordings of requests for it, its result and the assistant's answer.
 
-    `answer` computes the result. `sentence` is the assistant's answer, with slots for results and arguments, or a
-    function of both. `again` is a follow-up that asks for the same with other values: "And in {city}?".
+    answer: computes the result. sentence: the assistant's answer with slots for results and arguments, or a function of
+    both. again: a follow-up that asks for the same with other values, such as "And in {city}?".
     """
 
     name: str
@@ -135,7 +135,7 @@ class Task:
 
     @property
     def required(self) -> set[str]:
-        """The paths of all required arguments."""
+        """Return the paths of all required arguments."""
         return set(_required(self.parameters, ""))
 
     def result(self, arguments: Arguments) -> Arguments:
@@ -149,7 +149,7 @@ class Task:
         return capital(tidied(SLOT.sub(lambda slot: shown(known[slot[1]]), self.sentence)))
 
     def parameter(self, path: str) -> Parameter:
-        """Return the parameter of a slot such as "city" or "recipient.name"."""
+        """Return the parameter that a slot such as "city" or "recipient.name" names."""
         fields: tuple[Parameter, ...] = self.parameters
         *outer, last = path.split(".")
         for name in outer:
@@ -189,7 +189,7 @@ def flat(values: Arguments, prefix: str = "") -> Arguments:
 
 
 def shown(value: Any) -> str:
-    """Write a value for a sentence."""
+    """Write a value as it appears in a sentence."""
     if isinstance(value, list):
         return joined([shown(item) for item in value])
     if isinstance(value, float):
@@ -200,7 +200,7 @@ def shown(value: Any) -> str:
 
 
 def joined(words: Sequence[str]) -> str:
-    """Join words as in a sentence: "a", "a and b", "a, b and c"."""
+    """Join words as in a sentence. Gives "a", "a and b" or "a, b and c"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "nothing"
 
 

@@ -1,4 +1,4 @@
-"""The kinds of values in requests, and how one of each is sampled."""
+"""Defines the kinds of values in requests, and how a value of each kind is sampled."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "
 
 
 def text(choices: Sequence[str], **schema: Any) -> Maker:
-    """One of several texts. The request has it verbatim."""
+    """Make one of several texts. The request has it verbatim."""
     return Maker(
         {"type": "string", **schema}, lambda random: (lambda word: PhrasedValue(word, word))(random.choice(choices))
     )
 
 
 def composed(*patterns: str, **pools: Sequence[str]) -> Maker:
-    """A text composed of words: composed("{color} {thing}", color=COLORS, thing=PRODUCTS)."""
+    """Make a text composed of words: composed("{color} {thing}", color=COLORS, thing=PRODUCTS)."""
 
     def sample(random: Random) -> PhrasedValue:
         made = random.choice(patterns).format_map({name: random.choice(pool) for name, pool in pools.items()})
@@ -31,7 +31,10 @@ def composed(*patterns: str, **pools: Sequence[str]) -> Maker:
 
 
 def one_of(*choices: str, **said: str) -> Maker:
-    """An enum. `said` maps values to their words in a request. Other values are written with spaces for underscores."""
+    """Make a value of an enum. `said` maps values to their words in a request.
+
+    Other values are written with spaces for underscores.
+    """
     values = {**{choice: choice.replace("_", " ") for choice in choices}, **said}
 
     def sample(random: Random) -> PhrasedValue:
@@ -42,7 +45,7 @@ def one_of(*choices: str, **said: str) -> Maker:
 
 
 def whole(low: int, high: int, step: int = 1) -> Maker:
-    """A whole number, written in digits."""
+    """Make a whole number, written in digits."""
 
     def sample(random: Random) -> PhrasedValue:
         value = random.randrange(low, high + 1, step)
@@ -52,7 +55,7 @@ def whole(low: int, high: int, step: int = 1) -> Maker:
 
 
 def count(low: int, high: int) -> Maker:
-    """A small number of things, in some requests written as a word."""
+    """Make a small number of things, which some requests write as a word."""
 
     def sample(random: Random) -> PhrasedValue:
         value = random.randint(low, high)
@@ -62,7 +65,7 @@ def count(low: int, high: int) -> Maker:
 
 
 def number(low: float, high: float, digits: int = 1) -> Maker:
-    """A number, mostly a round one, else one with decimals."""
+    """Make a number, mostly a round one, else one with decimals."""
 
     def sample(random: Random) -> PhrasedValue:
         if random.random() < 0.6:
@@ -77,7 +80,7 @@ def number(low: float, high: float, digits: int = 1) -> Maker:
 
 
 def several(item: Maker, low: int, high: int) -> Maker:
-    """A list of distinct values: "3, 5 and 8"."""
+    """Make a list of distinct values: "3, 5 and 8"."""
 
     def sample(random: Random) -> PhrasedValue:
         size, drawn = random.randint(low, high), list[PhrasedValue]()
@@ -91,7 +94,7 @@ def several(item: Maker, low: int, high: int) -> Maker:
 
 
 def lines(things: Sequence[str], name: str, amount: str) -> Maker:
-    """A list of objects: "2 lemons and 3 apples". `things` are plural nouns; `name` and `amount` are the keys."""
+    """Make a list of objects: "2 lemons and 3 apples". `things` are plural nouns; `name` and `amount` are the keys."""
     shape = {
         "type": "object",
         "properties": {name: {"type": "string"}, amount: {"type": "integer"}},
@@ -107,7 +110,7 @@ def lines(things: Sequence[str], name: str, amount: str) -> Maker:
 
 
 def _when(random: Random) -> PhrasedValue:
-    """Sample a day. Its words have a preposition, its value has none."""
+    """Sample a day. The words for it have a preposition, and the value has none."""
     if random.random() < 0.35:
         weekday = random.choice(words.WEEKDAYS)
         day = random.choice(
@@ -171,7 +174,7 @@ def _address(random: Random) -> PhrasedValue:
 
 
 def code(*patterns: str) -> Maker:
-    """A number or code by a pattern: # is a digit, @ a capital letter."""
+    """Make a number or code from a pattern. # is a digit, @ a capital letter."""
 
     def sample(random: Random) -> PhrasedValue:
         drawn = {"#": lambda: str(random.randint(1, 9)), "@": lambda: random.choice("ABCDEFGHKLMNPRSTUVWX")}
@@ -196,4 +199,4 @@ LANGUAGE = text(names.LANGUAGES)
 ROOM = text(words.ROOMS)
 FLAG = Maker(
     {"type": "boolean"}, lambda random: PhrasedValue(True, "yes")
-)  # its value is fixed by the wording and has no slot
+)  # the wording implies the value, so a flag has no slot

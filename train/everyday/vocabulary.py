@@ -1,4 +1,4 @@
-"""Words and titles that several fields use."""
+"""Lists words and titles that several modules of fields/ use."""
 
 from __future__ import annotations
 

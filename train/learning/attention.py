@@ -1,7 +1,7 @@
-"""Attention for training on a CPU: matrix products over blocks of queries, each with the keys up to the block's end.
+"""Computes attention for training on a CPU, block by block of queries, each with the keys up to the block's end.
 
-With a custom mask, PyTorch's fused attention for CPUs takes twice as long. In bfloat16 it is most of a step's time
-outside linear layers. The result is the same. Registered with transformers under NAME.
+PyTorch's fused attention for CPUs gives the same result, but takes twice as long with a custom mask. In bfloat16 it
+would take most of a step's time outside linear layers. This attention is registered with transformers under NAME.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 NAME = "query_blocks"
-BLOCK = 128  # queries in one product; keys after the block's last query are not computed
+BLOCK = 128  # queries in one product; keys after the block's last query are left out
 
 
 def attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, scaling: float, **_unused: Any
 ) -> tuple[Tensor, None]:
-    """Attend with grouped keys and values.
+    """Compute attention with grouped keys and values.
 
     query (B, H, T, D), key and value (B, G, T, D) with H a multiple of G, mask (B, 1, T, T) bool -> (B, T, H, D).
     """
-    kind = value.dtype  # autocast leaves rotated queries and keys in float32
+    kind = value.dtype  # autocast leaves rotated queries and keys in float32, and values in this dtype
     with torch.autocast(query.device.type, enabled=False):
         output: Tensor = _BlockAttention.apply(  # type: ignore[no-untyped-call]
             query.to(kind), key.to(kind), value, attention_mask, scaling
@@ -32,7 +32,7 @@ def attention(
 
 
 class _BlockAttention(torch.autograd.Function):
-    """Attention with its gradient: (B, H, T, D) -> (B, H, T, D). The heads of a group are rows of one product.
+    """Attention with its gradient: (B, H, T, D) -> (B, H, T, D). One matrix product computes all heads of a group.
 
     The attention weights are saved for the backward pass.
     """
@@ -77,7 +77,7 @@ class _BlockAttention(torch.autograd.Function):
 
 
 def _grouped(rows: Tensor, groups: int) -> Tensor:
-    """Put the heads of a group into one matrix: (B, H, T, D) -> (B * G, H / G * T, D)."""
+    """Stack the heads of a group in one matrix: (B, H, T, D) -> (B * G, H / G * T, D)."""
     return rows.reshape(rows.shape[0] * groups, -1, rows.shape[-1])
 
 

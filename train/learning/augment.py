@@ -1,7 +1,7 @@
-"""Augmentation: random changes of a bundle's functions, so that the model reads declarations and does not learn names.
+"""Changes a bundle's functions at random. The model learns to read declarations instead of learning names.
 
-Functions and parameters are renamed or masked, descriptions and called functions are removed, distractors and unused
-parameters are added. The random generator alone decides about the changes.
+Functions and parameters are renamed or masked, descriptions and called functions are removed, and distractors and
+unused parameters are added. All choices are made with the given random generator.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Rates:
-    """The probability of each change, for a bundle (renaming to many_distractors, removal, system) or one of its parts.
+    """The probability of each change.
 
-    `many_distractors` is the part of `distractors` in which 5 to 8 functions are added instead of up to 4.
+    The changes from `renaming` to `many_distractors`, `removal` and `system` concern a whole bundle. All others concern
+    a single function. `many_distractors` is the part of `distractors` in which 5 to 8 functions are added instead of up
+    to 4.
     """
 
     renaming: float = 1 / 3
@@ -54,7 +56,7 @@ NO_CHANGES = Rates(*[0.0] * 9)
 
 
 def augmented(bundle: Bundle, random: Random, pool: Sequence[Function], rates: Rates = Rates()) -> Bundle:
-    """Return a random variant of the bundle. Distractors come from `pool`, functions of other rows."""
+    """Return a random variant of the bundle. Distractors come from `pool`, a list of functions of other rows."""
     if random.random() < rates.removal:
         bundle = without_right_function(bundle, random)
     bundle = with_distractors(bundle, random, pool, rates)
@@ -74,9 +76,9 @@ def augmented(bundle: Bundle, random: Random, pool: Sequence[Function], rates: R
 
 
 def without_right_function(bundle: Bundle, random: Random) -> Bundle:
-    """Remove the function that one conversation calls, and replace the calls by a refusal.
+    """Remove the function that one conversation calls, and replace the conversation's calls by a refusal.
 
-    The bundle stays as it is if another conversation calls that function, if it is the only function, or if the
+    The bundle stays as it is in three cases: another conversation calls that function, it is the only function, or the
     conversation does not begin with a request and its calls.
     """
     number = random.randrange(len(bundle.conversations))
@@ -91,7 +93,7 @@ def without_right_function(bundle: Bundle, random: Random) -> Bundle:
         or [message.role for message in conversation[:2]] != ["user", "assistant"]
     ):
         return bundle
-    if not conversation[1].calls:  # the assistant first asked for a missing value
+    if not conversation[1].calls:  # the assistant first asks for a missing value here
         return bundle
     missing = next(function for function in bundle.functions if function.name in names)
     answer = Message("assistant", refusal(random, missing, kept))
@@ -100,7 +102,7 @@ def without_right_function(bundle: Bundle, random: Random) -> Bundle:
 
 
 def with_distractors(bundle: Bundle, random: Random, pool: Sequence[Function], rates: Rates) -> Bundle:
-    """Add functions of the pool whose names share no topic with the bundle's functions and first messages."""
+    """Add functions of the pool. Their names share no topic with the bundle's functions and first messages."""
     if random.random() >= rates.distractors or not pool:
         return bundle
     if random.random() < rates.many_distractors / max(rates.distractors, 1e-9):
@@ -128,7 +130,7 @@ def renamed(bundle: Bundle, random: Random) -> Bundle:
 
 
 def masked(bundle: Bundle, random: Random) -> Bundle:
-    """Replace the names of functions and of described parameters by random letters.
+    """Replace the names of functions, and of parameters with a description, by random letters.
 
     The bundle stays as it is if a function has no description.
     """
@@ -153,7 +155,7 @@ def _respelled(
     spell_parameter: Callable[[str], str],
     only_described: bool = False,
 ) -> Bundle:
-    """Rename functions and parameters, in declarations and calls. Names stay where two would become equal."""
+    """Rename functions and parameters, in declarations and calls. A name is kept where two would become equal."""
     names = {function.name: spell_function(function.name) for function in bundle.functions}
     if len(set(names.values())) < len(names) or "all" in names.values():
         return bundle
@@ -225,7 +227,7 @@ def _undescribed(schema: JsonSchema) -> JsonSchema:
 
 
 def _with_unused_parameter(function: Function, random: Random, pool: Sequence[Function], rate: float) -> Function:
-    """Add an optional parameter of a function of the pool with probability `rate`. No call uses it."""
+    """Add an optional parameter, from a function of the pool, with probability `rate`. No call uses it."""
     properties = (function.parameters or {}).get("properties", {})
     if not properties or not pool or random.random() >= rate:
         return function

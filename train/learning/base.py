@@ -1,4 +1,4 @@
-"""The base of a training run: a checkpoint's weights, its tokenizer and its prompt template."""
+"""Opens the base of a training run: a checkpoint's weights, its tokenizer and its prompt template."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _SAMPLE_MESSAGES = (
 class Base:
     """A checkpoint whose weights are not loaded yet.
 
-    `backend` is the tokenizer of transformers, `tokenizer` is ours around it. `load` returns the model: the embedded
-    one in float32, others in float32 on a CPU and in bfloat16 if there is a GPU.
+    backend: the tokenizer of transformers. tokenizer: our tokenizer, which wraps `backend`. load: returns the model.
+    The embedded model is loaded in float32, other models in float32 on a CPU and in bfloat16 if there is a GPU.
     """
 
     name: str
@@ -50,7 +50,10 @@ class Base:
 
 
 def open_base(name: str | None, template: str | None) -> Base:
-    """Open a folder, a name on the hub or, for None, the embedded model. Weights are not read. Raises ModelError."""
+    """Open a base: a folder, a name on the hub or, for None, the embedded model. Raises ModelError.
+
+    Weights are not read.
+    """
     path = find_checkpoint(name)
     if name is None:
         reader = embedded.open_file(str(path))
@@ -59,7 +62,7 @@ def open_base(name: str | None, template: str | None) -> Base:
         chosen = load_template(template or embedded.TEMPLATE)
         backend.chat_template = _template_marker(chosen)
 
-        def load() -> Any:  # the Trainer moves the model to its device
+        def load() -> Any:  # the Trainer moves the model to the device
             return embedded.load_model(reader, torch.float32, torch.device("cpu"), adapter=None)
 
         return Base(embedded.NAME, True, chosen, tokenizer, backend, load)
@@ -93,19 +96,19 @@ def _open_folder(name: str, folder: Path, template: str | None) -> Base:
 
 
 def _template_marker(template: PromptTemplate) -> str:
-    """Return a chat template that only names the prompt template, from which the server detects it."""
+    """Return a chat template that only names the prompt template. The server detects the template by this name."""
     return f"{{# version={template.name} #}}"
 
 
 def control_tokens(template: PromptTemplate) -> list[str]:
-    """List the control tokens that the template writes or stops at. The tokenizer of a base model may lack them."""
+    """List the control tokens that the template writes or stops at. A base model's tokenizer may lack some of them."""
     pieces = [*template.render(_SAMPLE_MESSAGES, (Function("f"),)), template.opening]
     written = [mark for piece in pieces if piece.markup for mark in _CONTROL.findall(piece.text)]
     return sorted({*written, *(mark for mark in template.stop if _CONTROL.fullmatch(mark))})
 
 
 def with_lora(model: Any, preset: Preset, adapter: Path | None) -> Any:
-    """Add trainable LoRA matrices to all linear layers: new ones, or those of `adapter`. Raises ModelError."""
+    """Add trainable LoRA matrices to all linear layers: new matrices, or those of `adapter`. Raises ModelError."""
     if adapter is not None:
         try:
             return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)

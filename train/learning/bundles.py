@@ -1,7 +1,7 @@
-"""Bundles: rows that share one list of functions.
+"""Groups rows into bundles, which share one list of functions.
 
-Half of a row's tokens are declarations, which a bundle holds once for several conversations. The conversations do not
-attend to each other (train/learning/packing.py), so that each is trained as if it were the only one.
+Half of a row's tokens are declarations. A bundle holds them once for several conversations. The conversations do not
+attend to each other (train/learning/packing.py), so each is trained as if it were alone.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from client.rows import Row, parse_arguments
 from core.conversation import Call, Function, JsonSchema, Message
 from schema import typescript
 
-CHARS_PER_TOKEN = 3.1  # of declarations; an estimate that limits the size of a bundle
+CHARS_PER_TOKEN = 3.1  # an estimate for declarations, which limits the size of a bundle
 MAX_FUNCTIONS = 7
 MAX_CONVERSATIONS = 12
-_NUM_TRIED = 40  # waiting rows that are tried for each bundle
+_NUM_TRIED = 40  # number of waiting rows that are tried for each bundle
 _MAX_SIBLINGS = 5
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-# Verbs that are too common in function names to tell two functions apart.
+# Verbs that are too common in function names to distinguish two functions.
 VERBS = frozenset(
     (
         *("add", "analyze", "calculate", "check", "compute", "create", "delete", "fetch"),
@@ -40,7 +40,7 @@ _GENERIC = VERBS | frozenset(
 
 @dataclass(frozen=True)
 class Bundle:
-    """Conversations over one list of functions, each ending with the assistant."""
+    """Conversations over one list of functions. Each conversation ends with the assistant."""
 
     functions: tuple[Function, ...]
     conversations: tuple[tuple[Message, ...], ...]
@@ -55,9 +55,10 @@ def single_bundle(row: Row) -> Bundle:
 def bundled(rows: Sequence[Row], *, seed: str, max_tokens: int, share: float) -> Iterator[Bundle]:
     """Yield each row in one bundle. A `share` of the eligible rows is grouped into bundles of up to `max_tokens`.
 
-    Only rows with calls are eligible: for a row without one, a function of another row might be the right one to call.
-    Dialogues are not eligible, since they touch several topics. A larger bundle lists the called functions only, each
-    a distractor for the other rows. No two of them share a topic, so that each request has one right answer.
+    Only rows with calls are eligible: for a row without calls, a function of another row might be the right one to
+    call. Dialogues are not eligible, since they have several topics. A bundle of several rows lists only the functions
+    that the rows call. Each is a distractor for the other rows. No two functions share a topic, so each request has one
+    right answer.
     """
     random = Random(f"{seed} bundles")
     waiting: list[Row] = []
@@ -91,7 +92,7 @@ def _can_share(row: Row) -> bool:
 def _candidates(
     waiting: Sequence[Row], alike: dict[str, list[Row]], bundle: _OpenBundle, taken: set[int], random: Random
 ) -> Iterator[Row]:
-    """Yield rows to try for the bundle. Each accepted row is followed by rows that call the same function."""
+    """Yield rows to try for the bundle. After each row that was added come the rows that call the same function."""
     yield from _siblings(bundle.first, alike, taken, random)
     near = [row for row in waiting[-4 * _NUM_TRIED :] if id(row) not in taken][-_NUM_TRIED:]
     for row in reversed(near):
@@ -129,7 +130,7 @@ class _OpenBundle:
         return self._chars > 0.9 * self._max_chars or len(self._rows) >= MAX_CONVERSATIONS
 
     def try_add(self, row: Row) -> bool:
-        """Add the row if it fits; return whether it was added."""
+        """Add the row if it fits. Returns whether it was added."""
         known = [
             (self._functions[function.name], function) for function in called(row) if function.name in self._functions
         ]
@@ -165,10 +166,10 @@ def called(row: Row) -> list[Function]:
 
 
 def can_stand_in(here: Function, own: Function, row: Row) -> bool:
-    """Whether `here` can replace the row's own declaration of the same name without changing the right calls.
+    """Return whether `here` can replace the row's own declaration of that function. The right calls must not change.
 
-    `here` has all arguments of the calls in their order, and no parameter that `own` lacks: the request may mention a
-    value for such a parameter.
+    `here` must have all arguments of the calls, in their order, and no parameter that `own` lacks, since the request
+    may mention a value for such a parameter.
     """
     if here == own:
         return True
@@ -189,7 +190,7 @@ def _kind(schema: JsonSchema) -> object:
 def topics(name: str) -> frozenset[str]:
     """Return the topics in a function's name: getCurrentWeather -> current, weather.
 
-    These are all words but common ones; if there is no other word, they are the common ones.
+    Topics are all words of the name except common verbs. If a name has only common verbs, they are the topics.
     """
     words = [word.lower().removesuffix("s") for word in _WORD.findall(name)]
     return frozenset(word for word in words if word not in _GENERIC) or frozenset(words)
@@ -200,7 +201,7 @@ def function_chars(function: Function) -> int:
 
 
 def conversation_chars(row: Row) -> int:
-    """Count the characters of all messages, with an estimate for the control tokens of each."""
+    """Count the characters of all messages, with an estimate for the control tokens around each message."""
     return sum(message_chars(message) + 24 for message in row.messages)
 
 

@@ -1,4 +1,4 @@
-"""Turns rows into the examples of a run, in training order. Equal rows and seed give equal examples."""
+"""Turns rows into the examples of a run, in training order. Equal rows and seeds give equal examples."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from train.learning.packing import Example, encode, packed
 from train.learning.spellings import unify_spellings
 from train.rows import read_rows
 
-_BUNDLE_SHARE = 0.8  # of an example's maximum length; the rest is for distractors
+_BUNDLE_SHARE = 0.8  # share of an example's maximum length; the rest is left for distractors
 
 
 def read_all(paths: Sequence[Path]) -> list[Row]:
-    """Read the rows of all files. Raises FileError for the first bad row, or if there is no row."""
+    """Read the rows of all files. Raises FileError for the first bad row, or if no file has a row."""
     rows = [row for path in paths for row in tqdm(read_rows(path), f"Reading {path.name}", unit=" rows")]
     if not rows:
         raise FileError(f"{', '.join(map(str, paths))}: no rows")

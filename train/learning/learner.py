@@ -1,4 +1,4 @@
-"""The HF Trainer with logits for learned tokens only, and the callback that saves checkpoints."""
+"""Extends the HF Trainer: computes logits for learned tokens only, and saves checkpoints with a callback."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SAVE_EVERY_S = 15 * 60
 
 
 class LearnedOnly:
-    """Reduces the input of the output embedding to the hidden states that predict learned tokens: (B, T, H) -> (N, H).
+    """Reduces the input of the output layer to the hidden states that predict learned tokens: (B, T, H) -> (N, H).
 
-    About a tenth of the tokens is learned, and the logits are a quarter of a small model's work. It is a hook, so that
-    it also works under DDP, FSDP and peft.
+    About a tenth of the tokens is learned, and computing all logits would be a quarter of a small model's work. The
+    class is a hook, so it also works under DDP, FSDP and peft.
     """
 
     def __init__(self, model: Any) -> None:
@@ -40,12 +40,13 @@ class LearnedOnly:
 class Learner(Trainer):
     """Trains with the mean cross entropy over the learned tokens of a batch, over all accumulation steps and devices.
 
-    Examples are taken in the order of the dataset, which is shuffled. A resumed run continues with the next one.
+    Examples are taken in the order of the dataset, which is already shuffled. A resumed run continues with the next
+    example.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = True  # makes Trainer count the learned tokens of a batch
+        self.model_accepts_loss_kwargs = True  # this makes the Trainer count the learned tokens of a batch
         self._learned_only = LearnedOnly(self.model)
 
     def compute_loss(
@@ -62,7 +63,7 @@ class Learner(Trainer):
             return loss / targets.numel()
         share: Tensor = loss * (
             self.accelerator.num_processes / num_items_in_batch
-        )  # the processes' gradients are averaged, not summed
+        )  # Trainer averages the gradients of the processes, and this makes the average a sum
         return share
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int]:
@@ -77,7 +78,7 @@ class CheckpointSaving(TrainerCallback):
         self._saved_at = time.monotonic()
 
     def install_signal_handlers(self) -> None:
-        """Install signal handlers that end the run after the current step."""
+        """Install handlers of SIGTERM and Ctrl-C that end the run after the current step."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 

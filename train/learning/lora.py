@@ -1,7 +1,8 @@
-"""peft's LoRA layers with one large product: W + s B A is computed first, which is cheap for hundreds of tokens.
+"""Computes peft's LoRA layers with one large product instead of one large and two thin ones.
 
-Outputs and gradients are the same. peft adds s B (A x) to W x, two products with thin matrices and two sums for every
-layer and token, which take a third of a step's time on a CPU. Only for plain LoRA without dropout.
+peft computes W x and adds s B (A x): two products with thin matrices and two sums for every layer and token, which take
+a third of a step's time on a CPU. Here W + s B A is computed first, which is cheap if a batch has hundreds of tokens.
+Outputs and gradients are the same. Only plain LoRA without dropout is supported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ ADAPTER = "default"  # peft's name for the only adapter
 class MergedLinear(Linear):
     """A LoRA layer that merges its weights in each forward.
 
-    It is a class, not a forward function patched into each layer, so that `torch.compile` compiles it once.
+    `torch.compile` compiles the class once. It would compile a function patched into each layer once per layer.
     """
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -30,7 +31,7 @@ class MergedLinear(Linear):
 
 
 def merge_in_forward(model: nn.Module) -> int:
-    """Make all plain LoRA layers of a peft model merge their weights in each forward; return their number."""
+    """Make all plain LoRA layers of a peft model merge their weights in each forward. Returns their number."""
     layers = [layer for layer in model.modules() if type(layer) is Linear and _is_plain(layer)]
     for layer in layers:
         layer.__class__ = MergedLinear

@@ -1,9 +1,9 @@
-"""Encodes bundles as token ids and packs them into examples, without attention from one conversation to another.
+"""Encodes bundles as token ids and packs them into examples. No conversation attends to another.
 
-Each conversation is rendered and tokenized as the server does it. The common prefix of a bundle's conversations, up to
-the first learned token, is stored once, and the rest of each conversation is a branch. A token attends to earlier
-tokens of its branch and to the common prefix, at their positions in the conversation. The logits are therefore those of
-training on each conversation separately.
+Each conversation is rendered and tokenized as on the server. The common prefix of a bundle's conversations, up to the
+first learned token, is stored once. The rest of each conversation is a branch. A token attends to earlier tokens of its
+branch and to the common prefix, at their positions in the conversation. Therefore the logits are the same as if each
+conversation were trained separately.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from text.tokenizer import Encoded, Tokenizer
 from train.learning.bundles import Bundle
 
 _LENGTH_MULTIPLE = 64
-IGNORED = -100  # the label of tokens outside the loss, in transformers and PyTorch
+IGNORED = -100  # the label of tokens that do not count in the loss, in transformers and PyTorch
 
 
 @dataclass
 class Example:
     """A training sequence as lists with one entry for each token.
 
-    `trees` holds the number of the token's bundle. `branches` holds the number of its conversation from 1, or 0 in the
-    common prefix and in a bundle of one conversation.
+    trees: the number of the token's bundle. branches: the number of the token's conversation, counted from 1; 0 in the
+    common prefix, and in a bundle of one conversation.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -47,19 +47,19 @@ class Example:
 
     @property
     def num_conversations(self) -> int:
-        """The number of branches, and of trees without branches."""
+        """Return the number of conversations: the branches, and the bundles of one conversation."""
         pairs = set(zip(self.trees, self.branches, strict=True))
         return len(pairs - {(tree, 0) for tree, branch in pairs if branch})
 
     @property
     def num_unshared_tokens(self) -> int:
-        """The number of tokens without sharing: the common prefix of a tree counts once for each branch."""
+        """Count the tokens as if nothing were shared: a bundle's common prefix counts once for each branch."""
         tokens = Counter(zip(self.trees, self.branches, strict=True))
         branches = Counter(tree for tree, branch in tokens if branch)
         return sum(num * (1 if branch else branches[tree] or 1) for (tree, branch), num in tokens.items())
 
     def add(self, other: Example) -> None:
-        """Append another example. The two do not attend to each other."""
+        """Append another example. The two examples do not attend to each other."""
         tree = self.trees[-1] + 1 if self.trees else 0
         self.ids += other.ids
         self.labels += other.labels
@@ -70,7 +70,7 @@ class Example:
     def _extend(self, encoded: Encoded, start: int, end: int, branch: int) -> None:
         """Append the tokens from `start` to `end` as one branch.
 
-        The first token of a branch is not learned, since the token before it in the sequence is of another branch.
+        The first token of a branch is not learned, since the token before it in the sequence belongs to another branch.
         """
         pairs = zip(encoded.ids[start:end], encoded.learned[start:end], strict=True)
         labels = [token_id if learned else IGNORED for token_id, learned in pairs]
@@ -84,7 +84,7 @@ class Example:
 def encode(bundle: Bundle, template: PromptTemplate, tokenizer: Tokenizer, max_length: int) -> Example | None:
     """Encode the bundle as one example. Conversations that would make it longer than `max_length` are left out.
 
-    Returns None if no learned token is left, or the template cannot render the functions.
+    Returns None if no learned token is left, or if the template cannot render the functions.
     """
     try:
         rendered = [template.render(conversation, bundle.functions) for conversation in bundle.conversations]
@@ -106,7 +106,10 @@ def encode(bundle: Bundle, template: PromptTemplate, tokenizer: Tokenizer, max_l
 
 
 def packed(examples: Iterable[Example], max_length: int, num_open: int = 16) -> Iterator[Example]:
-    """Concatenate examples up to `max_length` tokens, best fit first: `num_open` sequences are open at a time."""
+    """Concatenate examples up to `max_length` tokens. Each goes to the open sequence that it fills best.
+
+    At most `num_open` sequences are open at the same time.
+    """
     open_ones: list[Example] = []
     for example in examples:
         fitting = [other for other in open_ones if len(other) + len(example) <= max_length]
@@ -126,7 +129,7 @@ def packed(examples: Iterable[Example], max_length: int, num_open: int = 16) -> 
 def collate(examples: Sequence[Example], pad_id: int = 0) -> dict[str, Tensor]:
     """Make a batch: input_ids, position_ids, labels (B, T) int64; attention_mask (B, 1, T, T) bool, True to attend.
 
-    T is a multiple of 64, so that kernels are compiled or selected for few shapes.
+    T is a multiple of 64, since kernels are compiled or selected for each shape.
     """
     width = -(-max(map(len, examples)) // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
 
@@ -144,9 +147,9 @@ def collate(examples: Sequence[Example], pad_id: int = 0) -> dict[str, Tensor]:
 
 
 def visible(trees: Tensor, branches: Tensor) -> Tensor:
-    """Compute which token (row) attends to which (column): (B, T), (B, T) -> (B, T, T) bool.
+    """Compute which token (first T) attends to which other token (second T): (B, T), (B, T) -> (B, T, T) bool.
 
-    Padding attends to padding, since softmax needs at least one column in each row.
+    Padding attends to padding, since softmax needs at least one visible token for each token.
     """
     same_tree = trees[:, :, None] == trees[:, None, :]
     same_branch = (branches[:, :, None] == branches[:, None, :]) | (branches[:, None, :] == 0)
@@ -155,7 +158,7 @@ def visible(trees: Tensor, branches: Tensor) -> Tensor:
 
 
 def _common(encoded: Sequence[Encoded]) -> int:
-    """Count the leading tokens that all conversations share, up to the first learned one."""
+    """Count the leading tokens that all conversations have in common, up to the first learned token."""
     first = min(one.learned.index(True) for one in encoded)
     shortest = min(first, *(len(one.ids) for one in encoded))
     for place in range(shortest):

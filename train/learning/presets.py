@@ -1,4 +1,4 @@
-"""Presets: the settings of tested runs, by the name that `--preset` takes. An option overrides one setting."""
+"""Lists presets: the settings of tested runs, by the name that `--preset` takes. An option overrides one setting."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ class RunError(Exception):
 class Preset:
     """The settings of one run.
 
-    `batch_size` counts sequences of up to `max_length` tokens over all devices and accumulation steps. `lora_rank` 0
-    trains all weights. `model` None is the embedded model. `least_rate` is the final learning rate as a share of
-    `learning_rate`. `bundled` is the share of rows with calls that are bundled with others (train/learning/bundles.py).
+    batch_size: the number of sequences of up to `max_length` tokens, over all devices and accumulation steps.
+    lora_rank: 0 trains all weights. model: None is the embedded model. least_rate: the final learning rate as a share
+    of `learning_rate`. bundled: the share of the rows with calls that are bundled with others
+    (train/learning/bundles.py).
     """
 
     model: str | None
@@ -36,10 +37,10 @@ class Preset:
 
 
 PRESETS = {
-    # The original settings of Functionary's first models.
+    # The original settings of the first Functionary models.
     "functionary-7b-v1": Preset("meta-llama/Llama-2-7b-hf", template="functionary_v1_plain"),
     "llama-2-13b": Preset("meta-llama/Llama-2-13b-hf", template="functionary_v1"),
-    # The embedded model on two CPU cores. No dropout, which would cost a tenth of the speed.
+    # For the embedded model on two CPU cores. Dropout would cost a tenth of the speed and is not used.
     "smollm2-135m": Preset(
         None,
         max_length=768,

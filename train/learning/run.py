@@ -1,4 +1,4 @@
-"""A training run: trains on sequences, saves checkpoints, the loss plot and the trained weights."""
+"""Trains on sequences, and saves checkpoints, the plot of the loss and the trained weights."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from train.learning.packing import collate
 from train.learning.presets import Preset, RunError
 from train.learning.sequences import Sequences
 
-_WORKERS = 6  # processes that make batches; one process is slower than a GPU
+_WORKERS = 6  # processes that make batches; a single one would be slower than a GPU
 _FULL = ("No space left", "File too large", "PytorchStreamWriter", "file write failed", "I/O error")
 
 
 def train(
     base: Base, examples: Sequences, preset: Preset, options: Namespace, about: dict[str, Any], summary: str
 ) -> None:
-    """Train, and save checkpoints and the loss plot in --out, finally the weights in --out/adapter or --out/model.
+    """Train, save checkpoints and a plot of the loss, and finally save the weights in --out.
 
-    Resumes from the newest complete checkpoint. Raises RunError if that belongs to a run with other settings or data
-    than `about`. The number of tokens may change between interruptions: the order of the examples stays, and the
-    learning rate schedule ends with the last one.
+    The weights go to --out/adapter or --out/model. Resumes from the newest complete checkpoint. Raises RunError if
+    the checkpoint belongs to a run with other settings or data than `about`. Between interruptions the number of tokens
+    may change: the order of the examples stays the same, and the learning rate schedule ends with the last example.
     """
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
@@ -73,17 +73,17 @@ def train(
 
 
 def _prepared(model: Any, preset: Preset, adapter: Path | None) -> Any:
-    """Add LoRA if the preset has a rank. On a CPU use the fast attention, on a GPU compile the layers."""
+    """Prepare the model: LoRA if the preset has a rank; the fast attention on a CPU, compiled layers on a GPU."""
     layers = [module for module in model.modules() if type(module).__name__ in (model._no_split_modules or ())]
     if not torch.cuda.is_available():
         model.set_attn_implementation(attention.NAME)
     if preset.lora_rank:
         if _has_bfloat16():
-            model = model.to(torch.bfloat16)  # the frozen weights only: the adapter is added later, in float32
+            model = model.to(torch.bfloat16)  # only the frozen weights: the adapter is added later, in float32
         model = with_lora(model, preset, adapter)
         merge_in_forward(model)
     if torch.cuda.is_available():
-        for layer in layers:  # all layers share one compiled code; compiling the whole model would take minutes
+        for layer in layers:  # all layers share one compiled code; to compile the whole model would take minutes
             layer.compile()
     return model
 
@@ -94,7 +94,7 @@ def _has_bfloat16() -> bool:
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """Turn errors of a full disk, which three libraries report differently, into RunError."""
+    """Turn errors of a full disk into RunError. Three libraries report such errors differently."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -105,7 +105,7 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
-    """Translate the preset for the Trainer. A batch that is larger than all devices take at once is accumulated."""
+    """Make the Trainer's arguments from the preset. A batch that does not fit the devices at once is accumulated."""
     num_devices = int(os.environ.get("WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())
     steps = max(1, preset.batch_size // (preset.device_batch_size * num_devices))
     schedule: dict[str, Any] = {"lr_scheduler_type": "cosine"}
@@ -118,7 +118,7 @@ def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
         output_dir=str(out),
         per_device_train_batch_size=preset.device_batch_size,
         gradient_accumulation_steps=steps,
-        num_train_epochs=1,  # the dataset holds the examples of all epochs
+        num_train_epochs=1,  # the dataset has the examples of all epochs
         learning_rate=preset.learning_rate,
         weight_decay=preset.weight_decay,
         warmup_steps=preset.warmup,
@@ -139,13 +139,13 @@ def arguments(preset: Preset, out: Path, seed: int) -> TrainingArguments:
 
 
 def newest_checkpoint(out: Path) -> Path | None:
-    """Return the newest complete checkpoint, or None. It has trainer_state.json, the last file that is written."""
+    """Return the newest complete checkpoint, or None. A complete one has trainer_state.json, which is written last."""
     found = [path.parent for path in out.glob("checkpoint-*/trainer_state.json")]
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def _check_same_run(out: Path, about: dict[str, Any], summary: str) -> None:
-    """Raise RunError if `out` has checkpoints of a run with other settings or data; else write run.json."""
+    """Raise RunError if `out` has checkpoints of a run with other settings or data. Otherwise write run.json."""
     path = out / "run.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     if kept is not None and {key: kept.get(key) for key in about} != about and newest_checkpoint(out):
@@ -155,9 +155,9 @@ def _check_same_run(out: Path, about: dict[str, Any], summary: str) -> None:
 
 
 def _save(base: Base, learner: Learner, out: Path, *, is_adapter: bool) -> None:
-    """Save all weights with the tokenizer in `model`, or an adapter in `adapter`.
+    """Save all weights with the tokenizer in `model`, or save an adapter in `adapter`.
 
-    Unless the base is the embedded model, the weights merged with the adapter are also saved in `model`.
+    With an adapter, `model` also gets the weights merged with the adapter, unless the base is the embedded model.
     """
     if not is_adapter:
         learner.save_model(str(out / "model"))
@@ -173,5 +173,5 @@ def _save(base: Base, learner: Learner, out: Path, *, is_adapter: bool) -> None:
 
 
 def _round(path: Path) -> None:
-    """Convert the adapter to bfloat16, which halves its size. The base weights have higher precision."""
+    """Convert the adapter to bfloat16, which halves its size. The base weights keep a higher precision."""
     save_file({name: value.to(torch.bfloat16) for name, value in load_file(path).items()}, path, {"format": "pt"})

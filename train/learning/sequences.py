@@ -1,7 +1,7 @@
-"""The sequences of a run as compact arrays, in memory and in a file.
+"""Stores the sequences of a run as compact arrays, in memory and in a file.
 
-A CPU needs longer to prepare tens of millions of tokens than a GPU to train on them. `python -m train.sft ... --prepare
-FILE` prepares them on a machine without a GPU, and `--prepared FILE` trains on them.
+A CPU needs longer to prepare tens of millions of tokens than a GPU needs to train on them. Therefore `python -m
+train.sft ... --prepare FILE` prepares them on a machine without a GPU, and `--prepared FILE` trains on them.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ _SEQUENCES = {"lengths": np.int32, "conversations": np.int32, "alone": np.int32}
 
 @dataclass(frozen=True)
 class Sequences(torch.utils.data.Dataset[Example]):
-    """Arrays by name: those of _TOKENS hold one value for each token, those of _SEQUENCES one for each sequence.
+    """The sequences of a run, as arrays by name.
 
-    `shifts` is a token's position in its conversation minus its index in the sequence. `alone` is the number of tokens
-    that the sequence would have if its conversations shared no prefix.
+    The arrays in _TOKENS have one value for each token, the arrays in _SEQUENCES one for each sequence. `shifts` is a
+    token's position in its conversation minus its index in the sequence. `alone` is the number of tokens that the
+    sequence would have if its conversations shared no prefix.
     """
 
     arrays: Mapping[str, NDArray[Any]]
 
     @classmethod
     def of(cls, examples: Iterable[Example], num_tokens: int | None = None) -> Sequences:
-        """Store the first examples that together have at least `num_tokens`, or all."""
+        """Store the first examples that together have at least `num_tokens`, or all examples."""
         parts: dict[str, list[NDArray[Any]]] = {name: [np.empty(0, kind)] for name, kind in _TOKENS.items()}
         sizes, total = [], 0
         for example in examples:
@@ -77,7 +78,7 @@ class Sequences(torch.utils.data.Dataset[Example]):
         return np.cumsum(self.arrays["lengths"], dtype=np.int64)
 
     def first(self, num_tokens: int | None) -> Sequences:
-        """Return the first sequences that together have at least `num_tokens`, or all."""
+        """Return the first sequences that together have at least `num_tokens`, or all sequences."""
         if num_tokens is None or not len(self):
             return self
         num = min(int(np.searchsorted(self._ends, num_tokens)) + 1, len(self))
@@ -94,9 +95,9 @@ class Sequences(torch.utils.data.Dataset[Example]):
         )
 
     def write(self, path: Path, about: Mapping[str, Any]) -> None:
-        """Write a compressed file, completely or not at all. read_sequences requires an equal `about`.
+        """Write a compressed file, completely or not at all. Raises FileError.
 
-        Raises FileError.
+        read_sequences later requires an equal `about`.
         """
         kept = {**self.arrays, _ABOUT: np.frombuffer(json.dumps(about, sort_keys=True).encode(), np.uint8)}
         write_whole(path, lzma.compress(save(kept), preset=3))

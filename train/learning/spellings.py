@@ -1,8 +1,8 @@
-"""Gives rows that call one function under different names a common declaration.
+"""Gives a common declaration to rows that call one function under different names.
 
 Converted sources spell one function in many ways (`play_tune`, `StreamMusic`), and each row lists only some of its
 parameters. Rows with equal declarations can share a bundle (bundles.py). A declaration with all parameters teaches the
-model to leave out those that a request does not mention.
+model to leave out the parameters that a request does not mention.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from client.rows import Row, parse_arguments
 from core.conversation import Call, Function, JsonSchema
 
 _UPPER = string.ascii_uppercase
-_GROUP_SIZE = 6  # rows that get one declaration
-_SHARE_COMPLETE = 0.75  # of the groups: all known parameters are declared; the others get a random part of the unused
+_GROUP_SIZE = 6  # the number of rows that get one declaration
+_SHARE_COMPLETE = 0.75  # share of the groups that declare all known parameters; other groups omit some unused ones
 
 
 class _Spellings:
-    """All rows and spellings of one function in a source.
+    """All rows of one function in a source, and all spellings of the function.
 
-    Parameters are told apart by their description, here called their meaning. `spellings` maps each meaning to the
+    Parameters are told apart by their descriptions, here called meanings. `spellings` maps each meaning to the
     parameter's names and schemas. `meanings` is sorted by the mean index of the parameter.
     """
 
@@ -43,7 +43,7 @@ class _Spellings:
         return {_called(row).name for row in self.rows}
 
     def unified(self, rows: Sequence[Row], random: Random) -> Iterator[Row]:
-        """Yield the rows with a common declaration, which is named as in the first row."""
+        """Yield the rows with a common declaration, whose name is that of the first row."""
         own_names = [
             {schema["description"]: name for name, schema in _properties(_called(row)).items()} for row in rows
         ]
@@ -69,7 +69,7 @@ class _Spellings:
             yield _with(row, function, json.dumps(arguments, ensure_ascii=False))
 
     def _names(self, meanings: Sequence[str], own_names: dict[str, str], random: Random) -> dict[str, str]:
-        """Choose a distinct name for each meaning: the row's own, else one in the same style (snake or camel case)."""
+        """Choose a distinct name for each meaning: the row's own, or one in the same style (snake or camel case)."""
         names = {meaning: own_names[meaning] for meaning in meanings if meaning in own_names}
         other_style = "_" if any(name != name.lower() for name in own_names.values()) else _UPPER
         for meaning in meanings:
@@ -81,9 +81,9 @@ class _Spellings:
 
 
 def unify_spellings(rows: Sequence[Row], *, seed: str) -> list[Row]:
-    """Give rows of one function a common declaration, six rows at a time. Other rows stay; the order changes.
+    """Give rows of one function a common declaration, six rows at a time. The order of the rows changes.
 
-    Two functions are the same if their rows have the same source and the functions the same description. Only rows
+    Two functions are the same if their rows have the same source and the functions have the same description. Only rows
     with a single call are changed. The seed decides about groups and names.
     """
     random = Random(f"{seed} spellings")
@@ -123,7 +123,7 @@ def _properties(function: Function) -> dict[str, JsonSchema]:
 
 
 def _with(row: Row, function: Function, arguments: str) -> Row:
-    """Replace the declaration and the arguments of the row's call, unless another function has the new name."""
+    """Replace the declaration and the call's arguments of a row, unless another function has the new name."""
     name = row.calls[0].name
     if any(other.name == function.name != name for other in row.functions):
         return row

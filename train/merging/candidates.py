@@ -1,4 +1,4 @@
-"""Candidates: rows that may go into a training set, sorted by part, without duplicates and held-out functions."""
+"""Collects candidates: rows that may go into a training set, by part, without duplicates and held-out functions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from train.merging.mixture import Mixture
 from train.merging.overlap import Overlap
 from train.rows import parse_whole_row
 
-# Measured on six sources with the embedded model's template and tokenizer. The estimate is within 10 % for each source.
+# Measured on six sources with the embedded model's template and tokenizer. For each of them the estimate is within 10
+# %.
 _CHARACTERS_PER_TOKEN = 3.5
 _TOKENS_PER_TURN = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row as the bytes of its line, a fifth of the memory of a parsed row, and its values for the report."""
+    """A row as the bytes of its line, and the row's values for the report. A parsed row takes five times the memory."""
 
     line: bytes
     where: str
@@ -36,7 +37,7 @@ class Candidate:
 
 @dataclass
 class Candidates:
-    """The candidates by part, the held-out rows, and the number of rows left out by file and reason."""
+    """The candidates by part, the held-out rows, and the numbers of rows left out by file and reason."""
 
     mixture: Mixture
     overlap: Overlap
@@ -62,7 +63,7 @@ class Candidates:
                 self.left_out[file, reason] += 1
 
     def _reason_to_leave_out(self, row: Row) -> str:
-        """Return why the row is left out before its part is determined, or ""."""
+        """Return why the row is left out before its part is determined, or "" if it is not."""
         if set(row.source.split("+")) & set(self.excluded):
             return "source excluded"
         key = _key(row)
@@ -72,7 +73,7 @@ class Candidates:
         return "stands in another set (--not-in)" if self.overlap.holds(row) else ""
 
     def _assign(self, file: str, row: Row, line: bytes) -> str:
-        """Add the row to its part or to the held-out rows. Returns why it is left out instead, or ""."""
+        """Add the row to its part or to the held-out rows. Returns why it is left out, or "" if it is added."""
         owns = file in self.mixture.held_out.files
         held = {normal_name(call.name) for call in row.calls if self._is_held_out(call.name, owns)}
         if held and not owns:
@@ -96,26 +97,27 @@ class Candidates:
         return f"no part takes it: {row.kind or 'no kind'}"
 
     def _is_held_out(self, name: str, owns: bool) -> bool:
-        """Return whether a function is held out: by its name's hash in files that hold out functions (`owns`).
+        """Return whether a function is held out. `owns` says whether the row's file is one that holds out functions.
 
-        In other files a function is held out if a held-out row calls it.
+        In such a file the hash of the function's name decides. In other files a function is held out if a held-out row
+        calls it.
         """
         normal = normal_name(name)
         return is_held_out_name(normal, self.mixture.held_out.share) if owns else normal in self.held_out_names
 
 
 def normal_name(name: str) -> str:
-    """Normalize a function's name: without prefix, case and separators, so that all spellings are equal."""
+    """Normalize a function's name: remove prefix, case and separators. All spellings of a name become equal."""
     return re.sub(r"[\W_]", "", name.rsplit(".", 1)[-1]).casefold() or name
 
 
 def is_held_out_name(name: str, share: float) -> bool:
-    """Return whether a name is in the held-out `share` of all names. Its hash decides, equally in every process."""
+    """Return whether a name is in the held-out `share` of all names. Its hash decides, so every process agrees."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < share * 2**64
 
 
 def _key(row: Row) -> bytes:
-    """Return a key that is equal for rows with the same messages. Call ids are ignored."""
+    """Return a hash that is equal for rows with the same messages. Call ids are ignored."""
     said = [
         [message.role, message.content, [[call.name, call.arguments] for call in message.calls]]
         for message in row.messages
@@ -125,7 +127,7 @@ def _key(row: Row) -> bytes:
 
 def _candidate(row: Row, line: bytes) -> Candidate:
     num_characters = len(typescript(row.functions)) if row.functions else 0
-    num_turns = 2  # the definitions, and the fixed text
+    num_turns = 2  # the definitions and the fixed text count as turns too
     for message in row.messages:
         num_characters += len(message.content or "") + sum(len(c.name) + len(c.arguments) for c in message.calls)
         num_turns += max(1, len(message.calls))

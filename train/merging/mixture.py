@@ -1,4 +1,4 @@
-"""The mixture file: which rows to take from which files, how many of each part, and the licences."""
+"""Reads the mixture file: how many rows to take from which files for each part, and the licences of the sources."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class _Table(BaseModel):
 
 
 class Part(_Table):
-    """A part of the training set: rows of a file. Empty `kinds` or `sources` accept every kind or source."""
+    """A part of the training set: rows of a file. An empty `kinds` or `sources` accepts every kind or source."""
 
     file: str
     questions: int = Field(gt=0)
     kinds: list[str] = []
     sources: list[str] = []
     max_tokens: int | None = Field(default=None, gt=0)
-    share_to: list[str] = []  # names of the parts that get this part's questions when its file is excluded
+    share_to: list[str] = []  # the parts that get this part's questions when its file is excluded
 
     @property
     def name(self) -> str:
@@ -44,12 +44,12 @@ class File(_Table):
     """How to find or make a file. An `optional` file may be missing."""
 
     optional: bool = False
-    made_of: list[str] = []  # files that replace it together if it is missing
-    made_by: str = ""  # the command that makes it
+    made_of: list[str] = []  # files that together replace this file if it is missing
+    made_by: str = ""  # the command that makes the file
 
 
 class HeldOut(_Table):
-    """The share of function names in `files` that are kept out of training."""
+    """The share of the function names in `files` that is kept out of training."""
 
     share: float = Field(default=0.0, ge=0, lt=1)
     files: list[str] = []
@@ -77,12 +77,12 @@ class Mixture(_Table):
         return self
 
     def file_names(self) -> list[str]:
-        """Return each file once, files with held-out functions first, as Candidates.add requires."""
+        """Return each file once. Files with held-out functions come first, as Candidates.add requires."""
         names = list(dict.fromkeys(part.file for part in self.parts))
         return sorted(names, key=lambda name: name not in self.held_out.files)
 
     def licence(self, source: str) -> str:
-        """Return the licence line of a row's source, or of each source that "+" joins. "" if a line is missing."""
+        """Return the licence of a row's source, or of each source that "+" joins. "" if a licence is unknown."""
         lines = [self.licences.get(word, "") for word in source.split("+")]
         return "; ".join(lines) if all(lines) else ""
 
@@ -105,8 +105,8 @@ def read_mixture(path: Path) -> Mixture:
 def without(mixture: Mixture, excluded: Sequence[str]) -> Mixture:
     """Return the mixture without the excluded files. The parts in `share_to` get the questions of the removed parts.
 
-    `excluded` may also name sources; their rows in other files are left out by Candidates, not here. Raises
-    MixtureError for a name that is neither a file nor a source, or if no part is left.
+    `excluded` may also name sources. Candidates leaves out their rows in other files. Raises MixtureError for a name
+    that is neither a file nor a source, or if no part is left.
     """
     files = {part.file for part in mixture.parts}
     if unknown := sorted(set(excluded) - files - mixture.licences.keys()):

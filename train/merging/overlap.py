@@ -1,4 +1,4 @@
-"""Overlap: finds rows whose requests are also in other sets, such as the sets that models are evaluated on."""
+"""Finds rows whose requests are also in other sets, such as the sets that models are evaluated on."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ from pathlib import Path
 from client.json_lines import Json, LineError, read_objects
 from client.rows import Row
 
-# A longer message that contains a request of this length counts as overlap. Shorter requests ("Yes, please.") occur by
-# chance.
+# A message overlaps with a known request of at least this many words if it contains the request. Shorter requests
+# ("Yes, please.") occur by chance.
 MIN_WORDS = 4
-MIN_WORDS_OF_A_TURN = 8  # the same for a conversation of several turns, whose messages are less specific
+MIN_WORDS_OF_A_TURN = 8  # the same for a conversation with several turns, whose messages are less specific
 _WORD = re.compile(r"\w+")
 
 Words = tuple[str, ...]
 
 
 class Overlap:
-    """The users' messages of some files, compared as words: without case, punctuation, spaces and Unicode variants."""
+    """The users' messages of some files, compared word by word.
+
+    Case, punctuation, spaces and Unicode variants are ignored.
+    """
 
     def __init__(self, paths: Sequence[Path] = ()) -> None:
-        """Read .jsonl or .jsonl.xz files whose lines have `messages`; raises FileError with file and line."""
-        self._whole: set[Words] = set()  # requests of single-turn rows, of any length
-        self._within: dict[Words, set[Words]] = defaultdict(set)  # by their first MIN_WORDS words
+        """Read .jsonl or .jsonl.xz files whose lines have `messages`. Raises FileError with file and line."""
+        self._whole: set[Words] = set()  # requests of conversations with one user message, of any length
+        self._within: dict[Words, set[Words]] = defaultdict(set)  # longer requests, by their first MIN_WORDS words
         for path in paths:
             for held, where in read_objects(path):
                 self.add(_user_texts(held, where))
 
     def holds(self, row: Row) -> bool:
-        """Return whether the row's only request is in the files, or one of its messages contains a long enough one."""
+        """Return whether the row's requests overlap with the files.
+
+        That is the case if the row's only request is in the files, or if one of its messages contains a long enough
+        request.
+        """
         texts = [words(message.content or "") for message in row.messages if message.role == "user"]
         return (len(texts) == 1 and texts[0] in self._whole) or any(self._is_within(text) for text in texts)
 

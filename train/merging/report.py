@@ -1,4 +1,4 @@
-"""The report on a training set, as Markdown."""
+"""Writes the report on a training set, as Markdown."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from train.merging.candidates import Candidate
 
 
 def allocate(weights: Sequence[float], available: Sequence[int], total: int) -> list[int]:
-    """Split `total` by weights, with at most `available` for each part.
+    """Split `total` by weights. No part gets more than it has `available`.
 
-    The share that a part cannot fill goes to the other parts by weight. The counts add up to `total`, or to all
-    available rows if these are fewer.
+    The rows that a part lacks are split among the other parts by weight. The counts add up to `total`, or to all
+    available rows if there are fewer.
     """
     counts = [0] * len(weights)
     remaining = min(total, sum(available))
@@ -40,12 +40,12 @@ def allocate(weights: Sequence[float], available: Sequence[int], total: int) -> 
 
 
 def shuffled(parts: Mapping[str, Sequence[Candidate]], seed: int) -> dict[str, list[Candidate]]:
-    """Shuffle each part separately by the seed, so that a larger set of the same seed contains a smaller one."""
+    """Shuffle each part separately by the seed. With the same seed, a larger set contains a smaller one."""
     return {name: Random(f"{seed} {name}").sample(list(rows), len(rows)) for name, rows in parts.items()}
 
 
 def num_questions_for(num_tokens: int, weights: Sequence[float], parts: Sequence[Sequence[Candidate]]) -> int:
-    """Return the largest number of rows that, split by weights, have at most `num_tokens` tokens."""
+    """Return the largest number of rows that have at most `num_tokens` tokens when they are split by weights."""
     available = [len(rows) for rows in parts]
     sums = [[0, *accumulate(row.num_tokens for row in rows)] for rows in parts]
 

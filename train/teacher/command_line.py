@@ -1,4 +1,4 @@
-"""The command line that the four teacher steps share: options, dry run, messages and exit status."""
+"""Defines the command line that the four teacher steps share: options, dry run, messages and exit status."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from train.teacher.files import StepOutput
 from train.teacher.run import Step, StepRun
 
 KEY_VARIABLE = "TEACHER_API_KEY"
-MAX_SHOWN = 10  # messages of one kind
-FIRST_WAIT_S = 0.5  # before the first retry of a request without an answer; doubles with each retry
+MAX_SHOWN = 10  # the most messages of one sort that are shown
+FIRST_WAIT_S = 0.5  # the wait before the first retry of a request without an answer; it doubles with each retry
 
 
 def parser(name: str, description: str | None) -> ArgumentParser:
@@ -62,7 +62,7 @@ def parse_options(options: ArgumentParser, argv: Sequence[str] | None) -> Namesp
 
 
 def main(step: Step, options: Namespace) -> int:
-    """Run a step and return the exit status: 0 if every row is kept or rejected and at least one is kept, else 1."""
+    """Run a step. Returns the exit status: 0 if every row is kept or rejected and at least one is kept, else 1."""
     try:
         rows, faults = step.read(options.source, options.seed)
         for fault in faults[:MAX_SHOWN]:
@@ -77,7 +77,7 @@ def main(step: Step, options: Namespace) -> int:
         return asyncio.run(_run_step(step, rows, options))
     except (FileError, Unusable) as error:
         _print_error(f"{step.name}: {error}")
-    except BrokenPipeError:  # the reader of a dry run, such as `head`, has closed the pipe
+    except BrokenPipeError:  # the reader of a dry run, such as `head`, may close the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         place = error.filename or options.out
@@ -117,7 +117,7 @@ def _summary(run: StepRun) -> None:
 
 
 def _show(step: Step, rows: Sequence[Row]) -> int:
-    """Print the first input rows and the requests that the teacher would get, with real line breaks."""
+    """Print the first input rows, and the requests that the teacher would get, with real line breaks."""
     for row in rows[:NUM_SAMPLES]:
         asked = json.dumps(step.request(row, 0), ensure_ascii=False, indent=1).replace("\\n", "\n")
         print(f"# {row.where}\n{row_text(row)}\n# asks\n{asked}\n", flush=True)
@@ -135,7 +135,7 @@ def _count(text: str) -> int:
 
 
 def _key(text: str) -> str:
-    """Check that an HTTP header can hold the key."""
+    """Return the API key if an HTTP header can hold it."""
     if not (text.isascii() and text.isprintable()):
         raise argparse.ArgumentTypeError("a key is made of printable ASCII characters")
     return text

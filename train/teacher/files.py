@@ -1,4 +1,4 @@
-"""The files of a teacher step: unfinished conversations, one row a line."""
+"""Reads and writes the files of a teacher step: unfinished conversations, one row a line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from client.json_lines import FileError, LineError, ResumableFile, json_line, re
 from client.rows import Row, parse_row, row_text
 from train.rows import check_turns, rejects_path
 
-MAX_ANSWER = 500  # characters of a rejected answer that are kept, to see what went wrong
+MAX_ANSWER = 500  # the most characters that are kept of a rejected answer, to see what went wrong
 
 
 def parse_unfinished_row(line: bytes, where: str) -> Row:
@@ -25,7 +25,7 @@ def parse_unfinished_row(line: bytes, where: str) -> Row:
 
 
 def read_conversations(path: Path, fault: Callable[[Row], str]) -> tuple[list[Row], list[str]]:
-    """Read the rows that a step can use, without duplicates, and a message for each line that it cannot use.
+    """Read the usable rows of a file, without duplicates, and a message for each line that cannot be used.
 
     `fault` returns why a row cannot be used, or "". Raises FileError.
     """
@@ -45,11 +45,11 @@ def read_conversations(path: Path, fault: Callable[[Row], str]) -> tuple[list[Ro
 
 
 class StepOutput:
-    """The output of a step: FILE.jsonl and FILE.rejects.jsonl.
+    """The output files of a step: FILE.jsonl and FILE.rejects.jsonl.
 
-    Opening reads the lines of an earlier run and drops an incomplete last line. `done` holds the keys of the input rows
-    that need no request any more: each output line names its input row in `meta.from`. Raises FileError if a line
-    comes from a row that is not in `known`, and OSError.
+    Opening them reads the lines of an earlier run and drops an incomplete last line. Each output line names its input
+    row in `meta.from`; `done` has the keys of these input rows, which need no further request. Raises FileError if a
+    line comes from a row that is not in `known`. Raises OSError if a file cannot be read or written.
     """
 
     def __init__(self, path: Path, known: Collection[str]) -> None:
@@ -78,14 +78,14 @@ class StepOutput:
         self._opened.close()
 
     def keep(self, key: str, rows: Sequence[Row]) -> None:
-        """Write the rows made of the input row `key` before returning. Raises OSError for a full disk."""
+        """Append the rows made of the input row `key`; they are in the file on return. Raises OSError."""
         made = [replace(row, meta={**row.meta, "from": key}) for row in rows]
         self._rows.add(*(row_text(row).encode() for row in made))
         self.num_rows += len(made)
         self.done.add(key)
 
     def reject(self, key: str, row: Row, reason: str, answer: str) -> None:
-        """Write an input row to the rejects. No later run asks about it while that file exists."""
+        """Write an input row to the rejects. Later runs leave it out as long as the file of rejects exists."""
         line = {"where": row.where, "reason": reason, "answer": answer[:MAX_ANSWER], "meta": {"from": key}}
         self._rejects.add(json_line({**line, "row": json.loads(row_text(row))}))
         self.num_rejects += 1
@@ -93,7 +93,7 @@ class StepOutput:
 
 
 def _made_from(file: ResumableFile) -> list[str]:
-    """Return the key of each line's input row. An incomplete last line is removed from the file."""
+    """Return the key of each line's input row, and remove an incomplete last line from the file."""
     lines = file.lines()
     keys = []
     for number, line in enumerate(lines, 1):

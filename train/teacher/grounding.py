@@ -73,7 +73,7 @@ def _plain(text: str) -> str:
 
 
 def _numbers(text: str) -> set[float]:
-    """Find numbers in digits, with or without a thousands comma, and small numbers in words."""
+    """Find the numbers in digits, with or without a thousands comma, and the small numbers in words."""
     spelled = {float(_SPELLED[word]) for word in _WORD.findall(text.casefold()) if word in _SPELLED}
     return spelled | {value for found in _NUMBER.findall(text) if (value := _value(found)) is not None}
 
@@ -81,5 +81,5 @@ def _numbers(text: str) -> set[float]:
 def _value(digits: str) -> float | None:
     try:
         return float(digits.replace(",", ""))
-    except ValueError:  # 1.2.3 is a version or a date
+    except ValueError:  # a text such as 1.2.3 is a version or a date
         return None

@@ -1,4 +1,4 @@
-"""Runs a step: asks a teacher about several rows at a time, checks its answers, and retries after a bad answer."""
+"""Runs a step: asks a teacher about several rows at a time, checks the answers, and retries after a bad answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from client.row_requests import RowRequests
 from client.rows import Row, row_text
 from train.teacher.files import StepOutput, parse_unfinished_row
 
-MAX_UNANSWERED_IN_A_ROW = 2  # times the rows in flight; after so many requests without an answer the run stops
+MAX_UNANSWERED_IN_A_ROW = 2  # times the requests in flight; the run stops after that many requests without an answer
 
 
 class BadAnswer(Exception):
@@ -24,7 +24,7 @@ class BadAnswer(Exception):
 
 
 class Step(Protocol):
-    """One step of the pipeline: makes rows out of an input row and a teacher's answer."""
+    """One step of the pipeline, which makes rows out of an input row and a teacher's answer."""
 
     name: str
 
@@ -37,7 +37,7 @@ class Step(Protocol):
         ...
 
     def made(self, row: Row, answer: Answer) -> Sequence[Row]:
-        """Make rows, at least one, of an input row and the answer. Raises BadAnswer."""
+        """Make at least one row out of an input row and the answer. Raises BadAnswer."""
         ...
 
 
@@ -49,19 +49,19 @@ class StepRun(RowRequests):
     teacher: Endpoint
     kept: StepOutput
     seed: int = 0
-    fields: Json = field(default_factory=dict)  # override the fields of each request; None removes a field
+    fields: Json = field(default_factory=dict)  # override each request's fields; None removes one
     num_attempts: int = 3
 
     async def ask(self, rows: Sequence[Row]) -> None:
-        """Ask about the rows that are not done. Raises OSError if a result cannot be written."""
+        """Request answers for the rows that are not done. Raises OSError if a result cannot be written."""
         todo = [row for row in rows if row.key not in self.kept.done]
         with tqdm(total=len(rows), initial=len(rows) - len(todo), desc=self.step.name) as bar:
             await self.each(todo, self._row, bar, max_unanswered=MAX_UNANSWERED_IN_A_ROW * self.in_flight)
 
     async def _row(self, row: Row) -> None:
-        """Keep or reject one row, after up to `num_attempts` requests.
+        """Keep or reject one row, after at most `num_attempts` requests.
 
-        Raises NoAnswer if the teacher answered each request with an error.
+        Raises NoAnswer if each request got an error from the teacher.
         """
         key, reason, server_error, answer = row.key, "", "", Answer()
         for attempt in range(self.num_attempts):
@@ -88,17 +88,17 @@ class StepRun(RowRequests):
         rows = [replace(one, meta={**one.meta, "teacher": self.teacher.model}) for one in self.step.made(row, answer)]
         for one in rows:
             try:
-                parse_unfinished_row(row_text(one).encode(), "the row")  # the next step parses it in the same way
+                parse_unfinished_row(row_text(one).encode(), "the row")  # the next step parses the row in the same way
             except (LineError, UnicodeEncodeError) as error:
                 raise BadAnswer(str(error)) from None
         return rows
 
 
 def request_seed(seed: int, key: str, attempt: int) -> int:
-    """Return a seed of 31 bits that differs for each run seed, row and attempt."""
+    """Return a seed of 31 bits that depends on the seed of the run, the row and the attempt."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{key}:{attempt}".encode()).digest()[:4], "big") >> 1
 
 
 def said(answer: Answer) -> str:
-    """Write text and calls of an answer as one text, for the rejects."""
+    """Write the text and the calls of an answer as one text, for the rejects."""
     return " ".join([answer.text, *(f"{call.name}({call.arguments})" for call in answer.calls)]).strip()

@@ -1,4 +1,4 @@
-"""The texts of requests to a teacher, and the JSON in its answers."""
+"""Writes the texts of requests to a teacher, and finds the JSON in the teacher's answers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from client.json_lines import Json
 from core.conversation import Function, Message
 from schema import typescript
 
-MAX_STARTS = 200  # brackets tried as the beginning of a JSON value
+MAX_STARTS = 200  # the most brackets that are tried as the beginning of a JSON value
 
 _START = re.compile(r"[\[{]")
-_REASONING_END = "</think>"  # some teachers reason first, and their reasoning may hold drafts of the answer
+_REASONING_END = "</think>"  # some teachers write their reasoning first, and it may hold drafts of the answer
 
 
 def body(system: str, user: str, *, temperature: float, max_tokens: int) -> Json:
-    """Return the body of a chat request with a system and a user message, which every teacher accepts."""
+    """Return the body of a chat request with a system and a user message. Every teacher accepts such a request."""
     messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
     return {"messages": messages, "temperature": temperature, "max_tokens": max_tokens}
 
 
 def declared(functions: Sequence[Function]) -> str:
-    """Declare functions as TypeScript, which our models also read."""
+    """Declare functions as TypeScript, as in the prompts of our own models."""
     return typescript(functions)
 
 

@@ -1,4 +1,4 @@
-"""The calendar."""
+"""Tasks about the calendar."""
 
 from __future__ import annotations
 

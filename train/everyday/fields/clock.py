@@ -1,4 +1,4 @@
-"""Timers, alarms, dates and time zones."""
+"""Tasks about timers, alarms, dates and time zones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs, homes, teachers and craftsmen."""
+"""Tasks about jobs, homes, teachers and craftsmen."""
 
 from __future__ import annotations
 

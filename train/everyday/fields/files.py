@@ -1,4 +1,4 @@
-"""Files, folders and programs of a computer."""
+"""Tasks about files, folders and programs of a computer."""
 
 from __future__ import annotations
 

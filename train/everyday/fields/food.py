@@ -1,4 +1,4 @@
-"""Recipes, restaurants and the pantry."""
+"""Tasks about recipes, restaurants and the pantry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health, sleep, sport and doctors."""
+"""Tasks about health, sleep, sport and doctors."""
 
 from __future__ import annotations
 

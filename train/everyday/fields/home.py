@@ -1,4 +1,4 @@
-"""Lights, heating, doors and machines at home."""
+"""Tasks about lights, heating, doors and machines at home."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text as characters: case, ciphers, hashes, counts."""
+"""Tasks about the characters of a text: case, ciphers, hashes, counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train.everyday.vocabulary import SENTENCES, WORDS
 
 SENTENCE, WORD = text(SENTENCES), text(WORDS)
 
-RED_DOORS = (  # each has all three words that may be replaced
+RED_DOORS = (  # each sentence contains all three words that requests may replace: old, red, door
     *("My old dog sleeps by the red door", "The old red boat is in front of our door"),
     *("A red bird sat on the old door", "She painted the old door red", "An old man knocked at the red door"),
 )

@@ -1,4 +1,4 @@
-"""Directions and places."""
+"""Tasks about directions and places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mail, chat, calls and contacts."""
+"""Tasks about mail, chat, phone calls and contacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts, payments, budgets and shares."""
+"""Tasks about accounts, payments, budgets and shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Songs, playlists, radio, podcasts and sound."""
+"""Tasks about songs, playlists, radio, podcasts and sound."""
 
 from __future__ import annotations
 

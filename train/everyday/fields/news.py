@@ -1,4 +1,4 @@
-"""News, search and facts."""
+"""Tasks about news, search and facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parties, presents, pets and loans."""
+"""Tasks about parties, presents, pets and loans."""
 
 from __future__ import annotations
 

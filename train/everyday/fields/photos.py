@@ -1,4 +1,4 @@
-"""Photos and images."""
+"""Tasks about photos and images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reminders, notes, lists and habits."""
+"""Tasks about reminders, notes, lists and habits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traffic, taxis and parking."""
+"""Tasks about traffic, taxis and parking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films, series, books and TV programmes."""
+"""Tasks about films, series, books and TV programmes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shops, carts, parcels and prices."""
+"""Tasks about shops, carts, parcels and prices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Teams, matches and leagues."""
+"""Tasks about teams, matches and leagues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hotels and sights."""
+"""Tasks about hotels and sights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arithmetic and statistics. Results are computed from the arguments."""
+"""Tasks about arithmetic and statistics. Their results are computed from the arguments."""
 
 from __future__ import annotations
 

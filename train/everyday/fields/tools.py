@@ -1,4 +1,4 @@
-"""Code, texts and learning."""
+"""Tasks about code, texts and learning."""
 
 from __future__ import annotations
 

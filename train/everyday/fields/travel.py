@@ -1,4 +1,4 @@
-"""Flights, trains and cars."""
+"""Tasks about flights, trains and cars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Units and currencies. Results are computed from the arguments."""
+"""Tasks about units and currencies. Their results are computed from the arguments."""
 
 from __future__ import annotations
 

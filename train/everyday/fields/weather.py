@@ -1,4 +1,4 @@
-"""Weather, sky and sea."""
+"""Tasks about weather, sky and sea."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Functions in the style of web services: codes of countries, currencies, languages and airports, no arguments.
+"""Tasks in the style of web services: their arguments are codes, and some functions have no arguments.
 
-A request has the name, and the call the code, as the parameter's description says.
+The codes stand for countries, currencies, languages and airports. The user says the name, and the call has the code, as
+the parameter's description demands.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text tools, translation and dictionaries."""
+"""Tasks about text tools, translation and dictionaries."""
 
 from __future__ import annotations
 
