@@ -197,7 +197,7 @@ class LocalEngine:
                     )
 
     def _deliver(self, request: Request, item: Step | Exception) -> None:
-        """Give the request's reader a step, or the error that ends the request. Does nothing if the request has ended."""
+        """Give the request's reader a step, or the error that ends the request. Does nothing if it has ended."""
         if request.has_ended:
             return
         with self._lock:
