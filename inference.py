@@ -116,7 +116,7 @@ def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
 def raw_prompt(model: Model, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
     """Return the token ids of a raw prompt, in which the spelling of a control token becomes that token.
 
-    Raises PromptTooLong.
+    Raises PromptTooLong if the prompt does not fit into the context.
     """
     if isinstance(prompt, str):
         _check_size(model, model.tokenizer.min_num_tokens(prompt), param="prompt")

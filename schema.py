@@ -29,7 +29,8 @@ from json_schema.types import (
     unprintable,
 )
 
-# Characters; more than fit into a context of 128k tokens. Without a limit, many `$ref`s could repeat one long text.
+# Characters of the output. No context of 128k tokens holds so many. Without a limit, many `$ref`s could repeat one long
+# text.
 MAX_TEXT = 500_000
 
 _LIMITS = {"maximum": "Maximum", "minimum": "Minimum", "maxLength": "Maximum length", "minLength": "Minimum length"}
@@ -178,7 +179,7 @@ def _comment_lines(prop: Property) -> Iterator[str]:
 
 
 def _described(text: str) -> str:
-    """Return `text` as a comment. As in training, only the first line gets `//`, and lines that look like code."""
+    """Return `text` as a comment. As in training, only the first line and lines that look like code get `//`."""
     first, *further = _LINE_BREAK.sub("\n", text).split("\n")
     return "\n".join(["// " + first, *(f"// {line}" if _is_code(line) else line for line in further)])
 

@@ -197,7 +197,7 @@ def _check_name(model: Model, name: str) -> None:
 
 
 async def _read(check: Callable[..., Asked], request: Request) -> Asked:
-    """Parse and check the body, in a thread: the worst body of 2 MiB takes half a second."""
+    """Parse and check the body. This runs in a thread, because the worst body of 2 MiB takes half a second."""
     body = await read_body(request)
     asked = await asyncio.to_thread(lambda: check(parse_json(body), lenient=request.app.state.lenient))
     owned: Asked = replace(asked, owner=getattr(request.state, "owner", ""))
@@ -227,7 +227,7 @@ def _base(prefix: str, kind: str, model: str) -> Json:
 
 
 async def _whole(request: Request, items: AsyncGenerator[Json | Finish]) -> tuple[list[Json], list[Finish]]:
-    """Collect the chunks and the finishes of an answer that is not streamed; cancelled if the client disconnects."""
+    """Collect the chunks and finishes of an answer that is not streamed. Stops if the client disconnects."""
 
     async def collect() -> list[Json | Finish]:
         async with aclosing(items):

@@ -153,7 +153,7 @@ class TextChoice:
         self._reports: list[TokenReport] = []
 
     def chunks(self, event: TextDelta | TokenReport | Finish) -> Iterator[Json]:
-        """Yield the chunk of one event; a token report is held back until the chunk of its text."""
+        """Yield the chunk of one event. A token report is held back until the chunk with the token's text."""
         match event:
             case TokenReport():
                 self._reports.append(event)

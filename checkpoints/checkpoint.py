@@ -34,9 +34,9 @@ _CONTEXT = 4096  # tokens, for a model whose configuration has no limit
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known of a checkpoint before `load_engine` reads its weights.
+    """A checkpoint whose weights are not loaded yet; `load_engine` loads them.
 
-    temperature, top_p: the defaults of requests, from the checkpoint's generation_config.json, else OpenAI's.
+    temperature, top_p: the defaults for requests, from the checkpoint's generation_config.json, else OpenAI's.
     """
 
     name: str
@@ -56,7 +56,7 @@ def open_checkpoint(
     revision: str | None = None,
     max_context: int | None = None,
 ) -> Checkpoint:
-    """Find and check a checkpoint; None is the embedded model. Raises ModelError with one line for the operator."""
+    """Find and check the checkpoint `name`; None is the embedded model. Raises ModelError with a one-line message."""
     where = pick_device(device)
     path = find_checkpoint(name, revision)
     number_format = pick_dtype(dtype, where, weights_bytes(path))
@@ -107,7 +107,7 @@ def _engine(
     max_context: int | None,
     **options: Any,
 ) -> LocalEngine:
-    # Mamba accepts our cache and ignores it.
+    # A Mamba model accepts this engine's KV cache as an argument, but ignores it.
     if "past_key_values" not in inspect.signature(type(model).forward).parameters:
         raise ModelError(f"--model {name}: {type(model).__name__} has no cache of keys and values, which is needed.")
     longest = longest_context(model.config)
@@ -115,17 +115,18 @@ def _engine(
 
 
 def longest_context(config: Any) -> int:
-    """The context length in tokens by a model's configuration.
+    """Return the context length in tokens that a model's configuration states.
 
-    Models with relative positions, such as Bloom, have no limit there and get 4096.
+    The configurations of models with relative positions, such as Bloom, have no limit; for them it is 4096.
     """
     return getattr(config.get_text_config(), "max_position_embeddings", None) or _CONTEXT
 
 
 def _quantized(kind: str | None, device: torch.device) -> dict[str, Any]:
-    """The options of `from_pretrained` that quantize with bitsandbytes on a GPU. Raises ModelError.
+    """Return the options of `from_pretrained` that quantize with bitsandbytes on a GPU.
 
-    Empty on a CPU, where the engine quantizes the weights itself.
+    Returns no options for a CPU, where the engine quantizes the weights itself. Raises ModelError if the device does
+    not support this kind.
     """
     if kind == "int4" and device.type != "cuda":
         raise ModelError("--quantize int4 needs a CUDA GPU; on a CPU there is int8.")

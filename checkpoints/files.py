@@ -17,7 +17,7 @@ _DUPLICATES = "consolidated*"  # some checkpoints contain a second copy of their
 
 
 def check_checkpoint(name: str | None, revision: str | None = None) -> None:
-    """Check a checkpoint quickly: of a name on the hub only the small files are fetched. Raises ModelError."""
+    """Check a checkpoint quickly. Raises ModelError. For a name on the hub, only the small files are downloaded."""
     if name is None:
         _find_embedded()
         return
@@ -29,9 +29,10 @@ def check_checkpoint(name: str | None, revision: str | None = None) -> None:
 
 
 def find_checkpoint(name: str | None, revision: str | None = None) -> Path:
-    """The embedded model's GGUF file for None, else a checked folder: `name` itself, or the hub's files of that name.
+    """Find the files of a checkpoint and check them.
 
-    Raises ModelError with one line for the operator.
+    Returns the embedded model's GGUF file if `name` is None. Otherwise returns a folder: `name` itself, or the folder
+    with the files downloaded from the hub. Raises ModelError with a one-line message.
     """
     if name is None:
         return _find_embedded()
@@ -43,13 +44,13 @@ def find_checkpoint(name: str | None, revision: str | None = None) -> Path:
 
 
 def weights_bytes(path: Path) -> int:
-    """The size of a checkpoint's weights on disk, in bytes."""
+    """Return the size of a checkpoint's weights on disk, in bytes."""
     files = path.glob(_WEIGHTS) if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if not file.match(_DUPLICATES))
 
 
 def advised_sampling(name: str, folder: Path) -> dict[str, float]:
-    """The temperature and top_p of generation_config.json. Empty unless its `do_sample` is true."""
+    """Return the temperature and top_p from generation_config.json; neither unless `do_sample` is true there."""
     file = folder / "generation_config.json"
     advice = _json(name, file) if file.is_file() else {}
     if not advice.get("do_sample"):
@@ -58,7 +59,7 @@ def advised_sampling(name: str, folder: Path) -> dict[str, float]:
 
 
 def _find_embedded() -> Path:
-    """The GGUF file of the installed package, found without importing the package."""
+    """Find the GGUF file of the installed package, without importing the package."""
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(folder).rglob("*.gguf")):
@@ -70,7 +71,7 @@ def _find_embedded() -> Path:
 
 
 def _fetched(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
-    """Download the files of these patterns from the hub, or find them in its cache. Returns their folder."""
+    """Download the files that match `patterns` from the hub, or find them in the local cache. Returns their folder."""
     if Path(name).is_absolute() or name.startswith((".", "~")) or Path(name).exists():
         raise ModelError(f"--model {name}: there is no such folder.")
     from huggingface_hub import errors, snapshot_download  # slow to import: it adds a third to the start
@@ -131,7 +132,7 @@ def _json(name: str, file: Path) -> dict[str, Any]:
 
 
 def _check_weights(name: str, file: Path) -> None:
-    """Check that the file is complete. Only its header is read, which gives the expected length."""
+    """Check that the file is complete. Only the header is read, because it gives the expected length."""
     from safetensors import SafetensorError, safe_open  # imports neither torch nor numpy
 
     try:

@@ -21,7 +21,8 @@ from text.tokenizer import Tokenizer
 class Model:
     """A loaded checkpoint.
 
-    names: accepted as `model` in requests; responses give the first. temperature, top_p: the defaults of requests.
+    names: the values of `model` that requests may use; answers hold the first one.
+    temperature, top_p: the defaults for requests.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A request and its conversation, in the one form that all dialects of OpenAI's API are converted to."""
+"""The internal form of a request and its conversation. Requests of all of OpenAI's APIs are converted to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Function:
 
 @dataclass(frozen=True)
 class CodeInterpreter:
-    """A tool of some prompt formats. Its arguments are Python source, not JSON."""
+    """The code interpreter, a tool of some prompt formats. The arguments of its calls are Python source, not JSON."""
 
     name: str = "python"
 
@@ -41,7 +41,7 @@ class Call:
 class Message:
     """One message of the conversation.
 
-    `name` and `call_id` belong to results (role "tool"): the function that was run and the id of its call.
+    Only results (role "tool") have `name`, the function that was run, and `call_id`, the id of its call.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -53,9 +53,9 @@ class Message:
 
 @dataclass(frozen=True)
 class ToolChoice:
-    """Whether the model must call, and what. `names` are the functions that may be called; None for all.
+    """Whether the model must call a tool, and which ones it may call.
 
-    A "named" choice has exactly one name.
+    `names` are the functions that may be called; None for all. A "named" choice has exactly one name.
     """
 
     mode: Literal["none", "auto", "required", "named"]
@@ -64,7 +64,7 @@ class ToolChoice:
 
 @dataclass(frozen=True)
 class ResponseFormat:
-    """The format of the answer's text. The fields after `kind` belong to "json_schema"."""
+    """The format of the answer's text. The fields after `kind` are used for the kind "json_schema" only."""
 
     kind: Literal["text", "json_object", "json_schema"] = "text"
     schema: JsonSchema | None = None
@@ -95,7 +95,7 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One chat request after validation, with the defaults for what it leaves out."""
+    """One chat request after validation. Fields that the request leaves out have their defaults."""
 
     model: str
     messages: tuple[Message, ...]
@@ -118,7 +118,7 @@ class ChatRequest:
 class CompletionRequest:
     """One raw completion request after validation.
 
-    A prompt is a text, in which the spelling of a control token becomes that token, or a tuple of token ids.
+    A prompt is a text or a tuple of token ids. In a text, the spelling of a control token becomes that token.
     """
 
     model: str

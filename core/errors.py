@@ -1,12 +1,12 @@
-"""The exceptions of a failed request or start. Only web/errors.py maps them to HTTP statuses."""
+"""The exceptions for a request that fails and a server that cannot start. web/errors.py maps them to HTTP statuses."""
 
 from __future__ import annotations
 
-MAX_MESSAGE = 500  # characters
+MAX_MESSAGE = 500  # characters of an error message
 
 
 class RequestError(Exception):
-    """The request is invalid. The message says what was wrong and what would be right; `param` names the field."""
+    """The request is invalid. The message says what is wrong and what would be right; `param` names the field."""
 
     def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
         if len(message) > MAX_MESSAGE:
@@ -26,7 +26,7 @@ class UnknownModel(RequestError):
 
 
 class PromptTooLong(RequestError):
-    """The prompt has more tokens than the context; the message holds both numbers.
+    """The prompt has more tokens than the context; the message gives the sizes of the prompt and of the context.
 
     is_exact: the prompt was tokenized; otherwise `num_prompt_tokens` is a lower bound.
     param: the request's field that holds the prompt.
@@ -53,9 +53,9 @@ class EngineError(Exception):
 
 
 class EngineDown(EngineError):
-    """The engine serves no requests: it is shutting down, it has failed, or a step of it hangs.
+    """The engine serves no requests: it is shutting down, it has failed, or its current step hangs.
 
-    `code` is that of OpenAI's error object.
+    `code` becomes the `code` of OpenAI's error object.
     """
 
     def __init__(self, message: str, code: str = "server_is_overloaded") -> None:
@@ -64,4 +64,4 @@ class EngineDown(EngineError):
 
 
 class ModelError(Exception):
-    """A model cannot be loaded; the message is one line for the operator."""
+    """A model cannot be loaded. The message is one line that tells the server's operator what to do."""

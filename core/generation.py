@@ -16,7 +16,7 @@ from core.turn_format import TurnFormat
 class JsonRule:
     """A rule of a grammar that matches the JSON of a schema.
 
-    If the grammar compiler cannot take the schema, a strict rule is an error; another rule drops the unsupported
+    If the grammar compiler does not support the schema, a strict rule causes an error; other rules drop the unsupported
     keywords. `owner`, `param` and `code` describe the schema in that error, as in "Invalid schema for function 'f'".
     """
 
@@ -31,7 +31,7 @@ class JsonRule:
 class Lark:
     """A grammar in llguidance's dialect of Lark, in which `<[id]>` is a control token.
 
-    json_rules: more rules of the grammar, by name.
+    json_rules: the grammar's rules that match JSON, by rule name.
     """
 
     text: str
@@ -42,10 +42,10 @@ class Lark:
 class Constraint:
     """Which outputs a request allows, as data. The engine builds the matcher from it (`guarantees/matcher.py`).
 
-    Either `turn` is the grammar of the whole turn after the prompt, or `turn_format` says how to follow the turn, and
-    only these parts are constrained:
-    calls:      for each function name, the grammar of the rest of such a call: what is left of its head once
-                OutputParser reports the CallStart, the arguments, and the separator or stop token after them.
+    If `turn` is set, it is the grammar of the whole turn after the prompt. Otherwise `turn_format` says how to follow
+    the turn, and only these parts of it are constrained:
+    calls:      maps a function's name to the grammar for the rest of its call after OutputParser reports the CallStart:
+                the rest of the head, the arguments, and the separator or stop token after them.
     recipients: the functions that may be called; None for all.
     """
 
@@ -57,7 +57,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class DraftedCall:
-    """A function that may be called. `head` is the beginning of such a call, up to its arguments."""
+    """A function that may be called. `head` is the beginning of a call of this function, up to the arguments."""
 
     name: str
     head: str
@@ -71,7 +71,7 @@ class Drafts:
     turn_format:     how the turn splits into text and calls.
     prefill:         the beginning of the turn that the prompt already holds.
     calls:           the functions that may be called.
-    user_message:    the last message of the user, in which values of arguments are searched for.
+    user_message:    the last message of the user, which may contain values of arguments.
     likely_function: the name of the function that the user message is probably about; empty if unknown.
     prediction:      a text that the client expects in the answer; empty if none.
     """
@@ -90,7 +90,7 @@ class Sampling:
 
     Temperature 0 is greedy. top_k 0, top_p 1 and min_p 0 keep all tokens. `seed` makes the sampling repeatable.
     `logprobs` is the number of alternatives reported with each token; None for no report. `owner` is the API key of the
-    request: slots are shared out among owners, and each owner has its own prefix cache.
+    request: the engine shares out slots among owners, and each owner has its own prefix cache.
     """
 
     max_tokens: int
@@ -113,7 +113,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """The natural log of a token's probability before temperature, and the likeliest alternatives, best first."""
+    """The natural log of a token's probability before temperature is applied, and the same for likely alternatives.
+
+    The alternatives begin with the likeliest one.
+    """
 
     token_id: int
     logprob: float
@@ -122,11 +125,11 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Step:
-    """What one request gained in one engine step: one token, or several if draft tokens were accepted.
+    """The tokens that one request gained in one engine step: one, or several if draft tokens were accepted.
 
-    A step with `finish_reason` is the last; with "stop", its last token is the stop token. The first step holds
+    Only the last step has a `finish_reason`; if it is "stop", the last token is the stop token. Only the first step has
     `num_cached_tokens`, the number of prompt tokens served from the prefix cache. `num_accepted` and `num_rejected`
-    count the draft tokens that the step verified; the accepted ones are in `token_ids`.
+    count the draft tokens that the step verified; `token_ids` holds the accepted ones.
     """
 
     token_ids: tuple[int, ...]
@@ -146,7 +149,7 @@ class Engine(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """The width of the logits. All token ids are smaller."""
+        """The width of the logits. Every token id is below it."""
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -158,13 +161,14 @@ class Engine(Protocol):
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
         """Generate the answer to a prompt, step by step.
 
-        Closing the iterator cancels the request and frees its memory within one step. Before the first step, raises
-        PromptTooLong, EngineBusy, or RequestError for a constraint that cannot be compiled; at any time, raises
-        EngineError if the engine fails on this request, and EngineDown if it has failed for good or is closing.
+        Closing the iterator cancels the request and frees its memory within one step.
+        Raises before the first step: PromptTooLong, EngineBusy, or RequestError for a constraint that cannot be
+        compiled. Raises at any time: EngineError if the engine fails on this request, EngineDown if the engine has
+        failed for good or is closing.
         """
 
     def health(self) -> str:
-        """Return why requests are not served now, such as "a step has been running for 130 s"; empty if they are."""
+        """Return why the engine serves no requests, such as "a step has been running for 130 s"; empty if it does."""
 
     @property
     def is_down(self) -> bool:

@@ -13,10 +13,10 @@ Region = Literal["skip", "name", "text", "args", "code", "end"]
 class Mark:
     """A string that ends a region and is never shown. The region `next` follows.
 
-    name:       the function whose call the mark opens, or the text recipient if it opens text. None if the mark opens
-                neither, or if it ends a name.
-    is_control: the mark is a control token. It counts even inside a JSON string, and the same characters as ordinary
-                text are no mark. Other marks do not count inside the JSON strings of arguments.
+    name:       the function whose call the mark opens, or the text recipient if the mark opens text. None if the mark
+                opens neither, or if it ends a name.
+    is_control: the mark is a control token. Ordinary text with the same characters is not a mark. A control token is a
+                mark even inside the JSON strings of arguments, where other marks do not count.
     """
 
     text: str
@@ -32,8 +32,8 @@ class TurnFormat:
     A turn begins in region `start`. `marks` are the marks that end each region: the earliest mark counts, and of
     several marks at the same position the longest. The regions:
     skip: dropped.
-    name: a name up to its mark. `text_recipient` opens text, a name in `code_names` opens code, any other name opens
-          arguments. Characters that cannot be a name are text.
+    name: a name up to its mark. The name `text_recipient` opens text, a name in `code_names` opens code, any other name
+          opens arguments. Characters that cannot be a name are text.
     text: shown as text.
     args: the JSON arguments of a call.
     code: arguments that are source code; unlike in args, marks inside quotes count.
@@ -74,7 +74,7 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class DecodedLogprob:
-    """The bytes of a token, which may be part of a character, and the natural log of its probability."""
+    """The bytes of a token, and the natural log of its probability. The bytes may be an incomplete character."""
 
     token: bytes
     logprob: float

@@ -1,4 +1,4 @@
-"""Follow the arguments of a call as they are written, and predict from the schema what comes next."""
+"""Follow the arguments of a call while the model writes them, and predict from the schema what comes next."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.conversation import JsonSchema
 from drafting.user_message import UserMessage
 from json_schema.walk import target_of
 
-_MAX_MEMBERS = 16  # of an enum that are searched for in the user message
+_MAX_MEMBERS = 16  # of an enum; only so many are looked up in the user message
 
 
 class CallScanner:
@@ -24,7 +24,7 @@ class CallScanner:
         self._user_message = user_message
         self._written = ""
         self._mentioned: dict[str, bool] = {}
-        self._keys: list[str] = []  # keys that were written
+        self._keys: list[str] = []  # the complete keys of the outer object so far
         self._depth = 0
         self._in_string = self._is_escaped = False
         self._part = ""  # the incomplete key or value, as written
@@ -101,9 +101,9 @@ class CallScanner:
             self._state = "after"
 
     def _next_key(self, beginning: str, *, is_due: bool, after: str | None = None) -> str | None:
-        """Return the next key that begins with `beginning`: the first that is required or mentioned by the user.
+        """Return the next key that begins with `beginning`: the first unwritten one that is required or mentioned.
 
-        Without such a key, the first unwritten key if one must follow (`is_due`), else None.
+        If there is none, return the first unwritten key if a key must follow (`is_due`), else None.
         """
         known = (*self._keys, after)
         left = [name for name in self._properties if name not in known and name.startswith(beginning)]
@@ -125,17 +125,17 @@ class CallScanner:
         return f'"{name}"'[len(beginning) :] + ": " + self._value(beginning="", name=name)
 
     def _after_value(self, name: str | None = None) -> str:
-        """Return what follows a value of `name`, or of the last key: the next key, or the end of the object."""
+        """Return what follows the value of key `name` (default: the last key): the next key or the object's end."""
         following = self._next_key("", is_due=False, after=name)
         if following is None:
             return "}"
         return f', "{following}": {self._opening(self._schema_of(following))}'
 
     def _value(self, beginning: str, name: str | None = None) -> str:
-        """Return the rest of a value and what follows it; `beginning` is the part that was written.
+        """Return the rest of a value that begins with `beginning`, and what follows the value.
 
-        For an enum, the member that the user mentions, else the first; for a string or number, a value of the user
-        message; else only the opening bracket.
+        The value of an enum is the member that the user mentions, else the first member. The value of a string or
+        number comes from the user message. Of other values, only the opening bracket is predicted.
         """
         schema = self._schema_of(name or (self._keys[-1] if self._keys else ""))
         candidates = [text for member in _members(schema) if (text := json.dumps(member)).startswith(beginning)]
@@ -155,7 +155,10 @@ class CallScanner:
         return self._opening(schema) if not beginning else ""
 
     def _mentioned_text(self, beginning: str) -> str | None:
-        """Return the rest of a string after `beginning`, which includes the quotation mark; None if unknown."""
+        """Return the rest of a string after `beginning`, found in the user message; None if it is not found.
+
+        `beginning` includes the opening quotation mark.
+        """
         if beginning[1:]:
             return self._user_message.continuation(beginning[1:])
         name = self._user_message.next_name(self._written)
@@ -177,6 +180,6 @@ def _members(schema: JsonSchema) -> list[Any]:
 
 
 def _kind(schema: JsonSchema) -> str:
-    """Return the type, or the first of several types; "any" without one."""
+    """Return the schema's type; the first if it has several, "any" if it has none."""
     kind = schema.get("type", "any")
     return str(kind[0] if isinstance(kind, list) else kind)

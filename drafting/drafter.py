@@ -1,7 +1,7 @@
 """Draft the next tokens of an answer. The engine verifies a draft in one forward; a wrong draft changes no output.
 
-A call is mostly predictable: declared names, then keys in the order of the schema, then values from the user's message.
-Other drafts are copied from earlier tokens (prompt lookup decoding, Saxena 2023).
+Most of a call is predictable: its function's name is declared, its keys are in the schema, and its values are often in
+the user's message. Other drafts are copied from earlier tokens (prompt lookup decoding, Saxena 2023).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from text.turn_reader import TurnReader
 from text.vocabulary import Vocabulary
 
 MAX_DRAFT_TOKENS = 24
-_MAX_COPIED = 16  # tokens of a copied draft
+_MAX_COPIED = 16  # the maximum number of tokens in a copied draft
 _NGRAM_SIZES = (3, 2, 1)
-_MIN_COPIED = 4  # doubled after a copied draft that was accepted whole, halved after others
-_MAX_FAILURES, _RETRY_AFTER_STEPS = 6, 8  # a source pauses for these steps after so many rejected drafts in a row
+_MIN_COPIED = 4  # tokens; the length of copied drafts doubles after one is accepted whole, and else halves
+# A source of drafts pauses for 8 steps after 6 rejected drafts in a row.
+_MAX_FAILURES, _RETRY_AFTER_STEPS = 6, 8
 
 
 class Drafter:
@@ -30,7 +31,7 @@ class Drafter:
     ) -> None:
         """`stop_id` is the stop token to draft at the end of a call."""
         self._ids = list(prompt_ids)
-        # By size of the n-gram: its tokens -> the index of the token after its latest occurrence.
+        # One dict for each n-gram size: the n-gram's tokens -> the index of the token after its latest occurrence.
         self._index_by_ngram: list[dict[tuple[int, ...], int]] = [{} for _ in _NGRAM_SIZES]
         self._num_indexed = 0
         self._call_drafter = None if drafts is None or not drafts.calls else _CallDrafter(drafts, vocabulary, stop_id)
@@ -64,7 +65,7 @@ class Drafter:
         return ids
 
     def record_accepted(self, num_accepted: int) -> None:
-        """Record how many tokens of the last draft were accepted. A source that keeps failing is used seldom."""
+        """Record how many tokens of the last draft were accepted. A source that keeps failing pauses for some steps."""
         self._failures[self._source] = 0 if num_accepted else self._failures[self._source] + 1
         self._num_idle_steps = 0
         if self._source == "copy":
@@ -76,14 +77,14 @@ class Drafter:
         return self._failures[source] < _MAX_FAILURES or self._num_idle_steps >= _RETRY_AFTER_STEPS
 
     def _copy(self) -> list[int]:
-        """Return the tokens after the latest earlier occurrence of the last tokens. The longest match counts."""
+        """Find the latest earlier occurrence of the last tokens, as many as possible, and return what followed it."""
         while self._num_indexed < len(self._ids) - 1:
             self._num_indexed += 1
             for size, indices in zip(_NGRAM_SIZES, self._index_by_ngram, strict=True):
                 if self._num_indexed >= size:
                     indices[tuple(self._ids[self._num_indexed - size : self._num_indexed])] = self._num_indexed
         is_in_call = self._call_drafter is not None and self._call_drafter.is_in_call
-        min_size = 1 if is_in_call else 3  # text repeats single words by chance
+        min_size = 1 if is_in_call else 3  # in text, single words recur by chance
         for size, indices in zip(_NGRAM_SIZES, self._index_by_ngram, strict=True):
             index = indices.get(tuple(self._ids[-size:])) if size >= min_size else None
             if index is not None and len(self._ids) >= size:

@@ -1,4 +1,4 @@
-"""Collect what an answer will probably contain, as data from which the engine makes drafts."""
+"""Collect the data from which the engine drafts an answer: what the answer will probably contain."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from core.conversation import ChatRequest, Function
 from core.generation import DraftedCall, Drafts
 from prompt_template import PromptTemplate
 
-_MAX_MESSAGE_CHARACTERS = 2000  # of the user's message, from its end
-_MAX_DESCRIPTION_CHARACTERS = 300  # of a function's description, from its start
+_MAX_MESSAGE_CHARACTERS = 2000  # the last ones of the user's message are used
+_MAX_DESCRIPTION_CHARACTERS = 300  # the first ones of a description are used
 
 
 def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
@@ -34,7 +34,7 @@ def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
 
 
 def _likely_function(functions: Sequence[Function], user_message: str) -> str:
-    """Return the name of the function that shares most words with the user's message; "" if there is no single one."""
+    """Return the name of the function with the most words that are in the user's message; "" for none or a tie."""
     asked = _stems(user_message[-_MAX_MESSAGE_CHARACTERS:])
     num_shared = {
         tool.name: len(asked & _stems(f"{tool.name} {tool.description[:_MAX_DESCRIPTION_CHARACTERS]}"))
@@ -46,6 +46,6 @@ def _likely_function(functions: Sequence[Function], user_message: str) -> str:
 
 
 def _stems(text: str) -> set[str]:
-    """Return the first 5 letters of each word with at least 4, so that "lights" matches "light"."""
+    """Return the first 5 letters of each word that has at least 4 letters, so that "lights" matches "light"."""
     separated = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     return {word[:5] for word in re.findall(r"[^\W_]{4,}", separated.casefold())}

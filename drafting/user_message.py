@@ -1,11 +1,11 @@
-"""Find values for the arguments of a call in the user's message, where most of them are words or numbers."""
+"""Find values for the arguments of a call in the user's message: most values are words or numbers from it."""
 
 from __future__ import annotations
 
 import re
 
-_MAX_CHARACTERS = 20_000  # of the message, from its end
-_MAX_VALUE_CHARACTERS = 200  # of a value that is searched for
+_MAX_CHARACTERS = 20_000  # the last ones of the message are searched
+_MAX_VALUE_CHARACTERS = 200  # a longer beginning of a value is not searched for
 _WORD_REST = r"[\w@'+-]*(?:[.:/][\w@'+-]+)*"  # the rest of a word, a date or an address
 _CAPITALIZED = re.compile(rf"(?<![\w.])[A-Z]{_WORD_REST}(?: [A-Z]{_WORD_REST})*")
 _QUOTED = re.compile(r'["\u201c]([^"\u201c\u201d\\\n]+)["\u201d]')
@@ -21,14 +21,14 @@ class UserMessage:
         self._folded = self._text.casefold()
 
     def mentions(self, value: str) -> bool:
-        """Return whether the message contains `value` in any case."""
+        """Return whether the message contains `value`, in upper or lower case."""
         return value.casefold() in self._folded
 
     def continuation(self, beginning: str) -> str | None:
         """Return the rest of the value that begins with `beginning`, from its last occurrence; None if there is none.
 
-        The value ends with the quotation, if `beginning` begins one. Otherwise it ends with the word or the name, or
-        before the next punctuation mark if `beginning` has several words.
+        If `beginning` starts a quotation, the value ends with the quotation. If it has several words, the value ends
+        before the next punctuation mark. Otherwise the value ends with the word or the name.
         """
         if not beginning or len(beginning) > _MAX_VALUE_CHARACTERS:
             return None
@@ -44,11 +44,11 @@ class UserMessage:
         return quotation[1][len(beginning) :] if quotation else matches[-1][1]
 
     def next_number(self, written: str) -> str | None:
-        """Return the first number that `written`, the arguments so far, does not contain."""
+        """Return the first number of the message that `written`, the arguments so far, does not contain."""
         return next((found[0] for found in _NUMBER.finditer(self._text) if found[0] not in written), None)
 
     def next_name(self, written: str) -> str | None:
-        """Return the first quotation, else the first name, that is not in `written`, the arguments so far.
+        """Return the message's first quotation, else its first name, that is not in `written`, the arguments so far.
 
         A name is capitalized words that do not begin a sentence.
         """

@@ -1,4 +1,4 @@
-"""Follow a turn that is free to be text or calls, and mask the tokens that would open a call that is not allowed."""
+"""Follow a turn that may be text or calls, and mask the tokens that would open a call that is not allowed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class OpenedCall:
-    """A constrained call that the last token opened. `rest` is the bytes of that token after the opening."""
+    """A constrained call that the last token opened. `rest` holds the bytes of that token after the head."""
 
     name: str
     rest: bytes
@@ -27,9 +27,9 @@ class OpenedCall:
 class CallWatcher:
     """Follows one turn from its start. All tokens are allowed except near the opening of a call.
 
-    A token that completes the head of a constrained call and extends into its arguments is masked unless the call's
-    grammar accepts the rest of the token. If the model spells a head in another way, it is not masked, and the grammar
-    raises an error for `OpenedCall.rest`.
+    A token may complete the head of a constrained call and also contain the beginning of the arguments. Such a token is
+    masked unless the call's grammar accepts that beginning. A head with an unusual spelling is not masked; then the
+    grammar raises an error for `OpenedCall.rest`.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class CallWatcher:
     ) -> None:
         """`recipients` are the functions that may be called; None for all.
 
-        `constrained` maps the name of each function with constrained arguments to a test: whether the part of the call
-        after its opening may begin with the given bytes.
+        `constrained` maps each function with constrained arguments to a test: whether the rest of a call, after its
+        head, may begin with the given bytes.
         """
         self._marks = turn_format.marks
         self._vocabulary = vocabulary
         self._constrained = constrained
         self._reader = TurnReader(turn_format, vocabulary)
         self._banned_by_head: dict[tuple[str, str], list[int]] = {}
-        self._mask_by_region: dict[Region, Mask | None] = {}  # used where no head has begun
+        self._mask_by_region: dict[Region, Mask | None] = {}  # the masks for positions where no head has begun
         text_recipient = {turn_format.text_recipient} if turn_format.text_recipient is not None else set()
         self._recipients = None if recipients is None else recipients | text_recipient
 
@@ -91,7 +91,7 @@ class CallWatcher:
         return self._recipients is not None and name not in self._recipients
 
     def _heads(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Yield (name, head) of the calls that may open in this region. In a name region: of the calls of `names`."""
+        """Yield (name, head) for each call that may open in this region; in a name region, only for `names`."""
         for mark in self._marks.get(self._reader.region, ()):
             if mark.is_control:
                 continue
@@ -101,7 +101,7 @@ class CallWatcher:
                 yield mark.name, mark.text
 
     def _missing_parts(self, head: str) -> Iterator[str]:
-        """Yield what is missing of `head` for each position where it may have begun. A name has one."""
+        """Yield the missing rest of `head` for each position where it may have begun. A name has one such position."""
         if self._reader.region == "name":
             beginning = self._reader.region_text.lstrip()
             if head.startswith(beginning):
@@ -122,7 +122,7 @@ class CallWatcher:
         return any(mark.text[0] in self._reader.region_text for mark in marks if mark.name)
 
     def _banned_ids(self) -> list[int]:
-        """Return the tokens that open a forbidden call, or a constrained call whose arguments cannot begin that way."""
+        """Return the tokens that open a forbidden call, or open a constrained call with forbidden arguments."""
         banned = [
             token_id
             for name, head in self._heads(self._constrained)

@@ -1,7 +1,6 @@
 """Build the constraint of a request: which outputs are allowed, as grammars that the engine compiles.
 
-With tool_choice "auto" and no strict function there is no constraint and the logits stay as they are: the model is
-trained to write valid calls.
+If tool_choice is "auto" and no function is strict, there is no constraint: the model is trained to write valid calls.
 """
 
 from __future__ import annotations
@@ -99,7 +98,10 @@ class _GrammarBuilder:
     def _call_alternatives(
         self, functions: Sequence[Tool], interpreters: Sequence[Tool], rules: dict[str, str]
     ) -> Iterator[str]:
-        """Yield the alternatives for a turn of calls. Code comes last, because only the stop token surely ends it."""
+        """Yield the grammar's alternatives for a turn of calls.
+
+        A call with code is the last of its turn, because only the stop token is certain to end code.
+        """
         if interpreters:
             rules["CODE"] = self._code_rule()
             yield self._alternatives(interpreters, is_first=True)
@@ -146,7 +148,7 @@ class _GrammarBuilder:
         )
 
     def _code_rule(self) -> str:
-        """Return the rule for source code: any text without the separator, which would end the code."""
+        """Return the rule for source code: any text without the separator between calls, which would end the code."""
         separator = self._template.separator or ""
         if not separator or self._token_id(separator) is not None:
             return "/(?s:.*)/"
@@ -154,7 +156,7 @@ class _GrammarBuilder:
         return f"/(?s:.*)/ & ~/(?s:.*){escaped}(?s:.*)/"
 
     def _without_prefill(self, head: str) -> str:
-        """Return the part of `head` that the prompt does not hold already."""
+        """Return the part of `head` that is not yet in the prompt."""
         return head.removeprefix(self._template.prefill(self._request.choice))
 
     def _rest_of_head(self, name: str) -> str:
@@ -184,7 +186,7 @@ class _GrammarBuilder:
         return " ".join(parts)
 
     def _split_at_control_tokens(self, text: str) -> Iterator[tuple[str, bool]]:
-        """Yield the control tokens of `text` and the stretches between them, and whether each is a control token."""
+        """Split `text` at control tokens. Yield each part, and whether it is a control token."""
         for part in _CONTROL_LIKE.split(text):
             if part:
                 yield part, self._token_id(part) is not None

@@ -1,4 +1,4 @@
-"""Grammars with JSON rules, compiled by llguidance within limits, and the state of one answer in a grammar."""
+"""Compile grammars with llguidance, within limits on time and memory, and track the state of an answer in a grammar."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from core.generation import JsonRule, Lark
 from json_schema.grammar_rules import body, loosened, settled, uncompilable
 from text.vocabulary import Vocabulary
 
-_COMPILE_S = 3.0  # for all attempts at one grammar
-_MAX_CHARACTERS = 500_000  # of a grammar; that size takes 1 s and 50 MB to compile
+_COMPILE_S = 3.0  # the time limit for all attempts to compile one grammar
+_MAX_CHARACTERS = 500_000  # of a grammar; a grammar of that size takes 1 s and 50 MB to compile
 
-# An object of 1,000 optional properties has 4,000 items in a row. The fuel allows 20 ms to build a lexer and 15 ms for
-# one mask. A lexer state takes 1 to 2 kB, for as long as the grammar is cached.
+# An object with 1,000 optional properties needs 4,000 items in one of the parser's rows. The fuel allows 20 ms for
+# building a lexer and 15 ms for one mask. A lexer state takes 1 to 2 kB while the grammar is cached.
 _LIMITS = LLParserLimits(
     max_items_in_row=10_000,
     initial_lexer_fuel=1_000_000,
@@ -33,7 +33,7 @@ _LIMITS = LLParserLimits(
 
 @dataclass
 class Compiled:
-    """A compiled grammar. All answers share its lexer, so a grammar that has exceeded a limit stays broken."""
+    """A compiled grammar. All answers share its lexer: after it exceeds a limit, it fails for later answers too."""
 
     lark: Lark
     text: str
@@ -47,7 +47,10 @@ class Compiled:
         return int(self.start.deep_copy().try_consume_tokens(token_ids)) == len(token_ids)
 
     def loosened(self) -> LLMatcher | None:
-        """Compile the grammar without the keywords that can exceed limits at run time; None if all rules are strict."""
+        """Compile the grammar without the keywords that can exceed limits during an answer.
+
+        Returns None if all rules are strict, so that no keyword may be dropped.
+        """
         rules = self.lark.json_rules
         if all(rule.strict for rule in rules.values()):
             return None
@@ -99,7 +102,10 @@ class GrammarState:
             self.accept(self._compiled.vocabulary.tokenize(text))
 
     def _recover(self) -> None:
-        """Continue with the loosened grammar after a value exceeds a limit; EngineError if all rules are strict."""
+        """Continue with the loosened grammar after the first one exceeds a limit.
+
+        Raises EngineError if all rules are strict.
+        """
         self._compiled.is_broken = True
         loosened = None if self._is_loosened else self._compiled.loosened()
         self._is_loosened = True
@@ -109,7 +115,7 @@ class GrammarState:
 
 
 def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
-    """Compile a grammar. Rules that are not strict lose the keywords that llguidance cannot take.
+    """Compile a grammar. Keywords that llguidance does not support are dropped from rules that are not strict.
 
     Raises RequestError for a strict rule that cannot be compiled.
     """
@@ -139,7 +145,7 @@ def _matcher(text: str, vocabulary: Vocabulary) -> LLMatcher:
 
 
 def _fault(matcher: LLMatcher) -> str:
-    """Return llguidance's error, empty if there is none. Some limits are only reached by the first mask."""
+    """Return llguidance's error, or "". Also computes a mask, because only the first mask reaches some limits."""
     if not matcher.is_error():
         matcher = matcher.deep_copy()
         matcher.compute_bitmask()
@@ -147,7 +153,7 @@ def _fault(matcher: LLMatcher) -> str:
 
 
 def _too_large(rules: Mapping[str, JsonRule], fault: str) -> RequestError:
-    """The error for rules that compile each, but not together."""
+    """Create the error for a grammar that does not compile although each of its rules does."""
     if not rules:
         raise EngineError(f"an internal grammar does not compile: {fault[:200]}")
     return uncompilable(next(iter(rules.values())), "with the request's other schemas it is too large")

@@ -1,4 +1,4 @@
-"""Turn a constraint into token masks."""
+"""Compile a request's constraint and compute the masks of its tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from text.vocabulary import Vocabulary
 
 _MAX_CACHED = 64
 _MAX_CACHED_BYTES = 32 << 20
-_BYTES_PER_CHARACTER = 160  # of a compiled grammar's text; measured with 1,000 properties
+_BYTES_PER_CHARACTER = 160  # memory per character of a grammar; measured with 1,000 properties
 
 
 class ConstraintCompiler:
@@ -63,7 +63,7 @@ class ConstraintCompiler:
         return Matcher(None, watcher, calls)
 
     def _compiled(self, grammars: Mapping[str, Lark]) -> dict[str, Compiled]:
-        """Return the compiled grammars of one constraint, which are one entry of the cache."""
+        """Return the compiled grammars of one constraint. Together they are one entry of the cache."""
         bounded_grammars = {
             name: Lark(lark.text, {rule: bounded(json_rule) for rule, json_rule in lark.json_rules.items()})
             for name, lark in grammars.items()

@@ -21,8 +21,8 @@ def check_parameters(
 ) -> None:
     """Raise RequestError unless `schema` is a JSON Schema of an object, within the limits above.
 
-    owner: the holder of the schema for the message, such as "function 'f'" or "response_format 'x'".
-    param, code: those of the error; OpenAI's code for a response_format is None.
+    owner: what the message calls the schema's owner, such as "function 'f'" or "response_format 'x'".
+    param, code: the fields of the error; OpenAI's code for a response_format is None.
     """
     subject = Subject(owner, param, code)
     targets: dict[str, tuple[object, Context]] = {}  # `$ref` -> its target, and the context of its first use
@@ -122,7 +122,8 @@ def _are_schemas(value: object) -> bool:
     return isinstance(value, list) and len(value) > 0
 
 
-# Kinds of value that are not listed have no wrong values, or are schemas, which `walk` yields later.
+# The kinds of value that are not listed either allow every value or hold schemas, which are checked when `walk` yields
+# them.
 _RIGHT: dict[Value, tuple[Callable[[object], bool], str]] = {
     "schemas": (_are_schemas, "a list of at least one schema"),
     "named schemas": (lambda value: isinstance(value, dict), "an object"),

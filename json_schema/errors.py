@@ -12,7 +12,7 @@ from json_schema.walk import Context
 class Subject:
     """The schema that an error is about.
 
-    owner: the holder of the schema for the message: "function 'f'", "response_format 'x'".
+    owner: what the message calls the schema's owner: "function 'f'", "response_format 'x'".
     param: the request's field that holds the schema; None if it is not known.
     """
 

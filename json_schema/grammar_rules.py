@@ -31,7 +31,7 @@ _MAX_VALUES = 100_000
 _MAX_MULTIPLE = 10_000  # the automaton has this many states; 10,000,003 took the compiler 110 s and 4 GB
 _MAX_RESTORED = 24  # keywords tried again one by one
 _MAX_REASON = 360  # characters of the compiler's report
-# The whitespace of the training data. None is optional: a model could repeat optional whitespace endlessly.
+# The whitespace of the training data. No whitespace is optional, because a model could repeat it endlessly.
 _SPACING = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 # The keywords to drop if a schema does not compile, most likely causes first. The compiler ignores unknown keywords.
 _DROPPABLE = (
@@ -118,7 +118,7 @@ def loosened(rule: JsonRule) -> str:
 
 
 def uncompilable(rule: JsonRule, reason: str) -> RequestError:
-    """The error for a strict rule. `reason` is a sentence or the compiler's report; one line of it is shown."""
+    """Create the error for a strict rule that does not compile. It shows one line of `reason`."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()] or ["it cannot be compiled"]
     parse_error = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), "")
     sentence = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", lines[0])

@@ -40,7 +40,7 @@ def _unpermitted(node: JsonSchema) -> str | None:
 
 
 def _open_object(node: JsonSchema) -> str | None:
-    """Return why `node` allows objects with other keys than it lists, or with fewer; None if it does not."""
+    """Return why `node` allows objects that lack a listed key or have an unlisted one; None if it allows neither."""
     kinds = node.get("type", "object" if "properties" in node else "any")
     if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
         return None

@@ -34,7 +34,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """One of these values. The list is the schema's own and not copied, since many `$ref`s may share it."""
+    """A type that allows only the listed values. The list is not copied from the schema: many `$ref`s may share it."""
 
     values: Sequence[object]
 
@@ -58,7 +58,7 @@ Type = Word | Enum | Record | Array
 
 
 class Property(NamedTuple):
-    """One property. `source` is its schema after following `$ref`s; its comment is printed from it."""
+    """One property. Its comment is printed from `source`, the property's schema after following `$ref`s."""
 
     name: str
     is_required: bool
@@ -75,7 +75,7 @@ class Budget:
 
 
 def unprintable(function: Function, sentence: str) -> RequestError:
-    """The error for a function that cannot be printed. Its `param` is None: the request's field is not known here."""
+    """Create the error for a function that cannot be printed. `param` is None, since the field is not known here."""
     return Subject(f"function '{function.name[:64]}'", None, "invalid_function_parameters").error(sentence)
 
 

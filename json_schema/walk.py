@@ -1,6 +1,6 @@
 """The base for reading JSON Schemas: the table of keywords, the walk over all schemas, and local `$ref`s.
 
-Nothing is fetched, and nothing recurses, so a schema cannot exhaust the stack. A walk takes linear time.
+Remote `$ref`s are not fetched. No function recurses, so a schema cannot exhaust the stack. A walk takes linear time.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def lookup(root: object, ref: str) -> Any:
 
 
 def target_of(root: object, schema: object) -> JsonSchema:
-    """Follow the `$ref`s of `schema`. Returns {} if the target is not an object, or after MAX_DEPTH of them."""
+    """Follow the `$ref`s of `schema`. Returns {} if the target is not an object, or MAX_DEPTH or more `$ref`s away."""
     for _ in range(MAX_DEPTH):
         if not isinstance(schema, dict) or not isinstance(ref := schema.get("$ref"), str):
             return schema if isinstance(schema, dict) else {}

@@ -26,7 +26,7 @@ Available functions:
 
 
 class RecipientTemplate(PromptTemplate):
-    """The format with any markup of turns. A turn is rendered as `start` ROLE `body` TEXT `end` `after`."""
+    """The format v3 with the given markup around turns. A turn is `start` ROLE `body` TEXT `end` `after`."""
 
     text_head = text_prefill = "all\n"
     separator = ">>>"

@@ -1,6 +1,6 @@
 """The format of the embedded model: the recipients of v3 in ChatML turns.
 
-It has no header, because every fixed line costs tokens in each training row. `>>>` and `all` are one token each.
+The prompt has no fixed header, because it would cost tokens in each training row. `>>>` and `all` are one token each.
 """
 
 from __future__ import annotations

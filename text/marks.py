@@ -1,4 +1,4 @@
-"""Find marks in streamed text, in time linear in the length of the text for any number of marks."""
+"""Find marks in streamed text. The time is linear in the length of the text, no matter how many marks there are."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-STRING_REST = r'(?:[^"\\]++|\\.)*+'  # a JSON string up to its closing quote; possessive, so it never backtracks
-_MAX_PATTERN_DEPTH = 4  # characters of each mark in the regular expression; more take longer to compile than they save
+# A JSON string between its quotes. The quantifiers are possessive, so that matching never backtracks.
+STRING_REST = r'(?:[^"\\]++|\\.)*+'
+# Characters of each mark in the regular expression. With more, it takes longer to compile than the search gains.
+_MAX_PATTERN_DEPTH = 4
 
 
 @dataclass(slots=True)
@@ -35,7 +37,10 @@ class MarkFinder:
         self._text_before_mark = re.compile(outside, re.DOTALL)
 
     def next_candidate(self, text: str, at: int) -> int:
-        """Return the first index from `at` on where a mark may begin, even one cut off by the end; else len(text)."""
+        """Return the first index from `at` on where a mark may begin, or len(text).
+
+        The end of the text may cut the mark off.
+        """
         found = self._text_before_mark.match(text, at)
         return found.end() if found else at
 

@@ -16,7 +16,7 @@ _STRING_REST = re.compile(STRING_REST, re.DOTALL)
 
 
 class OutputParser:
-    """A streaming parser. The joined events are the same however the output is cut into pieces. No output raises.
+    """A streaming parser. It accepts every output, and its joined events do not depend on how the output is cut.
 
     Whitespace is stripped at both ends of the turn's text and of the arguments of each call; whitespace between two
     parts of the text is kept. A name whose mark is missing at the end is dropped.
@@ -26,7 +26,7 @@ class OutputParser:
         self._format = turn_format
         self._region: Region = turn_format.start
         self._marks_by_region: dict[Region, _Marks] = {}
-        self._held_back = ""  # text that may still become a mark or a name; never longer than one
+        self._held_back = ""  # text that may still become a mark or a name; never longer than the longest of them
         self._in_string = False
         self._text = Trimmer()
         self._arguments = Trimmer()
@@ -34,12 +34,12 @@ class OutputParser:
 
     @property
     def region(self) -> Region:
-        """The region that the next character belongs to, as far as is known yet."""
+        """The region of the next character. Held-back text may still change it."""
         return self._region
 
     @property
     def trailing_whitespace(self) -> str:
-        """Whitespace held back at the end of the text, until more text follows; only its last part if it is long."""
+        """The whitespace that is held back at the end of the text until more text follows; if long, only its end."""
         return self._text.held_whitespace if self._region == "text" else ""
 
     def feed(self, text: str, *, is_control: bool = False) -> Iterator[Event]:
@@ -82,7 +82,7 @@ class OutputParser:
         return self._marks_by_region[self._region]
 
     def _flush(self) -> None:
-        """Parse the held-back text as complete: no ordinary text follows it. Only a possible name stays held back."""
+        """Parse the held-back text when no ordinary text can follow it. Only a possible name stays held back."""
         self._read(self._held_back, is_final=True)
         if self._region == "name" and self._held_back and not _NAME.fullmatch(self._held_back):
             self._region = "text"
@@ -96,7 +96,10 @@ class OutputParser:
         self._held_back = text[at:]
 
     def _read_shown_region(self, text: str, at: int, is_final: bool) -> tuple[int, bool]:
-        """Emit the text before the next mark. Return the index to continue at, and whether to continue now."""
+        """Emit the text before the next mark.
+
+        Return the index to continue at, and whether parsing can continue before more text arrives.
+        """
         end, after, mark = self._find(text, at, is_final)
         self._emit(text[at:end])
         if mark is not None:
@@ -104,7 +107,7 @@ class OutputParser:
         return after, mark is not None
 
     def _read_name_region(self, text: str, at: int, is_final: bool) -> tuple[int, bool]:
-        """Like `_read_shown_region`, but emit nothing before the mark that ends the name is complete."""
+        """Do what `_read_shown_region` does, but emit nothing until the mark that ends the name is complete."""
         at = _end_of(_SPACE, text, at)
         within = text[at : at + 2 * _MAX_NAME_LENGTH]
         end, after, mark = self._find(within, 0, is_final)
@@ -169,7 +172,7 @@ class OutputParser:
 
 
 class _Marks:
-    """The marks of one region, by kind."""
+    """The marks that end one region, separated into control tokens and ordinary text."""
 
     def __init__(self, marks: Sequence[Mark], *, has_strings: bool) -> None:
         self.has_strings = has_strings

@@ -18,7 +18,7 @@ class StopStrings:
         self._held_back = ""
 
     def feed(self, text: str) -> str:
-        """Add a piece of text; return what can be shown now. Nothing is shown after a stop string."""
+        """Add a piece of text; return the text that can be shown now. Nothing is shown after a stop string."""
         if self.is_hit or not self._stops:
             return "" if self.is_hit else text
         text = self._held_back + text

@@ -23,7 +23,7 @@ _ANCHOR = "\n"  # one token in every SentencePiece vocabulary; it never merges w
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids, and for each whether it is a learned token, which counts in the loss."""
+    """Token ids, and for each token whether it is learned, that is, whether it counts in the loss."""
 
     ids: list[int] = field(default_factory=list)
     learned: list[bool] = field(default_factory=list)
@@ -76,13 +76,13 @@ class Tokenizer:
     def encode(self, pieces: Sequence[Piece], *, bos: bool = False) -> Encoded:
         """Tokenize the pieces of a prompt.
 
-        The text between two control tokens is tokenized in one stretch, as in training. It is cut only where learned
-        text begins or ends, because no token of an answer extends over that border.
+        The text between two control tokens is tokenized in one stretch, as in training. The exception is where learned
+        text begins or ends: no token crosses that boundary, because an answer consists of whole tokens.
         """
         encoded = Encoded()
         preceding: Preceding = "nothing"
         if bos and self.bos_id is not None:
-            # `preceding` stays: tokenizers add the space of a text's start first and put BOS before it.
+            # `preceding` stays "nothing": tokenizers add a space at the start of a text, then put BOS before the space.
             encoded.add([self.bos_id], learned=False)
         for segment in _segments(pieces, self._control_pattern):
             if segment.markup and segment.text in self._control:
@@ -101,12 +101,12 @@ class Tokenizer:
     def encode_raw(self, text: str) -> list[int]:
         """Tokenize a raw prompt, in which the spelling of a control token becomes that control token.
 
-        BOS comes first if the tokenizer itself adds it. Some tokenizers have a BOS and do not add it (GPT-2, SmolLM2).
+        BOS comes first only if the checkpoint's tokenizer adds it. Those of GPT-2 and SmolLM2 have a BOS but do not.
         """
         return self.encode([Piece(text, markup=True)], bos=self._adds_bos).ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of all ids, control tokens spelled out."""
+        """Return the text of all ids, in which control tokens are spelled out."""
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
 
     def stream_decoder(self) -> StreamDecoder:
@@ -137,7 +137,7 @@ class Tokenizer:
         return self._ids(_ANCHOR + text)[len(self._ids(_ANCHOR)) :]
 
     def _find_added_spaces(self) -> frozenset[Preceding]:
-        """Return what a text must follow for the tokenizer to add a space before it; empty if it never adds one."""
+        """Find where the tokenizer adds a space to a text: at the start, after a control token, both or nowhere."""
         ids = self._ids("x")
         if ids == self._ids(_ANCHOR + "x")[len(self._ids(_ANCHOR)) :]:
             return frozenset()
@@ -147,7 +147,7 @@ class Tokenizer:
 
 
 class StreamDecoder:
-    """Decodes the token ids of one answer. Incomplete characters are held back; SentencePiece's spaces are kept."""
+    """Decodes the token ids of one answer. Holds back incomplete characters and keeps the spaces of SentencePiece."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -196,14 +196,14 @@ def _segments(pieces: Sequence[Piece], control_pattern: re.Pattern[str]) -> Iter
 def _without_control_tokens(backend: Backend, control: Mapping[str, int]) -> Backend:
     """Return a copy of the tokenizer that never produces a control token.
 
-    The copy has no added tokens, and its vocabulary has other names for the control tokens. So neither merges nor the
-    lookup of whole words (`ignore_merges` of Llama 3) produce one.
+    The copy has no added tokens, and the control tokens have other spellings in its vocabulary. So neither merges nor
+    the lookup of whole words (`ignore_merges` of Llama 3) can produce a control token.
     """
     plain = json.loads(backend.to_str())
     plain.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
     model = plain["model"]
     if model["type"] == "BPE":
-        # No word contains a space: both kinds of tokenizer replace it by another character.
+        # No text can match: byte-level tokenizers and SentencePiece replace spaces by another character.
         unreachable = {text: f" {text}" for text in control}
         model["vocab"] = {unreachable.get(token, token): i for token, i in model["vocab"].items()}
         model["unk_token"] = unreachable.get(model["unk_token"], model["unk_token"])
@@ -218,7 +218,7 @@ def _bytes_of_tokens(backend: Backend) -> Callable[[str], bytes]:
     """Return the function from a token of the vocabulary to its bytes.
 
     Byte-level vocabularies use GPT-2's alphabet of 256 printable characters. SentencePiece writes a space as U+2581 and
-    a single byte as <0xNN>. Raises ModelError for other kinds.
+    a single byte as <0xNN>. Raises ModelError for a vocabulary of another kind.
     """
     decoder = json.dumps(json.loads(backend.to_str())["decoder"])
     if '"ByteLevel"' in decoder:
@@ -237,7 +237,10 @@ def _sentencepiece_bytes(token: str, has_bytes: bool) -> bytes:
 
 
 def _byte_level_alphabet() -> dict[str, int]:
-    """Return GPT-2's character for each byte: printable Latin-1 is itself, other bytes are numbered from U+0100 on."""
+    """Return a map from GPT-2's character for each byte to the byte.
+
+    A printable Latin-1 character stands for its own byte; the other bytes are numbered from U+0100 on.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_MAX_HELD = 1_000  # characters; no stop string is longer
+_MAX_HELD = 1_000  # characters, the maximum length of a stop string
 
 
 class Trimmer:
@@ -14,11 +14,11 @@ class Trimmer:
 
     @property
     def held_whitespace(self) -> str:
-        """The whitespace held back; of very long whitespace only the last pieces."""
+        """The whitespace that is held back. If it is very long, only its last pieces."""
         return "".join(self._held_whitespace[-_MAX_HELD:])
 
     def push(self, text: str) -> str:
-        """Add a piece of text; return what can be shown now."""
+        """Add a piece of text; return the text that can be shown now."""
         body = text.rstrip()
         if not body:
             if self.has_text:

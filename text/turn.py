@@ -1,4 +1,4 @@
-"""The assistant's turn as events, ended by the stop strings and the limit on calls of the request."""
+"""Convert the assistant's turn to events. The turn ends early at a stop string or at the request's limit on calls."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from text.tokenizer import Decoded, Tokenizer
 
 @dataclass(frozen=True)
 class Token:
-    """One sampled token as text, and the counts of the request so far.
+    """One sampled token as text, and the token counts of the request so far.
 
-    `pieces` is empty while a character is incomplete, and for the stop token.
+    `pieces` is empty for the stop token and while a character is incomplete.
     """
 
     pieces: tuple[Decoded, ...]
@@ -25,7 +25,7 @@ class Token:
     num_generated: int
     num_cached: int
     finish_reason: FinishReason | None = None
-    num_accepted: int = 0  # draft tokens
+    num_accepted: int = 0  # accepted draft tokens
     num_rejected: int = 0
 
 
@@ -49,7 +49,7 @@ class Turn:
     def read(self, token: Token) -> Iterator[Event | TokenReport]:
         """Yield the events of one more token.
 
-        Events of the prefill come with the first token: the engine has accepted the request by then.
+        The events of the prefill come with the first token, when the engine has accepted the request.
         """
         yield from self._feed(self._unread_prefill)
         self._unread_prefill = []

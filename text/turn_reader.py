@@ -1,4 +1,4 @@
-"""Track the region of a turn token by token, for drafts and constraints."""
+"""Track token by token which region of the turn the output is in, for drafts and constraints."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from core.turn_format import Event, Region, TurnFormat
 from text.parser import OutputParser
 from text.vocabulary import Vocabulary
 
-_MAX_REGION_TEXT = 80  # characters; a function name has at most 64, the head of a call a few more
+_MAX_REGION_TEXT = 80  # characters; function names have at most 64, heads of calls a few more
 
 
 class TurnReader:
-    """Parse sampled tokens one character at a time, to know which character completed each event."""
+    """Parses sampled tokens one character at a time, to know which character completes each event."""
 
     def __init__(self, turn_format: TurnFormat, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -25,12 +25,12 @@ class TurnReader:
 
     @property
     def region(self) -> Region:
-        """The region that the next character belongs to, as far as is known yet."""
+        """The region of the next character. Text that the parser holds back may still change it."""
         return self._parser.region
 
     @property
     def rest_of_token(self) -> bytes:
-        """The bytes of the last token after the character that gave the last event."""
+        """The bytes of the last token after the character that completed the last event."""
         return self._text[self._num_read :].encode() + self._decoder.getstate()[0]
 
     def read(self, token_id: int) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""The vocabulary of a model as bytes, to find the tokens that spell a given text."""
+"""The vocabulary of a model as bytes, in which the tokens that spell a given text can be found."""
 
 from __future__ import annotations
 

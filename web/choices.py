@@ -39,7 +39,7 @@ async def chat_choices(model: Model, request: ChatRequest) -> AsyncGenerator[Jso
 
 
 async def text_choices(model: Model, request: CompletionRequest) -> AsyncGenerator[Json | Finish]:
-    """Like chat_choices, for raw prompts. Indices 0 to n - 1 are the choices of the first prompt, and so on."""
+    """Yield the same as chat_choices, for raw prompts. Choices 0 to n - 1 belong to the first prompt, and so on."""
     prompts = await asyncio.to_thread(lambda: [_encoded(model, request, prompt) for prompt in request.prompts])
 
     async def one(index: int) -> AsyncGenerator[Json | Finish]:
@@ -68,7 +68,10 @@ def _encoded(model: Model, request: CompletionRequest, prompt: str | tuple[int, 
 async def as_chunks(
     items: AsyncGenerator[Json | Finish], base: Json, include_usage: bool, n: int
 ) -> AsyncGenerator[Json]:
-    """Yield the chunks of a stream. With `include_usage`, an extra last chunk holds the usage; all others have null."""
+    """Yield the chunks of a stream.
+
+    With `include_usage`, an extra last chunk holds the usage, and `usage` is null in all other chunks.
+    """
     finishes: list[Finish] = []
     no_usage: Json = {"usage": None} if include_usage else {}
     async with aclosing(items):
@@ -82,7 +85,7 @@ async def as_chunks(
 
 
 async def _merged(sources: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
-    """Yield the items of all sources as they arrive. The first error ends all sources, and so does closing."""
+    """Yield the items of all sources as they arrive. The first error, or closing the iterator, ends all sources."""
     if len(sources) == 1:  # saves a task and a queue between engine and client
         async with aclosing(sources[0]) as only:
             async for item in only:
@@ -117,6 +120,6 @@ async def _merged(sources: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
 
 
 def _with_seed(request: Request, index: int) -> Request:
-    """Give choice `index` the seed `seed + index`, so that the choices differ and are reproducible."""
+    """Return the request for choice `index`, with the seed `seed + index`: choices differ but are reproducible."""
     seed = request.sampling.seed
     return request if seed is None else replace(request, sampling=replace(request.sampling, seed=seed + index))

@@ -96,7 +96,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket on the address, opened before the model loads. Raises ModelError if it is in use."""
+    """Return a socket that listens on the address. It is opened before the model loads, so that an error comes early.
+
+    Raises ModelError if the address is in use.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

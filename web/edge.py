@@ -22,7 +22,8 @@ PUBLIC_PATHS = frozenset({"/live", "/ready", "/health"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_HEAD = 64 * 2**10
 MAX_BODY = 2 * 2**20
-# A body above MAX_BODY is read and dropped up to this size: an error sent before would be lost in a TCP reset.
+# A body larger than MAX_BODY is read up to this size and dropped before the error is sent. If the error were sent while
+# the client still writes, a TCP reset would discard it.
 MAX_DRAINED = 64 * 2**20
 RECEIVE_DEADLINE_S = 10.0
 WRITE_DEADLINE_S = 30.0
@@ -44,7 +45,7 @@ class Edge:
         own_hosts: Collection[str],
         registry: CollectorRegistry | None = None,
     ) -> None:
-        """`registry` gets a counter of answers by route and status; labels never hold text of a client."""
+        """Add a counter of answers by route and status to `registry`. Its labels never hold text of a client."""
         self._app = app
         about = "Answers by route and class of status."
         self._num_answers = Counter("functionary:http_requests", about, ("route", "status"), registry=registry)
@@ -78,7 +79,10 @@ class Edge:
             )
 
     def _admit(self, scope: Scope, headers: Headers) -> None:
-        """Check the head, then the API key or, without keys, the site. Only the scope's path makes a request public."""
+        """Check the request's head, then its API key; on a server without keys, check its Host and Origin instead.
+
+        Only the path in the scope decides whether a request needs no key.
+        """
         _check_head(scope, headers)
         if not self._digests:
             self._check_site(headers)
@@ -95,7 +99,7 @@ class Edge:
                 "Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
                 headers=CHALLENGE,
             )
-        digest = _digest(key.strip().encode("latin-1"))  # the bytes that were sent
+        digest = _digest(key.strip().encode("latin-1"))  # latin-1 restores the bytes that the client sent
         matches = [hmac.compare_digest(digest, known) for known in self._digests]  # all, so that time tells nothing
         if not any(matches):
             message = f"Incorrect API key provided: {_masked(key.strip())}."
@@ -145,7 +149,7 @@ class _Answer:
 
 
 async def read_body(request: Request) -> bytes:
-    """Read the body, whatever its Content-Type. Raises HttpError if it is too large, too slow or encoded."""
+    """Read the body; ignore its Content-Type. Raises HttpError for a body that is too large, compressed or too slow."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise HttpError(415, f"Content-Encoding '{encoding[:40]}' is not supported; send the JSON body uncompressed.")
@@ -182,13 +186,13 @@ def _too_large(headers: dict[str, str]) -> HttpError:
 
 
 def _check_head(scope: Scope, headers: Headers) -> None:
-    """Check what h11 accepts: a too long head that arrives in one piece, and a body with two lengths."""
+    """Reject what h11 wrongly accepts: a too long head that arrives in one piece, and a body with two lengths."""
     if scope["http_version"] not in ("1.0", "1.1"):
         raise HttpError(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.", headers=CLOSE)
     size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(k) + len(v) + 4 for k, v in scope["headers"])
     if size > MAX_HEAD:
         raise HttpError(431, f"The head of the request is larger than {MAX_HEAD} bytes.", headers=CLOSE)
-    if "transfer-encoding" in headers and "content-length" in headers:  # a proxy may use the other: request smuggling
+    if "transfer-encoding" in headers and "content-length" in headers:  # prevents request smuggling via a proxy
         raise HttpError(400, "Content-Length and Transfer-Encoding exclude each other.", headers=CLOSE)
 
 

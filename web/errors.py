@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 class HttpError(Exception):
-    """An error of the HTTP layer: API keys, sizes, encodings, a server that is not ready."""
+    """An error of the HTTP layer, such as a wrong API key, a body that is too large, or a server that is not ready."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class HttpError(Exception):
 
 
 class ClientStalled(Exception):
-    """The client has read nothing of its answer for WRITE_DEADLINE_S."""
+    """The client has not read any of its answer for WRITE_DEADLINE_S seconds."""
 
 
 def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> Json:
@@ -43,7 +43,7 @@ def error_body(message: str, kind: str, param: str | None = None, code: str | No
 
 
 def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
-    """Return status, body and headers of an error. The text of an unforeseen exception is hidden: it may hold paths."""
+    """Return the status, body and headers for an error. Hides an unforeseen exception's text, which may hold paths."""
     match error:
         case UnknownModel():
             return 404, error_body(error.message, "invalid_request_error", error.param, error.code), {}

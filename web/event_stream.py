@@ -63,8 +63,8 @@ class EventStream(Response):
 async def event_stream(receive: Receive, items: AsyncGenerator[Any], headers: dict[str, str]) -> EventStream:
     """Wait for the first item, so that an error before it becomes an HTTP error and not an event.
 
-    After PING_AFTER_S the request is checked and only queued: the stream starts without the item, and pings keep the
-    connection alive.
+    If the first item takes longer than PING_AFTER_S seconds, the request is valid and only waits in the queue. Then the
+    stream starts without the item, and pings keep the connection alive.
     """
     first = asyncio.ensure_future(anext(items))
     try:
@@ -78,7 +78,7 @@ async def event_stream(receive: Receive, items: AsyncGenerator[Any], headers: di
 
 
 async def _close(first: asyncio.Future[Any], rest: AsyncGenerator[Any]) -> None:
-    """Cancel `first`, then close `rest`: a running generator cannot be closed."""
+    """Cancel `first`, then close `rest`. In the other order `rest` may still be running, and could not be closed."""
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await rest.aclose()

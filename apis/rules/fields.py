@@ -146,7 +146,7 @@ def _wrong_type(path: str, expected: str, value: object) -> RequestError:
 
 
 def _unsupported_word(value: object, words: Sequence[str], path: str) -> RequestError:
-    """The error for a value that is not one of the allowed strings `words`."""
+    """Create the error for a value that is not one of the allowed strings `words`."""
     if not isinstance(value, str):
         return _wrong_type(path, "a string", value)
     if words[0] == "text" and value in _MEDIA:
@@ -161,17 +161,17 @@ def _unsupported_word(value: object, words: Sequence[str], path: str) -> Request
 
 
 def out_of_range(path: str, value: float, *, low: float | None = None, high: float | None = None) -> RequestError:
-    """The error for a number below `low` or, without `low`, above `high`. A float bound means a range of decimals."""
+    """Create the error for a number below `low` or, if `low` is None, above `high`. Float bounds allow decimals."""
     side, sign, bound = ("below minimum", ">=", low) if low is not None else ("above maximum", "<=", high)
     kind, shown = ("decimal", f"{bound:g}") if isinstance(bound, float) else ("integer", bound)
-    is_long = isinstance(value, int) and value.bit_length() > 64  # its digits would fill the message
+    is_long = isinstance(value, int) and value.bit_length() > 64  # the digits would fill the message
     got = "a longer integer" if is_long else value
     message = f"Invalid '{path}': {kind} {side} value. Expected a value {sign} {shown}, but got {got} instead."
     return RequestError(message, path, f"{kind}_{side.replace('imum', '').replace(' ', '_')}_value")
 
 
 def _wrong_length(path: str, value: str | list[Any] | dict[str, Any], *, limit: int) -> RequestError:
-    """The error for a string, array or object that is longer than `limit`, or empty."""
+    """Create the error for a string, array or object that is longer than `limit`, or empty."""
     kind = "an object" if isinstance(value, dict) else "a string" if isinstance(value, str) else "an array"
     noun = kind.split()[1]
     if isinstance(value, dict):
@@ -229,7 +229,7 @@ def _request_error(error: ErrorDetails, location: Sequence[str | int]) -> Reques
 
 
 def _no_member(path: str, value: object, key: str, *words: str) -> RequestError:
-    """The error for a value that is no member of a union discriminated by `key`."""
+    """Create the error for a value that is not a member of a union discriminated by `key`."""
     if not isinstance(value, dict):
         return _wrong_type(path, "an object", value)
     return _unsupported_word(value[key], words, f"{path}.{key}") if key in value else _missing(f"{path}.{key}")

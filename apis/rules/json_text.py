@@ -9,14 +9,14 @@ from typing import Any
 
 from core.errors import RequestError
 
-MAX_DEPTH = 128  # json.loads recurses, and real requests are far flatter
+MAX_DEPTH = 128  # levels; json.loads recurses once per level, and real requests have far fewer
 MAX_INTEGER_BITS = 1023  # larger integers overflow a float
 
 _UNPARSED = "We could not parse the JSON body of your request."
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKET = bytes(set(range(256)) - set(b"[{]}"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# A value can only be unfit if the bytes match this; most bodies do not and skip the walk over all values.
+# If the bytes do not match this pattern, all values are fit. This spares most bodies the walk over all values.
 _SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{200}")
 
 

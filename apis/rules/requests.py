@@ -1,4 +1,4 @@
-"""The rules that chat and raw completions share beside sampling: stream options and unknown fields."""
+"""The rules for stream options and unknown fields, which chat and raw completions share."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def include_usage(body: StreamFields) -> bool:
 
 
 def unsupported(key: str) -> RequestError:
-    """The error for a field of OpenAI's API that this server does not support."""
+    """Create the error for a field of OpenAI's API that this server does not support."""
     message = f"Unsupported parameter: '{key}' is not supported by this server. Leave it out."
     return RequestError(message, key, "unsupported_parameter")
 
 
 def ignored(body: dict[str, Any], shape: type[Shape], unsupported: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the unknown keys of `body` as they appear in a response header.
+    """Return the unknown keys of `body` in the form in which a response header lists them.
 
-    At most MAX_IGNORED names of at most 64 characters; other characters than visible ASCII become "?".
+    Returns at most MAX_IGNORED names, each cut to 64 characters. Characters other than visible ASCII become "?".
     """
     known = {*shape.model_fields, *unsupported}
     names = [key for key in body if key not in known][:MAX_IGNORED]

@@ -1,4 +1,4 @@
-"""Convert the sampling fields of a request, OpenAI's and vLLM's, to SamplingParams."""
+"""Convert a request's sampling fields, which include vLLM's additions to OpenAI's, to SamplingParams."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class SamplingFields(Shape):
 
 
 def sampling_params(body: SamplingFields, *, max_tokens: int | None, logprobs: int | None) -> SamplingParams:
-    """Convert the sampling fields. The fields of `max_tokens` and `logprobs` differ between the two APIs."""
+    """Convert the sampling fields. `max_tokens` and `logprobs` are arguments: their fields differ between the APIs."""
     limit = MAX_INT32 if max_tokens is None else max_tokens
     if (body.min_tokens or 0) > limit:
         raise out_of_range("min_tokens", body.min_tokens or 0, high=limit)

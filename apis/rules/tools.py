@@ -150,7 +150,7 @@ class CallingFields(Shape):
 
 @dataclass(frozen=True)
 class Calling:
-    """What the model may call, the same for the fields of tools and of functions. ChatRequest has these fields too."""
+    """What the model may call, no matter whether the request has `tools` or `functions`. ChatRequest copies it."""
 
     tools: tuple[Tool, ...] = ()
     choice: ToolChoice = ToolChoice("none")

@@ -1,6 +1,6 @@
-"""Attention for several short sequences of one slab in one product, whatever their lengths.
+"""Computes the attention of several short sequences of one slab in one matrix product.
 
-Shorter sequences are padded to the longest one, and a mask hides the padding.
+The sequences may have different lengths: shorter ones are padded to the longest one, and a mask hides the padding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from engines.local.kv_cache import KVSlab
 
 
 class SlabSpan:
-    """Tokens `start` to `end` of a forward. They follow the first `length` tokens of the sequence in row `row`."""
+    """The new tokens of one sequence in a batched forward.
+
+    They are the tokens `start` to `end` of the forward. The sequence is in slab row `row`, which already holds its
+    first `length` tokens.
+    """
 
     def __init__(self, start: int, end: int, row: int, length: int) -> None:
         self.start, self.end, self.row, self.length = start, end, row, length
@@ -24,7 +28,8 @@ class SlabSpan:
 class SlabBatch:
     """Consecutive spans of one forward whose sequences share a slab, in the order of their slab rows.
 
-    Masks and indices are built once for all layers. `own`: the tokens of all spans in the forward.
+    All layers use the same masks and indices, which are built only once. `own` is the slice of the forward's tokens
+    that belong to these spans.
     """
 
     def __init__(self, slab: KVSlab, spans: Sequence[SlabSpan], device: torch.device) -> None:
@@ -58,7 +63,7 @@ class SlabBatch:
     def attention(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None
     ) -> Tensor:
-        """Attention of the tokens `own`: query (H, n, D), key and value (G, n, D) -> (n, H, D).
+        """Compute the attention of the n tokens `own`: query (H, n, D), key and value (G, n, D) -> (n, H, D).
 
         Writes key and value to the KV cache. window: as in engines/local/attention_single.py.
         """
@@ -78,7 +83,7 @@ class SlabBatch:
         return (output if self._is_even else output[self._output_index]).to(query.dtype)
 
     def _mask(self, window: int | None, repeats: int, dtype: torch.dtype) -> Tensor:
-        """The mask to add to scores: 0 where a token sees a key, else -inf.
+        """Return the mask that is added to the scores: 0 where a token sees a key, else -inf.
 
         Shape: (sequences, 1, repeats * num_new, num_keys).
         """

@@ -1,4 +1,4 @@
-"""Attention of one sequence to its own KV cache."""
+"""Computes the attention of one sequence: its new tokens to its KV cache."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from engines.local.kv_cache import BLOCK, KVCache
 
-MAX_SHORT_SPAN = 16  # spans of at most so many new tokens are computed like decode, longer ones like prefill
-CHUNK = 64  # queries of one product; keys behind the last of its queries are not computed
+MAX_SHORT_SPAN = 16  # new tokens; spans of up to so many are computed like decode, longer ones like prefill
+CHUNK = 64  # queries per matrix product; the product leaves out the keys after its last query
 
 
 def attention_single(
     layer: int, query: Tensor, key: Tensor, value: Tensor, kv_cache: KVCache, scale: float, window: int | None
 ) -> Tensor:
-    """Attention of new tokens: query (H, n, D), key and value (G, n, D) -> (n, H, D).
+    """Compute the attention of n new tokens: query (H, n, D), key and value (G, n, D) -> (n, H, D).
 
-    H heads in G groups of width D; `layer` is the layer's number. Writes key and value to the KV cache. window: how
-    many tokens each token sees, itself included; None for all.
+    H query heads of width D share G key and value heads. `layer` is the layer's number. Writes key and value to the KV
+    cache. window: how many tokens each token sees, itself included; None for all.
     """
     cached = kv_cache.write(layer, key, value)
     before, num_new = kv_cache.length, query.shape[1]
@@ -37,9 +37,9 @@ def attention_single(
 
 
 def _short_span(query: Tensor, cached: Tensor, scale: float, window: int | None) -> Tensor:
-    """Few queries (H, n, D) to (2, G, L, D) cached keys and values -> (n, H, D).
+    """Compute the attention of few tokens: queries (H, n, D), cached keys and values (2, G, L, D) -> (n, H, D).
 
-    Computes in float32 on a CPU, because bfloat16 takes three times as long for few rows.
+    On a CPU this computes in float32, because bfloat16 takes three times as long for few tokens.
     """
     heads, num_new, width = query.shape
     if query.device.type == "cpu" and cached.dtype != torch.float32:
@@ -54,10 +54,11 @@ def _short_span(query: Tensor, cached: Tensor, scale: float, window: int | None)
 
 
 def _in_chunks(query: Tensor, cached: Tensor, before: int, scale: float, window: int | None) -> Tensor:
-    """Prefill in bfloat16 on a CPU, where PyTorch's fused attention is slower than separate products.
+    """Compute the attention of many tokens: queries (H, n, D), cached keys and values (2, G, L, D) -> (n, H, D).
 
-    Queries (H, n, D) that follow `before` tokens of (2, G, L, D) -> (n, H, D). Products have few shapes, because
-    oneDNN compiles kernels for each (engines/local/forward.py).
+    `before` is the number of cached tokens before the first query. This serves prefill in bfloat16 on a CPU, where
+    PyTorch's fused attention is slower than separate products. The products have only a few different shapes, because
+    oneDNN compiles kernels for each shape (engines/local/forward.py).
     """
     heads, num_new, width = query.shape
     rows = pad(query * scale, (0, 0, 0, -num_new % (CHUNK // 2)))
@@ -69,7 +70,7 @@ def _in_chunks(query: Tensor, cached: Tensor, before: int, scale: float, window:
         num_keys = min(num_keys + -num_keys % (CHUNK if num_keys <= 1024 else BLOCK), cached.shape[2])
         keys, values = cached[:, :, :num_keys]
         scores = (queries.reshape(len(keys), -1, width) @ keys.transpose(1, 2)).view(heads, size, num_keys)
-        first = num_before if window is None else 0  # all queries of the chunk see the keys before it
+        first = num_before if window is None else 0  # without a window, every query sees all keys before the chunk
         hidden = ~_causal_mask(size, num_before - first, num_keys - first, window, query.device)
         scores[:, :, first:].masked_fill_(hidden, -torch.inf)
         weights = scores.softmax(-1).view(len(values), -1, num_keys)
@@ -78,6 +79,9 @@ def _in_chunks(query: Tensor, cached: Tensor, before: int, scale: float, window:
 
 
 def _causal_mask(num_new: int, before: int, length: int, window: int | None, device: torch.device) -> Tensor:
-    """Which of `length` keys each of `num_new` tokens sees, the first one after `before` others: (num_new, length)."""
+    """Return which keys each new token sees, as booleans of shape (num_new, length).
+
+    `length` is the number of keys, `before` the number of tokens before the first new one.
+    """
     visible = torch.ones(num_new, length, dtype=torch.bool, device=device).tril(before)
     return visible if window is None else visible.triu(before - window + 1)

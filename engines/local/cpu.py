@@ -1,4 +1,4 @@
-"""Optimizes a transformers model for a CPU. Results change by rounding only."""
+"""Optimizes a transformers model for a CPU. Its outputs change by rounding errors only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from engines.local.packed_linear import HalfLinear, Int8Linear, PackedLinear
 
 
 def optimize(model: Any, quantize: str | None = None) -> str:
-    """Pack the weights in place, and fuse the layers of known architectures. Returns what was done, for the start log.
+    """Pack the weights in place, and fuse the layers of known architectures.
 
-    quantize: "int8" or None. A model in float16, or in bfloat16 on a CPU where oneDNN lacks it, gets linear layers with
-    float16 weights (engines/local/packed_linear.py, HalfLinear); everything else becomes float32.
+    Returns a description of the changes for the start log. quantize: "int8" or None. In two cases the linear layers get
+    float16 weights (HalfLinear in engines/local/packed_linear.py) and the rest of the model becomes float32: if the
+    model is in float16, or if it is in bfloat16 and oneDNN does not support bfloat16 on this CPU.
     """
     if quantize == "int8" and model.dtype == torch.float16 and cpu_has_bfloat16():
-        model.bfloat16()  # PyTorch's product with 8-bit weights takes bfloat16
+        model.bfloat16()  # PyTorch's matrix product with 8-bit weights needs bfloat16 inputs
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     is_native = model.dtype == torch.float32 or (model.dtype == torch.bfloat16 and cpu_packs_bfloat16())
     is_half = not is_native and cpu_has_float16_weights()
@@ -37,7 +38,7 @@ def optimize(model: Any, quantize: str | None = None) -> str:
 
 
 def _to_float32(model: nn.Module) -> None:
-    """Convert everything but the linear layers."""
+    """Convert all weights to float32, except those of the linear layers."""
     for module in model.modules():
         if type(module) is not nn.Linear:
             for values in (*module.parameters(recurse=False), *module.buffers(recurse=False)):

@@ -1,4 +1,7 @@
-"""Where a model runs, and in which dtype. Imports no transformers, so that this loads in half the time."""
+"""Chooses the device and the dtype of a model.
+
+This module does not import transformers, because that would double the time to import this module.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ import torch
 
 from core.errors import ModelError
 
-_MAX_MEMORY_SHARE = 1 / 16  # of the free memory, for weights that are stored twice
+_MAX_MEMORY_SHARE = 1 / 16  # of the free memory; larger weights are not stored twice
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(device: str) -> torch.device:
-    """The device with this name; "auto" is the GPU if there is one. Raises ModelError for a device that is not here."""
+    """Return the device with this name; "auto" is the GPU if there is one.
+
+    Raises ModelError if this machine does not have the device.
+    """
     if device == "auto":
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -36,10 +42,11 @@ def pick_device(device: str) -> torch.device:
 
 
 def pick_dtype(dtype: str, device: torch.device, num_bytes: int = 0) -> torch.dtype:
-    """The dtype with this name; "auto" is bfloat16 where the hardware has it. Raises ModelError for an unknown name.
+    """Return the dtype with this name; "auto" is bfloat16 if the hardware supports it.
 
-    On a CPU float16 is the dtype of the weights only (engines/local/cpu.py). A CPU with bfloat16 stores them twice, so
-    "auto" picks float16 there only if `num_bytes`, the size on disk, is a small share of the free memory.
+    On a CPU, float16 is the dtype of the weights only (engines/local/cpu.py), and a CPU that supports bfloat16 stores
+    float16 weights a second time in bfloat16. So "auto" picks float16 there only if `num_bytes`, the size of the
+    weights on disk, is a small share of the free memory. Raises ModelError for an unknown name.
     """
     if dtype != "auto":
         if dtype not in DTYPES:
@@ -59,24 +66,24 @@ def cpu_has_bfloat16() -> bool:
 
 
 def cpu_packs_bfloat16() -> bool:
-    """Whether oneDNN multiplies bfloat16. On x86 it needs AVX-512."""
+    """Whether oneDNN multiplies bfloat16 matrices. On x86 it needs AVX-512 for this."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def cpu_has_float16_weights() -> bool:
-    """Whether FBGEMM is there, which multiplies float32 inputs with float16 weights (x86 with AVX2)."""
+    """Whether FBGEMM, which multiplies float32 inputs by float16 weights, is available (x86 with AVX2)."""
     return "fbgemm" in torch.backends.quantized.supported_engines
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the GPU has bfloat16 in hardware. PyTorch emulates it elsewhere, slower than float32."""
+    """Whether the GPU has bfloat16 in hardware. On other GPUs PyTorch emulates bfloat16, slower than float32."""
     if device.type == "mps":
         return torch.backends.mps.is_macos_or_newer(14, 0)
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def free_memory(device: torch.device) -> int:
-    """The free memory of a device in bytes."""
+    """Return the free memory of a device in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
@@ -88,7 +95,7 @@ def _unknown(device: str) -> ModelError:
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Run the block on one thread. Small operators spend most of their time on synchronizing threads."""
+    """Run the block on one thread: with more, small operators spend most of their time on synchronizing threads."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

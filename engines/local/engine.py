@@ -1,7 +1,7 @@
 """The engine that runs a transformers model in this process: it owns the model, the step loop and its thread.
 
 Requests join and leave between steps. A step is one forward (engines/local/forward.py) that computes prefill tokens of
-some requests and decodes others; engines/local/scheduler.py says how many tokens of each.
+some requests and decodes others; engines/local/scheduler.py decides how many tokens of each request it computes.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ from engines.local.stepping import Stepper
 from guarantees.matcher import ConstraintCompiler
 
 MAX_RUNNING = 16
-MAX_FAULTS_IN_A_ROW = 3  # each ended all running requests; after the last one the engine is down
+MAX_FAULTS_IN_A_ROW = 3  # each fault ends all running requests; after so many without a good step the engine is down
 STEP_TIMEOUT_S, GPU_STEP_TIMEOUT_S = 120.0, 60.0
 
 
 class LocalEngine:
-    """Generates with any causal language model of transformers whose attention can be replaced, on a CPU or a GPU."""
+    """Generates with a causal language model of transformers, on a CPU or a GPU.
+
+    Any model works whose attention can be replaced.
+    """
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class LocalEngine:
         quantize: str | None = None,
         step_timeout_s: float | None = None,
     ) -> None:
-        """Start the engine's thread. Changes the model, which then runs in this engine only.
+        """Start the engine's thread. Changes the model in place: afterwards only this engine can run it.
 
         cache_bytes: memory for the KV cache and the prefix cache together; by default part of the free memory.
         quantize: "int8" for 8-bit weights on a CPU. step_timeout_s: a step that takes longer counts as hung. Raises
@@ -77,8 +80,8 @@ class LocalEngine:
         self._lock = threading.Lock()  # guards the scheduler's lists; never held during a forward or an allocation
         self._wake = threading.Event()
         self._is_closing = False
-        self._down_reason = ""  # empty while the engine works
-        self._num_faults = 0  # since the last successful step
+        self._down_reason = ""  # why the engine is down; empty while it works
+        self._num_faults = 0  # faults since the last successful step
         self._step_timeout_s = step_timeout_s or (STEP_TIMEOUT_S if model.device.type == "cpu" else GPU_STEP_TIMEOUT_S)
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -149,7 +152,10 @@ class LocalEngine:
         atexit.unregister(self._stop)
 
     def _stop(self) -> None:
-        """Wait until the thread ends after its step. A thread that still computes aborts the interpreter at exit."""
+        """End the engine's thread after its current step, and wait for it up to 30 s.
+
+        If the thread still computed when the interpreter exits, the process would abort.
+        """
         self._is_closing = True
         self._wake.set()
         self._thread.join(30)
@@ -166,7 +172,10 @@ class LocalEngine:
         return metrics
 
     def _make_drafter(self, prompt_ids: Sequence[int], sampling: Sampling) -> Drafter | None:
-        """The first call blocks for half a second, to load the vocabulary."""
+        """Return a drafter for the request, or None if it has no drafts.
+
+        The first call blocks for half a second, because it builds the vocabulary.
+        """
         if sampling.drafts is None:
             return None
         vocabulary, stop_id = self._constraints.vocabulary, min(sampling.stop_ids, default=None)
@@ -188,7 +197,7 @@ class LocalEngine:
                     )
 
     def _deliver(self, request: Request, item: Step | Exception) -> None:
-        """Hand a step, or the error that ends the request, to its reader. Ignores items after the last one."""
+        """Give the request's reader a step, or the error that ends the request. Does nothing if it has ended."""
         if request.has_ended:
             return
         with self._lock:
@@ -198,7 +207,7 @@ class LocalEngine:
         except RuntimeError:
             if not request.loop.is_closed():
                 raise
-            request.is_closed = True  # the reader ended with its event loop
+            request.is_closed = True  # the event loop is closed, so the request has no reader any more
         request.has_ended = isinstance(item, Exception) or item.finish_reason is not None
 
     def _mark_read(self, request: Request) -> None:
@@ -208,7 +217,7 @@ class LocalEngine:
                 self._wake.set()
 
     def _run(self) -> None:
-        """Run steps until the engine closes or fails. Every request is ended, however this returns."""
+        """Run steps until the engine closes or fails, then end every request, even after an exception."""
         try:
             while self._iterate():
                 pass
@@ -218,7 +227,10 @@ class LocalEngine:
             self._end_all_requests()
 
     def _iterate(self) -> bool:
-        """Wait for work and run one step. False if the thread must end: the engine closes, or has failed too often."""
+        """Wait for work and run one step.
+
+        Returns False if the thread must end, because the engine closes or has had too many faults.
+        """
         try:
             if not self._wait_for_work():
                 return False
@@ -230,7 +242,7 @@ class LocalEngine:
         return self._num_faults < MAX_FAULTS_IN_A_ROW
 
     def _recover(self, error: BaseException) -> None:
-        """End all running requests and free the KV cache: the error may have damaged any of them."""
+        """End all running requests and free the KV cache, because the error may have damaged any request."""
         self._faults.record(error)
         for request in self._scheduler.running:
             self._faults.end(request, EngineError("the engine failed, and with it all requests that ran"))
@@ -254,7 +266,7 @@ class LocalEngine:
         self._memory.clear()
 
     def _wait_for_work(self) -> bool:
-        """Block until a request can run. False if the engine closes."""
+        """Block until a request can run. Returns False if the engine closes."""
         while True:
             self._wake.clear()
             if self._is_closing:
@@ -267,7 +279,7 @@ class LocalEngine:
             self._wake.wait()
 
     def _update_running(self) -> None:
-        """Remove closed requests from their slots, and admit waiting requests while slots and memory are free."""
+        """Free the slots of closed requests, then admit waiting requests as far as slots and memory are free."""
         for request in self._scheduler.running:
             if request.is_closed:
                 with self._faults.isolated(request):
@@ -289,9 +301,9 @@ class LocalEngine:
             return self._scheduler.next_waiting()
 
     def _step(self) -> None:
-        """Preempt requests if the KV cache is full, start new ones, and run one forward for the scheduled requests.
+        """Preempt requests if the KV cache is full, start new requests, and run one forward for the scheduled ones.
 
-        Keeps no reference to a request after it returns.
+        This is a function of its own so that no variable keeps a request, and its KV cache, in memory afterwards.
         """
         for request in self._memory.excess(self._scheduler.running):
             with self._faults.isolated(request), self._lock:

@@ -1,4 +1,4 @@
-"""Handles exceptions in the engine's thread: which requests end, and what is logged and counted."""
+"""Handles exceptions in the engine's thread: ends the affected requests, and logs and counts the faults."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Faults:
 
     @contextmanager
     def isolated(self, request: Request) -> Iterator[None]:
-        """Catch any exception in the block, and end only this request with it."""
+        """Catch any exception in the block, and end only this request with an error."""
         try:
             yield
         except BaseException as error:  # a panic in Rust code is a BaseException
             self.fail(request, error)
 
     def fail(self, request: Request, error: BaseException) -> None:
-        """End one request because of an error in its own work. Raises an error of the GPU again."""
+        """End a request because of an error that affects only this request. Raises `error` again if the GPU failed."""
         is_expected = isinstance(error, EngineError)
         self.record_unless_fatal(error)
         self.end(request, EngineError(str(error) if is_expected else "a step of the model failed"))
@@ -45,7 +45,7 @@ class Faults:
     def record_unless_fatal(self, error: BaseException) -> None:
         """Record an error that leaves the other requests intact, and free the prefix cache if memory ran out.
 
-        Raises an error of the GPU: CUDA repeats it in every later step until the process ends.
+        Raises `error` if the GPU failed: CUDA then reports the same error in every later step until the process ends.
         """
         if isinstance(error, torch.AcceleratorError):
             raise error
@@ -54,7 +54,7 @@ class Faults:
         self.record(error)
 
     def record(self, error: BaseException) -> None:
-        """Count and log an error. As text: a log record with the exception would keep KV caches in memory."""
+        """Count and log an error. Logs text only: an exception in a log record would keep KV caches in memory."""
         self._metrics.faults.inc()
         if isinstance(error, EngineError):
             log.warning("a request failed: %s", str(error))
@@ -62,7 +62,7 @@ class Faults:
             log.error("the engine failed:\n%s", "".join(traceback.format_exception(error)).rstrip())
 
     def end(self, request: Request, error: EngineError) -> None:
-        """End a request and free its KV cache. Delivers the error unless the request has ended before."""
+        """End a request, free its KV cache, and deliver the error unless the request has already ended."""
         request.is_closed = True
         request.kv_cache = None
         self._deliver(request, error)

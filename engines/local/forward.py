@@ -1,9 +1,9 @@
-"""One forward for many sequences: their prefill tokens, last tokens and drafts follow each other in one row.
+"""Runs one forward for many sequences. Their prefill tokens, last tokens and drafts are concatenated to one input.
 
 Linear layers compute all tokens at once. Attention, registered with transformers as ATTENTION, computes each sequence
-with its own KV cache; short sequences of one slab share a product. On a CPU the row is padded to one of few lengths,
-because oneDNN compiles kernels for each length (5 ms for all layers) and never frees some of them (0.3 MB per weight,
-as of oneDNN 3.12 in PyTorch 2.13).
+with its own KV cache; short sequences of one slab are computed in one matrix product. On a CPU the input is padded to
+one of a few lengths: oneDNN compiles kernels for each length (5 ms for all layers) and never frees some of them (0.3 MB
+for each weight matrix; measured with oneDNN 3.12 in PyTorch 2.13).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from engines.local.devices import single_threaded
 from engines.local.kv_cache import BLOCK, KVCache, KVSlab
 
 ATTENTION = "functionary_ragged"
-_MIN_THREADED_WORK = 2048  # scores or cached tokens from which several threads are faster than one
+_MIN_THREADED_WORK = 2048  # scores or cached tokens; with fewer, one thread is faster than several
 
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """The tokens that one sequence adds in this step, behind those of its KV cache.
+    """The new tokens of one sequence in this step. They follow the tokens in the sequence's KV cache.
 
-    `num_logits`: the number of last tokens whose logits are needed.
+    The forward returns the logits of the last `num_logits` tokens.
     """
 
     ids: Sequence[int]
@@ -47,7 +47,7 @@ class Plan:
     """How attention is computed in one forward of `num_tokens` tokens.
 
     `single`: spans that are computed one at a time, each with the start and end of its tokens in the forward.
-    `batched`: groups of spans that share one product.
+    `batched`: groups of spans; each group is computed in one matrix product.
     """
 
     num_tokens: int
@@ -63,7 +63,10 @@ class Plan:
 
 @torch.inference_mode()
 def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
-    """Logits (num_logits, vocab_size) for each span. The caller advances the lengths by the tokens that it accepts."""
+    """Run the model. Returns logits of shape (num_logits, vocab_size) for each span.
+
+    The caller advances the length of each KV cache by the tokens that it accepts.
+    """
     for span in spans:
         span.kv_cache.reserve(len(span.ids))
     order = sorted(range(len(spans)), key=lambda number: _sort_key(spans[number]))
@@ -74,7 +77,7 @@ def forward(model: PreTrainedModel, spans: Sequence[Span]) -> list[Tensor]:
 
 
 def _sort_key(span: Span) -> tuple[bool, int, bool, int]:
-    """Sort key that makes spans of one batch neighbours, in the order of their slab rows."""
+    """Return a sort key that puts the spans of one batch next to each other, in the order of their slab rows."""
     kv_cache = span.kv_cache
     return len(span.ids) > MAX_SHORT_SPAN, id(kv_cache.slab), len(span.ids) > 1, kv_cache.row
 
@@ -96,7 +99,7 @@ def _logits(model: PreTrainedModel, spans: Sequence[Span]) -> Tensor:
 
 
 def _padded(rows: list[int], device: torch.device) -> list[int]:
-    """Padded with zeros to one of few lengths on a CPU: eight between two powers of two."""
+    """Pad `rows` with zeros on a CPU, to one of eight lengths between two powers of two."""
     if device.type != "cpu":
         return rows
     step = 1 << max(0, (len(rows) - 1).bit_length() - 4)
@@ -115,9 +118,9 @@ def attention(
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """query (1, H, N, D), key and value (1, G, N, D), H a multiple of G -> (1, N, H, D).
+    """Compute the attention of all spans: query (1, H, N, D), key and value (1, G, N, D) -> (1, N, H, D).
 
-    Computes the plan's tokens; the outputs of the padding behind them are 0.
+    H is a multiple of G. The outputs for padding, which follows the plan's tokens, are 0.
     """
     with single_threaded() if query.device.type == "cpu" and plan.is_small else nullcontext():
         return _attention(module, query[0], key[0], value[0], plan, scaling, sliding_window)
@@ -151,7 +154,10 @@ def _attention(
 
 
 def _make_plan(spans: Sequence[Span], device: torch.device) -> Plan:
-    """Batch the short spans of each slab: those of one token apart from those of several. All others are single."""
+    """Group the short spans of each slab into batches. All other spans are computed one at a time.
+
+    Spans of one token and spans of several tokens are in separate batches.
+    """
     plan = Plan(sum(len(span.ids) for span in spans))
     by_slab, end = defaultdict[tuple[KVSlab, bool], list[tuple[Span, SlabSpan]]](list), 0
     for span in spans:
@@ -175,13 +181,16 @@ AttentionInterface.register(ATTENTION, attention)
 
 
 def has_length_dependent_rope(model: PreTrainedModel) -> bool:
-    """Whether rotary positions depend on the longest sequence of a forward, so that one request changes another."""
+    """Whether rotary positions depend on the longest sequence in the forward. One request would then change another."""
     rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
     return rope.get("rope_type") in ("dynamic", "longrope")
 
 
 def prepare(model: PreTrainedModel) -> int:
-    """Replace the model's attention. Returns the bytes of KV cache per token. Raises ModelError if it does not work."""
+    """Replace the model's attention by this module's. Returns the size of the KV cache per token in bytes.
+
+    Raises ModelError if the attention cannot be replaced.
+    """
     name = type(model).__name__
     try:
         model.set_attn_implementation(ATTENTION)

@@ -1,7 +1,7 @@
-"""Decoder layers like Llama's with fewer operators: on a CPU each operator costs microseconds, whatever its size.
+"""Decoder layers like Llama's with fewer operators. On a CPU, even a tiny operator costs microseconds.
 
-One product computes queries, keys and values, another one gate and up. Residual sums are part of the preceding product.
-The layers compute what transformers' layers compute, from the same weights.
+One matrix product computes queries, keys and values; another one computes gate and up. Each residual sum is fused into
+the matrix product before it. The results are those of transformers' layers with the same weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ Pack = Callable[[Sequence[nn.Linear]], Packed]
 
 
 def fuse(model: Any, pack: Pack) -> bool:
-    """Replace the layers of a known architecture, which then needs this engine. False for an unknown one."""
+    """Replace the layers of a model of a known architecture; the model then runs in this engine only.
+
+    Returns False, without a change, for an unknown architecture.
+    """
     if type(model).__name__ not in KNOWN:
         return False
     inner = model.model
@@ -37,7 +40,7 @@ def fuse(model: Any, pack: Pack) -> bool:
 
 
 class FusedLayer(nn.Module):
-    """A decoder layer. Takes the arguments of transformers' layers and needs `plan` (engines/local/forward.py)."""
+    """A decoder layer. It takes the arguments of transformers' layers and a Plan (engines/local/forward.py)."""
 
     def __init__(self, layer: Any, pack: Pack) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class FusedLayer(nn.Module):
     def forward(
         self, hidden: Tensor, *, position_embeddings: tuple[Tensor, Tensor], plan: Any, **others: Any
     ) -> Tensor:
-        """hidden: (1, N, C) -> (1, N, C)."""
+        """Compute the layer's output from `hidden`: (1, N, C) -> (1, N, C)."""
         (before, between), (to_heads, from_heads, gate_and_up, down) = self._norms, self._linears
         heads = to_heads.forward(before.forward(hidden)).view(1, hidden.shape[1], -1, self._width).transpose(1, 2)
         num_rotated = self._num_heads + self._num_groups
@@ -76,7 +79,7 @@ class FusedLayer(nn.Module):
         else:
             rotated = _rotated(heads[:, :num_rotated], *position_embeddings)
             query, key = rotated[:, : self._num_heads], rotated[:, self._num_heads :]
-        if self.uses_two_dtypes:  # the KV cache has one dtype
+        if self.uses_two_dtypes:  # the layer computes in two dtypes, but a KV cache has only one
             key, value = key.bfloat16(), value.bfloat16()
         options = {"plan": plan, "scaling": self._scaling, "sliding_window": self._window}
         attended, _ = attention(self, query, key, value, None, **options)
@@ -86,7 +89,7 @@ class FusedLayer(nn.Module):
 
 
 class _Embedding(nn.Module):
-    """Embeds few rows in float32 and many in bfloat16, as HalfLinear (engines/local/packed_linear.py) needs them."""
+    """Embeds tokens: few in float32 and many in bfloat16, the dtypes that HalfLinear (packed_linear.py) expects."""
 
     def __init__(self, inner: nn.Embedding) -> None:
         super().__init__()
@@ -98,7 +101,7 @@ class _Embedding(nn.Module):
 
 
 class _Norm(nn.Module):
-    """Root mean square norm over the last dimension, in float32."""
+    """Normalizes by the root mean square over the last dimension, in float32."""
 
     def __init__(self, norm: Any) -> None:
         super().__init__()
@@ -106,14 +109,17 @@ class _Norm(nn.Module):
         self._epsilon = torch.tensor(norm.variance_epsilon)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Four operators; PyTorch's own norm takes eight, as of 2.13."""
+        """Normalize `hidden` with four operators; PyTorch 2.13's own norm takes eight."""
         size = vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
         scale = torch.addcmul(self._epsilon, size, size, value=1 / hidden.shape[-1]).rsqrt_()
         return (hidden * scale).mul_(self.weight).to(hidden.dtype)
 
 
 class _Rotation(nn.Module):
-    """Cosines and sines, (1, 1, N, D). The first half of the sines is negated, so that `_rotated` needs one roll."""
+    """The cosines and sines of the positions, (1, 1, N, D) each, for `_rotated`.
+
+    The first half of the sines is negated, which saves `_rotated` a negation.
+    """
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -126,5 +132,5 @@ class _Rotation(nn.Module):
 
 
 def _rotated(heads: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) in transformers' layout, which pairs the two halves of a head."""
+    """Apply rotary position embedding (Su et al. 2021) in transformers' layout, which pairs a head's two halves."""
     return torch.addcmul(heads * cosines, heads.roll(heads.shape[-1] // 2, -1), sines)

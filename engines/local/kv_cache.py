@@ -1,4 +1,4 @@
-"""The KV cache: keys and values of all layers for each sequence, short sequences side by side in slabs."""
+"""The KV cache: the keys and values of all layers for each sequence. Short sequences are side by side in slabs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy
 import torch
 from torch import Tensor
 
-BLOCK = 256  # tokens; capacities are multiples of it
-_SLAB_TOKENS = 8192  # all rows of a slab together
-_MAX_SHARED_TOKENS = 2048  # longer sequences get a slab of their own
+BLOCK = 256  # tokens; every capacity is a multiple of this
+_SLAB_TOKENS = 8192  # capacity of a shared slab: the sum over its rows
+_MAX_SHARED_TOKENS = 2048  # a longer sequence gets a slab of its own
 
 
 class KVSlab:
-    """Memory with one row per sequence, all of the same capacity in tokens, so that one product serves all rows.
+    """A block of memory for the KV caches of several sequences, one slab row for each.
 
-    `layers`: tensors (num_rows, 2, heads, capacity, head width); the 2 are key and value. Unwritten elements are 0, so
-    that masked products never meet NaN.
+    All rows have the same capacity in tokens, so one matrix product can compute several rows. `layers` holds one tensor
+    (num_rows, 2, heads, capacity, head width) for each layer; index 0 of the 2 is the key, 1 the value. Unwritten
+    elements are 0: a NaN would spread through the product even where the mask hides it.
     """
 
     def __init__(self, capacity: int, num_rows: int) -> None:
@@ -30,7 +31,7 @@ class KVSlab:
 
     @torch.inference_mode()
     def allocate(self) -> int:
-        """Take the first free row. It is zeroed: an earlier sequence may have left NaN."""
+        """Take the first free row and fill it with zeros, because an earlier sequence may have left NaN in it."""
         row = min(self.free_rows)
         if row in self._used:
             for layer in self.layers.values():
@@ -40,7 +41,10 @@ class KVSlab:
         return row
 
     def layer(self, number: int, like: Tensor) -> Tensor:
-        """All rows of one layer. `like`: new keys or values (heads, n, width), which give shape and dtype."""
+        """Return all rows of one layer; allocate them at the first use.
+
+        The rows get the heads, width, dtype and device of `like`, which holds new keys or values (heads, n, width).
+        """
         if number not in self.layers:
             self.layers[number] = _zeros((self.num_rows, 2, like.shape[0], self.capacity, like.shape[2]), like)
         return self.layers[number]
@@ -58,7 +62,7 @@ class KVSlabs:
         return sum(layer.nbytes for slab in self._slabs for layer in slab.layers.values())
 
     def slab_for(self, num_tokens: int) -> KVSlab:
-        """A slab with a free row for a sequence of `num_tokens`. A long sequence gets a slab of its own."""
+        """Return a slab with a free row for a sequence of `num_tokens`. A long sequence gets a slab of its own."""
         capacity = slab_capacity(num_tokens)
         if capacity > _MAX_SHARED_TOKENS or 2 * capacity > self._slab_tokens:
             return KVSlab(block_capacity(num_tokens), 1)
@@ -71,13 +75,16 @@ class KVSlabs:
 
 
 class KVCache:
-    """The KV cache of one sequence: `row` of `slab`.
+    """The KV cache of one sequence, stored in row `row` of `slab`.
 
-    The first `length` tokens are valid; the next step overwrites what follows them.
+    The first `length` tokens are valid. The next step overwrites the rest.
     """
 
     def __init__(self, slabs: KVSlabs | None = None, min_tokens: int = 0) -> None:
-        """Share `slabs` while the sequence is short. min_tokens: capacity to reserve from the start."""
+        """Create an empty KV cache with a capacity of at least `min_tokens`.
+
+        With `slabs`, the cache shares a slab with other sequences while it is short.
+        """
         self.length = 0
         self.slab = KVSlab(0, 1)
         self.row = 0
@@ -94,7 +101,7 @@ class KVCache:
         return sum(layer.nbytes for layer in self.slab.layers.values()) // self.slab.num_rows
 
     def reserve(self, num_new: int) -> None:
-        """Ensure capacity for `num_new` tokens behind `length`. May move the sequence to another slab."""
+        """Ensure capacity for `num_new` tokens after the first `length`. May move the sequence to another slab."""
         needed = max(self.length + num_new, self._min_tokens, 1)
         if needed <= self.slab.capacity:
             return
@@ -113,10 +120,10 @@ class KVCache:
         self._release_row = release_row
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> Tensor:
-        """Write new keys and values, (heads, n, width) each, behind `length`.
+        """Write new keys and values, (heads, n, width) each, after the first `length` tokens.
 
-        Returns the whole row, (2, heads, capacity, width). The caller advances `length` when the step has succeeded in
-        all layers; until then the step can be repeated.
+        Returns the whole row, (2, heads, capacity, width). The caller advances `length` only after all layers have
+        succeeded, so a failed step can be repeated.
         """
         end = self.length + key.shape[1]
         cached = self.slab.layer(layer, key)[self.row]
@@ -126,14 +133,14 @@ class KVCache:
 
     @torch.inference_mode()
     def copy(self, length: int, slabs: KVSlabs | None = None, min_tokens: int = 0) -> KVCache:
-        """A copy of the first `length` tokens, for a sequence with the same prefix."""
+        """Return a copy of the first `length` tokens, for a sequence with the same prefix."""
         other = KVCache(slabs, min_tokens)
         other.reserve(length)
         return self._copied_to(other, length)
 
     @torch.inference_mode()
     def detached(self) -> KVCache:
-        """This cache if it shares no slab, else a copy without spare capacity. For the prefix cache."""
+        """Return this cache if it has a slab of its own, else a copy without spare capacity. For the prefix cache."""
         if self.slab.num_rows == 1:
             return self
         other = KVCache()
@@ -149,12 +156,15 @@ class KVCache:
 
 
 def block_capacity(num_tokens: int) -> int:
-    """`num_tokens` rounded up to whole blocks."""
+    """Round `num_tokens` up to whole blocks."""
     return -(-num_tokens // BLOCK) * BLOCK
 
 
 def slab_capacity(num_tokens: int) -> int:
-    """The capacity of a slab row for `num_tokens`: one of few sizes, so that sequences share slabs."""
+    """Return the capacity of a slab row for `num_tokens`.
+
+    There are only a few capacities, so that sequences of different lengths can share a slab.
+    """
     if num_tokens > _MAX_SHARED_TOKENS:
         return block_capacity(num_tokens)
     capacity = BLOCK
@@ -164,7 +174,10 @@ def slab_capacity(num_tokens: int) -> int:
 
 
 def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Zeros with the dtype and device of `like`. On a CPU the system allots the pages only as they are written."""
+    """Return zeros with the dtype and device of `like`.
+
+    On a CPU, the operating system provides memory pages only when they are first written.
+    """
     if like.device.type != "cpu":
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
     num_bytes = int(numpy.prod(shape)) * like.element_size()

@@ -8,11 +8,14 @@ from engines.local.kv_cache import KVCache, KVSlabs, slab_capacity
 from engines.local.prefix_cache import PrefixCache, num_common
 from engines.local.scheduler import Request
 
-_MIN_SHARED_PREFILL = 32  # common tokens for which a request waits until another one has computed them
+_MIN_SHARED_PREFILL = 32  # tokens; a request waits for another one that is computing so long a common prefix
 
 
 class KVMemory:
-    """Memory for `max_tokens` tokens. Running requests evict the prefix cache. Not thread-safe."""
+    """Memory for `max_tokens` tokens. When it is full, the prefix cache makes room for running requests.
+
+    Not thread-safe.
+    """
 
     def __init__(self, max_tokens: int, bytes_per_token: int) -> None:
         self.max_tokens = max_tokens
@@ -21,13 +24,13 @@ class KVMemory:
         self._slabs = KVSlabs(max_tokens)
 
     def can_start(self, running: Sequence[Request], request: Request) -> bool:
-        """Whether the KV cache of one more request fits now. Growing answers may preempt the request later."""
+        """Whether the KV cache of one more request fits now. It may be preempted later, when the answers have grown."""
         return not running or self._num_needed([*running, request]) <= self.max_tokens
 
     def excess(self, running: Sequence[Request]) -> list[Request]:
-        """The newest requests, as many as must be preempted so that the next tokens of the others fit.
+        """Return the newest requests that must be preempted to make room for the next tokens of the remaining ones.
 
-        The oldest request always stays. Evicts from the prefix cache what the others need.
+        The oldest request always remains. Evicts entries of the prefix cache if the remaining requests need the memory.
         """
         keep = list(running)
         while len(keep) > 1 and self._num_needed(keep) > self.max_tokens:
@@ -37,10 +40,11 @@ class KVMemory:
         return list(running[len(keep) :])
 
     def start(self, request: Request, running: Sequence[Request]) -> None:
-        """Give a request its KV cache, with the longest prefix that is cached or that a running request has computed.
+        """Give a request its KV cache, which begins with the longest known prefix of the request's tokens.
 
-        Gives it none yet if another request is just computing a longer common prefix. At least the last token stays
-        uncomputed, because the next token is sampled from its logits.
+        The prefix comes from the prefix cache or from a running request. If a running request is just computing a
+        longer common prefix, the request gets no KV cache yet. The last token is always computed anew, because its
+        logits are needed to sample the next token.
         """
         owner, ids = request.sampling.owner, request.ids[:-1]
         best, num_best = self._cache.longest(owner, ids)
@@ -63,7 +67,7 @@ class KVMemory:
             request.num_cached = num_best
 
     def usage(self, running: Sequence[Request]) -> float:
-        """The share of the memory in use: 0 to 1, and for a moment slightly more."""
+        """Return the share of the memory that is in use: 0 to 1, and sometimes slightly more for a moment."""
         num_bytes = self._num_needed(running) * self._bytes_per_token + self._cache.num_bytes
         return num_bytes / (self.max_tokens * self._bytes_per_token)
 

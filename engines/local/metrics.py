@@ -1,4 +1,4 @@
-"""The engine's Prometheus metrics. Names follow vLLM, with our prefix."""
+"""The engine's Prometheus metrics. Their names are vLLM's, with this project's prefix."""
 
 from __future__ import annotations
 

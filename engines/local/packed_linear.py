@@ -1,6 +1,7 @@
-"""Linear layers for a CPU whose weights are packed once for its kernels, in the model's dtype, 16 bits or 8 bits.
+"""Linear layers for a CPU. Weights are packed for the CPU's kernels when a layer is created, not in each call.
 
-nn.Linear packs the weights in each call, which takes most of its time for one row, as in decode.
+nn.Linear packs its weights in each call, which takes most of its time in decode, with one token per sequence. The
+packed weights have the model's dtype, 16 bits or 8 bits.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from torch import Tensor, nn
 
 from engines.local.devices import cpu_has_bfloat16
 
-MEMORY_BOUND_ROWS = 8  # with so few rows, reading the weights takes longer than arithmetic
-MAX_INT8_ROWS = 16  # with more rows, converting 8-bit weights to the rows' dtype is faster
-_packed_product = torch.ops.mkldnn._linear_pointwise.default  # named overloads: resolving one takes 5 us per call
+MEMORY_BOUND_ROWS = 8  # input rows; up to so many, reading the weights takes longer than the arithmetic
+MAX_INT8_ROWS = 16  # input rows; with more, it is faster to convert the 8-bit weights to the inputs' dtype first
+# `.default` names the overload; PyTorch would take 5 us in each call to find it.
+_packed_product = torch.ops.mkldnn._linear_pointwise.default
 _packed_sum = torch.ops.mkldnn._linear_pointwise.binary
 _half_product = torch.ops.quantized.linear_dynamic_fp16.default
 
 
 class PackedLinear(nn.Module):
-    """One or several stacked linear layers, packed by oneDNN: (..., in) -> (..., out), like nn.Linear."""
+    """A linear layer packed by oneDNN, or several with the same inputs as one: (..., in) -> (..., out)."""
 
     def __init__(self, linears: Sequence[nn.Linear], dtype: torch.dtype | None = None) -> None:
         super().__init__()
@@ -34,15 +36,16 @@ class PackedLinear(nn.Module):
         return product
 
     def add(self, hidden: Tensor, other: Tensor) -> Tensor:
-        """The product plus `other`, in one pass."""
+        """Return the layer's output plus `other`, computed by one operator."""
         total: Tensor = _packed_sum(hidden, other, self.packed, self.bias, "add")
         return total
 
 
 class HalfLinear(nn.Module):
-    """Weights in float16, sums in float32 (FBGEMM). Halves the time for few rows, where reading the weights dominates.
+    """A linear layer with float16 weights and float32 sums (FBGEMM).
 
-    For many rows arithmetic dominates, so a CPU with bfloat16 holds the weights a second time, in bfloat16.
+    With few input rows most time goes into reading the weights, and float16 halves it. With many rows most time goes
+    into arithmetic; for these, a CPU with bfloat16 stores the weights a second time, in bfloat16.
     """
 
     def __init__(self, linears: Sequence[nn.Linear]) -> None:
@@ -53,7 +56,7 @@ class HalfLinear(nn.Module):
         self.for_many_rows = PackedLinear(linears, torch.bfloat16) if cpu_has_bfloat16() else None
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """The product, in float32 for few rows, whatever the dtype of `hidden`."""
+        """Return the layer's output. With few input rows it is float32, whatever the dtype of `hidden`."""
         if self.for_many_rows and self._has_many_rows(hidden):
             return self.for_many_rows.forward(hidden.bfloat16()).to(hidden.dtype)
         product: Tensor = _half_product(hidden.float(), self.packed)
@@ -69,7 +72,7 @@ class HalfLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """Weights in int8. Each row is scaled so that its largest absolute weight becomes 127."""
+    """A linear layer with int8 weights. Each matrix row is scaled so that its largest absolute weight becomes 127."""
 
     def __init__(self, linears: Sequence[nn.Linear]) -> None:
         super().__init__()
@@ -101,7 +104,7 @@ Packed = PackedLinear | HalfLinear | Int8Linear
 
 
 def _joined(linears: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
-    """The stacked weight (out, in) and bias (out,) of layers with the same inputs."""
+    """Concatenate the weights and biases of layers with the same inputs. Returns weight (out, in) and bias (out,)."""
     weight = torch.cat([linear.weight.detach() for linear in linears])
     if all(linear.bias is None for linear in linears):
         return weight, None

@@ -1,7 +1,7 @@
-"""KV caches of ended sequences, found again by the tokens that a new prompt begins with.
+"""The prefix cache: KV caches of ended sequences, found again by the tokens that a new prompt begins with.
 
-Token ids are compared, not hashes, so that no two prompts are ever confused. Each owner finds only its own sequences:
-the time of an answer must not reveal what another owner asked.
+The lookup compares token ids, not hashes, so two prompts are never confused. Each owner finds only its own sequences:
+otherwise the time of an answer would reveal what another owner asked.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class _Entry:
     owner: str
     ids: list[int]
     kv_cache: KVCache
-    num_bytes: int  # fixed: a cached sequence does not grow
+    num_bytes: int  # stays the same, because a cached sequence does not grow
 
 
 class PrefixCache:
-    """Evicts the least recently used sequence first. Not thread-safe."""
+    """A cache that evicts the least recently used sequence first. Not thread-safe."""
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []  # least recently used first
@@ -36,7 +36,7 @@ class PrefixCache:
         return len(self._entries)
 
     def put(self, owner: str, ids: Sequence[int], kv_cache: KVCache) -> None:
-        """Add a sequence of which `ids` are the tokens. Removes the owner's sequences that are prefixes of it."""
+        """Add a sequence with the tokens `ids`. Removes the owner's sequences that are prefixes of it."""
         ids = list(ids)[: kv_cache.length]
         own = [entry for entry in self._entries if entry.owner == owner]
         if not ids or any(num_common(entry.ids, ids) == len(ids) for entry in own):
@@ -48,7 +48,10 @@ class PrefixCache:
         del self._entries[:-MAX_ENTRIES]
 
     def longest(self, owner: str, ids: Sequence[int]) -> tuple[KVCache | None, int]:
-        """The owner's sequence with the longest common prefix, and the length of that prefix in tokens."""
+        """Find the owner's sequence that has the longest common prefix with `ids`.
+
+        Returns its KV cache, or None, and the length of the prefix in tokens.
+        """
         best, num_best = None, 0
         for entry in self._entries:
             if entry.owner == owner and (num := num_common(entry.ids, ids)) > num_best:
@@ -66,7 +69,7 @@ class PrefixCache:
 
 
 def num_common(one: Sequence[int], other: Sequence[int]) -> int:
-    """The length of the common prefix. A binary search with slices, because those are compared in C."""
+    """Return the length of the common prefix. It is a binary search that compares slices, because that runs in C."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

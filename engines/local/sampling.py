@@ -1,4 +1,4 @@
-"""Sampling: logits to a token id, for one request at a time."""
+"""Samples token ids from logits, for one request at a time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from core.errors import EngineError
 from core.generation import Sampling, TokenLogprob
 
-_LOWEST = -9999.0  # reported for a logprob of minus infinity, as OpenAI does
-_GREEDY = 1e-5  # lower temperatures take the likeliest token
-_LIKELY = 256  # enough candidates for nearly every top_p; a full sort of the vocabulary is ten times slower
+_LOWEST = -9999.0  # reported in place of minus infinity as a logprob, as OpenAI does
+_GREEDY = 1e-5  # at a temperature below this, the likeliest token is always taken
+_LIKELY = 256  # candidates, enough for nearly every top_p; sorting the whole vocabulary is ten times slower
 
 
 class Sampler:
@@ -30,7 +30,7 @@ class Sampler:
             and not (sampling.presence_penalty or sampling.frequency_penalty or sampling.logit_bias)
             and not sampling.min_tokens
             and sampling.logprobs is None
-        )  # then the argmax of the raw logits is the token
+        )  # if true, the sampled token is the argmax of the raw logits
         self._generator = torch.Generator()
         if sampling.seed is None:
             self._generator.seed()
@@ -40,8 +40,8 @@ class Sampler:
     def sample(self, logits: Tensor, allowed: Tensor | None) -> tuple[int, TokenLogprob | None]:
         """Sample the next token.  logits: (vocab_size,) of any float type; allowed: (vocab_size,) bool, None for all.
 
-        Penalties count sampled tokens; the repetition penalty counts prompt tokens too. Raises EngineError if the
-        logits are not finite: any token would look like an answer.
+        Penalties apply to tokens that were sampled before; the repetition penalty applies to prompt tokens too. Raises
+        EngineError if the logits hold NaN or plus infinity: a token sampled from them would be meaningless.
         """
         if self._is_plain and allowed is None:
             best, index = logits.max(dim=-1)
@@ -50,7 +50,7 @@ class Sampler:
             self._counts[token_id := int(index)] += 1
             return token_id, None
         logits = logits.detach().to("cpu", torch.float32)
-        if not bool(torch.isfinite(logits.max())):  # NaN wins every max; single tokens may be -inf
+        if not bool(torch.isfinite(logits.max())):  # the max is NaN if any logit is; -inf for single tokens is legal
             raise EngineError("the model's logits are not finite")
         token_id = self._choose(self._adjusted(logits, allowed))
         self._counts[token_id] += 1
@@ -75,13 +75,14 @@ class Sampler:
             longer = logits.index_fill(0, torch.tensor(sorted(sampling.stop_ids)), -torch.inf)
             logits = (
                 longer if bool(torch.isfinite(longer.max())) else logits
-            )  # the constraint may allow stop tokens only
+            )  # stop tokens stay if the constraint allows only them
         return logits
 
     def _choose(self, logits: Tensor) -> int:
         """Sample by temperature, top-k, top-p (Holtzman 2019) and min-p.
 
-        Top-p keeps the smallest set whose mass reaches p, min-p the tokens at least p times as likely as the likeliest.
+        Top-p keeps the smallest set of tokens whose probabilities sum to p. Min-p keeps the tokens that are at least p
+        times as likely as the likeliest token.
         """
         sampling = self._sampling
         if sampling.temperature < _GREEDY:

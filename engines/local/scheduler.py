@@ -22,7 +22,7 @@ MAX_UNREAD_STEPS = 256  # a request pauses while its reader is this many steps b
 
 @dataclass(eq=False)
 class Request:
-    """The state of one request in the engine. `ids`: the prompt's token ids, then the sampled ones."""
+    """The state of one request in the engine. `ids` holds the prompt's token ids, then the sampled ones."""
 
     ids: list[int]
     sampling: Sampling
@@ -43,13 +43,13 @@ class Request:
         self.submitted_at = time.monotonic()
 
     def finish(self, reason: FinishReason) -> None:
-        """Finish after the last sampled token; cannot be undone."""
+        """Mark the request as finished with its last sampled token. This cannot be undone."""
         self.finish_reason = reason
         self.is_closed = True
 
     @property
     def running_kv_cache(self) -> KVCache:
-        """The KV cache of a running request. Raises ValueError if the request has none."""
+        """Return the request's KV cache. Raises ValueError if it has none, because it is not running."""
         if self.kv_cache is None:
             raise ValueError("the request is not running")
         return self.kv_cache
@@ -60,7 +60,7 @@ class Request:
 
     @property
     def num_uncomputed(self) -> int:
-        """Tokens that must be computed before the next one can be sampled. 1 while the request decodes."""
+        """The number of tokens to compute before the next one can be sampled. It is 1 while the request decodes."""
         return len(self.ids) - self.num_computed
 
     @property
@@ -132,7 +132,7 @@ class Scheduler:
         return self._waiting[min(num_slots, key=num_slots.__getitem__)][0]
 
     def admit(self, request: Request) -> None:
-        """Give a slot to the first request of its owner's queue, and move the owner behind all others."""
+        """Give a slot to `request`, the first in its owner's queue, and move the owner behind all other owners."""
         owner = request.sampling.owner
         self.running.append(request)
         self._waiting[owner].popleft()
@@ -141,11 +141,11 @@ class Scheduler:
             del self._waiting[owner]
 
     def schedule(self, num_tokens: int) -> list[tuple[Request, int]]:
-        """The requests of the next step, and how many tokens of each the step computes.
+        """Return the requests of the next step, and how many tokens of each the step computes.
 
-        Decoding requests always run. Prefills share `num_tokens`: the oldest gets at least a quarter, the rest goes to
-        the prefill with the fewest tokens left. So a long prompt does not delay short ones, nor many short ones a long
-        one.
+        All decoding requests run. The requests in prefill share `num_tokens`: the oldest gets at least a quarter, and
+        the rest goes first to the request with the fewest tokens left. So a long prompt does not delay short prompts,
+        and many short prompts cannot hold up a long one.
         """
         ready = [request for request in self.running if request.is_ready and request.kv_cache is not None]
         decoding = [request for request in ready if request.num_uncomputed == 1]

@@ -1,4 +1,4 @@
-"""A step: one forward for the scheduled requests, then sampling, drafts and delivery for each."""
+"""Runs a step: drafts for the scheduled requests, one forward for all, then sampling and delivery for each."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from engines.local.forward import Span, forward
 from engines.local.metrics import EngineMetrics
 from engines.local.scheduler import Request
 
-_MEMORY_BOUND_ROWS = (
-    24  # a step of up to so many tokens takes little longer than one of 1: reading the weights dominates
-)
-_MIN_DRAFT_LIMIT = 8  # draft tokens that each request may verify in a step, however many requests share it
+# Tokens. A step with up to so many takes little longer than a step with one, because reading the weights dominates.
+_MEMORY_BOUND_ROWS = 24
+_MIN_DRAFT_LIMIT = 8  # draft tokens that each request may verify in a step, no matter how many requests the step has
 
 log = logging.getLogger(__name__)
 
 
 class Stepper:
-    """Runs steps. `deliver` hands a step to its request's reader; `faults` ends a request that failed."""
+    """Runs steps. `deliver` gives a step to the request's reader; `faults` ends a request that failed."""
 
     def __init__(
         self,
@@ -42,9 +41,10 @@ class Stepper:
         self._faults = faults
 
     def advance(self, scheduled: Sequence[tuple[Request, int]]) -> None:
-        """Compute so many new tokens of each scheduled request in one forward, and sample.
+        """Compute the scheduled requests' next tokens in one forward, and sample.
 
-        If the forward fails, each request is retried in its own forward, so that only the request at fault ends.
+        `scheduled` says how many tokens of each request are computed. If the forward fails, each request is retried in
+        a forward of its own, and only the request that fails again ends.
         """
         max_draft_tokens = max(_MIN_DRAFT_LIMIT, _MEMORY_BOUND_ROWS // len(scheduled))
         prepared = [(inputs, one) for one in scheduled if (inputs := self._prepare(*one, max_draft_tokens)) is not None]
@@ -65,11 +65,14 @@ class Stepper:
                 except BaseException as error:
                     self._faults.fail(request, error)
             return
-        for _, one in prepared:  # outside the handler, whose exception keeps the tensors of the failed forward alive
+        for _, one in prepared:  # not in `except`, where the exception keeps the failed tensors alive
             self.advance([one])
 
     def _prepare(self, request: Request, num_new: int, max_draft_tokens: int) -> tuple[list[int], Span] | None:
-        """The draft, and a span of the new tokens and the draft. None if this failed and ended the request."""
+        """Return the draft, and a span that holds the new tokens and the draft.
+
+        If this fails, it ends the request and returns None.
+        """
         try:
             draft = self._draft(request, num_new, max_draft_tokens)
             return draft, _span(request, num_new, draft)
@@ -78,7 +81,10 @@ class Stepper:
             return None
 
     def _draft(self, request: Request, num_new: int, max_draft_tokens: int) -> list[int]:
-        """Draft tokens behind the last token. Empty during prefill; never more than the request may still sample."""
+        """Return draft tokens that may follow the last token; none during prefill.
+
+        The draft is no longer than what the request may still sample.
+        """
         if request.drafter is None or num_new < request.num_uncomputed:
             return []
         num_samplable = min(request.sampling.max_tokens - request.num_sampled, self._max_context - len(request.ids))
@@ -87,9 +93,9 @@ class Stepper:
         return forced[: max(limit, 0)] or request.drafter.propose(limit)
 
     def _advance_request(self, request: Request, num_new: int, draft: Sequence[int], logits: Tensor) -> None:
-        """Sample after the new tokens, and after each draft token as long as the drafts are accepted.
+        """Sample the token after the new tokens, then one after each draft token until a draft token is not accepted.
 
-        logits: (0, vocab_size) if prompt tokens remain, else (1 + draft tokens, vocab_size).
+        logits: (0, vocab_size) if prompt tokens remain to be computed, else (1 + draft tokens, vocab_size).
         """
         request.running_kv_cache.length += num_new
         if len(logits) == 0:

@@ -1,9 +1,9 @@
-"""Runs work on a CPU without leaving threads or memory behind.
+"""Runs work in a thread that ends afterwards, so that it leaves no worker threads and no freed memory behind.
 
-GNU's OpenMP keeps a team of worker threads for each thread that has computed something, until that thread ends. With
-more workers than cores, every team sleeps between operators instead of spinning: on two cores a token of the embedded
-model then takes 55 ms instead of 34. So only the engine's thread may keep a team; loading a model runs here. glibc also
-keeps memory that a thread has freed: 310 MB after loading the embedded model.
+GNU's OpenMP gives each thread that computes a team of worker threads, which exists until that thread ends. If all teams
+together have more workers than there are cores, every team sleeps between operators instead of spinning: on two cores a
+token of the embedded model then takes 55 ms instead of 34 ms. So only the engine's thread may keep a team, and models
+are loaded with this module. glibc also keeps memory that a thread has freed: 310 MB after loading the embedded model.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 def run_in_own_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a thread of its own that ends before this returns. Returns its result, or raises its exception.
+    """Run `work` in a new thread and wait until the thread has ended. Returns its result, or raises its exception.
 
-    Ctrl-C interrupts the work too, because a thread left running would abort the process at exit.
+    Ctrl-C interrupts `work` too, because a thread that still ran at exit would abort the process.
     """
     result: Future[T] = Future()
 
