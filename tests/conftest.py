@@ -79,8 +79,8 @@ def tiny_url(chatml: Model) -> Iterator[str]:
 def user_server() -> Iterator[Started]:
     """`python server.py` with the embedded model, an API key and a second model name.
 
-    The property `url` waits until the server is ready. The model computes in float32, since tests compare answers with
-    each other: in bfloat16, rounding depends on the other requests in the batch.
+    The property `url` waits until the server is ready. The model computes in float32 because tests compare answers with
+    each other. With bfloat16 the rounding of an answer depends on the other requests in the batch.
     """
     with started("--dtype", "float32", "--api-key", KEY, "--served-model-name", README_MODEL) as server:
         yield server

@@ -1,4 +1,7 @@
-"""Group E: any output of a model becomes a valid answer, which is the same whole and streamed."""
+"""Group E of the hostile inputs: any output of a model becomes a valid answer.
+
+The answer is the same with and without `stream`.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def silent_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def mutated() -> Iterator[str]:
-    """Yield 120 random changes of OUTPUTS: cut, doubled, or mixed with one another. All runs get the same ones."""
+    """Yield 120 random changes of OUTPUTS: cut, doubled, or mixed with one another. They are the same in every run."""
     draw = random.Random(7)
     for _ in range(120):
         output, other = draw.choice(OUTPUTS), draw.choice(OUTPUTS)
@@ -87,7 +90,7 @@ def mutated() -> Iterator[str]:
 
 
 def test_whatever_a_model_writes(played_url: str, play: Callable[..., ScriptedEngine]) -> None:
-    """Any output becomes a valid answer without control tokens, which is the same whole and streamed."""
+    """Any output becomes a valid answer without control tokens, which is the same with and without `stream`."""
     with Client(played_url) as client:
         for output, fields in (*itertools.product(OUTPUTS, WAYS), *((output, WAYS[0]) for output in mutated())):
             play(output)
@@ -101,7 +104,7 @@ def test_whatever_a_model_writes(played_url: str, play: Callable[..., ScriptedEn
 
 
 def test_an_answer_cut_anywhere(played_url: str, play: Callable[..., ScriptedEngine]) -> None:
-    """An answer that the token limit cuts anywhere ends with "length", and its text is a beginning of the output."""
+    """An answer that is cut by the token limit ends with "length", and its text is a beginning of the output."""
     output = 'all\nHi 👋🏽>>>f\n{"a": "👋🏽"}'
     with Client(played_url) as client:
         for num_tokens in range(1, len(output.encode()) + 2):

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-WORKSHOPS = ("bench", "train", "evaluate", "client")  # they may import any package; no serving package imports them
+# A workshop may import any package. No package of the server imports a workshop.
+WORKSHOPS = ("bench", "train", "evaluate", "client")
 
 # From top to bottom: a package imports only itself and packages in later lines.
 ORDER: tuple[tuple[str, ...], ...] = (
@@ -86,7 +87,7 @@ def test_every_file_and_folder_of_the_server_has_a_place_in_the_order() -> None:
 
 
 def test_every_import_points_down() -> None:
-    """No package imports a package above or beside it, or one of WORKSHOPS."""
+    """A package imports only packages below it in the list of layers, and none of WORKSHOPS."""
     wrong: list[str] = []
     for path in serving_files():
         room = room_of(module_name(path))
@@ -99,9 +100,9 @@ def test_every_import_points_down() -> None:
 
 
 def test_a_room_knows_only_what_it_may() -> None:
-    """No package imports anything in its FORBIDDEN set.
+    """No package imports anything that FORBIDDEN lists for it.
 
-    Imports inside functions count, except in the packages that import torch only when they load a model.
+    Imports inside functions count too. The exceptions are the packages that import torch only when they load a model.
     """
     wrong: dict[str, set[str]] = {}
     for path in serving_files():
@@ -113,7 +114,10 @@ def test_a_room_knows_only_what_it_may() -> None:
 
 
 def test_torch_is_not_loaded_by_importing_the_server() -> None:
-    """Errors about options, folders and ports must appear at once, and importing torch takes seconds."""
+    """Importing the server does not import torch, which takes seconds.
+
+    Errors about options, folders and ports must appear at once.
+    """
     program = "import server, sys; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, check=False).returncode == 0
 

@@ -56,9 +56,9 @@ def engine_of(model: Model) -> Any:
 
 
 def test_concurrent_requests_get_what_transformers_generates(model: Model, chatml_folder: Path) -> None:
-    """The engine's answers equal those of `generate` on the CPU.
+    """The engine's answers on the GPU equal those of `generate` on the CPU.
 
-    The requests cover prompts in chunks, batched short sequences and decode.
+    The requests cover prompts in chunks, short sequences in one batch, and decode.
     """
     from transformers import AutoModelForCausalLM
 

@@ -1,4 +1,7 @@
-"""The documentation agrees with the repository: the tree in docs/architecture.md, links, options, README size."""
+"""The documentation agrees with the repository.
+
+The tests check the tree in docs/architecture.md, the links, the options, and the size of the README.
+"""
 
 from __future__ import annotations
 

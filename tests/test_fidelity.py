@@ -16,9 +16,10 @@ def model() -> Model:
 
 
 def test_fifty_answers_in_float32_are_those_of_plain_transformers(model: Model, plain_embedded: Any) -> None:
-    """The engine generates 64 greedy tokens for each of fifty requests, sixteen at a time.
+    """The engine's greedy answers to fifty requests are those of plain transformers.
 
-    Every token is also the most probable one in plain transformers.
+    Each answer has 64 tokens, sixteen requests run at a time, and every token must be the most probable one in
+    transformers.
     """
     asked = prompts(model)
     answers = greedy_answers(model, asked)

@@ -1,4 +1,7 @@
-"""Each case in OpenAI's table of finish reasons, streamed and whole. A scripted engine generates the model's output."""
+"""Each case in OpenAI's table of finish reasons, with and without `stream`.
+
+A scripted engine generates the model's output.
+"""
 
 from __future__ import annotations
 
@@ -168,7 +171,10 @@ def test_calls_of_all_choices_have_ids_of_their_own(stage: Stage) -> None:
 
 
 def test_choices_of_one_stream_fold_apart(stage: Stage) -> None:
-    """Chunks of several choices interleave. Each choice has its own role, its own indices and one finish reason."""
+    """Chunks of several choices come mixed in one stream.
+
+    Each choice has its own role, its own indices of calls and one finish reason.
+    """
     chunks = events(stage.ask(TABLE["auto, two calls"], n=3, stream=True).text)
     choices = strict_fold(chunks)["choices"]
     assert [choice["index"] for choice in choices] == [0, 1, 2]

@@ -35,7 +35,7 @@ def events(model: Model, **parameters: Any) -> list[Any]:
 
 
 def answer(model: Model, **parameters: Any) -> dict[str, Any]:
-    """Return the choice of the whole answer: message and finish_reason."""
+    """Return the only choice of the answer without `stream`: its message and finish_reason."""
     request = chat_request({"model": model.names[0], "messages": USER, **parameters})
     choice = Choice(request)
     return fold(chunk for event in events(model, **parameters) for chunk in choice.chunks(event))
@@ -56,7 +56,10 @@ def test_text_and_parallel_calls(chatml: Model) -> None:
 
 
 def test_a_named_choice_is_prefilled_and_its_call_parsed(chatml: Model) -> None:
-    """The prompt already holds `f` and a line break; the engine generates only the arguments."""
+    """If tool_choice names the function `f`, the prompt already holds `f` and a line break.
+
+    The engine then generates only the arguments, which are parsed as a call of `f`.
+    """
     model, engine = scripted(chatml, '{"a": 1}')
     got = answer(model, tools=TOOLS, tool_choice={"type": "function", "function": {"name": "f"}})
     assert calls(got) == [("f", '{"a": 1}')]
@@ -74,7 +77,7 @@ def test_plain_chat_is_prefilled_into_text(chatml: Model) -> None:
 
 
 def test_auto_has_no_constraint(chatml: Model) -> None:
-    """The model is trained to write valid calls, so only a request that asks for a guarantee has a constraint."""
+    """With tool_choice "auto" the output has no constraint, since the model is trained to write valid calls."""
     model, engine = scripted(chatml, "all\nHi")
     answer(model, tools=TOOLS)
     assert engine.last_sampling is not None
@@ -83,7 +86,7 @@ def test_auto_has_no_constraint(chatml: Model) -> None:
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_at_most_one_call_if_the_request_allows_one(chatml: Model, legacy: bool) -> None:
-    """The engine is stopped when a second call starts."""
+    """If the request allows only one call, the engine is stopped when the model starts a second call."""
     model, engine = scripted(chatml, 'f\n{"a": 1}>>>g\n{"a": 2}' + "x" * 50)
     asked: dict[str, Any] = {"functions": FUNCTIONS} if legacy else {"tools": TOOLS, "parallel_tool_calls": False}
     got = answer(model, **asked)
@@ -130,7 +133,10 @@ def test_no_call_is_shown_when_calls_are_off(chatml: Model) -> None:
     ],
 )
 def test_stop_strings_are_never_shown(chatml: Model, text: str, stop: str | list[str], shown: str) -> None:
-    """Each token is one byte here, so that a stop string spans several tokens. No part of it may be streamed."""
+    """No part of a stop string is streamed, even if the stop string spans several tokens.
+
+    In this model each token is one byte.
+    """
     model, _ = scripted(chatml, text)
     got = events(model, stop=stop)
     texts = [event.text for event in got if isinstance(event, TextDelta)]
@@ -162,9 +168,9 @@ OUTPUT = 'all\nHi>>>f\n{"a": 12}'
 
 
 def test_cut_anywhere(chatml: Model, subtests: pytest.Subtests) -> None:
-    """An answer that the token limit cuts ends with `length`, never with `tool_calls`.
+    """An answer that the token limit cuts ends with the finish reason `length`, never with `tool_calls`.
 
-    It keeps partial arguments, and `usage` counts all generated tokens.
+    The answer keeps partial arguments, and `usage` counts all generated tokens.
     """
     for max_tokens in range(1, len(OUTPUT) + 3):
         with subtests.test(max_tokens=max_tokens):
@@ -199,7 +205,11 @@ def test_control_tokens_in_the_answer_are_never_shown(chatml: Model) -> None:
 
 
 def test_failures_before_and_after_the_first_step(chatml: Model) -> None:
-    """A request's error comes before any event, even with a named choice, whose first event needs no forward."""
+    """A prompt that is too long fails before any event. An engine that fails later does so after the first event.
+
+    If the request names the function to call, the call's start is known without a forward. Even then the error about
+    the prompt comes before the event for the call's start.
+    """
     named = {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}
     small, _ = scripted(chatml, "x", max_context=20)
     broken, engine = scripted(chatml, '{"a": 1}', fails_at=3)
@@ -289,7 +299,10 @@ def test_request_parameters_override_the_models_defaults(chatml: Model) -> None:
 
 
 def test_equal_requests_have_equal_prompts_that_begin_with_the_functions(chatml: Model) -> None:
-    """The prefix cache finds prompts by their beginnings, so these must be equal for equal functions."""
+    """Requests with equal functions have prompts with the same beginning.
+
+    The prefix cache finds a prompt by its beginning.
+    """
     one, two = (
         chat_prompt(
             chatml, chat_request({"model": "tiny", "messages": [{"role": "user", "content": text}], "tools": TOOLS})
@@ -311,7 +324,10 @@ def raw(model: Model, **parameters: Any) -> list[Any]:
 
 
 def test_raw_completions_keep_whitespace_and_tokenize_control_tokens(chatml: Model) -> None:
-    """All of a raw prompt comes from the caller, so nothing in it needs protection."""
+    """A raw prompt keeps its whitespace, and control tokens in it are read as control tokens.
+
+    All of a raw prompt comes from the caller, so there are no other parts to protect from the caller's text.
+    """
     model, engine = scripted(chatml, "  two words \n", max_context=100)
     got = raw(model, prompt="<|im_start|>user\nHi", max_tokens=50)
     assert "".join(event.text for event in got if isinstance(event, TextDelta)) == "  two words \n"

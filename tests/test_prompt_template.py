@@ -40,7 +40,10 @@ def test_a_named_choice_shows_only_its_function_and_prefills_the_call(name: str)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("choice", [ToolChoice("auto"), ToolChoice("required"), ToolChoice("required", ("clock",))])
 def test_other_choices_show_all_tools_and_have_no_prefill(name: str, choice: ToolChoice) -> None:
-    """`allowed_tools` limits the calls but leaves the prompt unchanged, so that the prefix cache still finds it."""
+    """`allowed_tools` limits the calls but not the functions in the prompt.
+
+    Since the prompt is unchanged, the prefix cache still finds it.
+    """
     template = load_template(name)
     assert template.visible_tools(TOOLS, choice) == TOOLS
     assert template.prefill(choice) == ""
@@ -59,7 +62,10 @@ def test_results_of_calls_without_ids_keep_their_order() -> None:
 
 
 def test_a_result_is_named_after_its_call() -> None:
-    """D8: OpenAI's clients send tool messages without `name`, which crashed a previous version of the server."""
+    """A result gets the function name of its call.
+
+    Regression test (D8): OpenAI's clients send tool messages without `name`, which crashed a previous version.
+    """
     late = Message("tool", "noon", call_id="b")
     normalised = normalise([Message("assistant", None, CALLS), Message("user", "Well?"), late])
     assert normalised[-1].name == "clock"
@@ -77,9 +83,9 @@ def test_a_result_without_any_call_keeps_its_text() -> None:
 
 
 def test_null_content_is_empty_but_for_the_assistant() -> None:
-    """D9: null content of a user message is empty text; it was an internal error in a previous version of the server.
+    """Null content of a user message is empty text. Null content of an assistant message means that there is no text.
 
-    Null content of an assistant message means that there is no text.
+    Regression test (D9): null content of a user message was an internal error in a previous version of the server.
     """
     messages = [Message("system"), Message("user"), Message("tool"), Message("assistant")]
     assert [message.content for message in normalise(messages)] == ["", "", "", None]
@@ -152,7 +158,10 @@ def test_the_call_token_means_v1() -> None:
 
 @pytest.mark.parametrize("checkpoint", ["meetkai/functionary-small-v3.2", "/models/Functionary-Medium-v3.2/"])
 def test_v3_2_is_known_by_name(checkpoint: str) -> None:
-    """v3.2 models have Llama 3.1's tokenizer, so a previous version of the server detected v3-llama3.1."""
+    """v3.2 models are recognized by their names, since they have Llama 3.1's tokenizer.
+
+    Regression test: a previous version of the server took them for v3-llama3.1.
+    """
     assert detect_template(None, LLAMA_31, checkpoint).name == "functionary_v3"
 
 
@@ -160,7 +169,10 @@ def test_v3_2_is_known_by_name(checkpoint: str) -> None:
     "checkpoint", ["musabgultekin/functionary-7b-v1", "functionary-7b-v0.2", "x\\functionary-7b-v0.1"]
 )
 def test_v1_plain_is_known_by_name(checkpoint: str) -> None:
-    """v1_plain models have Llama 2's tokenizer, which has no control token to detect the format by."""
+    """v1_plain models are recognized by their names.
+
+    Their tokenizer, Llama 2's, has no control tokens from which the format could be detected.
+    """
     assert detect_template("", tokens(), checkpoint).name == "functionary_v1_plain"
 
 
@@ -188,7 +200,10 @@ def test_formats_without_template_are_named(
 
 @pytest.mark.parametrize("token_id", [tokens(), tokens(eom=5), tokens(reserved=7)])
 def test_unknown_formats_ask_for_the_option(token_id: Callable[[str], int | None]) -> None:
-    """Llama 3's control tokens identify a format only if they have the ids of Llama 3's vocabulary."""
+    """If the format cannot be detected, an error asks for the option that names it.
+
+    Llama 3's control tokens identify a format only if they have the ids of Llama 3's vocabulary.
+    """
     with pytest.raises(
         ModelError, match=r"^gpt2 has no known prompt format; choose one with --template: functionary_v1, "
     ):

@@ -1,4 +1,4 @@
-"""Text of a caller in a function's declaration cannot end the comment, string or line that it is in."""
+"""A caller's text in a function's declaration cannot end the comment, string or line that it is in."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def test_an_ordinary_docstring_stays_as_it_was_trained() -> None:
 
 @pytest.mark.parametrize("line_break", ["\r\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_every_line_break_is_one(line_break: str) -> None:
-    """Every kind of line break counts, such as U+2028 in JavaScript. Regression test: only \\n counted."""
+    """Every kind of line break is recognized, also JavaScript's U+2028.
+
+    Regression test: only the line feed was recognized.
+    """
     evil = f"x{line_break}type evil = () => any;"
     assert printed(None, evil)[:2] == ["// x", "// type evil = () => any;"]
     schema = {"type": "string", "description": evil, "examples": [evil], "enum": [evil]}
@@ -73,7 +76,10 @@ def test_every_line_break_is_one(line_break: str) -> None:
     ],
 )
 def test_an_enum_string_stays_in_its_quotes(value: str, shown: str) -> None:
-    """Strings are printed unescaped, as in training, except strings that would end their quotes or their line."""
+    """Enum strings are printed unescaped, as in training.
+
+    The exceptions are strings that would end their quotes or their line: these are escaped.
+    """
     assert property_lines({"enum": [value, "z"]}) == [f'a: {shown} | "z",']
 
 
@@ -145,7 +151,7 @@ Shape = Any  # the properties of an object by name, or how many strings an enum 
 
 
 def shape(schema: JsonSchema) -> Shape:
-    """Return the shape that a reader of the text of `schema` must find."""
+    """Return what a reader must find in the printed `schema`: its properties by name, or the number of enum strings."""
     if schema.get("type") == "object":
         return {name: shape(inner) for name, inner in schema["properties"].items()}
     if schema.get("type") == "array" and "type" not in schema["items"]:
@@ -158,7 +164,7 @@ def shape(schema: JsonSchema) -> Shape:
 
 
 def read_namespace(text: str, read_properties: Callable[[Iterator[str]], Shape]) -> list[tuple[str, Shape]]:
-    """Read functions and their properties line by line. Fail on any unexpected line."""
+    """Read functions and their properties line by line from the printed text. Fail on any unexpected line."""
     assert text.split("\n") == text.splitlines()  # only line breaks that every reader recognizes
     assert text.split("\n")[:3] == HEAD
     lines, found = iter(text.split("\n")[3:]), []
@@ -205,7 +211,10 @@ def read_name(line: str) -> tuple[str, str]:
 
 
 def read_type(declared: str) -> int:
-    """Return how many strings a type has. Everything else in the type must be words."""
+    """Count the quoted string literals in the text of a declared type.
+
+    Fail if anything outside the literals is not a plain word.
+    """
     assert re.fullmatch(r"[a-z |()\[\]]*,", STRING.sub("", declared)), declared
     return len(STRING.findall(declared))
 
@@ -220,7 +229,10 @@ def test_text_never_adds_or_hides_a_declaration(functions: list[Function]) -> No
 @given(FUNCTIONS)
 @settings(max_examples=150, deadline=None)
 def test_text_never_adds_or_hides_a_flat_declaration(functions: list[Function]) -> None:
-    """Text never adds or hides a declaration, even though a property's description has several lines in this format."""
+    """In the flat format too, a caller's text never adds or hides a declaration.
+
+    In this format a property's description may have several lines.
+    """
     properties = [(f.name, f.parameters and f.parameters["properties"]) for f in functions]
     expected = [(n, None if p is None else {k: len(s.get("enum", ())) for k, s in p.items()}) for n, p in properties]
     assert read_namespace(flat_typescript(functions), read_flat_properties) == expected
@@ -251,7 +263,7 @@ KEYWORDS = [
 @given(st.dictionaries(st.sampled_from(KEYWORDS), JSON), JSON)
 @settings(max_examples=150, deadline=None)
 def test_no_schema_makes_the_printer_fail(odd: JsonSchema, other: Any) -> None:
-    """The printer accepts any schema, although the check rejects most invalid ones before.
+    """The printer accepts any schema, although the server rejects most invalid schemas before it prints them.
 
     A previous version of the server answered 500 if a description was a number.
     """

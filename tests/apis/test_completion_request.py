@@ -1,4 +1,4 @@
-"""Raw completions: prompts in four shapes."""
+"""Requests for raw completions, whose prompt can have four shapes."""
 
 from __future__ import annotations
 

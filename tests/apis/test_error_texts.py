@@ -1,4 +1,4 @@
-"""The exact texts of the errors, since clients match on them."""
+"""The exact texts of the error messages. A changed text could break clients that compare it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,10 @@ def test_tool_messages_in_any_order_get_the_name_of_their_call() -> None:
 
 
 def test_a_result_may_be_empty() -> None:
-    """An MCP tool without output returns an empty list of parts. A user's list of parts may not be empty."""
+    """A result may be an empty list of parts, as an MCP tool without output returns it.
+
+    In a user's message an empty list of parts is an error.
+    """
     legacy = {"role": "function", "name": "f", "content": []}
     request = chat(USER, asks("a", "b"), answer("a", []), answer("b", ""), legacy)
     assert [message.content for message in request.messages[2:]] == ["", "", ""]

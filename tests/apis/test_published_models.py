@@ -1,4 +1,8 @@
-"""The published request schemas equal what is accepted: every field, type, limit and default, in both directions."""
+"""The published schemas of requests agree with what the server accepts.
+
+Every field, type, limit and default is checked in both directions: what the schema allows is accepted, and nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +90,7 @@ def error_of(reader: Reader, body: Json) -> RequestError | None:
 
 
 def is_near(error: RequestError, place: Place) -> bool:
-    """Return whether the error is about the value at the path, or about the list that holds it."""
+    """Return whether the error names the value at `place`, or the list that holds the value."""
     end = place.param.rindex("[") if place.param.endswith("]") else None
     return (error.param or "").startswith(place.param[:end])
 
@@ -107,7 +111,7 @@ def all_places(published: Published, shape: type[Shape], documents: list[Json]) 
 
 
 def test_the_documents_below_hold_every_published_field(published: Published) -> None:
-    """The documents below cover every published field, so that the other tests check all of them."""
+    """The example documents in this file have every published field, so the other tests check all fields."""
     seen = {
         (place.owner, place.path[-1])
         for shape, _, documents in REQUESTS
@@ -139,9 +143,9 @@ def test_the_documents_are_accepted(published: Published, request_of: tuple[type
 
 
 def check_agreement(published: Published, shape: type[Shape], reader: Reader, body: Json, place: Place) -> bool:
-    """Check that the server accepts a value exactly if the published schema does. Return whether the schema does.
+    """Check that the server accepts a value exactly if the published schema accepts it.
 
-    Rules between fields are published in words only.
+    Return whether the schema accepts the value. Rules about several fields are published in words only.
     """
     error = error_of(reader, body)
     if published.takes(body, shape.__name__, place.path[0]):

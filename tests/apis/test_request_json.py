@@ -1,4 +1,4 @@
-"""Parsing bytes to a JSON object: valid and invalid bodies. Errors must be quick."""
+"""Parsing the bytes of a body to a JSON object. Invalid bodies are rejected quickly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole requests with their parsed form. Any JSON gives a request or a RequestError."""
+"""Whole requests and their parsed form. Any JSON value gives either a request or a RequestError."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ def test_a_prediction_is_a_text_or_its_parts() -> None:
 
 
 def test_unknown_fields_are_ignored_by_name() -> None:
-    """The names go into a response header, so they may only have characters that a header allows."""
+    """Unknown fields are ignored, and a response header names them.
+
+    Characters of a name that a header does not allow are replaced, and long names are cut.
+    """
     assert chat(guided_json={}, chat_template="{{7*7}}").ignored == ("guided_json", "chat_template")
     assert chat(**{"x\r\nSet-Cookie: é": 1, "y" * 100: 1}).ignored == ("x??Set-Cookie:??", "y" * 64)
     assert chat(**{" ": 1, "": 1, "x ": 1}).ignored == (
@@ -197,6 +200,6 @@ def test_work_grows_with_the_request_and_no_faster() -> None:
         content = [{"type": "text", "text": "x"}] * num
         return num_lines(partial(chat_request, {"model": "m", "messages": [{"role": "user", "content": content}]}))
 
-    assert num_lines(partial(chat_request, FULL)) < 4_000  # it was 2,088
+    assert num_lines(partial(chat_request, FULL)) < 4_000  # it was 2,088 lines when this test was written
     assert messages(1024) < 8.5 * messages(128)
     assert parts(20_000) < 10.5 * parts(2_000)

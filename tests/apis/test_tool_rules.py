@@ -1,4 +1,4 @@
-"""What the model may call: tools and tool_choice, and the older functions and function_call."""
+"""The rules for `tools` and `tool_choice`, and for the older `functions` and `function_call`."""
 
 from __future__ import annotations
 

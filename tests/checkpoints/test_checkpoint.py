@@ -39,9 +39,9 @@ def write_model(folder: Path, config: PretrainedConfig) -> str:
 
 
 def test_a_sliding_window_slides_over_chunks_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mistral's layers attend only to the last tokens.
+    """The answer equals that of `generate` even if the prompt is longer than the attention window and than a chunk.
 
-    A prompt longer than the window and than a chunk gets the same answer as from `generate`.
+    Mistral's layers attend only to the last tokens, which are the window.
     """
     sizes: dict[str, Any] = {
         "hidden_size": 64,
@@ -72,7 +72,7 @@ def test_a_model_that_names_no_limit_has_one() -> None:
 
 
 def test_a_model_that_cannot_be_batched_is_refused(folder: Path) -> None:
-    """Bloom has its own attention code, which would mix the requests of a batch."""
+    """Bloom is rejected because its own attention code would mix the requests of a batch."""
     name = write_model(folder, BloomConfig(vocab_size=272, hidden_size=64, n_layer=1, n_head=4))
     with pytest.raises(ModelError, match="BloomForCausalLM cannot be run in batches"):
         load_model(name)

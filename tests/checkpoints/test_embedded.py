@@ -97,7 +97,10 @@ def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_its_digits_stand_alone(embedded: Model) -> None:
-    """Each digit is a token, as in training. The GGUF file does not say so: it has only the pre-tokenizer's name."""
+    """The tokenizer makes each digit a token, as in training.
+
+    The GGUF file has no such rule, only the name of the pre-tokenizer.
+    """
     tokenizer = embedded.tokenizer
     ids = tokenizer.encode([Piece("in 2026")]).ids
     assert [tokenizer.decode([token_id]) for token_id in ids] == ["in", " ", "2", "0", "2", "6"]

@@ -1,4 +1,4 @@
-"""Drafts change nothing but the number of steps."""
+"""Draft tokens change no answer. They only reduce the number of steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HOT = Sampling(max_tokens=30, temperature=1.0, seed=3)
 
 
 class ScriptedDrafter:
-    """A drafter that knows the answer. With probability `wrong`, a draft token is random instead."""
+    """A drafter that knows the answer. Each draft token is replaced by a random one with probability `wrong`."""
 
     def __init__(self, answer: Sequence[int], wrong: float, seed: int) -> None:
         self._answer, self._wrong, self._random = list(answer), wrong, Random(seed)
@@ -78,7 +78,7 @@ def ids(got: Sequence[Step]) -> list[int]:
 def test_an_answer_is_the_same_with_and_without_drafts(
     hf: LocalEngine, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, wrong: float
 ) -> None:
-    """Drafts change neither greedy nor seeded answers, single or in a batch, with any share of wrong draft tokens."""
+    """Drafts change neither greedy nor seeded answers, alone or in a batch, with any share of wrong draft tokens."""
     prompts = [[5, 6, 7 + number] for number in range(12)]
     plain = [asyncio.run(steps(hf, prompt, sampling)) for prompt in prompts]
     answers = {tuple(prompt): ids(got) for prompt, got in zip(prompts, plain, strict=True)}
@@ -118,10 +118,10 @@ def sampled_pairs(engine: LocalEngine, seeds: range, sampling: Sampling) -> Coun
 
 
 def chi_squared(one: Counter[Pair], other: Counter[Pair]) -> tuple[float, float]:
-    """Pearson's statistic for the homogeneity of two samples of the same size, and its 0.999 quantile.
+    """Return Pearson's statistic for the homogeneity of two samples of the same size, and its 0.999 quantile.
 
-    Outcomes with fewer than ten occurrences in both samples together are counted as one. The quantile is Wilson and
-    Hilferty's approximation (1931), which is within 1% for three or more degrees of freedom.
+    Outcomes with fewer than ten occurrences in both samples together are counted as one outcome. The quantile is Wilson
+    and Hilferty's approximation (1931), which is within 1% for three or more degrees of freedom.
     """
     assert one.total() == other.total()
     names = {pair: pair if one[pair] + other[pair] >= 10 else () for pair in one | other}
@@ -212,14 +212,14 @@ SCHEMA: dict[str, Any] = {
     ],
 )
 def test_a_schema_predicts_the_next_text(written: str, expected: str) -> None:
-    """Drafts have the keys in order, the enum member in the question, and the end after all required keys."""
+    """A draft has the schema's keys in order, the enum member that the question names, and the closing brace."""
     scanner = CallScanner(SCHEMA, UserMessage("is it warm in fahrenheit?"))
     scanner.read(written)
     assert scanner.next_text() == expected
 
 
 def test_a_reference_is_followed() -> None:
-    """pydantic writes every enum and every nested model as a `$ref`."""
+    """The drafter follows a `$ref` in a schema. pydantic writes every enum and every nested model as a `$ref`."""
     unit = {"type": "string", "enum": ["celsius", "fahrenheit"]}
     schema = {"$ref": "#/$defs/P", "$defs": {"U": unit, "P": {"properties": {"unit": {"$ref": "#/$defs/U"}}}}}
     scanner = CallScanner(schema, UserMessage("is it warm in fahrenheit?"))
@@ -249,9 +249,10 @@ ASKED = 'How warm is it in New York for 3 days, in celsius? Tag it "best of May"
     ],
 )
 def test_values_are_words_of_the_question(written: str, expected: str) -> None:
-    """Quoted values come first, then names.
+    """The drafter proposes text of the question as values: first quoted texts, then names.
 
-    An incomplete value continues as at its last occurrence in the question, to the end of the word, name or quotation.
+    If a value is incomplete, the draft continues it as at its last occurrence in the question, up to the end of the
+    word, name or quotation.
     """
     scanner = CallScanner(SCHEMA, UserMessage(ASKED))
     scanner.read(written)
@@ -269,7 +270,7 @@ def test_a_continuation_is_part_of_the_message(text: str, beginning: str, writte
 
 
 def test_searching_a_value_takes_time_linear_in_the_text() -> None:
-    """Only the end of a long text is searched, and no text makes a regular expression backtrack for long."""
+    """The search for a value looks only at the end of a long text, and no regular expression backtracks for long."""
     for text in ("a" * 10**6, "A" + " A" * 10**6, '"' * 10**6, "a." * 10**6, "1" * 10**6):
         user_message, started = UserMessage(text), time.process_time()
         for word in ("a", "A", "1", "a.a", "A A"):
@@ -330,7 +331,7 @@ def smol(embedded_file: Any) -> tuple[PromptTemplate, Tokenizer, Vocabulary]:
 
 
 def simulated(drafter: Drafter, answer: Sequence[int]) -> int:
-    """The number of steps in which a model generates `answer`."""
+    """Return the number of steps in which a model that uses the drafter generates `answer`."""
     num_steps = num_generated = 0
     while num_generated < len(answer):
         draft = drafter.propose(len(answer) - num_generated - 1)
@@ -345,7 +346,7 @@ def simulated(drafter: Drafter, answer: Sequence[int]) -> int:
 
 
 def test_a_call_takes_a_step_for_four_tokens(smol: tuple[PromptTemplate, Tokenizer, Vocabulary]) -> None:
-    """With drafts, the expected calls of all everyday requests need less than one step per four tokens."""
+    """With drafts, generating the expected calls of all everyday requests takes less than one step per four tokens."""
     template, tokenizer, vocabulary = smol
     num_steps = num_tokens = 0
     for row in read_questions(EVERYDAY)[0]:

@@ -1,4 +1,4 @@
-"""Attention of one sequence to its KV cache equals the reference, and its matrix products have few shapes."""
+"""Attention of one sequence to its KV cache equals a reference, and its matrix products have few different shapes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADS, GROUPS, WIDTH = 4, 2, 8
 
 
 def kv_cache_of(length: int, dtype: torch.dtype) -> KVCache:
-    """Return a KV cache of `length` tokens, followed by remains of rejected draft tokens."""
+    """Return a KV cache of `length` tokens. After them, its memory still has values of rejected draft tokens."""
     cache, num_written = KVCache(), length + 400
     cache.reserve(num_written)
     rows = torch.randn(GROUPS, num_written, WIDTH).to(dtype)

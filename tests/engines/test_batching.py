@@ -124,7 +124,7 @@ def test_a_prompt_larger_than_the_memory_is_an_error(llama_folder: Path) -> None
 
 
 def test_an_owner_with_many_requests_does_not_delay_another(engine: LocalEngine) -> None:
-    """Ten requests of one owner wait for three slots. A request of another owner does not wait for all ten."""
+    """Ten requests of one owner wait for three slots. A request of another owner runs before all ten have ended."""
 
     async def race() -> list[str]:
         order: list[str] = []

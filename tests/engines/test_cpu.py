@@ -63,7 +63,10 @@ def test_eight_bit_weights_are_close(dtype: torch.dtype) -> None:
 
 
 def logits_of(model: Any, sizes: tuple[int, ...]) -> torch.Tensor:
-    """Compute a sequence in parts of these sizes, beside another sequence. Return its logits (tokens, vocab_size)."""
+    """Compute a sequence in parts of these sizes, in a batch with another sequence.
+
+    Return the logits of the sequence, in the shape (tokens, vocab_size).
+    """
     ids = [(7 * i * i + 3 * i) % 300 for i in range(sum(sizes))]
     cache, beside, pieces = KVCache(), KVCache(), []
     model.set_attn_implementation(ATTENTION)
@@ -104,7 +107,10 @@ def test_an_unknown_architecture_gets_packed_weights() -> None:
 
 @NEEDS_FBGEMM
 def test_an_unknown_architecture_gets_float16_weights(has_bfloat16: bool) -> None:
-    """Layers of an unknown architecture compute in float32, so linear layers with float16 weights return float32."""
+    """If the architecture is unknown, only the linear layers have float16 weights.
+
+    The other layers compute in float32, so the linear layers return float32.
+    """
     model = another_architecture().half()
     full = copy.deepcopy(model).float()
     assert optimize(model) == "16-bit weights"
@@ -143,7 +149,10 @@ def test_a_float16_model_computes_in_float32(name: str, has_bfloat16: bool) -> N
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="no BF16")
 def test_eight_bit_weights_use_bfloat16_where_the_cpu_has_it() -> None:
-    """Products with float32 would convert 8-bit weights to 32 bits every time."""
+    """8-bit weights are used in bfloat16 products if the CPU has bfloat16.
+
+    Products in float32 would convert the weights to 32 bits in every forward.
+    """
     model: Any = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
     assert optimize(model, "int8") == "8-bit weights, fused layers"
     assert model.dtype == torch.bfloat16
@@ -152,7 +161,7 @@ def test_eight_bit_weights_use_bfloat16_where_the_cpu_has_it() -> None:
 @NEEDS_FBGEMM
 @pytest.mark.parametrize("name", MODELS)
 def test_few_rows_are_as_exact_with_bfloat16_as_without(name: str, has_bfloat16: bool) -> None:
-    """With few tokens, bfloat16 rounds only the KV cache, here the key and the value of one token."""
+    """In a forward of few tokens, bfloat16 rounds nothing but the KV cache: here the key and the value of one token."""
     torch.manual_seed(0)
     model: Any = MODELS[name]().half()  # type: ignore[no-untyped-call]
     full = copy.deepcopy(model).float()

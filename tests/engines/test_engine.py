@@ -71,7 +71,10 @@ def test_greedy_repeats_itself(engine: Engine) -> None:
 
 
 def test_concurrent_requests_get_the_same_answers(engine: Engine) -> None:
-    """Concurrent requests get the same answers as single ones. Bugs of other servers mixed up their answers."""
+    """Concurrent requests get the same answers as when each runs alone.
+
+    Bugs in other servers gave a request parts of another request's answer.
+    """
     prompts = [[5, 6, 7, 8], [9] * 40, [10, 11]]
     expected = [ids(engine, GREEDY, prompt) for prompt in prompts]
 
@@ -152,7 +155,10 @@ def test_a_stop_id_ends_the_answer_and_is_its_last_id(local_engine: LocalEngine)
 
 
 def test_seeds_repeat_and_differ(local_engine: LocalEngine) -> None:
-    """Equal seeds repeat an answer. Each request has its own generator, so a seed fixes no other request's sampling."""
+    """Equal seeds give equal answers.
+
+    Each request has its own random generator, so the seed of one request does not affect the sampling of another.
+    """
     hot = Sampling(max_tokens=12, temperature=1.5)
 
     async def both() -> tuple[list[Step], list[Step]]:
@@ -179,7 +185,10 @@ def test_logit_bias_forces_and_forbids(local_engine: LocalEngine) -> None:
 
 @pytest.mark.parametrize("token_id", [-1, 512, 2**31 - 1])
 def test_a_token_id_outside_the_vocabulary_is_an_error(local_engine: LocalEngine, token_id: int) -> None:
-    """A bias for a token id outside the vocabulary changed other users' logits in other servers (CVE-2026-93840)."""
+    """A bias for a token id outside the vocabulary is an error.
+
+    Such a bias changed other users' logits in other servers (CVE-2026-93840).
+    """
     with pytest.raises(RequestError, match="vocabulary of 512"):
         ids(local_engine, replace(GREEDY, logit_bias=((token_id, 1.0),)))
     with pytest.raises(RequestError, match="vocabulary of 512"):
@@ -187,7 +196,7 @@ def test_a_token_id_outside_the_vocabulary_is_an_error(local_engine: LocalEngine
 
 
 def test_an_empty_prompt_is_an_error(local_engine: LocalEngine) -> None:
-    """An empty prompt ended the whole engine of another server (CVE-2024-8768)."""
+    """An empty prompt is an error. An empty prompt stopped the whole engine of another server (CVE-2024-8768)."""
     with pytest.raises(RequestError, match="empty"):
         ids(local_engine, GREEDY, [])
 
@@ -257,8 +266,8 @@ def test_only_the_request_at_fault_fails(local_engine: LocalEngine, monkeypatch:
 
 
 def failing(fault: Callable[[Tensor], Tensor], guilty: int) -> Callable[[Any, Sequence[Span]], list[Tensor]]:
-    """Return a forward that applies `fault` to the logits of the sequence that starts with the token `guilty`."""
-    caches: set[int] = set()  # id() of the KV caches of that sequence
+    """Return a forward that applies `fault` to the logits of the sequence whose first token is `guilty`."""
+    caches: set[int] = set()  # id() of each KV cache of the guilty sequence
 
     def wrapped(model: Any, spans: Sequence[Span]) -> list[Tensor]:
         caches.update(id(span.kv_cache) for span in spans if span.ids[0] == guilty)
@@ -293,7 +302,10 @@ def test_an_error_does_not_keep_its_request_in_memory(
 
 
 def test_a_slow_reader_pauses_its_request(local_engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow reader pauses its request, since the answer would pile up in memory. On resuming it gets every step."""
+    """A request pauses while its reader is slow, since its answer would pile up in memory.
+
+    When the reader continues, it gets every step.
+    """
     monkeypatch.setattr("engines.local.scheduler.MAX_UNREAD_STEPS", 5)
 
     async def read_late() -> int:

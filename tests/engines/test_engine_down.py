@@ -1,4 +1,4 @@
-"""An engine that is down: every request gets an error, all memory is freed, and later requests get 503."""
+"""When the engine is down, every request gets an error, all memory is freed, and later requests get the status 503."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fresh(llama_folder: Path) -> LocalEngine:
 
 
 async def ask_until_down(engine: LocalEngine) -> list[BaseException]:
-    """Send requests until the engine is down. Return the errors that they got before that."""
+    """Send requests until the engine is down. Return the errors that requests got before it was down."""
     errors: list[BaseException] = []
     for _ in range(9):
         try:
@@ -87,7 +87,10 @@ def test_three_errors_in_a_row_end_the_engine(
 def test_waiting_requests_end_with_503(
     fresh: LocalEngine, made: list[weakref.ref[KVCache]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The running request gets an internal error; a waiting one gets 503, so that the client may send it again."""
+    """When the engine fails, the running request gets an internal error, and a waiting request gets 503.
+
+    The status 503 tells the client that it may send the request again.
+    """
 
     async def scene() -> list[Any]:
         running = fresh.generate(FIRST, LONG)
@@ -182,7 +185,7 @@ def test_running_out_of_memory_frees_the_prefix_cache(fresh: LocalEngine) -> Non
 
 
 def test_closing_ends_all_requests_with_503(fresh: LocalEngine) -> None:
-    """503 tells a client that it may send its request again."""
+    """Closing the engine ends all requests with 503, which tells clients that they may send their requests again."""
 
     async def scene() -> list[Any]:
         tasks = [asyncio.create_task(steps(fresh, FIRST, replace(GREEDY, max_tokens=400))) for _ in range(3)]

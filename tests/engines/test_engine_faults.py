@@ -1,6 +1,7 @@
-"""Exceptions in every function that the engine's thread calls: the right requests end, and no memory is left behind.
+"""Exceptions are injected into every function that the engine's thread calls.
 
-In all tests with a `scene`, two requests run, the guilty one joins them, and a fourth waits for a slot.
+Only the right requests end, and no memory is left behind. In all tests with a `scene`, two requests run, the guilty
+one joins them, and a fourth request waits for a slot.
 """
 
 from __future__ import annotations
@@ -63,11 +64,17 @@ def expected(engine: LocalEngine) -> Results:
 
 
 async def scene(engine: LocalEngine, injection: Injection, point: Point, seen: Callable[[], bool]) -> Results:
-    """Run all four requests. Return their answers or exceptions. `seen` tells whether the fault has had its effect."""
+    """Run all four requests. Return their answers or exceptions.
+
+    `seen` tells whether the injected exception has had its effect.
+    """
     resumed = asyncio.Event()
 
     async def patient(prompt: list[int], has_started: asyncio.Event) -> list[int]:
-        """Read one step and pause until `resumed`, so that the request runs as long as the scene needs it."""
+        """Read one step, then pause until `resumed` is set.
+
+        The request keeps running for as long as the scene needs it.
+        """
         async with aclosing(engine.generate(prompt, LONG)) as stream:
             got = [await anext(stream)]
             has_started.set()

@@ -1,4 +1,4 @@
-"""Slabs of the KV cache: sequences get rows, move when they grow, and leave freed rows empty."""
+"""Slabs of the KV cache: a sequence gets a row, moves to another row when it grows, and leaves an emptied row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.small_engine import MODELS
 
 
 def grow(cache: KVCache, num_new: int) -> None:
-    """Append tokens whose keys are their positions in the sequence."""
+    """Append `num_new` tokens. The key of a token is its position in the sequence."""
     rows = torch.arange(cache.length, cache.length + num_new, dtype=torch.float32).view(1, -1, 1)
     cache.reserve(num_new)
     cache.write(0, rows, -rows)
@@ -51,7 +51,10 @@ def test_a_growing_sequence_moves_with_its_tokens() -> None:
 
 
 def test_freed_rows_are_found_empty() -> None:
-    """Freed rows are emptied. A NaN in them would spoil the next sequence even under the mask, since 0 * nan is nan."""
+    """Freed rows are emptied.
+
+    A NaN in a freed row would spoil the next sequence in this row even under the mask, since 0 * nan is nan.
+    """
     slabs = KVSlabs(16384)
     first, second = KVCache(slabs), KVCache(slabs)
     grow(first, 10)

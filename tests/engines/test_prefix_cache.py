@@ -32,7 +32,7 @@ def engine(llama_folder: Path) -> Iterator[LocalEngine]:
 
 
 def kv_cache_of(tokens: Sequence[int]) -> KVCache:
-    """A KV cache whose keys and values are the token ids."""
+    """Return a KV cache in which the key and the value of each token are the token's id."""
     cache = KVCache()
     rows = torch.tensor(tokens, dtype=torch.float32).view(1, -1, 1)
     cache.reserve(len(tokens))

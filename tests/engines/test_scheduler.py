@@ -1,4 +1,7 @@
-"""The scheduler chooses the requests of a step and their numbers of tokens. Abandoned requests free their slots."""
+"""The scheduler chooses which requests take part in a step, and with how many tokens.
+
+Abandoned requests free their slots.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ UNCOMPUTED = st.lists(st.integers(1, 3000), max_size=12)
 
 
 def running_request(num_uncomputed: int, owner: str = "") -> Request:
-    """A request with the fields that the scheduler uses."""
+    """Return a request with only the fields that the scheduler uses."""
     nothing: Any = None
     request = Request([5] * num_uncomputed, Sampling(max_tokens=1, owner=owner), nothing, None, nothing)
     request.kv_cache = KVCache()
@@ -108,7 +111,7 @@ def is_decoding_now(engine: LocalEngine) -> bool:
 
 
 class WrongDrafter:
-    """In every step, drafts tokens that the model rejects."""
+    """A drafter whose tokens the model rejects in every step."""
 
     def read(self, token_ids: Any) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Files of answers: written answers are read again, and other files are rejected."""
+"""Files of a model's answers: written answers are read again, and files of another kind are rejected."""
 
 from __future__ import annotations
 

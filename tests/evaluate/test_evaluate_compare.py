@@ -21,7 +21,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def a_result(tmp_path: Path, name: str, *, right: set[int], of: int = 20, sets: tuple[str, ...] = ("towns",)) -> Path:
-    """Write the results folder of a model whose answers are right for the rows with the numbers in `right`."""
+    """Write the results folder of a model whose answers are right exactly for the rows with the numbers in `right`."""
     reports = {}
     for one in sets:
         lines = [a_line(f"{one} {i}?", OSLO) for i in range(of)]
@@ -41,7 +41,7 @@ def status(*argv: object) -> int | str | None:
 
 
 def cells(text: str, first: str) -> list[list[str]]:
-    """The cells of the table lines whose first cell is `first`."""
+    """Return the cells of those lines of a table whose first cell is `first`."""
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     return [line for line in lines if line[0] == first]
 

@@ -34,7 +34,7 @@ def asked(url: str, *, model: str = "", times: int = 1, **options: Any) -> list[
 
 
 def fault(script: Script, **options: Any) -> str:
-    """Return the type and message of the exception that a server with this script causes."""
+    """Return the type and message of the exception that the endpoint raises when a server plays this script."""
     with playing(script) as played, pytest.raises((NoAnswer, Unusable)) as raised:
         asked(played.url, model="m", **options)
     return f"{type(raised.value).__name__}: {raised.value}".replace(played.url, "URL")

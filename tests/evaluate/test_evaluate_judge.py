@@ -80,7 +80,7 @@ def a_row(question: str = "Oslo?") -> Row:
 
 
 def shown(messages: Sequence[Message]) -> str:
-    """Return the text of the user message to the judge, which follows the instruction."""
+    """Return the text of the user message to the judge, which follows the system message with the instruction."""
     return str(messages[1].content)
 
 
@@ -105,7 +105,7 @@ def test_a_pair_is_shown_in_the_order_given() -> None:
 
 @given(st.text(), st.text())
 def test_an_answer_cannot_end_its_part_and_speak_as_the_grader(text: str, question: str) -> None:
-    """An answer cannot fake the mark at its end and continue as the grader.
+    """An answer cannot imitate the mark that ends it in the judge's prompt, and continue as the grader.
 
     The mark changes with every text, so an answer cannot repeat an earlier mark either.
     """
@@ -160,7 +160,10 @@ def test_the_reports_of_verdicts_counted_by_hand() -> None:
 
 @pytest.fixture
 def judged(tmp_path: Path) -> list[str]:
-    """Options for a set of twelve rows and two files of answers. In the second, only every other answer is good."""
+    """Options for a set of twelve rows and two files of answers.
+
+    The answers in the first file are all good. In the second file, only every other answer is good.
+    """
     path = a_set(tmp_path / "chat.jsonl", [a_line(f"Question {i}?", functions=[]) for i in range(12)])
     for model, is_good in (("one", lambda i: True), ("two", lambda i: i % 2)):
         with Answers(tmp_path / model / "chat.jsonl", {"model": model}) as answers:
@@ -176,7 +179,7 @@ def status(kind: str, options: list[str], server: Played, out: Path, *more: str)
 
 
 def answers_of(body: Json) -> list[str]:
-    """The judged answers, in the order in which the judge sees them."""
+    """Return the answers in a request to the judge, in the order in which the judge sees them."""
     return re.findall(r"\[answer[^\]]*\]\n(.*?)\n\[end", body["messages"][1]["content"])
 
 

@@ -160,7 +160,7 @@ def test_f1_is_micro_averaged_with_an_interval_around_it() -> None:
     assert figure is not None
     assert figure.value == pytest.approx(2 * 3 / 10)
     assert 0.4 < figure.low < figure.value < figure.high < 0.8
-    assert f1([(1, 2, 1), (0, 1, 2), (2, 2, 2)] * 20) == figure  # the same again, since the bootstrap is seeded
+    assert f1([(1, 2, 1), (0, 1, 2), (2, 2, 2)] * 20) == figure  # equal in every run, since the bootstrap is seeded
     assert f1([(0, 0, 0)]) is None
     certain = f1([(1, 1, 1)] * 5)
     assert certain is not None

@@ -58,9 +58,9 @@ def test_the_scripted_server_is_measured_end_to_end(
     played_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The server always calls the function for Oslo.
+    """The program measures a server that answers every row with a call for Oslo.
 
-    This is right for the first row, one call too few for the second, and wrong for the third.
+    This answer is right for the first row, one call too few for the second, and wrong for the third.
     """
     engine = play('city_weather\n{"city": "Oslo"}')
     out = tmp_path / "out"
@@ -245,9 +245,9 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
 def test_adapters_are_told_apart_by_their_content(
     tmp_path: Path, chatml: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Adapters with different content are different models, although their path may be the same.
+    """Adapters with different content are different models, even if they have the same path.
 
-    Otherwise the answers of two checkpoints of a training run would be mixed in one folder.
+    If only paths were compared, answers of two checkpoints of a training run would be mixed in one folder.
     """
     seen: list[Path | None] = []
 
@@ -272,7 +272,7 @@ def test_adapters_are_told_apart_by_their_content(
 def test_an_interrupted_program_reports_what_it_has(
     towns: Path, tmp_path: Path, word: signal.Signals, in_background: bool
 ) -> None:
-    """The program is interrupted while its second request waits for an answer.
+    """If the program is interrupted while its second request waits, the program reports the first answer.
 
     Regression test: started with a shell's `&`, the program ignored SIGINT.
     """

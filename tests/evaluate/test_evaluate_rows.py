@@ -20,7 +20,7 @@ OSLO = ("city_weather", {"city": "Oslo"})
 
 
 def a_fault(tmp_path: Path, line: bytes) -> str:
-    """Return the message about `line` when it is a file's second line, after a valid row."""
+    """Write a file with a valid row and then `line`. Return the error message about `line`."""
     path = tmp_path / "set.jsonl"
     path.write_bytes(json.dumps(a_line("Oslo?", OSLO)).encode() + b"\n" + line + b"\n")
     rows, faults = read_questions(path)
@@ -106,7 +106,10 @@ def test_a_sample_does_not_depend_on_the_order_of_the_file_and_grows_with_its_li
 
 
 def test_no_call_rows_lose_the_expected_function_and_keep_the_others(tmp_path: Path) -> None:
-    """Rows without another function, with several calls or without a call are left out."""
+    """For the measure of false calls, a row loses the function that it expects and keeps the other functions.
+
+    Rows without another function, with several calls or without a call are left out.
+    """
     path = a_set(
         tmp_path / "set.jsonl",
         [
@@ -126,7 +129,10 @@ def test_no_call_rows_lose_the_expected_function_and_keep_the_others(tmp_path: P
 
 
 def test_parts_are_measured_by_themselves(tmp_path: Path) -> None:
-    """The parts are seen and unseen services in one set, and requests with one or several calls in another."""
+    """Parts of a set are measured separately.
+
+    One set here has seen and unseen services as parts, another has requests with one call and with several calls.
+    """
     lines = [
         a_line("Oslo?", OSLO, meta={"unseen_service": True}),
         a_line("Rome?", ("city_weather", {"city": "Rome"}), meta={"unseen_service": False}),

@@ -1,4 +1,7 @@
-"""Requests for rows, several at a time: how many run together, what stops a run, and how the next run continues it."""
+"""Requests for the rows of a set, of which several run at a time.
+
+The tests check how many run together, what stops a run, and how the next run continues it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ Answerer = Callable[[str], Answer]
 
 
 class ScriptedEndpoint:
-    """An endpoint with an answer for each question. It records the questions and the most concurrent requests."""
+    """An endpoint that has an answer for each question.
+
+    It records the questions, and the largest number of requests that ran at the same time.
+    """
 
     model = "m"
 

@@ -1,4 +1,8 @@
-"""The trade-off between missed and false calls: margins of a small real model, their table and their plot."""
+"""The trade-off between missed calls and false calls, measured with a small real model.
+
+A margin is the logprob of the token that starts text minus that of the most likely other token. The tests check the
+margins, their table and their plot.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def a_body(question: str, *functions: Json) -> Json:
 
 
 def first_token(model: Model, body: Json, bias: float) -> int:
-    """Return the model's greedy first token if `bias` is added to the logit of the token that starts text."""
+    """Return the model's greedy first token after `bias` has been added to the logit of the token that starts text."""
     (text_id,) = model.tokenizer.encode([Piece("a")]).ids
 
     async def ask() -> int:
@@ -43,9 +47,10 @@ def first_token(model: Model, body: Json, bias: float) -> int:
 
 @pytest.mark.parametrize("question", ["Weather in Oslo?", "Hello", "What about trains?", "Tell me a story"])
 def test_the_margin_is_where_a_biased_model_turns_from_call_to_text(chatml: Model, question: str) -> None:
-    """At a bias equal to the margin, the model's first token turns from a call to text.
+    """The model starts with text exactly if the bias on text is above the negative margin.
 
-    The tokenizer has one token per byte, so the token that starts text is `a`.
+    A bias just above and one just below are tried. The tokenizer has one token per byte, so the token that starts text
+    is `a`.
     """
     body = a_body(question, CITY, PING)
     margin = float(asyncio.run(FirstTokenEndpoint(chatml).answer(body)).text)
@@ -87,7 +92,7 @@ def test_the_table_of_margins_counted_by_hand() -> None:
 
 @pytest.fixture
 def shown(chatml: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Make the program load this small model and leave it open. Returns the list of computed prompts."""
+    """Make the program load this small model and leave the model's engine open. Return the list of computed prompts."""
     asked: list[str] = []
 
     class Watched(FirstTokenEndpoint):

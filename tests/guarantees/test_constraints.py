@@ -1,4 +1,4 @@
-"""Constraints on real tokenizers: the output of a random model satisfies them."""
+"""Constraints on the tokens of real tokenizers: even the output of a random model satisfies them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TREE = {
 
 
 def an(schema: Any, **others: Any) -> JsonSchema:
-    """Return the schema of an object with one property."""
+    """Return the schema of an object whose only property has the given schema."""
     return {"type": "object", "properties": {"x": schema}, "required": ["x"], "additionalProperties": False, **others}
 
 
@@ -171,7 +171,10 @@ def test_spacing_is_as_trained(bytes_model: RandomModel) -> None:
 
 
 def test_strings_have_no_unicode_escapes(bytes_model: RandomModel) -> None:
-    """vllm#46308: if a grammar allows \\u escapes, models write them where they otherwise never would."""
+    """The grammar does not allow \\u escapes in strings.
+
+    If a grammar allows them, models write such escapes where they otherwise never would (vllm#46308).
+    """
     constraint = of(an({"type": "string"}), bytes_model)
     assert bytes_model.allows(constraint, '{"x": "é北😀 \\" \\\\ \\n \\u0001"}</s>')
     assert not bytes_model.allows(constraint, '{"x": "\\u00e9')
@@ -255,7 +258,10 @@ def test_without_strict_only_the_keywords_in_the_way_are_dropped(name: str, byte
 
 
 def test_unknown_formats_are_no_error(bytes_model: RandomModel) -> None:
-    """pydantic writes "format": "path" or "binary", and openai-python sends such schemas with strict."""
+    """An unknown `format` is no error.
+
+    pydantic writes "format": "path" or "binary", and openai-python sends such schemas with strict.
+    """
     assert values(an({"type": "string", "format": "path"}), bytes_model, strict=True)
 
 
@@ -290,9 +296,9 @@ def test_no_schema_takes_long(name: str, bytes_model: RandomModel) -> None:
 
 
 def test_a_pattern_with_too_many_states_fails_only_where_strict(bytes_model: RandomModel) -> None:
-    """A pattern may compile and later need too many states.
+    """A pattern may compile but need too many states during generation.
 
-    Without strict the pattern is dropped. With strict the request fails, and the next one is not affected.
+    Without `strict` the pattern is dropped. With `strict` the request fails, and the next request is not affected.
     """
     schema, stop_ids = an(EVIL["far apart"]), [bytes_model.tokenizer.token_id("</s>") or 0]
     drawing = random.Random(1)
@@ -371,7 +377,10 @@ def test_objects_are_closed_unless_they_are_merged() -> None:
 
 
 def test_merged_schemas_are_found_in_linear_time() -> None:
-    """Regression test: a chain of 2,000 definitions, each with a `$ref` and properties, took 10 s."""
+    """Schemas that a `$ref` merges with neighbouring properties are found in linear time.
+
+    Regression test: a chain of 2,000 definitions, each with a `$ref` and properties, took 10 s.
+    """
 
     def chained(num: int) -> None:
         chain = {f"c{i}": {"$ref": f"#/$defs/c{i + 1}", "properties": {"a": {}}} for i in range(num)}

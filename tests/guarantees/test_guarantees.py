@@ -53,7 +53,7 @@ def asked(choice: ToolChoice, tools: tuple[Function | CodeInterpreter, ...] = TO
 def answers(
     model: RandomModel, template: PromptTemplate, request: ChatRequest, script: str = "", *, num: int = 6
 ) -> list[Turn]:
-    """Yield answers of a random model to `request`. Each begins with `script`."""
+    """Yield `num` answers of a random model to `request`, each of which begins with `script`."""
     wanted = constraint(request, template, model.tokenizer.token_id)
     assert wanted is not None
     turns = []
@@ -80,7 +80,7 @@ def check(name: str, arguments: str) -> None:
 
 @each_template
 def test_auto_without_strict_is_free(template: PromptTemplate, model: RandomModel) -> None:
-    """Without `strict`, tool_choice "auto" masks nothing, since a trained model follows the schema by itself."""
+    """Without `strict`, tool_choice "auto" forbids no token, since a trained model follows the schema by itself."""
     for request in (asked(AUTO), asked(NONE), asked(NONE, ()), asked(AUTO, max_calls=1)):
         assert constraint(request, template, model.tokenizer.token_id) is None
 
@@ -145,7 +145,7 @@ def test_code_comes_last(model: RandomModel) -> None:
     assert {name for turn in turns for name, _ in turn.calls} == {"ping", "python"}
 
 
-# allowed_tools in auto
+# allowed_tools with mode auto
 
 
 @each_template
@@ -182,7 +182,7 @@ def test_allowed_tools_hold_for_whatever_a_model_says(model: RandomModel) -> Non
                 assert {name for name, _ in turn.calls} <= {"ping"}
 
 
-# strict in auto
+# `strict` with tool_choice auto
 
 
 @each_template
@@ -231,7 +231,7 @@ def test_after_the_last_strict_call_comes_the_end(template: PromptTemplate, mode
 
 
 def test_tokens_that_reach_into_the_arguments_are_masked() -> None:
-    """A token may end the head of a call and begin its arguments. The mask allows only those that fit the schema."""
+    """A token that ends the head of a call and begins the arguments is allowed only if the arguments fit the schema."""
     model = RandomModel(byte_level())
     wanted = constraint(asked(AUTO, STRICT), V3, model.tokenizer.token_id)
     assert wanted is not None

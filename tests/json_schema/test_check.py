@@ -1,4 +1,7 @@
-"""The JSON Schemas that a request may have. An error says where and why; schemas that OpenAI accepts are accepted."""
+"""Which JSON Schemas a request may have.
+
+An error says where and why a schema is rejected. Schemas that OpenAI accepts are accepted.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ PARAM = "tools[0].function.parameters"
 
 
 def error_of(schema: object) -> str:
-    """Return the error for `schema` without its common beginning; "" for a legal schema."""
+    """Return the error for `schema` without the beginning that all errors share, or "" if the schema is valid."""
     try:
         check_parameters(schema, owner="function 'f'", param=PARAM)
     except RequestError as error:
@@ -33,7 +36,7 @@ def error_of(schema: object) -> str:
 
 
 def property_error(schema: object) -> str:
-    """Return the error for `schema` as the schema of a property `a`, without its context."""
+    """Return the error for `schema` as the schema of a property `a`, without the words that name the property."""
     message = error_of({"type": "object", "properties": {"a": schema}})
     return message.removeprefix("In context=('properties', 'a'), ")
 

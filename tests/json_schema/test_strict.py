@@ -16,7 +16,7 @@ from json_schema.strict import check_strict
 
 
 def error_of(schema: object) -> str:
-    """Return the error for `schema`; "" for a legal schema."""
+    """Return the error for `schema`, or "" if the schema is valid."""
     try:
         check_strict(schema, owner="function 'f'", param="tools[0].function.parameters")
     except RequestError as error:

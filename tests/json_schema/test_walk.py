@@ -1,4 +1,4 @@
-"""The walk over a schema and the table of keywords that it follows."""
+"""The walk over all schemas inside a schema, and the table of keywords that tells the walk where schemas are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def metaschemas() -> Iterator[JsonSchema]:
 
 
 def held_by(value: Any) -> set[str]:
-    """Return how a keyword holds schemas by its metaschema: one, a list or an object. Empty if it holds data."""
+    """Return how the keyword with the metaschema `value` holds schemas: as one schema, a list or an object.
+
+    The result is empty if the keyword holds data.
+    """
     match value:
         case {"anyOf": members}:
             return {kind for member in members for kind in held_by(member)}
@@ -39,7 +42,10 @@ def held_by(value: Any) -> set[str]:
 
 
 def test_every_keyword_of_the_metaschemas_is_in_the_table_with_its_schemas() -> None:
-    """The table has every keyword of draft 7 and 2020-12, and says correctly how each holds schemas."""
+    """The walk's table has every keyword of draft 7 and 2020-12.
+
+    For each keyword, the table says correctly whether it holds one schema, a list or an object of schemas.
+    """
     defined: dict[str, set[str]] = {}
     for metaschema in metaschemas():
         for key, value in metaschema["properties"].items():
@@ -58,7 +64,7 @@ HOLDERS: dict[str, Value] = {key: keyword.value for key, keyword in KEYWORDS.ite
 
 
 def around(key: str, inner: st.SearchStrategy[JsonSchema]) -> st.SearchStrategy[Any]:
-    """Return values for a keyword that holds the `inner` schemas."""
+    """Return values for the keyword `key` that contain the schemas `inner`."""
     named = st.dictionaries(st.sampled_from("abc/~%"), inner, max_size=3)
     match HOLDERS[key]:
         case "schema":

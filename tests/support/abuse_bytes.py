@@ -1,4 +1,4 @@
-"""Group A as raw bytes: invalid HTTP, ambiguous HTTP, and odd but valid HTTP."""
+"""Group A of the hostile requests as raw bytes: invalid HTTP, ambiguous HTTP, and odd but valid HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group A: bodies that are invalid JSON, and hostile bodies that are valid JSON. Each has its expected answer."""
+"""Group A of the hostile requests: bodies of invalid JSON, and hostile bodies of valid JSON, with expected answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ SURROGATES = (r"\ud83d", r"\udc00x", r"a\udfff\ud800")
 
 
 class Case(NamedTuple):
-    """A request and its expected statuses. `message` is part of the expected error message, `param` its param."""
+    """A request and the statuses that are right for it.
+
+    `message` is a part of the expected error message, and `param` is the field that the error must name.
+    """
 
     name: str
     body: Any
@@ -116,7 +119,10 @@ _BAD_VALUES = (
 
 
 def odd_documents() -> Iterator[Case]:
-    """Yield valid JSON: the last of equal keys wins, no key is special, and nesting up to the limit is accepted."""
+    """Yield valid JSON that looks odd.
+
+    The last of equal keys wins, no key has a special meaning, and nesting up to the limit is accepted.
+    """
     for path, start in ((CHAT, BODY), (RAW, PROMPT)):
         text = as_json(start).decode()
         for name, document in {

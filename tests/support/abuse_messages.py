@@ -1,4 +1,4 @@
-"""Group D: absurd conversations, and broken histories such as real agents send."""
+"""Group D of the hostile requests: absurd conversations, and broken histories such as real agents send."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ UNITS = (
 
 
 def called(**fields: Any) -> Message:
-    """Return an assistant message with one call. `fields` replace fields of the message."""
+    """Return an assistant message with one call. The arguments `fields` replace fields of the message."""
     call = {"id": "i", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     return {"role": "assistant", "tool_calls": [{**call, **fields}]}
 
@@ -122,7 +122,8 @@ def shapes() -> Iterator[Case]:
 def histories() -> Iterator[Case]:
     """Yield histories of calls and results.
 
-    It is an error if results and calls do not match. Invalid arguments or names that a model wrote are accepted.
+    A history is an error if its results and calls do not match. Invalid arguments or names in a call are accepted,
+    since a model wrote them.
     """
     yield Case(
         "an answer to nothing",
@@ -212,7 +213,7 @@ def lengths() -> Iterator[Case]:
 def heavy_texts() -> Iterator[Case]:
     """Yield 200 kB of text that is slow to tokenize, and thousands of messages and parts.
 
-    They are for an engine that accepts prompts of any length.
+    These requests need an engine that accepts prompts of any length.
     """
     for unit in UNITS:
         text = (unit * 200_000)[: 200_000 // len(unit[0].encode())]

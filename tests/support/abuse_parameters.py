@@ -1,4 +1,7 @@
-"""Group C: fields of wrong types, out of range and just within range. The limits are OpenAI's or this server's."""
+"""Group C of the hostile requests: fields of wrong types, out of range and just within range.
+
+The limits are OpenAI's or this server's.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "presence_penalty": (-1, 1.5),
     "frequency_penalty": (-1, 1.5),
     "max_tokens": (7,),
-    "max_completion_tokens": (),  # the request also has max_tokens, and both together are an error
+    "max_completion_tokens": (),  # an error because the request also has max_tokens
     "n": (7,),
     "seed": (-1, 7),
     "stop": ("x", "", []),
@@ -142,7 +145,7 @@ def ranges() -> Iterator[Case]:
 
 
 def combinations() -> Iterator[Case]:
-    """Yield requests with fields that need or exclude each other. The error comes before a stream starts."""
+    """Yield requests with fields that need or exclude each other. An error must come before a stream starts."""
     for choice in TOOL_CHOICES:
         yield Case(f"tool_choice={choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice}, param="tool_choice")
         yield Case(f"streamed {choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice, "stream": True})

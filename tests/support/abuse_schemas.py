@@ -1,4 +1,7 @@
-"""Group B: tools and response formats with schemas that are invalid, endless or huge, or refer to other hosts."""
+"""Group B of the hostile requests: tools and response formats with hostile schemas.
+
+The schemas are invalid, endless or huge, or refer to other hosts.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,7 @@ def with_property(schema: Any, **beside: Any) -> Schema:
 
 
 def keywords() -> Iterator[Case]:
-    """Give every keyword values of every type, in the schema of a forced call and in that of a response format."""
+    """Yield schemas in which each keyword has values of every type, for a forced call and for a response format."""
     for key, right in RIGHT.items():
         for value in VALUES:
             fits = any(value == one and type(value) is type(one) for one in right)
@@ -155,9 +158,9 @@ def references(elsewhere: str) -> Iterator[Case]:
 
 
 def nests() -> Iterator[Case]:
-    """Yield deeply nested schemas, as bytes because json.dumps cannot nest so deep.
+    """Yield deeply nested schemas. They are bytes because json.dumps cannot nest so deep.
 
-    30,000 brackets crash native grammar compilers.
+    With 30,000 nested brackets, native grammar compilers crash.
     """
     start = as_json({**BODY, "tool_choice": REQUIRED, "tools": []})[:-2]
     for opening, closing in (

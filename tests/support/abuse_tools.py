@@ -1,4 +1,4 @@
-"""Group B: the shapes, names and sizes of tools. Their schemas are in abuse_schemas.py."""
+"""Group B of the hostile requests: shapes, names and sizes of tools. The schemas are in abuse_schemas.py."""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ def rejects(folder: Path) -> list[dict[str, Any]]:
 
 
 def reasons(folder: Path) -> dict[str, str]:
-    """Return the reason of each reject by its position, which is shortened to the file's name."""
+    """Return the reason of each reject by the position of its row.
+
+    Paths in positions are shortened to the file's name.
+    """
     return {re.sub(r"\S*/", "", reject["where"]): reject["reason"] for reject in rejects(folder)}
 
 

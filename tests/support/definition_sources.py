@@ -12,7 +12,7 @@ SOURCES = Path(__file__).parents[1] / "data" / "definitions"
 
 
 def read(*paths: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the functions by name, and the reasons of the rejects by file name."""
+    """Read the sources. Return the functions by name, and the reasons of the rejects by file name."""
     found = collect(paths)
     assert not found.faults
     functions: dict[str, Any] = {line["function"]["name"]: line["function"] for line in found.good}

@@ -46,13 +46,16 @@ def a_set(path: Path, lines: Sequence[Json]) -> Path:
 
 
 def calling(*calls: tuple[str, Json | str], **more: Any) -> Answer:
-    """Return an answer with these calls. Arguments given as text are taken unchanged, others are written as JSON."""
+    """Return an answer with these calls.
+
+    Arguments that are given as text are taken unchanged. All other arguments are written as JSON.
+    """
     written = [(name, given if isinstance(given, str) else json.dumps(given)) for name, given in calls]
     return Answer(calls=tuple(Call(name, arguments) for name, arguments in written), **more)
 
 
 def completion(text: str | None = None, *calls: tuple[str, Json]) -> bytes:
-    """Return the body of an OpenAI chat completion with this text and these calls."""
+    """Return the body of an OpenAI chat completion whose message has this text and these calls."""
     tool_calls = [
         {"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
         for place, (name, arguments) in enumerate(calls)
@@ -63,7 +66,10 @@ def completion(text: str | None = None, *calls: tuple[str, Json]) -> bytes:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer, sent after `delay_s`. If it `vanishes`, the server only closes the connection."""
+    """One answer of the server, sent after `delay_s`.
+
+    If `vanishes` is set, the server only closes the connection.
+    """
 
     body: bytes = b"{}"
     status: int = 200
@@ -136,7 +142,7 @@ def playing(script: Script) -> Iterator[Played]:
 
 
 def one_after_another(*replies: Reply) -> Script:
-    """Return a script that plays the replies in order, then repeats the last one."""
+    """Return a script that plays the replies in order. After the last reply, the script repeats the last reply."""
     waiting = list(replies)
     lock = threading.Lock()
 

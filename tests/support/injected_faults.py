@@ -46,12 +46,14 @@ ERRORS: tuple[Callable[[], BaseException], ...] = (
 
 @dataclass(frozen=True)
 class Point:
-    """A function that the engine's thread calls, and when it fails.
+    """A function that the engine's thread calls, and the calls in which it fails.
 
-    path: the attributes that lead to the function from the engine, the guilty request or `owner`. ends: which requests
-    an exception in the function ends. since: the point is armed when the guilty request is submitted, when it has
-    sampled its first token, or when all three requests decode. of: only calls that get the guilty request, or one of
-    its parts, as an argument fail. times: how many calls fail; a failed step of several requests is retried.
+    path: the attributes that lead to the function from the engine, the guilty request or `owner`.
+    ends: the requests that an exception in the function ends.
+    since: when the failures begin: when the guilty request is submitted, when it has sampled its first token, or when
+    all three requests decode.
+    of: only calls that get the guilty request, or one of its parts, as an argument fail.
+    times: how many calls fail; a failed step of several requests is retried.
     """
 
     path: str
@@ -113,7 +115,7 @@ POINTS = (
 
 
 class Injection:
-    """Calls `fault` before each call of the point's function from the moment that the injection is armed."""
+    """Replaces a point's function. Once the injection is active, `fault` is called before each call of the function."""
 
     def __init__(
         self, engine: LocalEngine, point: Point, fault: Callable[..., object], monkeypatch: pytest.MonkeyPatch
@@ -151,7 +153,7 @@ class Injection:
         self._patch.setattr(owner, name, wrapped)
 
     def _concerns(self, args: Sequence[Any]) -> bool:
-        """Return whether an argument is the guilty request, its KV cache, its tokens or its queue of steps."""
+        """Return whether some argument is the guilty request, its KV cache, its tokens or its queue of steps."""
         for arg in args:
             if isinstance(arg, Request) and is_guilty(arg):
                 return True

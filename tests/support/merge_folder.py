@@ -70,13 +70,13 @@ def make_folder(tmp_path: Path) -> Path:
 
 
 def merge(folder: Path, *options: str, out: str = "out.jsonl") -> list[Row]:
-    """Run the command. Return the rows that it wrote."""
+    """Run the command that merges the folder's sources. Return the rows that it wrote."""
     main(["--data", str(folder), "--mixture", str(folder / "mix.toml"), "--out", str(folder / out), *options])
     return list(read_rows(folder / out))
 
 
 def said(folder: Path, *options: str) -> str:
-    """Run the command, which must end with status 1. Return its message without the progress bar."""
+    """Run the command that merges, which must end with status 1. Return its message without the progress bar."""
     with pytest.raises(SystemExit) as ended:
         merge(folder, *options)
     assert isinstance(ended.value.code, str)  # Python prints a text to stderr and exits with status 1

@@ -17,7 +17,10 @@ SAMPLES: tuple[object, ...] = (None, True, 7, 0.5, "~", [], [[{}]], {"~": [{}]})
 
 @dataclass(frozen=True)
 class Place:
-    """A value in a request, and the schemas that may describe it. `owner` is the component whose field it is."""
+    """A value in a request, and the schemas that may describe the value.
+
+    `owner` is the name of the component that has the value as a field.
+    """
 
     path: Path
     value: Any
@@ -39,7 +42,7 @@ class Published:
         ] = {}  # by id of the schema; a validator reads all components at its first use
 
     def places(self, value: object, component: str) -> Iterator[Place]:
-        """Yield every value inside `value`, which the component describes."""
+        """Yield the place of every value inside `value`, which is described by the component."""
         yield from self._fields(value, self.components[component], component, ())
 
     def _fields(self, value: Any, schema: Json, owner: str, path: Path) -> Iterator[Place]:
@@ -73,7 +76,7 @@ class Published:
             yield name, schema
 
     def takes(self, body: Json, component: str, key: str | int) -> bool:
-        """Return whether the component's schema accepts the body's field `key`."""
+        """Return whether the schema of the component accepts the value of the field `key` in the body."""
         return self._fits(body[str(key)], self.components[component]["properties"][key])
 
     def _fits(self, value: object, schema: Json) -> bool:

@@ -73,7 +73,7 @@ def _finished(backend: Backend) -> PreTrainedTokenizerFast:
 
 @dataclass
 class Turn:
-    """What the parser reads from the tokens of a walk."""
+    """The text and the calls that the parser reads from the tokens of a walk."""
 
     ids: list[int] = field(default_factory=list)
     text: str = ""
@@ -82,7 +82,10 @@ class Turn:
 
 
 class RandomModel:
-    """Samples any allowed token. After `patience` tokens it prefers tokens that bring the answer to its end."""
+    """A model that samples any allowed token.
+
+    After `patience` tokens the model prefers tokens that bring the answer to its end.
+    """
 
     def __init__(self, backend: PreTrainedTokenizerFast, *, padding: int = 7) -> None:
         self.tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
@@ -100,7 +103,10 @@ class RandomModel:
     def walk(
         self, constraint: Constraint, stop_ids: Sequence[int], seed: int, *, script: str = "", patience: int = 30
     ) -> tuple[list[int], bool]:
-        """Sample one answer that begins with `script`. Return its token ids, and whether the token limit cut it."""
+        """Sample one answer that begins with `script`.
+
+        Return the answer's token ids, and whether the token limit cut the answer.
+        """
         drawing, matcher = random.Random(seed), self.constraints.matcher(constraint)
         ids = self._say(matcher, script)
         assert ids is not None, f"{script!r} is not allowed"
@@ -114,7 +120,7 @@ class RandomModel:
         return ids, True
 
     def allows(self, constraint: Constraint, text: str) -> bool:
-        """Return whether the constraint allows `text`. Control tokens in `text` count as such."""
+        """Return whether the constraint allows `text`. Names of control tokens in `text` count as control tokens."""
         return self._say(self.constraints.matcher(constraint), text) is not None
 
     def read(self, template: PromptTemplate, tools: Sequence[Tool], ids: Sequence[int], prefill: str = "") -> Turn:
@@ -137,7 +143,10 @@ class RandomModel:
         return turn
 
     def _say(self, matcher: Matcher, text: str) -> list[int] | None:
-        """Return token ids for `text`, each the longest that is allowed, or None if the constraint forbids `text`."""
+        """Return token ids that spell `text`, or None if the constraint forbids `text`.
+
+        Each token is the longest that the constraint allows.
+        """
         ids: list[int] = []
         for part in _CONTROL.split(text):
             left = part.encode()

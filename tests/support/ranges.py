@@ -10,7 +10,7 @@ HUGE = 10**400
 
 @dataclass(frozen=True)
 class Range:
-    """Values of one field. The values in `inside` are valid.
+    """Valid and invalid values of one field. The values in `inside` are valid.
 
     The values in `outside` and `not_json` break the field's own rule; those in `not_json` exist in Python but not in
     JSON. The values in `beyond_the_model` are errors for a vocabulary of 272 tokens, or if `max_tokens` is 1.

@@ -29,7 +29,7 @@ def answer(call_id: str, content: object = "ok") -> dict[str, Any]:
 
 
 def chat(*messages: object, **fields: Any) -> ChatRequest:
-    """Return the result of chat_request for a body of these messages (default: one question) and fields."""
+    """Parse a body with these messages (default: one question) and fields. Return the result of chat_request."""
     return chat_request({"model": "m", "messages": list(messages) or [USER], **fields})
 
 

@@ -29,7 +29,7 @@ class ScriptedEngine:
         self.script = list(script)
         self.max_context = max_context
         self.vocab_size = 1 << 20
-        self.num_steps = 0  # of all requests; tests check with it that a request was really stopped
+        self.num_steps = 0  # steps of all requests; tests check that a stopped request makes no more steps
         self.num_active = 0
         self.last_prompt: list[int] = []
         self.last_sampling: Sampling | None = None

@@ -16,10 +16,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer of the teacher: `text` and `calls` (name and arguments) in OpenAI's shape.
+    """One answer of the teacher in OpenAI's shape: `text` and `calls`, which are pairs of name and arguments.
 
-    `status` makes it an error, and `raw` replaces the body. `gone` closes the connection without an answer. `after_s`
-    delays the answer.
+    `status` makes the answer an error, and `raw` replaces the body. `gone` closes the connection without an answer.
+    `after_s` delays the answer.
     """
 
     text: str | None = None

@@ -32,9 +32,9 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 def shared(model: Model) -> Model:
-    """Return `model`, changed: its engine stays open when an application that serves the model ends.
+    """Return `model` after changing it: the engine stays open when an application that serves the model ends.
 
-    Without this, the first test that serves a session's model would close its engine for all later tests.
+    Without this change, the first application that ends would close the engine of a model that all tests share.
     """
 
     async def stay_open() -> None:

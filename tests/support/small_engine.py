@@ -54,7 +54,7 @@ MODELS = dict(_models())
 def small_engine(folder: Path, *, max_running: int, num_blocks: int) -> LocalEngine:
     """Return an engine whose KV cache has memory for `num_blocks` blocks of tokens."""
     model = AutoModelForCausalLM.from_pretrained(folder)
-    bytes_per_token = 2 * 2 * 2 * 16 * 4  # layers, keys and values, heads, width, float32
+    bytes_per_token = 2 * 2 * 2 * 16 * 4  # layers * (keys and values) * heads * width * bytes of a float32
     cache_bytes = num_blocks * BLOCK * bytes_per_token
     tokenizer = AutoTokenizer.from_pretrained(folder)
     return LocalEngine(model, tokenizer, 512, max_running=max_running, cache_bytes=cache_bytes)

@@ -1,4 +1,4 @@
-"""Fold the chunks of a stream like a strict client, which fails on anything that some client cannot process."""
+"""Add up the chunks of a stream like a strict client, which fails on anything that some client cannot process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def events(body: str) -> list[Json]:
 
 
 def strict_fold(chunks: list[Json], *, include_usage: bool = False) -> Json:
-    """Return the whole answer {choices, usage} that the chunks add up to."""
+    """Return the whole answer, {choices, usage}, to which the chunks add up."""
     assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in chunks}) == 1
     assert all(chunk["object"] == "chat.completion.chunk" for chunk in chunks)
     assert not any("error" in chunk for chunk in chunks), "openai 0.28 takes the bare key for an error"

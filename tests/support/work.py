@@ -1,4 +1,7 @@
-"""Measure a function's work in lines of Python that run. The number is the same on every machine, busy or not."""
+"""Measure the work of a function as the number of executed lines of Python.
+
+The number is the same on every machine, busy or not.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Each template against its golden prompts: tests/golden/TEMPLATE/CASE.json is a request, CASE.txt the exact prompt.
+"""The prompts of each template equal its golden prompts.
 
+Each tests/golden/TEMPLATE/CASE.json is a request, and CASE.txt is its exact prompt.
 `python -m tests.templates.test_templates` rewrites the prompts. Review their diff before you commit it.
 """
 
@@ -117,8 +118,11 @@ LEARNED = {
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_learned_pieces(name: str) -> None:
-    """The model learns exactly what it generates, with the stop tokens and without the opening or a line break after a
-    stop token. In v1_plain it also learns the beginning of the user's turn, with which it ends its own turn."""
+    """The model learns exactly the text that it generates, including stop tokens.
+
+    The model learns neither the opening of its turn nor a line break after a stop token. In v1_plain it also learns the
+    beginning of the user's turn, since the model ends its own turn with it.
+    """
     assert learned(name, CHAT) == LEARNED[name]
 
 
@@ -129,7 +133,10 @@ def test_separators_inside_a_turn_are_learned() -> None:
 
 
 def test_v1_plain_tokenizes_each_message_separately() -> None:
-    """In training each message was tokenized separately, with a space token first. Text and call are two messages."""
+    """In v1_plain each message is tokenized separately and begins with a space token, as in training.
+
+    The text and the call of one assistant's turn are two messages.
+    """
     template = load_template("functionary_v1_plain")
     turn = Message("assistant", "One moment.", (Call("set_light", "{}"),))
     stretches: list[str] = []

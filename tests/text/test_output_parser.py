@@ -22,7 +22,10 @@ def turn_format(template: str, *, code: bool = False) -> TurnFormat:
 
 
 def read(rules: TurnFormat, output: str, *, step: int = 0, cut: bool = False) -> Message:
-    """Feed `output`, `step` characters at a time (0: all at once). Return its text and calls as a message."""
+    """Feed `output` to the parser, `step` characters at a time or, with 0, all at once.
+
+    Return the text and calls as a message.
+    """
     parser = OutputParser(rules)
     events: list[Event] = []
     for number, stretch in enumerate(CONTROL.split(output)):
@@ -74,13 +77,14 @@ V3_OUTPUTS: dict[str, Message] = {
 
 @pytest.mark.parametrize("output", V3_OUTPUTS)
 def test_v3(output: str, subtests: pytest.Subtests) -> None:
-    """Each output gives the same message whole and in pieces.
+    """Each output gives the same message no matter whether it is read at once or in pieces.
 
     D1 to D6 in this file are bugs of a previous version of the server.
 
     D2: a name that is the beginning of another, is unknown, or begins with `all` made the whole stream empty.
     D4: `>>>` inside arguments or text was taken for a separator.
-    D5: the same answer read in single characters and in one piece gave different results in nearly every case."""
+    D5: the same answer read in single characters and in one piece gave different results in nearly every case.
+    """
     for step in (0, 1, 2, 3, 7):
         with subtests.test(step=step):
             assert read(turn_format("functionary_v3"), output, step=step) == V3_OUTPUTS[output]
@@ -101,7 +105,10 @@ def test_an_answer_of_one_token_and_a_half_mark_at_the_end_are_shown() -> None:
 
 @pytest.mark.parametrize("arguments", ['{"origin": "Ly', '{"a": "\\', "{", ""])
 def test_a_call_that_is_cut_off_is_a_call(arguments: str) -> None:
-    """D6: a call cut by the token limit was text in whole answers and a call in streams. It is an incomplete call."""
+    """A call that the token limit cuts is an incomplete call.
+
+    Regression test (D6): such a call was text in whole answers and a call in streams.
+    """
     assert read(turn_format("functionary_v3"), f"get_x\n{arguments}", cut=True) == ("", [("get_x", arguments)])
 
 
@@ -157,9 +164,9 @@ def test_v1(output: str, subtests: pytest.Subtests) -> None:
 
 
 def test_a_mark_spelled_in_ordinary_text_is_text() -> None:
-    """A mark spelled as ordinary text is text: only the control token opens a call.
+    """Only the control token opens a call. The same characters written as ordinary text are text.
 
-    Otherwise a model that explains its own format would call.
+    Otherwise a model that explains its own format would make a call.
     """
     parser = OutputParser(turn_format("functionary_v1"))
     spelled = f"I write {CALL}ping: to call."
@@ -197,7 +204,10 @@ def test_the_longest_mark_counts() -> None:
 
 
 def test_closing_tags_inside_strings_are_arguments() -> None:
-    """D4, in formats with tags: `</function>` inside a string cut the arguments."""
+    """In formats with tags, `</function>` inside a string belongs to the arguments.
+
+    Regression test (D4): it ended the arguments.
+    """
     opening, closing = Mark("<function=", "name"), Mark("</function>", "text")
     rules = TurnFormat("text", {"text": (opening,), "name": (Mark(">", "args"),), "args": (closing,)})
     output = 'Sure <function=f>{"a": "</function>"}</function>\n<function=g></function>\nDone <'
@@ -238,7 +248,10 @@ def test_whitespace_waits_for_what_follows() -> None:
 
 @pytest.mark.parametrize("end", [">", ">>", ">>>", ">>>get"])
 def test_a_mark_that_is_cut_is_not_shown(end: str) -> None:
-    """When the token limit cut `>>>get_x`, the markup was shown at the end of the text or of complete arguments."""
+    """Markup that the token limit cuts, such as `>>>get_x`, is not shown.
+
+    Regression test: the markup was shown at the end of the text or of complete arguments.
+    """
     v3 = turn_format("functionary_v3")
     assert read(v3, f"all\nLet me see.{end}", cut=True) == ("Let me see.", [])
     assert read(v3, f"all\nLet me see.{end}") == (f"Let me see.{end}", [])

@@ -102,7 +102,10 @@ def merged(stretches: list[Stretch]) -> list[Stretch]:
 @every_template
 @given(outputs=outputs, tools=st.sampled_from(WITH_CODE), cut=st.booleans())
 def test_chunks_do_not_matter(template: PromptTemplate, outputs: list[Stretch], tools: list[Tool], cut: bool) -> None:
-    """An output gives the same events as a whole, in chunks of any size and in single characters. Nothing raises."""
+    """An output gives the same events as a whole, in chunks of any size and in single characters.
+
+    No output raises an exception.
+    """
     expected = read(template, tools, merged(outputs), cut=cut)
     assert read(template, tools, outputs, cut=cut) == expected
     assert read(template, tools, characters(outputs), cut=cut) == expected
@@ -131,7 +134,7 @@ def characters(stretches: list[Stretch]) -> list[Stretch]:
 
 
 def spelled(piece: Piece) -> list[Stretch]:
-    """Return a piece as the model writes it: stretches of text, and control tokens where the template has them."""
+    """Return a piece as the model writes it, as stretches of text and of the template's control tokens."""
     if not piece.markup:
         return [(piece.text, False)]
     parts = re.split("(" + "|".join(map(re.escape, CONTROL)) + ")", piece.text)
@@ -155,7 +158,10 @@ calls = st.builds(Call, st.sampled_from([tool.name for tool in TOOLS]), argument
 @every_template
 @given(text=st.none() | texts, calls=st.lists(calls, max_size=3))
 def test_what_was_rendered_is_read_back(template: PromptTemplate, text: str | None, calls: list[Call]) -> None:
-    """Parsing the output that the model learns for a message gives the message, with `>>>`, quotes, tags and emoji."""
+    """Parsing the text that the model learns for a message gives back the message.
+
+    The messages contain `>>>`, quotes, tags and emoji.
+    """
     if template.separator is None:
         calls = calls[:1]
     pieces = [piece for piece in template.render([Message("assistant", text, tuple(calls))], TOOLS) if piece.learned]

@@ -24,7 +24,10 @@ def read(template: str, output: str) -> int:
 
 @pytest.mark.parametrize("template", template_names())
 def test_a_megabyte_is_read_in_linear_time(template: str, subtests: pytest.Subtests) -> None:
-    """Backtracking regular expressions in a parser allow denial of service (CVE-2025-48887 in another server)."""
+    """A megabyte of any output is read in linear time.
+
+    Backtracking regular expressions in a parser allow denial of service (CVE-2025-48887 in another server).
+    """
     for head, unit in product(HEADS, UNITS):
         with subtests.test(head=head, unit=unit):
             output = head + unit * (1_000_000 // len(unit))

@@ -34,9 +34,10 @@ def controls(tokenizer: Tokenizer) -> list[str]:
 
 
 def test_no_text_of_a_caller_becomes_a_control_token(model: Model) -> None:
-    """`<|im_end|>` in a user's text would end the message and let the text forge a system message.
+    """A caller's text never becomes a control token.
 
-    See transformers #29279.
+    `<|im_end|>` in a user's text would end the message, and the text after it could forge a system message. See
+    transformers #29279.
     """
     tokenizer = model.tokenizer
     for control in controls(tokenizer):
@@ -197,9 +198,9 @@ def test_a_whole_word_that_is_a_control_token_stays_text() -> None:
 
 
 def test_a_raw_prompt_begins_as_the_tokenizer_begins_it() -> None:
-    """A raw prompt gets a BOS token only if the tokenizer adds one.
+    """A raw prompt gets a BOS token only if the checkpoint's tokenizer adds one.
 
-    SmolLM2's checkpoint names `<|im_start|>` as BOS, but the tokenizer never adds it.
+    SmolLM2's checkpoint names `<|im_start|>` as BOS, but its tokenizer never adds it.
     """
     backend, bos_id = llama3()
     assert Tokenizer(backend, bos_id=bos_id).encode_raw("hello") == backend.encode("hello").ids
@@ -210,7 +211,10 @@ def test_a_raw_prompt_begins_as_the_tokenizer_begins_it() -> None:
 
 @pytest.mark.parametrize("config", [{"legacy": True}, {"legacy": False}, {"add_bos_token": False}], ids=str)
 def test_sentencepiece_of_every_age_reads_markup_as_it_does_itself(tmp_path: Path, config: dict[str, bool]) -> None:
-    """Llama 2's tokenizer adds a space after each control token or, in versions since 2023, only at the start."""
+    """Markup is tokenized as the checkpoint's own tokenizer does it, in old and new versions of Llama 2's tokenizer.
+
+    The old versions add a space after each control token. Versions since 2023 add a space only at the start.
+    """
     file = make_tiny_llama(tmp_path) / "tokenizer_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | config))
     theirs = AutoTokenizer.from_pretrained(tmp_path)

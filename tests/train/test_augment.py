@@ -1,4 +1,4 @@
-"""Augmented bundles: after every change the conversations are still consistent training data."""
+"""Changed copies of bundles: after every change, the conversations are still consistent training data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ def values(bundle: Bundle) -> list[list[object]]:
 
 @given(seed=st.integers(0, 10_000), rates=st.sampled_from([Rates(), ALWAYS, NO_CHANGES]))
 def test_every_variant_is_consistent_training_data(seed: int, rates: Rates) -> None:
-    """Calls name listed functions, with known arguments and all required ones. Equal seeds give equal bundles."""
+    """After each change, calls name declared functions and have only known arguments and all required ones.
+
+    Equal seeds give equal bundles.
+    """
     for bundle in bundles(seed):
         look = augmented(bundle, Random(seed), POOL, rates)
         assert look == augmented(bundle, Random(seed), POOL, rates)
@@ -89,7 +92,11 @@ def test_the_last_function_and_a_shared_one_stay() -> None:
 
 
 def test_no_distractor_could_serve() -> None:
-    """`weatherMap` shares the topic weather with the bundle, and `find_train` shares a word with the request."""
+    """No function is added as a distractor that could also answer the request.
+
+    `weatherMap` is left out because it has the bundle's topic, weather. `find_train` is left out because it shares a
+    word with the request.
+    """
     asked = Bundle((LIGHT,), (TEN[4].messages,))
     for seed in range(50):
         names = {f.name for f in with_distractors(single_bundle(TEN[1]), Random(seed), POOL, ALWAYS).functions}

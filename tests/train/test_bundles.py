@@ -40,7 +40,10 @@ def test_questions_share_what_they_call_and_nothing_else() -> None:
 
 
 def test_functions_of_one_topic_are_not_bundled() -> None:
-    """With two forecast functions in the list a request has two right answers, and training would allow only one."""
+    """Rows whose functions have one topic are not put into one bundle.
+
+    If two forecast functions are declared, a request has two right answers, and training would allow only one.
+    """
     other = Function("weatherForecast", "Forecast", WEATHER.parameters)
     rows = [TEN[0], row([other], user("Forecast for Oslo"), calls(("weatherForecast", {"city": "Oslo"})))]
     made = list(bundled(rows, seed="0", max_tokens=2000, share=1.0))
@@ -48,7 +51,10 @@ def test_functions_of_one_topic_are_not_bundled() -> None:
 
 
 def test_rows_without_a_call_and_dialogues_are_not_bundled() -> None:
-    """Rows without a call, and dialogues, are not bundled: a function of another row might be right for them."""
+    """Rows without a call, and dialogues, are not put into a bundle with other rows.
+
+    A function of another row might be right for them.
+    """
     rows = [row([TIMER], user("Hi"), says("Hello!"), kind="small_talk"), replace(TEN[0], meta={"kind": "dialogue"})]
     made = list(bundled([*rows, *TEN[2:6]], seed="0", max_tokens=2000, share=1.0))
     assert single_bundle(rows[0]) in made and single_bundle(rows[1]) in made

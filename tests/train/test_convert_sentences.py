@@ -61,7 +61,10 @@ def test_two_sentences_are_joined_now_and_then() -> None:
 
 
 def test_functions_that_are_alike_are_not_listed_together() -> None:
-    """Similar functions are not declared together: a song is also a work, so that either call would be right."""
+    """Similar functions are not declared in one row.
+
+    A song is also a work, so a call of either function would be right.
+    """
     said = [Sentence("PlayMusic", f"play song {n}", (("track", f"song {n}"),), f"f: {n}") for n in range(60)]
     table = read_table(TABLE)
     listed = {function.name for row in rows(said, table, "x") if isinstance(row, Row) for function in row.functions}
@@ -86,7 +89,10 @@ def test_annotations_of_hwu64_are_arguments(tmp_path: Path) -> None:
 
 
 def test_requests_of_sealtools_are_cast_and_grounded(tmp_path: Path) -> None:
-    """Numbers are strings in the source. Optional values that the request lacks ("feet", glossy) are left out."""
+    """Numbers that are strings in the source become numbers.
+
+    Optional values that the request does not mention, here "feet" and "glossy", are left out.
+    """
     made = {row.kind: row for row in convert("sealtools", tmp_path)}
     assert called(made["real_single"]) == [("getTideTable", {"harbor": "Bodo", "days": 3})]
     assert called(made["real_parallel_multiple"]) == [("mixPaint", {"liters": 2.5}), ("getMoonPhase", {})]
@@ -129,7 +135,7 @@ def test_prompts_that_no_user_would_say_are_left_out(tmp_path: Path) -> None:
 
 
 def test_converted_sources_merge_to_a_training_set(tmp_path: Path) -> None:
-    """The files that `made_of` names are those that the converters write, and they merge into a training set."""
+    """The converters' files have the names that `made_of` in a mixture expects, and merge into a training set."""
     for source in ("snips", "hwu64"):
         main([source, str(SAMPLES / source), "--out", str(tmp_path / f"{source}.jsonl.xz")])
     mixture = tmp_path / "mix.toml"

@@ -1,4 +1,4 @@
-"""Calls that need the user's consent or the result of another call."""
+"""Conversations in which a call needs the user's consent or the result of another call."""
 
 from __future__ import annotations
 

@@ -165,7 +165,10 @@ def test_fewer_rows_are_the_first_of_more(tmp_path: Path) -> None:
 
 
 def test_templates_that_are_used_up_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error says when the templates give no more new rows. The search would otherwise never end."""
+    """An error says when the templates give no more new rows.
+
+    Without this error, the search for new rows would never end.
+    """
     one = next(Generator(1).rows(0, 1))
     monkeypatch.setattr(generator_module, "MIXTURE", {"single": (1, lambda random: one)})
     with pytest.raises(SystemExit, match="no more than about 1 different rows"):

@@ -49,7 +49,10 @@ def test_most_want_one_call_some_several_and_some_none(everyday: Everyday) -> No
 
 
 def test_every_value_stands_in_the_request(everyday: Everyday) -> None:
-    """Every value stands in the request. Otherwise more than one answer could be right."""
+    """Every argument of the expected calls occurs in the text of the user's request.
+
+    If an argument were missing in the request, more than one answer could be right.
+    """
     for row in everyday.rows:
         request = str(row.messages[-1].content)
         for value in (value for call in row.expected for value in parse_arguments(call).values()):
@@ -72,9 +75,9 @@ def test_the_file_is_plain_lines_of_json() -> None:
 def test_the_embedded_model_gets_as_many_right_as_it_did(
     everyday: Everyday, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The embedded model gets at least MIN_RIGHT requests right, greedily and with the server's prompt and parser.
+    """The embedded model answers at least MIN_RIGHT requests correctly.
 
-    This takes some minutes on a CPU.
+    The answers are sampled greedily, with the server's prompt and parser. This takes some minutes on a CPU.
     """
     asked = EngineEndpoint(request.getfixturevalue("embedded"), timeout_s=900)
     with Answers(tmp_path / "everyday.jsonl", {"model": asked.model}) as answers:

@@ -1,4 +1,4 @@
-"""Rows about everyday functions: properties of several hundred rows of all kinds."""
+"""Rows about everyday functions: several hundred rows of all kinds are checked."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def spoken_values(value: Any, schema: dict[str, Any]) -> list[Any]:
 def value_is_said(value: Any, said: str) -> bool:
     words = dict(enumerate(NUMBER_WORDS))
     if isinstance(value, str):
-        names = [table[value] for table in CODED if value in table]  # "France" for FR
+        names = [table[value] for table in CODED if value in table]  # a request says "France" where the argument is FR
         return any(word.casefold() in said for word in (value, *names))
     return bool(re.search(rf"(?<![\d.]){re.escape(str(value))}(?![\d]|\.\d)", said)) or words.get(value, "\n") in said
 
@@ -139,7 +139,10 @@ def test_functions_of_one_row_have_one_name_each_and_many_over_all_rows(rows: li
 
 
 def test_a_definition_keeps_the_meaning_under_other_names(subtests: pytest.Subtests) -> None:
-    """Types, enums and required parameters stay under all names, and no two parameters have one name."""
+    """When a function and its parameters get other names, types, enums and required parameters stay the same.
+
+    No two parameters get the same name.
+    """
     for task in TASKS:
         with subtests.test(task.name):
             for seed in range(10):

@@ -1,4 +1,4 @@
-"""The tasks: every wording of every function, with several sampled values."""
+"""The templates of everyday requests: every wording of every function, filled in with several sampled values."""
 
 from __future__ import annotations
 
@@ -80,7 +80,10 @@ def test_repeated_parts_give_different_calls(subtests: pytest.Subtests) -> None:
 
 
 def test_no_list_stands_in_a_repeated_part(subtests: pytest.Subtests) -> None:
-    """No list stands in a repeated part: "Add tea and milk and bread" could mean one list or several calls."""
+    """The part of a wording that is repeated for each further call has no parameter whose value is a list.
+
+    Otherwise "Add tea and milk and bread" could mean one call with a list, or several calls.
+    """
     for task in TASKS:
         with subtests.test(task.name):
             for wording in task.wordings:
@@ -89,7 +92,10 @@ def test_no_list_stands_in_a_repeated_part(subtests: pytest.Subtests) -> None:
 
 
 def test_a_task_has_wordings_enough_and_mentions_each_parameter(subtests: pytest.Subtests) -> None:
-    """Each parameter is mentioned in some wording. Otherwise a model would learn to leave it out."""
+    """A function has two to six wordings, and each of its parameters is mentioned in some wording.
+
+    A model would learn to leave out a parameter that no wording mentions.
+    """
     for task in TASKS:
         with subtests.test(task.name):
             assert 2 <= len(task.wordings) <= 6
@@ -108,7 +114,10 @@ def leaf_paths(fields: tuple[Parameter, ...], prefix: str = "") -> list[str]:
 
 
 def unmentioned_flags(task: Task) -> set[str]:
-    """Return the optional flags without a wording. They are allowed, as real definitions have unused parameters too."""
+    """Return the optional parameters that no wording needs to mention.
+
+    Real definitions have unused parameters too.
+    """
     return {field.name for field in optional(task.parameters)}
 
 
@@ -166,7 +175,10 @@ def test_slots_have_names_that_frames_do_not_use(subtests: pytest.Subtests) -> N
 
 
 def test_imperatives_begin_with_a_verb(subtests: pytest.Subtests) -> None:
-    """Imperatives begin with a verb. Regression test: one began with a time ("Can you at 7 pm, remind me")."""
+    """Wordings in the imperative begin with a verb, since "Can you" may be put in front of them.
+
+    Regression test: one began with a time, which gave "Can you at 7 pm, remind me".
+    """
     for task in TASKS:
         with subtests.test(task.name):
             for wording in task.wordings:

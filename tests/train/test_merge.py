@@ -1,4 +1,7 @@
-"""The merge: weights, duplicates, overlap with other sets, held-out functions, reports."""
+"""The merge of sources into a training set.
+
+The tests cover weights, duplicates, overlap with other sets, held-out functions and reports.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ def test_the_same_command_makes_the_same_files_in_every_process(folder: Path) ->
 
 
 def test_rows_with_the_same_messages_are_one(folder: Path) -> None:
-    """Rows that differ only in call ids, distractors or their file are duplicates."""
+    """Rows are duplicates if they differ only in call ids, distractors or the file that they come from."""
     first = row("Dive to 7 meters", "dive", "sea")
     again = Row(
         first.functions,
@@ -92,7 +95,7 @@ def test_held_out_functions_stay_out_of_the_training_set(folder: Path) -> None:
 
 
 def test_other_files_do_not_call_held_out_functions(folder: Path) -> None:
-    """A held-out function must not be trained on through another file with another spelling of its name."""
+    """A row that calls a held-out function is dropped, also if another file spells the function's name differently."""
     held = next(
         name for name in ("look_0", "look_1", "look_2", "look_3", "look_4") if is_held_out_name(normal_name(name), 0.3)
     )
@@ -104,7 +107,10 @@ def test_other_files_do_not_call_held_out_functions(folder: Path) -> None:
 
 
 def test_an_answer_in_text_is_dropped_if_it_lists_a_held_out_function(folder: Path) -> None:
-    """The answer may mention the function, so that removing it from the list is not enough."""
+    """A row with an answer in text is dropped if it declares a held-out function.
+
+    The answer may mention the function, so removing only the declaration is not enough.
+    """
     text = Message("assistant", "I can't sing.")
     made = [
         Row(row("x", name).functions, (Message("user", f"Sing {name}"), text), "sky", {"kind": "single"})
@@ -116,7 +122,10 @@ def test_an_answer_in_text_is_dropped_if_it_lists_a_held_out_function(folder: Pa
 
 
 def test_requests_of_other_sets_are_left_out_however_they_are_written(folder: Path) -> None:
-    """A short request is found as a whole message, a long one also within a message, as in joined requests."""
+    """Requests that occur in other sets are left out, no matter how they are written.
+
+    A short request is found only as a whole message. A long one is found also within a message, as in joined requests.
+    """
     made = [
         "Dive!",
         "dive",
@@ -158,7 +167,7 @@ def test_a_file_may_be_made_of_others(folder: Path) -> None:
 def test_unchanged_rows_are_written_as_they_stand_and_packed_files_are_opened_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unchanged rows are written as they stand in their file. Only rows that lose a held-out function are rewritten."""
+    """Unchanged rows are copied from their file. Only rows that lose a held-out function are written anew."""
     spaced = json.dumps(json.loads(row_text(row("Dive now", "dive", "sea"))), separators=(" , ", " : ")).encode()
     (folder / "sea.jsonl.xz").write_bytes(lzma.compress(spaced + b"\n"))
     opened: list[str] = []

@@ -1,4 +1,4 @@
-"""Shares, held-out names and the comparison of requests, as properties."""
+"""Properties of the shares of sources in a mixture, of held-out names and of the comparison of requests."""
 
 from __future__ import annotations
 

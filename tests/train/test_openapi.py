@@ -1,4 +1,4 @@
-"""Function definitions from OpenAPI documents, and their references."""
+"""Function definitions are read from OpenAPI documents, and references in the documents are resolved."""
 
 from __future__ import annotations
 

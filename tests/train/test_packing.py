@@ -1,4 +1,4 @@
-"""Which tokens are learned, and that packed conversations do not attend to each other."""
+"""Only some tokens of a conversation are learned, and packed conversations do not attend to each other."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def learned_parts(example: Example, model: Model) -> list[str]:
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_packed_losses_equal_those_of_single_conversations(tiny: nn.Module, chatml: Model, seed: int) -> None:
-    """Bundled, packed and padded, every learned token has the loss that it has without the other conversations."""
+    """Every learned token has the same loss in a bundled, packed and padded batch as in its conversation alone."""
     bundles = list(bundled(TEN, seed=str(seed), max_tokens=300, share=0.7))
     examples = [encode(bundle, chatml.template, chatml.tokenizer, 1024) for bundle in bundles]
     together = list(packed([example for example in examples if example], 1024, num_open=2))
@@ -123,7 +123,7 @@ def test_what_is_too_long_is_left_out_and_the_rest_stays(chatml: Model) -> None:
 def test_the_first_token_of_a_branch_is_not_learned(llama: Model) -> None:
     """The first token of a branch is not learned, although the plain template learns how a user's turn begins.
 
-    Regression test: the first token of the second branch was learned as the token after the first answer.
+    Regression test: the first token of the second branch was learned as if it followed the first branch's answer.
     """
     bundle = Bundle((WEATHER, TIMER), (TEN[0].messages, TEN[2].messages))
     example = encode(bundle, llama.template, llama.tokenizer, 4096)

@@ -1,4 +1,4 @@
-"""Rows with the base model's own answers: which prompts are read and which answers are left out."""
+"""Rows with the base model's own answers. The tests check which prompts are read and which answers are left out."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_answers_become_rows_without_functions(
 def test_what_is_cut_off_ends_with_a_whole_sentence(
     prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer that is cut off is shortened to whole sentences.
+    """An answer that the token limit cuts is shortened to whole sentences.
 
-    Nine of ten answers are cut off. Without them, the model would learn from short answers only.
+    Nine of ten answers are cut. Without the shortened answers, the model would learn from short answers only.
     """
     play(monkeypatch, chatml, "One. Two! Then 3. and so")
     main(["--in", str(prompts), "--out", str(tmp_path / "rows.jsonl"), "--max-tokens", "20"])
@@ -83,7 +83,10 @@ def test_bad_prompts_are_named(prompts: Path, tmp_path: Path, text: str, expecte
 def test_an_interrupted_run_resumes(
     prompts: Path, chatml: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An interrupted run resumes. Regression test: a run that was interrupted after seven minutes lost all answers."""
+    """An interrupted run resumes and keeps its answers.
+
+    Regression test: a run that was interrupted after seven minutes lost all answers.
+    """
     play(monkeypatch, chatml, "Hello there.<|im_end|>")
     asked: list[str] = []
     is_left = [False, False, True]

@@ -1,4 +1,4 @@
-"""Prepared sequences from a file equal those that a training run prepares itself."""
+"""Sequences of tokens that were prepared in a file equal those that a training run prepares itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ EXAMPLES = st.lists(st.lists(TOKENS, min_size=1, max_size=30).map(an_example), m
 
 @given(examples=EXAMPLES, num_tokens=st.none() | st.integers(1, 100))
 def test_they_are_the_examples(examples: list[Example], num_tokens: int | None) -> None:
-    """The sequences have the examples' values and counts, whether limited while they are made or afterwards."""
+    """Sequences have the values and counts of the examples that they are made of.
+
+    A limit on the number of tokens gives the same sequences while they are made as afterwards.
+    """
     whole, cut = Sequences.of(examples), Sequences.of(examples, num_tokens)
     assert [whole[i] for i in range(len(whole))] == examples
     again = whole.first(num_tokens)

@@ -1,4 +1,4 @@
-"""Training of tiny models: they learn the rows, an interrupted run resumes, and the server serves the result."""
+"""Training of tiny models: a model learns its rows, an interrupted run resumes, and the server serves the result."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def test_a_tiny_model_learns_ten_conversations_and_serves_them(ten: Path, chatml
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     ten: Path, chatml_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Weights, optimizer, schedule and the next batch are restored: the final weights are bit-identical."""
+    """The final weights of an interrupted and resumed run are bit-identical to those of an uninterrupted run.
+
+    Weights, optimizer, schedule and the next batch are restored.
+    """
     options = ("--model", str(chatml_folder), "--epochs", "6", "--learning-rate", "1e-3")
     sft(ten, tmp_path / "whole", *options)
 
@@ -145,7 +148,8 @@ def test_a_full_disk_ends_with_a_message(ten: Path, chatml_folder: Path, tmp_pat
     )
     options = ["--preset", "functionary-7b-v1", "--data", ten, "--model", chatml_folder, "--epochs", "1", *FAST]
     runs: dict[str, subprocess.Popen[str]] = {}
-    for limit in ("100000", "2000"):  # the largest file size: too small for the weights, then for the run's description
+    # Limits of a file's size: the first is too small for the weights, the second for the run's description.
+    for limit in ("100000", "2000"):
         command = [sys.executable, "-c", program, limit, *map(str, options), "--out", str(tmp_path / limit)]
         runs[limit] = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for limit, run in runs.items():

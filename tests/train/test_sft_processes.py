@@ -1,4 +1,4 @@
-"""Training in two processes gives the weights of training in one."""
+"""Training in two processes gives the same weights as training in one process."""
 
 from __future__ import annotations
 

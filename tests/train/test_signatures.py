@@ -1,4 +1,4 @@
-"""Function definitions from Python files."""
+"""Function definitions are read from the signatures and docstrings of Python files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of one function in many spellings: their meaning stays, and groups of them share a declaration."""
+"""Rows that call one function under different spellings of its name and parameters are given common declarations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ STYLES = (
 
 
 def said(number: int) -> Row:
-    """Return a row with values for one or two of three parameters. The declaration lists only the used parameters."""
+    """Return a row whose call has values for one or two of the function's three parameters.
+
+    Three rows of four declare only the parameters that they use.
+    """
     name, spelled = STYLES[number % 3]
     values = {TITLE: f"Song {number}"} | ({ARTIST: f"Band {number}"} if number % 2 else {})
     properties = {spelled[meaning]: {"type": "string", "description": meaning} for meaning in values}
@@ -34,7 +37,7 @@ def said(number: int) -> Row:
 
 
 def meant(one: Row) -> Counter[tuple[str, str]]:
-    """Count the pairs of a parameter's description and its argument in the calls of a row."""
+    """Count the pairs of a parameter's description and its value in the call of a row."""
     function = next(function for function in one.functions if function.name == one.calls[0].name)
     properties = (function.parameters or {})["properties"]
     values = parse_arguments(one.calls[0])
@@ -53,9 +56,10 @@ def test_a_question_means_the_same_in_the_new_spelling(seed: str) -> None:
 
 
 def test_most_declarations_list_all_that_the_source_knows() -> None:
-    """Most declarations list all parameters that the source knows.
+    """Most rewritten declarations have all three parameters that the function has anywhere in the rows.
 
-    Rows of the source declare few unused parameters. A model trained on them invented values for unused ones.
+    The rows of the source declare few parameters that their call does not use. A model trained on such rows invented
+    values for unused parameters.
     """
     made = unify_spellings([said(number) for number in range(60)], seed="0")
     listed = [len((one.functions[0].parameters or {})["properties"]) for one in made]

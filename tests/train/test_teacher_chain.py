@@ -18,7 +18,10 @@ from train.rows import read_rows
 
 
 def teacher(body: Json) -> Reply:
-    """Answer about the functions of tests/data/definitions/house.py. The request's text shows which step asks."""
+    """Answer requests about the functions of tests/data/definitions/house.py.
+
+    The text of a request tells which step of the pipeline has sent it.
+    """
     asked = question(body)
     if "Write 2 requests" in asked:
         rooms = {"set_heating": "Heat the {} to 21 degrees", "open_shutter": "Open the {} shutter half way"}
@@ -68,7 +71,10 @@ def test_from_a_python_file_to_rows(tmp_path: Path) -> None:
 def test_our_own_server_teaches_through_its_tool_calls(
     tmp_path: Path, played_url: str, play: Callable[..., ScriptedEngine]
 ) -> None:
-    """The engine answers in the embedded model's turn format. Its first answer, in plain text, is a bad one."""
+    """Our own server can be the teacher of a step. Its scripted engine answers in the embedded model's turn format.
+
+    A call becomes a row. An answer in plain text is rejected as a bad answer, and the run ends with status 1.
+    """
     play('set_timer\n{"minutes": 5}')
     source = written(tmp_path / "in.jsonl", [line(USER)])
     whom = ["--teacher-url", f"{played_url}/v1", "--teacher-model", "tiny"]

@@ -1,4 +1,7 @@
-"""Teachers that fail, stop answering or reject the key, a full disk, and wrong files and options."""
+"""Failures of a teacher step.
+
+The teacher fails, stops answering or rejects the key, the disk is full, or files and options are wrong.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of a teacher step: rows in parallel, resuming, and rejects after bad answers."""
+"""A run of a teacher step: rows are processed in parallel, runs resume, and bad answers lead to rejects."""
 
 from __future__ import annotations
 
@@ -157,7 +157,10 @@ def test_an_error_of_the_teacher_is_reported_and_the_next_run_asks_again(
 
 
 def test_fields_of_every_request_take_the_place_of_the_steps(tmp_path: Path, out: Path) -> None:
-    """The user's fields for every request replace the step's, as some servers reject temperature or max_tokens."""
+    """The user may give fields for every request. They replace the step's own fields.
+
+    Some servers reject temperature or max_tokens.
+    """
     source = written(tmp_path / "in.jsonl", prompts(1))
     with teaching(right) as server:
         fields = '{"temperature": null, "max_tokens": null, "max_completion_tokens": 99}'

@@ -1,4 +1,4 @@
-"""Attention over blocks of queries equals PyTorch's attention, gradients included."""
+"""Attention that is computed in blocks of queries equals PyTorch's attention, and so do its gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from train.learning.packing import visible
 
 
 def a_tree(length: int) -> Tensor:
-    """Return the mask of a common prefix with two branches, followed by a second tree: (1, 1, T, T) bool."""
+    """Return the attention mask of two trees, with shape (1, 1, T, T) and type bool.
+
+    The first tree is a common prefix with two branches.
+    """
     trees = (torch.arange(length) >= length * 3 // 4).long()
     branches = torch.arange(length) * 4 // length % 3
     return visible(trees[None], branches[None])[:, None]
@@ -33,7 +36,10 @@ def test_output_and_gradients_equal_pytorchs(length: int, heads: int, groups: in
 
 
 def test_bfloat16_and_queries_in_float32_give_bfloat16() -> None:
-    """With bfloat16 values the result is bfloat16. Rotary embedding under autocast gives float32 queries and keys."""
+    """With bfloat16 values the result is bfloat16, even if queries and keys are float32.
+
+    Rotary embedding under autocast gives such queries and keys.
+    """
     torch.manual_seed(1)
     query, key, value = torch.randn(1, 4, 200, 16), torch.randn(1, 2, 200, 16), torch.randn(1, 2, 200, 16)
     mask = a_tree(200)

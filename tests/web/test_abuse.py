@@ -233,7 +233,10 @@ FIELDS = sorted({*RIGHT, "prompt", "echo", "best_of", "suffix", "messages", "mod
 def test_random_bodies(
     url: str, fields: dict[str, Any], message: dict[str, Any], function: dict[str, Any], path: str
 ) -> None:
-    """Random bodies are served or get an error. They also have valid fields, to get past the first check."""
+    """Random bodies are served or get an error.
+
+    The bodies also have some valid fields, so that they pass the first check.
+    """
     start = BODY if path == CHAT else PROMPT
     with Client(url) as client:
         for body in (

@@ -1,6 +1,6 @@
-"""Hostile HTTP: ambiguous and broken framing, huge and slow bodies, clients that leave.
+"""Hostile HTTP: ambiguous and broken framing, huge and slow bodies, and clients that leave.
 
-Bytes that h11 cannot parse get uvicorn's error in text/plain. The tests accept it if it is a single error.
+Bytes that h11 cannot parse get uvicorn's error in text/plain. The tests accept this answer if it is a single error.
 """
 
 from __future__ import annotations
@@ -121,7 +121,10 @@ def test_every_route_and_method(app: FastAPI, url: str) -> None:
 
 
 def test_the_error_for_a_large_body_arrives(url: str) -> None:
-    """An error sent before the body is read would be lost in a TCP reset."""
+    """The error for a too large body reaches the client.
+
+    If the server sent the error before it had read the body, a TCP reset would discard the error.
+    """
     body = as_json({**BODY, "user": "x" * 16 * 2**20})
     with Client(url) as client:
         for _ in range(2):
@@ -200,7 +203,10 @@ def test_clients_that_leave_in_the_middle(url: str, cut: int) -> None:
 
 
 def test_keepalive_detects_a_vanished_client() -> None:
-    """A vanished client sends no FIN; without keepalive its request would keep its slot until the end."""
+    """TCP keepalive detects a client that vanished without closing its connection.
+
+    Without keepalive, the request of such a client would keep its slot until the end of the answer.
+    """
     with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:

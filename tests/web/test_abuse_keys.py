@@ -1,4 +1,7 @@
-"""Group J: access. Wrong API keys, paths around the check, and web pages that call the server from a local browser."""
+"""Group J of the hostile requests: access without a right API key.
+
+The tests send wrong API keys, paths around the check of the key, and requests as web pages in a local browser do.
+"""
 
 from __future__ import annotations
 
@@ -156,7 +159,10 @@ def test_a_key_belongs_into_its_header(locked_url: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_right_keys(locked_url: str, key: str) -> None:
-    """A key can have any characters: its bytes are compared. The case of the scheme does not matter."""
+    """A right key is accepted. A key can have any characters, since its bytes are compared.
+
+    Upper and lower case make no difference in the scheme `Bearer`.
+    """
     sent = key.encode().decode("latin-1")
     with Client(locked_url, sent) as client:
         client.check_health()

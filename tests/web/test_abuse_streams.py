@@ -1,4 +1,4 @@
-"""Group F: clients that disconnect or read slowly, and failures in the middle of a stream."""
+"""Group F of the hostile requests: clients that disconnect or read slowly, and failures in the middle of a stream."""
 
 from __future__ import annotations
 

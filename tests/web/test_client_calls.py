@@ -96,7 +96,10 @@ def test_a_result_is_answered_in_words(client: OpenAI) -> None:
 
 
 def test_stream_helper_adds_up_a_tool_call(client: OpenAI) -> None:
-    """The client's accumulator would concatenate ids and names if a stream repeated them."""
+    """The official client's accumulator adds up the chunks of a call.
+
+    The accumulator would concatenate ids and names if the stream repeated them.
+    """
     with client.chat.completions.stream(**ASKED, tools=TOOLS, tool_choice=NAMED) as stream:
         kinds = [event.type for event in stream]
         (choice,) = stream.get_final_completion().choices
@@ -109,7 +112,7 @@ def test_stream_helper_adds_up_a_tool_call(client: OpenAI) -> None:
 
 
 def test_parse_a_response_format(client: OpenAI) -> None:
-    """With a strict schema, the answer of even a bad model is a Weather."""
+    """With a strict schema, even the answer of a bad model can be parsed to a Weather object."""
     (choice,) = client.chat.completions.parse(**ASKED, response_format=Weather).choices
     assert isinstance(choice.message.parsed, Weather)
     with client.chat.completions.stream(**ASKED, response_format=Weather) as stream:

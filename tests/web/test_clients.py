@@ -62,7 +62,10 @@ def test_logprobs_spell_the_text(client: OpenAI) -> None:
 
 
 def test_stop_string_is_not_shown(client: OpenAI) -> None:
-    """The text ends before the stop string, and is otherwise the text of the same request without it."""
+    """A stop string ends the text just before it.
+
+    Up to there, the text equals that of the same request without `stop`.
+    """
     text = client.chat.completions.create(**SHORT).choices[0].message.content or ""
     stop = text[4:7]
     (choice,) = client.chat.completions.create(**SHORT, stop=[stop]).choices
@@ -107,7 +110,7 @@ def test_raw_completion(client: OpenAI) -> None:
 def test_errors_raise_the_exceptions_of_the_client(
     client: OpenAI, wrong: Any, kind: Any, param: str | None, code: str | None, stream: bool
 ) -> None:
-    """An invalid request gets the same HTTP status with and without stream."""
+    """An invalid request raises the official client's exception for its status, with and without `stream`."""
     with pytest.raises(kind) as caught:
         client.chat.completions.create(**{**SHORT, **wrong}, stream=stream)
     assert (caught.value.param, caught.value.code) == (param, code)
@@ -145,7 +148,7 @@ def test_several_requests_at_once(user_server: Started, client: OpenAI) -> None:
 
 
 def test_a_stream_closed_early_frees_the_model(client: OpenAI) -> None:
-    """Four streams of thousands of tokens would take minutes; closing them stops the work."""
+    """Closing a stream stops the model's work on it. Four streams of thousands of tokens would take minutes."""
     endless = {**ASKED, "max_tokens": 4000, "extra_body": {"ignore_eos": True}}
     for _ in range(4):
         with client.chat.completions.create(**endless, stream=True) as stream:

@@ -1,4 +1,4 @@
-"""Server-sent events over tiny generators: pings, failures, and clients that disconnect or do not read."""
+"""Server-sent events from tiny generators: pings, failures, and clients that disconnect or do not read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from web.event_stream import event_stream as start_stream
 
 
 def streaming(*items: Any, wait_s: float = 0.0, closing_s: float = 0.0) -> tuple[ASGIApp, list[str]]:
-    """Return an EventStream of these items, `wait_s` apart, and a list to which closing the stream adds "closed"."""
+    """Return an EventStream that sends these items, and a list to which closing the stream adds "closed".
+
+    The stream waits `wait_s` before each item.
+    """
     seen: list[str] = []
 
     async def rest() -> AsyncGenerator[Any]:
@@ -145,7 +148,10 @@ def test_a_client_that_does_not_read_is_disconnected(
 
 
 def test_work_ends_with_its_client() -> None:
-    """A disconnect cancels the work and raises ClientDisconnect; otherwise its result or error comes back."""
+    """If the client disconnects, the work is cancelled and ClientDisconnect is raised.
+
+    If the client stays, the result or error of the work comes back.
+    """
 
     async def check() -> None:
         ended: list[str] = []

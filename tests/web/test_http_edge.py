@@ -41,7 +41,7 @@ def test_a_plain_request_id_comes_back(own: str) -> None:
     "own", ["", "x" * 65, "a b", "a\r\nSet-Cookie: b=c", "é", "127.0.0.1:80", "../x", "a\x1b[31m", "a\n", "{}"]
 )
 def test_any_other_request_id_is_replaced(own: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A request id of another form is replaced, since it could inject text into logs."""
+    """A client's request id that is not of the expected form is replaced, since it could inject text into logs."""
     caplog.set_level(logging.INFO)
     answers = [ask(ok, headers={"X-Request-Id": own}) for _ in range(2)]
     ids = [answer.headers["x-request-id"] for answer in answers]
@@ -195,7 +195,10 @@ def test_a_failure_is_found_in_the_log_by_its_id(caplog: pytest.LogCaptureFixtur
 
 
 def reading(*parts: bytes, then: Callable[[], Awaitable[Message]] | None = None) -> Receive:
-    """Return the `receive` of a client that sends these parts, then disconnects or continues with `then`."""
+    """Return the `receive` of a client that sends these parts of a body.
+
+    After the parts, the client disconnects or continues with `then`.
+    """
     left = list(parts)
 
     async def receive() -> Message:
@@ -213,7 +216,10 @@ async def echo_size(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def test_a_body_is_bounded_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body just above the limit is read to its end, so that the error arrives; a far larger one is not."""
+    """A body that is slightly too large is read to its end, since otherwise its client would not see the error.
+
+    A far larger body is not read to its end: the connection is closed.
+    """
     monkeypatch.setattr(edge, "MAX_BODY", 10)
     monkeypatch.setattr(edge, "MAX_DRAINED", 100)
     assert ask(echo_size, "POST", receive=reading(b"12345", b"67890")).json == {"size": 10}

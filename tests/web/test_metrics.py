@@ -88,7 +88,7 @@ def test_finish_reasons_are_counted_apart(chatml_folder: Path) -> None:
 
 
 def test_labels_do_not_grow_with_what_callers_send(tiny_url: str) -> None:
-    """Unknown methods and paths share one label; otherwise each would add a line for ever."""
+    """Unknown methods and paths share one label. If each had its own, clients could add labels without end."""
     httpx2.get(f"{tiny_url}/nope")
     before = numbers(tiny_url)
     for number in range(30):

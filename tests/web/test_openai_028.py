@@ -64,7 +64,7 @@ def test_streams_add_up_to_whole_answers(seen: dict[str, Any], asked: str) -> No
 
 
 def test_text_when_no_function_fits(seen: dict[str, Any]) -> None:
-    """With auto the model may write text or call, in the older form."""
+    """With function_call "auto" the model may write text or call a function. Both have the shape of the older API."""
     (choice,) = seen["function auto"]["choices"]
     assert "tool_calls" not in choice["message"]
     assert choice["message"]["content"] or choice["message"]["function_call"]
@@ -77,7 +77,11 @@ def test_models_and_completions(seen: dict[str, Any]) -> None:
 
 
 def test_errors_become_the_right_exceptions(seen: dict[str, Any]) -> None:
-    """The old client reads the status, then a nested error object; without one it says "Invalid response object"."""
+    """Errors raise the right exceptions in the old client.
+
+    The old client reads the status and a nested error object. If there is no such object, it says "Invalid response
+    object".
+    """
     for asked in ("bad parameter", "bad parameter, streamed"):
         assert seen[asked][:4] == ["InvalidRequestError", 400, "temperature", "decimal_above_max_value"]
     assert seen["bad function_call"][:3] == ["InvalidRequestError", 400, "function_call"]

@@ -1,4 +1,4 @@
-"""What an operator sees of the server: the lines at start, the API keys, and how the server stops."""
+"""What an operator sees of the server: its lines at the start, the use of API keys, and how it stops."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def get(url: str, path: str) -> tuple[int, str | None]:
 def test_an_engine_that_cannot_go_on_ends_the_process(chatml_folder: Path) -> None:
     """When the engine is down, the server exits with a status that makes systemd, Docker or Kubernetes restart it.
 
-    vLLM had the bug of exiting with 0.
+    vLLM had a bug: it exited with status 0, and was not restarted.
     """
     with started("--model", str(chatml_folder), "--served-model-name", "tiny", before=NO_ROOM) as server:
         url = server.url
@@ -166,7 +166,7 @@ def test_it_stays_up_for_debugging(chatml_folder: Path) -> None:
 
 
 def test_a_step_that_hangs_is_told(chatml_folder: Path) -> None:
-    """While a step hangs, the process is alive and /health reports an error. After the step /health is good again."""
+    """While a step hangs, the process lives and /health reports an error. When the step ends, /health is good again."""
     options = ("--model", str(chatml_folder), "--served-model-name", "tiny", "--step-timeout", "1")
     with started(*options, before=HANGS) as server, ThreadPoolExecutor() as pool:
         url = server.url

@@ -1,4 +1,4 @@
-"""Starts that must fail: the server soon prints a one-line message, before it loads the model."""
+"""Starts with wrong options must fail soon with a one-line message, before the server loads the model."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_spoilt_checkpoint(
 ) -> None:
     """A damaged checkpoint gives a one-line message.
 
-    The check runs in the test's process, which saves two seconds per case. Tests below start a server process.
+    These checks run in the test's own process, which saves two seconds per case. Other tests start a server process.
     """
     spoil(folder)
     monkeypatch.setattr(sys, "argv", ["server.py", "--port", "0", "--model", str(folder)])
@@ -168,7 +168,10 @@ def test_bad_option(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The options are parsed in this process, which saves a second per case."""
+    """A wrong option gives an error.
+
+    The options are parsed in the test's own process, which saves a second per case.
+    """
     monkeypatch.setattr(sys, "argv", ["server.py", "--port", "0", *options])
     with pytest.raises(SystemExit) as ended:
         main()
