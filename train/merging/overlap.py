@@ -38,7 +38,7 @@ class Overlap:
         """Return whether the row's requests overlap with the files.
 
         A row overlaps if its only user message is a request of the files, or if one of its user messages contains a
-        request of the files that has at least MIN_WORDS words.
+        request of the files that is long enough (MIN_WORDS or MIN_WORDS_OF_A_TURN).
         """
         texts = [words(message.content or "") for message in row.messages if message.role == "user"]
         return (len(texts) == 1 and texts[0] in self._whole) or any(self._is_within(text) for text in texts)
