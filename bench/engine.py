@@ -1,4 +1,4 @@
-"""Measures the engine without HTTP: tokens/s by the number of streams, compared with transformers' `generate`.
+"""Measures the engine's tokens/s without HTTP, for several numbers of streams, and those of transformers' `generate`.
 
 `python -m bench.engine` uses the embedded model on this machine's device. Each prompt has 120 random tokens, each
 answer 48 greedy tokens. The time includes prefill and decode; the figures are medians of the rounds. On a GPU the

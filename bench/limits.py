@@ -1,9 +1,9 @@
 """Measures times and memory of `server.py` with the embedded model at its limits: `python -m bench.limits`.
 
 The program measures five things: the time from the start to the first answer; the longest gap of a stream during the
-prefill of a long prompt; the time to the first token with cached functions, compared with a step; the memory by the
-number of requests, in total and at once; and the time per token by context length. It prints a table, and writes the
-table and a plot to `bench/results/`.
+prefill of a long prompt; the time to the first token with cached functions, compared with the time of a step; the
+memory by the number of requests so far and by the number of simultaneous requests; and the time per token by context
+length. It prints a table, and writes the table and a plot to `bench/results/`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Json = dict[str, Any]
 MODEL = "functionary"
 CONTEXTS = (250, 500, 1000, 2000, 4000, 6000)
 SLOTS = (1, 4, 8, 16)
-WITHOUT_DRAFTS = {"temperature": 2, "seed": 1}  # random tokens do not repeat, so nothing is drafted
+WITHOUT_DRAFTS = {"temperature": 2, "seed": 1}  # random tokens do not repeat, so there are no drafts
 
 
 def resident_mb(port: int) -> float:
@@ -73,11 +73,11 @@ def gap_beside_a_long_prompt(port: int) -> float:
 
 
 def first_behind_known_functions(port: int) -> dict[str, float]:
-    """Measure the time to the first chunk with cached functions, and two times to compare with. All are medians in ms.
+    """Measure the time to the first chunk with cached functions, and two other times for comparison, as medians in ms.
 
     known: the time to the first chunk of a call whose functions are in the prefix cache. alone: the time to the first
-    chunk of a short prompt with as many tokens as `known` has uncached ones. step: the time between two tokens of a
-    chat.
+    chunk of a short prompt that has as many tokens as the prompt of `known` has uncached tokens. step: the time between
+    two tokens of a chat.
     """
     known = [ask(port, MODEL, call()) for _ in range(9)][1:]
     usage = known[-1][2]

@@ -1,10 +1,10 @@
 """Measures one stream on the CPU in three ways: over HTTP, with the bare engine, and with transformers' `generate`.
 
-The difference between the first two is the cost of HTTP, parsing and constraints. `python -m bench.one_stream` starts
-`server.py` and measures every way once in each round. All ways use prompts of the same length and generate the same
-number of greedy tokens. Each prompt begins with a different number, so nothing comes from the prefix cache. Ratios are
-computed within a round, which reduces the effect of other programs. The program prints a table, and writes the table
-and the times of all rounds to `bench/results/`.
+The difference between the times over HTTP and with the bare engine is the cost of HTTP, parsing and constraints.
+`python -m bench.one_stream` starts `server.py` and measures every way once in each round. All ways use prompts of the
+same length and generate the same number of greedy tokens. Each prompt begins with a different number, so nothing comes
+from the prefix cache. Ratios are computed within a round, since other programs slow down all measurements of a round
+about equally. The program prints a table, and writes the table and the times of all rounds to `bench/results/`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ _plain_model = cache(plain_model)
 def over_http(port: int, request: Callable[[], Json]) -> Stopwatch:
     """Time a streamed request over a new connection, with a minimal client.
 
-    A chunk may have several tokens where drafts were accepted, so the number of tokens comes from `usage`.
+    A chunk has several tokens if drafts were accepted. Therefore `usage` gives the number of tokens.
     """
     body = json.dumps({**request(), "stream_options": {"include_usage": True}})
     watch, lines = Stopwatch(), []
@@ -181,7 +181,7 @@ def machine() -> str:
 
 
 def cpu_seconds() -> tuple[float, float, float]:
-    """Return the CPU seconds of all programs, of this one with its ended children, and in total with idle time."""
+    """Return three counts of CPU seconds: of all programs; of this program and its ended children; busy plus idle."""
     spent = [
         int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
     ]

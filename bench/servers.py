@@ -66,7 +66,7 @@ def running(command: Sequence[str], path: str, log: Path | None) -> Iterator[int
     port = free_port()
     program = [str(port) if part == "PORT" else part for part in command]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    with log.open("wb") if log else nullcontext() as out:  # without a log the server shares our output
+    with log.open("wb") if log else nullcontext() as out:  # without a log the server writes to our stdout and stderr
         process = subprocess.Popen(program, cwd=ROOT, env=environment, stdout=out, stderr=out)
         try:
             until = time.monotonic() + START_SECONDS
@@ -132,7 +132,7 @@ def peers() -> Iterator[dict[str, Peer]]:
 
 
 def write_checkpoint(folder: Path) -> None:
-    """Save the embedded model as a transformers checkpoint without a stop token: all answers are equally long."""
+    """Save the embedded model as a transformers checkpoint. It has no stop token, so all answers are equally long."""
     model = plain_model(native_dtype())
     tokenizer = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
     tokenizer.chat_template = CHATML

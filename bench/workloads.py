@@ -25,7 +25,7 @@ WORDS = ("time", "people", "water", "house", "road", "river", "stone", "light")
 FIELDS = ("location", "format"), ("origin", "destination"), ("amount", "currency")
 NAMES = ("get_current_weather", "find_trains", "convert_money")
 NUM_TURNS = 6
-NUMBERS = count(int(time.time()) % 10_000 * 100)  # differs in each run: prompts may be cached
+NUMBERS = count(int(time.time()) % 10_000 * 100)  # new in each run: a server may have cached earlier prompts
 
 
 def chat() -> Json:
@@ -48,7 +48,8 @@ def forced_call() -> Json:
 def call_as_text(num_tokens: int) -> Json:
     """Make a request with the functions as text and a fixed number of answer tokens.
 
-    It costs every server as many tokens as `call` costs ours, no matter how the server renders functions.
+    With it every server computes as many tokens as our server does for `call`, no matter how the server renders
+    functions.
     """
     system = {"role": "system", "content": _declared()}
     return {"messages": [system, _user(_question())], "max_tokens": num_tokens, "ignore_eos": True}

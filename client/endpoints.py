@@ -16,7 +16,7 @@ from core.conversation import Call
 NUM_TRIES = 4
 MAX_WAIT_S = 30.0  # the longest wait between two tries, even if the server asks for more
 _RETRIED = frozenset({408, 409, 425, 429})  # every status from 500 is retried too
-_BAD_REQUEST = frozenset({400, 413, 422})  # only this request is wrong; with any other status all requests would fail
+_BAD_REQUEST = frozenset({400, 413, 422})  # only this request is wrong; other statuses concern all requests
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class HttpEndpoint:
             raise NoAnswer(f"{self.base_url} sent an unusable answer: {type(error).__name__} at {error}") from None
 
     async def _request(self, method: str, path: str, body: Json | None = None) -> Json:
-        """Send a request, and return the JSON object of the answer. Errors that may pass are retried."""
+        """Send a request, and return the JSON object of the answer. Errors that may be temporary are retried."""
         problem, wait_s = "", self._first_wait_s
         for num_failed in range(NUM_TRIES):
             if num_failed:

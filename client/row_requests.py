@@ -28,7 +28,7 @@ class RowRequests:
     async def each(
         self, rows: Sequence[Row], ask: Callable[[Row], Awaitable[None]], bar: tqdm[None], *, max_unanswered: int
     ) -> None:
-        """Await `ask` for each row. Stop after `max_unanswered` NoAnswer in a row, or after the first Unusable.
+        """Await `ask` for each row. Stop after `max_unanswered` consecutive NoAnswer, or after the first Unusable.
 
         Any other exception also stops the work, and is raised.
         """
@@ -64,5 +64,5 @@ class RowRequests:
                 return
 
     def stop(self, reason: str) -> None:
-        """Send no further requests. Only the first reason is kept, since requests in flight may fail later."""
+        """Send no further requests. Requests in flight may then fail too, so only the first reason is kept."""
         self.stopped_by = self.stopped_by or reason

@@ -121,7 +121,8 @@ def parse_arguments(call: Call) -> Json:
 def call_fault(functions: Sequence[Function], name: str, arguments: Json) -> str:
     """Return why a call does not fit the functions, or "" if it fits.
 
-    An undeclared argument is a fault even where the schema does not set `additionalProperties` to false.
+    An argument that the schema does not declare is a fault, even if the schema does not set `additionalProperties` to
+    false.
     """
     declared = {function.name: function.parameters or {} for function in functions}
     if name not in declared:
@@ -138,7 +139,7 @@ def call_fault(functions: Sequence[Function], name: str, arguments: Json) -> str
 def _validator(schema: str) -> Any:
     parsed: JsonSchema = json.loads(schema)
     closed = parsed if _OPEN & parsed.keys() else {**parsed, "additionalProperties": False}
-    return jsonschema.Draft202012Validator(closed, registry=Registry())  # empty: a `$ref` fetches no URL
+    return jsonschema.Draft202012Validator(closed, registry=Registry())  # no URL of a `$ref` is fetched
 
 
 def _check_name(name: str) -> str:

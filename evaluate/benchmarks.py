@@ -16,9 +16,9 @@ from evaluate.calls import Score, metrics, score
 from evaluate.intervals import Figure, wilson
 from evaluate.rows import read_questions
 
-MAX_TOKENS = {"sealtools_out_domain": 512}  # up to six calls per row
-DEFAULT_MAX_TOKENS = 256  # an answer that is longer will hardly ever end
-NGRAM = 4  # number of words; a text without a loop seldom repeats as many
+MAX_TOKENS = {"sealtools_out_domain": 512}  # its rows need up to six calls
+DEFAULT_MAX_TOKENS = 256  # a longer answer is most likely a loop without an end
+NGRAM = 4  # number of words in a sequence; a text without a loop seldom repeats so many
 
 
 class CallSet:
@@ -49,7 +49,7 @@ class CallSet:
         return ()
 
     def sample(self, limit: int | None, seed: int) -> list[Row]:
-        """Return the first `limit` rows of a seeded shuffle, or all. A larger limit adds rows and keeps the others."""
+        """Return the first `limit` rows of a seeded shuffle, or all rows. A larger limit only adds rows."""
         rows = sorted(self.rows, key=lambda row: row.key)  # the order of the file must not matter
         Random(seed).shuffle(rows)
         return rows[:limit]
@@ -77,10 +77,11 @@ class CallSet:
 
 
 class NoCallSet(CallSet):
-    """Rows of other sets that expect one call, without the function of that call. No call is right here.
+    """Rows of other sets that expect one call. The function of that call is removed, so the right answer is no call.
 
     Every row keeps at least one other function. Compare the result with `call_rate` of the original sets: a model that
-    never calls is perfect here and gets 0 there; a model that always calls gets 0 here and is perfect there.
+    never calls is perfect on this set and has a `call_rate` of 0; a model that always calls gets 0 on this set and has
+    a perfect `call_rate`.
     """
 
     def __init__(self, *paths: Path, name: str = "no_call") -> None:

@@ -1,7 +1,7 @@
 """Compares answered calls with expected calls: computes a Score for each row, and metrics for a set.
 
-Numbers are compared by value (5 = 5.0), strings without case and surrounding whitespace, lists in order, objects by
-key. The order of the calls in one turn does not matter.
+Numbers are compared by value (5 = 5.0), strings regardless of case and surrounding whitespace, lists in order, objects
+by key. The order of the calls in one turn does not matter.
 """
 
 from __future__ import annotations
@@ -99,7 +99,10 @@ def metrics(scores: Sequence[Score]) -> dict[str, Figure]:
 
 
 def normalised(value: object) -> Hashable:
-    """Return a form of a JSON value that is equal for values that count as equal. Booleans differ from numbers."""
+    """Convert a JSON value so that `==` on two results says whether the metrics treat the two values as the same.
+
+    A number never equals a boolean, although Python says that 1 == True.
+    """
     match value:
         case bool() | None:
             return ("word", value)
@@ -128,7 +131,10 @@ def _triples(calls: Iterable[Parsed]) -> Iterable[Hashable]:
 
 
 def _fault(expected: Sequence[Parsed], names: Sequence[str], valid: Sequence[Parsed]) -> str:
-    """Return the first class of mistake that applies, "" for an exact match. `names` are of all answered calls."""
+    """Return the first class of mistake that applies, or "" for an exact match.
+
+    names: the function names of all answered calls. valid: the answered calls whose arguments are a JSON object.
+    """
     if not expected:
         return "unwanted call" if names else ""
     if not names:
@@ -143,7 +149,7 @@ def _fault(expected: Sequence[Parsed], names: Sequence[str], valid: Sequence[Par
 
 
 def _argument_fault(expected: Sequence[Parsed], answered: Sequence[Parsed]) -> str:
-    """Return the class of mistake in the arguments of calls of the same functions, "" if all are equal.
+    """Return the class of mistake in the arguments, or "" if all are equal. Both lists call the same functions.
 
     Equal calls are paired first. The remaining calls of each function are then paired in order.
     """

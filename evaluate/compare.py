@@ -20,7 +20,7 @@ from evaluate.plots import Panel, draw_comparison
 from evaluate.reports import LABELS, aligned, figures, read_result
 
 SHOWN = ("exact_match", "name_f1", "args_f1", "call_count", "call_rate", "no_call", "valid_json", "schema_valid")
-PLOTTED: dict[str, tuple[str, ...]] = {  # panel title -> metrics; the first metric that a set has is plotted
+PLOTTED: dict[str, tuple[str, ...]] = {  # panel title -> metrics; plots the first one that a set has
     "exact match, or no call where none is due": ("exact_match", "no_call"),
     "arguments F1": ("args_f1",),
     "call count": ("call_count",),
@@ -39,7 +39,7 @@ class Result:
         return figures(self.sets[of]).get(metric) if of in self.sets else None
 
     def is_right(self, of: str) -> dict[str, bool]:
-        """Return by row key whether the model answered the row exactly right, for the rows of one set."""
+        """Return for each row of the set `of`, by the row's key, whether the model answered it exactly right."""
         return {key: fault == "right" for key, fault in self.sets.get(of, {"rows": {}})["rows"].items()}
 
 

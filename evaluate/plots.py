@@ -87,8 +87,9 @@ def _dots(
 def draw_tradeoff(model: str, calling: Sequence[float], others: Sequence[float], biases: Sequence[float]) -> bytes:
     """Plot, over all biases, the call rate of rows that expect a call against the no-call rate of the other rows.
 
-    calling: the margins of the rows that expect a call, in nats. others: the margins of the other rows, in nats.
-    biases: the biases that are marked on the curve.
+    A margin is the logprob of the text token minus that of the most likely other token, in nats (evaluate/tradeoff.py).
+    calling: the margins of the rows that expect a call. others: the margins of all other rows. biases: the biases that
+    are marked on the curve.
     """
     picture = canvas(5.6, 5.2)
     axis = picture.subplots()

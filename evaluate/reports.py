@@ -88,7 +88,7 @@ HEADLINE = ("sealtool", "toolalpaca", "apibank_l1")  # three sets whose function
 
 
 def _remarks(sets: Mapping[str, Json]) -> Iterator[str]:
-    """Yield the headline figure, if all its sets were measured, and then a list of the mistakes in each set."""
+    """Yield the headline figure, if all sets that it needs were measured, and then the mistakes in each set."""
     exact = [figures(sets[name])["exact_match"].value for name in HEADLINE if name in sets]
     if len(exact) == len(HEADLINE):
         yield f"Mean exact match of {', '.join(HEADLINE)}: {100 * fmean(exact):.1f}"

@@ -1,4 +1,4 @@
-"""Reads questions from files of rows: functions, a conversation up to the answer, and the right calls."""
+"""Reads questions: rows for evaluation, which have a conversation up to the answer and the right calls."""
 
 from __future__ import annotations
 

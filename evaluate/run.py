@@ -15,7 +15,7 @@ from client.rows import Row
 from evaluate.answers import Answers
 
 MAX_FIRST_ERRORS = 10
-MAX_UNANSWERED_IN_A_ROW = 4  # times the requests in flight; after that many failures the endpoint counts as gone
+MAX_UNANSWERED_IN_A_ROW = 4  # per request in flight; after so many failures the endpoint counts as gone
 
 
 @dataclass
@@ -46,7 +46,7 @@ class EvaluationRun(RowRequests):
         self._count(answer)
 
     def _count(self, answer: Answer) -> None:
-        """Stop if all of the first requests got errors: then a field that all requests share is wrong, not the rows."""
+        """Stop if the first requests all got errors: then a field that all requests share must be wrong."""
         self._num_first_errors = self._num_first_errors + 1 if answer.error and self._num_first_errors >= 0 else -1
         if self._num_first_errors >= MAX_FIRST_ERRORS:
             self.stop(f"the first {self._num_first_errors} requests were all refused; the last: {answer.error}")

@@ -45,7 +45,7 @@ MAX_PROBLEMS_SHOWN = 10
 
 
 class FirstTokenEndpoint:
-    """Answers a request with the margin of the text token over all others at the first token of the turn, in nats."""
+    """Answers a request with the margin of the text token over the best other first token of the turn, in nats."""
 
     def __init__(self, model: Model, name: str = "", *, timeout_s: float = 300.0) -> None:
         self.model = name or model.names[0]
@@ -131,7 +131,7 @@ async def tradeoff(options: Namespace) -> int:
 
 
 async def margins_of(one: CallSet, asked: FirstTokenEndpoint, options: Namespace) -> tuple[list[float], bool, str]:
-    """Compute the margins of a set's rows.
+    """Compute the margin of each row of a set: how much more likely text is than a call (see the module's docstring).
 
     Returns the margins, whether every row got an answer, and why the program must stop ("" if it can continue).
     """

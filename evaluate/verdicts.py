@@ -35,7 +35,7 @@ def single_report(judgements: Sequence[Judgement]) -> Json:
     return report
 
 
-Winner = Literal["first", "second", "tie", "order"]  # order: the judge chose A both times, or B both times
+Winner = Literal["first", "second", "tie", "order"]  # the order decided: the judge chose A both times, or B both times
 
 
 def pairwise_report(judgements: Sequence[Judgement]) -> Json:

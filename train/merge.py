@@ -123,7 +123,7 @@ def chosen(candidates: Candidates, options: Namespace) -> dict[str, list[Candida
 
 
 def notes(candidates: Candidates, taken: dict[str, list[Candidate]]) -> Iterator[str]:
-    """Yield warnings: parts whose rows are all taken, empty parts, and sources without a licence."""
+    """Yield warnings about parts whose rows are all taken, empty parts, and sources without a licence."""
     at_hand = sum(len(rows) for rows in candidates.by_part.values())
     if sum(map(len, taken.values())) == at_hand:
         yield f"note: these are all {at_hand} rows that there are"

@@ -1,7 +1,7 @@
 """`python -m train.prompts --in DEFINITIONS --out PROMPTS`: step 2 of the pipeline writes what users might ask.
 
-For each definition, listed with up to two others, a teacher writes a batch of requests in the style of one persona.
-Each request becomes a row with one user message.
+A teacher gets each definition with up to two others, and writes a batch of requests in the style of one persona. Each
+request becomes a row with one user message.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Prompts:
         self.num_prompts = num_prompts
 
     def read(self, path: Path, seed: int) -> tuple[list[Row], list[str]]:
-        """Read one row without messages for each definition. `seed` decides which other functions it lists."""
+        """Read one row without messages for each definition. `seed` decides which other functions each row gets."""
         alone: dict[str, Row] = {}
         faults: list[str] = []
         for line, where in read_lines(path):
@@ -149,7 +149,7 @@ def _grouped(row: Row, rows: Sequence[Row], rng: random.Random) -> Row:
             sources.append(other.source)
     single, parallel, multiple = _WEIGHTS[len(functions)]
     if not (row.functions[0].parameters or {}).get("properties"):
-        parallel = 0  # two calls without arguments would be the same call
+        parallel = 0  # without parameters, all calls are the same
     meta = {
         "wanted": rng.choices(list(_WANTED), (single, parallel, multiple))[0],
         "persona": rng.choice(PERSONAS),
@@ -159,7 +159,7 @@ def _grouped(row: Row, rows: Sequence[Row], rng: random.Random) -> Row:
 
 
 def _listed(answer: Answer) -> list[str]:
-    """Return the first list of strings in the answer. Raises BadAnswer if there is none."""
+    """Return the requests: the first JSON list of strings in the answer. Raises BadAnswer if there is no such list."""
     for value in json_values(answer.text):
         listed = next(iter(value.values()), None) if isinstance(value, dict) and len(value) == 1 else value
         if isinstance(listed, list) and listed and all(isinstance(item, str) for item in listed):

@@ -12,8 +12,8 @@ slots = ["date!", "party_size = people (integer): Number of people"]
 alike = ["booking"]
 
 A slot becomes a parameter, which either `[slots]` or the function itself describes. `!` marks a required parameter. The
-type is string if none is given. Functions that share a word of `alike` are never listed together, since a sentence
-could mean either of them.
+type is string if none is given. Two functions that have a word of `alike` in common are never in one row, since a
+sentence could mean either of them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Intent:
-    """A function under the first of its `names`. `slots` maps each slot to its parameter."""
+    """A function, which each row shows under one of `names`. `slots` maps each slot to its parameter."""
 
     names: tuple[str, ...]
     function: Function
@@ -162,7 +162,7 @@ def _joined(pair: Sequence[tuple[Sentence, Row]], table: Table, source: str, ran
         return Reject(where, "joined sentences of two functions that are alike")
     names: dict[str, str] = {}
     for sentence, row in pair:
-        names.setdefault(sentence.intent, row.calls[0].name)  # equal intents must call one name
+        names.setdefault(sentence.intent, row.calls[0].name)  # equal intents must call the function under one name
     called = [
         replace(intent.function, name=names[sentence.intent])
         for intent, sentence in zip(intents, sentences, strict=True)

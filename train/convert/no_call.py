@@ -1,4 +1,4 @@
-"""Turns prompts that no listed function fits into rows with a refusal."""
+"""Turns prompts into rows with a refusal. Each row has only functions that do not fit its prompt."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def pool() -> list[Function]:
     """Return all functions of the SNIPS and HWU64 tables, except answer_question, each with the first of its names."""
     tables = (read_table(snips.TABLE), read_table(hwu64.TABLE))
     functions = [intent.function for table in tables for intent in table.intents.values()]
-    # answer_question fits every question. A refusal would be wrong if it were listed.
+    # answer_question fits every question, so a refusal would be wrong in a row that has this function.
     return [function for function in functions if function.name != "answer_question"]
 
 
 def rows(prompts: Iterable[tuple[str, str]], source: str) -> Iterator[Item]:
-    """Yield a row or a reject for each (text, position). Functions that share a word with the text are not listed."""
+    """Yield a row or a reject for each pair (text, position). No function of a row shares a word with the text."""
     functions, seen = pool(), set[str]()
     for text, where in prompts:
         key = " ".join(tokens(text))

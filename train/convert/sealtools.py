@@ -118,7 +118,7 @@ def _arguments(function: Function, given: Json, text: str) -> Json | str:
 
 
 def _typed(value: object, word: str) -> object:
-    """Cast the value to the JSON Schema type `word`. Returns None if the cast fails, and for every boolean."""
+    """Convert the value to the JSON Schema type `word`. Returns None if that is impossible, and for every boolean."""
     try:
         match word:
             case "integer":

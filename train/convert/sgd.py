@@ -2,10 +2,11 @@
 
 A dialogue is cut where the user turns to another service. Each piece with a call becomes a row.
 
-An argument is the user's wording of the value ("next Friday"), which is found by `values` and `canonical_values` of
-earlier actions. Enum values and numbers keep the canonical value. An optional argument that the text does not contain
-is left out. The piece is cut before a call with a required argument that the text does not contain. It is also cut
-before an assistant's sentence with facts that no earlier message contains; this happens since results are shortened.
+An argument is the user's wording of the value ("next Friday"). The `values` and `canonical_values` of earlier actions
+tell which wording belongs to which canonical value. Enum values and numbers keep the canonical value. An optional
+argument that the text does not contain is left out. The piece is cut before a call with a required argument that the
+text does not contain. It is also cut before an assistant's sentence with facts that no earlier message contains; such
+facts exist because results are shortened.
 
 Only the training split is read. It must be of a release that has `service_call`.
 """
@@ -245,7 +246,7 @@ class Service:
                 return canonical
 
 
-Wordings = dict[str, list[Service]]  # by the original service; the original wording is the first of its list
+Wordings = dict[str, list[Service]]  # by the original service's name; the first item is the original wording
 
 
 def read_wordings(folder: Path) -> Wordings:

@@ -55,7 +55,7 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Api:
-    """A function of STAR. `names` maps the original parameter names to those of the function."""
+    """A function of STAR. `names` maps STAR's parameter names to the function's parameter names."""
 
     function: Function
     names: dict[str, str]

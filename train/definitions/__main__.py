@@ -28,7 +28,7 @@ from train.definitions.references import Inliner
 from train.definitions.sources import candidates
 from train.rows import NUM_SAMPLES, rejects_path
 
-MAX_PRINTED = 8_000  # characters of TypeScript, about 2,000 tokens; a longer one leaves no space for others
+MAX_PRINTED = 8_000  # characters of TypeScript, about 2,000 tokens; a longer definition leaves no space for other ones
 
 
 class Definitions(NamedTuple):
@@ -54,7 +54,7 @@ def collect(paths: Sequence[Path]) -> Definitions:
 
 def _add(path: Path, candidate: Candidate, found: Definitions, seen: dict[str, str]) -> None:
     """Add a candidate to the definitions or to the rejects. `seen` maps a definition's TypeScript to its source."""
-    source = f"{path.name}#{candidate.where}"  # without the folder, whose name differs between machines
+    source = f"{path.name}#{candidate.where}"  # no folder, since folders differ between machines
     try:
         function = checked(candidate)
         shown = typescript([function])

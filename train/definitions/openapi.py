@@ -23,7 +23,7 @@ _KEYWORDS |= _LIMITS
 _JSON_BODY = re.compile(r"json|\*/\*", re.IGNORECASE)
 _FORM_BODY = re.compile(r"form-urlencoded|form-data", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]{1,200}>")
-_LOOSE = re.compile(r" ([.,;:)])(?!\w)")  # a space before punctuation, which a removed tag leaves
+_LOOSE = re.compile(r" ([.,;:)])(?!\w)")  # a space before punctuation remains where an HTML tag was removed
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
@@ -32,7 +32,7 @@ def is_openapi(document: object) -> bool:
 
 
 def operations(document: dict[str, Any]) -> Iterator[Candidate]:
-    """Yield one candidate for each method of each path. The name is the operationId, or else method and path."""
+    """Yield one candidate for each method of each path. It is named by operationId, else by method and path."""
     paths = document.get("paths")
     if not isinstance(paths, dict):
         yield Candidate("paths", fault="the document has no object of paths")
@@ -106,7 +106,7 @@ def _add_body(schema: JsonSchema, is_required: bool, properties: dict[str, objec
 
 
 def _content_schema(content: object) -> Any:
-    """Return the schema of a JSON body, or else of a web form. None if there is no content.
+    """Return the schema of the JSON body or, if there is none, of the web form. None if there is no content.
 
     Raises Unfit for a body of any other type.
     """
@@ -128,7 +128,7 @@ def _listed(holder: JsonSchema, key: str) -> list[object]:
 
 
 def _without_flag(schema: JsonSchema) -> JsonSchema:
-    """Remove the boolean `required` of a Swagger 2 parameter. Such a parameter is also used as its own schema."""
+    """Remove the boolean `required` of a Swagger 2 parameter, so that the parameter can be used as a schema."""
     return {key: value for key, value in schema.items() if key != "required" or isinstance(value, list)}
 
 
@@ -182,7 +182,7 @@ def _is_pattern(value: object) -> bool:
 
 
 def short_text(value: object) -> str:
-    """Return the first paragraph in one line, without HTML, cut after MAX_TEXT characters at a word."""
+    """Return the first paragraph in one line, without HTML. Cut between words to MAX_TEXT characters."""
     if not isinstance(value, str):
         return ""
     words = " ".join(_TAG.sub(" ", _PARAGRAPH.split(value.strip())[0]).split())

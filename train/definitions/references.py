@@ -18,7 +18,7 @@ _WORDING = frozenset({"title", "description"})
 class Inliner:
     """Copies schemas of `root` with their references expanded. Create one for each function.
 
-    `left` is the number of JSON values that may still be copied.
+    `left` is the number of JSON values that may still be copied before the schema counts as too large.
     """
 
     root: object

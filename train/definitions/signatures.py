@@ -42,7 +42,7 @@ def functions_of(path: Path, text: str) -> Iterator[Candidate]:
     """Yield one candidate for each public function, with its line. Raises FileError for a file that is not Python."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as invalid escapes: the user may not be the author
+            warnings.simplefilter("ignore")  # invalid escapes, for example: the user may not be the author
             tree = ast.parse(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         line = getattr(error, "lineno", None) or 1

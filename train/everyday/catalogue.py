@@ -1,4 +1,4 @@
-"""Lists all tasks by topic, and says which tasks are too similar to be listed in one conversation."""
+"""Lists all tasks by topic, and defines which tasks are too similar to be functions of the same conversation."""
 
 from __future__ import annotations
 

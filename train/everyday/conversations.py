@@ -34,7 +34,7 @@ def single(random: Random) -> Row:
 def parallel(random: Random) -> Row:
     """Build a request that needs two to four calls of one function in one turn.
 
-    The request is a sentence with a repeated part, or two sentences.
+    The request is one sentence that has a part for each call ("Convert 3 miles and 10 miles"), or two sentences.
     """
     text, calls = _two_sentences(random) if random.random() < _SHARE_TWO_SENTENCES else _repeated(random)
     dialogue = _about([calls[0][0]], random)
@@ -109,7 +109,7 @@ def small_talk(random: Random) -> Row:
 
 
 def _wording(task: Task, random: Random) -> Wording:
-    """Choose a wording. Those with more slots are chosen more often, since few arguments are easy to learn."""
+    """Choose a wording. Wordings with more slots are more likely, since calls with few arguments are easy to learn."""
     mentioned = [SLOT.findall(template(wording).whole) for wording in task.wordings]
     return random.choices(task.wordings, [1 + len(slots) for slots in mentioned])[0]
 
@@ -163,7 +163,7 @@ def _ask_for(dialogue: Dialogue, task: Task, *, has_results: bool = False) -> Ar
 
 
 def add_calls(dialogue: Dialogue, *called: tuple[Task, Arguments], has_results: bool = False) -> None:
-    """Add calls. With `has_results`, or else in about half of the rows, also add their results and the answer."""
+    """Add calls. Results and the answer follow always if `has_results`, else in about half of the rows."""
     dialogue.call(*called)
     if has_results or dialogue.random.random() < SHARE_WITH_RESULTS:
         dialogue.add_results_and_answer(*called)
@@ -172,7 +172,7 @@ def add_calls(dialogue: Dialogue, *called: tuple[Task, Arguments], has_results: 
 def _ask_back(dialogue: Dialogue, task: Task, ask: Ask, *, may_stop: bool = False) -> None:
     """Add a request, the assistant's question, the reply and the call.
 
-    With `may_stop` some of the conversations end at the question.
+    With `may_stop` some of the conversations end with the assistant's question.
     """
     random = dialogue.random
     asked = say(task, ask.wording, random)

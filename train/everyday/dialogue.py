@@ -25,7 +25,7 @@ _SHARE_SYSTEM, _SHARE_ECHO, _SHARE_OPENER = 0.04, 0.25, 0.12
 
 
 class Dialogue:
-    """A conversation under construction. The tasks `listed` get random names and descriptions, and are shuffled."""
+    """A conversation under construction. `listed` are the tasks that it has as functions, under random names."""
 
     def __init__(self, listed: Sequence[Task], random: Random) -> None:
         self.random = random
@@ -81,7 +81,7 @@ class Dialogue:
         return Row(functions, tuple(self.messages), SOURCE, {"kind": kind})
 
     def _echoed(self, arguments: Arguments, result: Arguments) -> dict[str, Any]:
-        """Add the arguments to a part of the results, as many services repeat them."""
+        """Return the result, in some of the cases with the call's arguments, which many services repeat in a result."""
         if self.random.random() > _SHARE_ECHO:
             return result
         return {**{key: value for key, value in flat(arguments).items() if "." not in key}, **result}
@@ -98,8 +98,8 @@ def sample_unrelated(
 ) -> list[Task]:
     """Sample `num` tasks. None is too similar (a rival) to `asked` or to another of them.
 
-    A share `near` comes from the topics of `asked`, or fewer if these topics have too few tasks. Tasks that could
-    answer many requests (catalogue.GENERAL) are included only `with_general`.
+    `near` is the share of tasks from the topics of `asked`; the share is smaller if these topics have too few tasks.
+    Tasks that could answer many requests (catalogue.GENERAL) are included only `with_general`.
     """
     fields = {FIELD_OF[task.name] for task in asked}
     fitting = [task for task in TASKS if with_general or task.name not in GENERAL]

@@ -1,4 +1,4 @@
-"""Questions that the model answers without a function, each in a few wordings, with short answers."""
+"""Lists questions that the model answers without a function, each in a few wordings and with short answers."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ _SHARE_REPEATED = 0.12
 def say_together(asked: Sequence[tuple[Task, Wording]], random: Random) -> tuple[str, list[tuple[Task, Arguments]]]:
     """Write several requests as one message. Returns it with the calls, in the order of the requests.
 
-    If a wording has a part that can be repeated, some of the messages repeat it and need two calls for it.
+    Some wordings have a part that can be repeated, such as "[{amount} miles]". Some of the messages repeat this part
+    and then need two calls of that task.
     """
     parts = [template(wording) for _, wording in asked]
     texts, calls = list[str](), list[tuple[Task, Arguments]]()

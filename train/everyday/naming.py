@@ -1,4 +1,4 @@
-"""Defines a task under many names and descriptions. The model learns to read definitions instead of learning names."""
+"""Defines a task under many names and descriptions, so that the model learns to read definitions instead of names."""
 
 from __future__ import annotations
 

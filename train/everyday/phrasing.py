@@ -1,4 +1,4 @@
-"""Turns wordings into users' sentences: fills slots, repeats bracketed parts, frames imperatives."""
+"""Turns wordings into users' sentences: fills slots, repeats bracketed parts, turns imperatives into requests."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ def template(wording: Wording) -> Template:
 
 
 def say(task: Task, wording: Wording, random: Random, num_calls: int = 1) -> Utterance:
-    """Fill a wording with random values and frame it as a request. Several calls need a part in brackets."""
+    """Fill a wording with random values and frame it as a request. For several calls it needs a part in brackets."""
     parts = template(wording)
     return say_as(task, _framed(parts, random), parts.fixed, random, num_calls=num_calls)
 
 
 def say_known(task: Task, wording: Wording, random: Random, known: Arguments) -> Utterance:
-    """Fill the wording of a follow-up, without a frame. Its call has the values of `known`, except for changed ones.
+    """Fill the wording of a follow-up, without a frame. Values that the follow-up does not mention come from `known`.
 
     The keys of `known` are paths.
     """
@@ -142,12 +142,12 @@ def say_as(
 
 
 def article_end(words: str) -> str:
-    """Return how the article "a" goes on before the words: "n " or a space."""
+    """Return what follows the letter "a" of the article before the words: "n " (as in "an apple") or a space."""
     return "n " if re.match("(?i)(?!uni|eu|one|use)[aeiou]", words) else " "
 
 
 def sample(task: Task, slots: Sequence[str], random: Random, taken: dict[str, PhrasedValue]) -> dict[str, PhrasedValue]:
-    """Sample a value for each slot. The values of a request differ if there are enough; dates are in order."""
+    """Sample a value for each slot. Values differ if there are enough of a kind; dates are in order."""
     said: dict[str, PhrasedValue] = {}
     for slot in dict.fromkeys(slots):
         maker = task.parameter(slot).maker
@@ -167,7 +167,7 @@ def sample(task: Task, slots: Sequence[str], random: Random, taken: dict[str, Ph
 
 
 def _framed(parts: Template, random: Random) -> str:
-    """Frame the sentence as a user might write it. Brackets are kept."""
+    """Put a frame such as "Could you ...?" around an imperative, as users do. Brackets are kept."""
     sentence = parts.bracketed
     if parts.is_imperative:
         frame = random.choice(FRAMES)

@@ -43,7 +43,7 @@ MAX_OFFERED = 3
 
 
 def refusal(listed: Sequence[Task], random: Random) -> str:
-    """Return a random refusal. About half of the refusals offer what the listed functions do."""
+    """Return a random refusal. About half of the refusals offer what the tasks `listed` do."""
     fitting = [form for form in WITH_OFFER if len(listed) == 1 or "one kind of job" not in form]
     if len(listed) > MAX_OFFERED or random.random() < 0.5:
         return random.choice(PLAIN)

@@ -1,4 +1,4 @@
-"""Lists messages that need no function although functions are listed, and Functionary's answers to the messages."""
+"""Lists messages that need no function although the conversation has functions, and the answers to the messages."""
 
 from __future__ import annotations
 

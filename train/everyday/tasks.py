@@ -149,7 +149,7 @@ class Task:
         return capital(tidied(SLOT.sub(lambda slot: shown(known[slot[1]]), self.sentence)))
 
     def parameter(self, path: str) -> Parameter:
-        """Return the parameter that a slot such as "city" or "recipient.name" names."""
+        """Return the parameter of a slot such as "city" or "recipient.name"."""
         fields: tuple[Parameter, ...] = self.parameters
         *outer, last = path.split(".")
         for name in outer:

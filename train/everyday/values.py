@@ -33,7 +33,7 @@ def composed(*patterns: str, **pools: Sequence[str]) -> Maker:
 def one_of(*choices: str, **said: str) -> Maker:
     """Make a value of an enum. `said` maps values to their words in a request.
 
-    Other values are written with spaces for underscores.
+    The words of all other values are the values with spaces instead of underscores.
     """
     values = {**{choice: choice.replace("_", " ") for choice in choices}, **said}
 
@@ -110,7 +110,7 @@ def lines(things: Sequence[str], name: str, amount: str) -> Maker:
 
 
 def _when(random: Random) -> PhrasedValue:
-    """Sample a day. The words for it have a preposition, and the value has none."""
+    """Sample a day. Its words in the request have a preposition ("on Monday"), its value in the call has none."""
     if random.random() < 0.35:
         weekday = random.choice(words.WEEKDAYS)
         day = random.choice(
@@ -199,4 +199,4 @@ LANGUAGE = text(names.LANGUAGES)
 ROOM = text(words.ROOMS)
 FLAG = Maker(
     {"type": "boolean"}, lambda random: PhrasedValue(True, "yes")
-)  # the wording implies the value, so a flag has no slot
+)  # no values to sample: the words of a wording imply a flag's value

@@ -1,7 +1,8 @@
-"""Computes attention for training on a CPU, block by block of queries, each with the keys up to the block's end.
+"""Computes attention for training on a CPU, one block of queries at a time, with the keys up to the block's end.
 
-PyTorch's fused attention for CPUs gives the same result, but takes twice as long with a custom mask. In bfloat16 it
-would take most of a step's time outside linear layers. This attention is registered with transformers under NAME.
+PyTorch's fused attention for CPUs gives the same result, but takes twice as long with a custom mask. In bfloat16,
+PyTorch's attention would take most of the time that a training step spends outside the linear layers. transformers
+finds the attention of this module under the name in NAME.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 NAME = "query_blocks"
-BLOCK = 128  # queries in one product; keys after the block's last query are left out
+BLOCK = 128  # queries per block; a block's product leaves out the keys after its last query
 
 
 def attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, scaling: float, **_unused: Any
 ) -> tuple[Tensor, None]:
-    """Compute attention with grouped keys and values.
+    """Compute attention in which several query heads share one head of keys and values.
 
     query (B, H, T, D), key and value (B, G, T, D) with H a multiple of G, mask (B, 1, T, T) bool -> (B, T, H, D).
     """
-    kind = value.dtype  # autocast leaves rotated queries and keys in float32, and values in this dtype
+    kind = value.dtype  # under autocast only the values have autocast's dtype; rotated queries and keys are float32
     with torch.autocast(query.device.type, enabled=False):
         output: Tensor = _BlockAttention.apply(  # type: ignore[no-untyped-call]
             query.to(kind), key.to(kind), value, attention_mask, scaling

@@ -1,4 +1,4 @@
-"""Changes a bundle's functions at random. The model learns to read declarations instead of learning names.
+"""Changes a bundle's functions at random, so that the model learns to read declarations instead of names.
 
 Functions and parameters are renamed or masked, descriptions and called functions are removed, and distractors and
 unused parameters are added. All choices are made with the given random generator.
@@ -36,9 +36,9 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Rates:
     """The probability of each change.
 
-    The changes from `renaming` to `many_distractors`, `removal` and `system` concern a whole bundle. All others concern
-    a single function. `many_distractors` is the part of `distractors` in which 5 to 8 functions are added instead of up
-    to 4.
+    The fields from `renaming` to `many_distractors`, and `removal` and `system`, are probabilities per bundle. All
+    other fields are probabilities per function. `many_distractors` is the share of the bundles with distractors that
+    get 5 to 8 of them; the remaining ones get up to 4.
     """
 
     renaming: float = 1 / 3
@@ -102,7 +102,7 @@ def without_right_function(bundle: Bundle, random: Random) -> Bundle:
 
 
 def with_distractors(bundle: Bundle, random: Random, pool: Sequence[Function], rates: Rates) -> Bundle:
-    """Add functions of the pool. Their names share no topic with the bundle's functions and first messages."""
+    """Add functions of the pool whose names share no topic with the bundle's functions and first messages."""
     if random.random() >= rates.distractors or not pool:
         return bundle
     if random.random() < rates.many_distractors / max(rates.distractors, 1e-9):

@@ -92,7 +92,7 @@ def _can_share(row: Row) -> bool:
 def _candidates(
     waiting: Sequence[Row], alike: dict[str, list[Row]], bundle: _OpenBundle, taken: set[int], random: Random
 ) -> Iterator[Row]:
-    """Yield rows to try for the bundle. After each row that was added come the rows that call the same function."""
+    """Yield rows to try for the bundle. When a row was added, rows that call the same function come next."""
     yield from _siblings(bundle.first, alike, taken, random)
     near = [row for row in waiting[-4 * _NUM_TRIED :] if id(row) not in taken][-_NUM_TRIED:]
     for row in reversed(near):
@@ -166,7 +166,7 @@ def called(row: Row) -> list[Function]:
 
 
 def can_stand_in(here: Function, own: Function, row: Row) -> bool:
-    """Return whether `here` can replace the row's own declaration of that function. The right calls must not change.
+    """Return whether the declaration `here` can replace `own` in the row without changing which calls are right.
 
     `here` must have all arguments of the calls, in their order, and no parameter that `own` lacks, since the request
     may mention a value for such a parameter.

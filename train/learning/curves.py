@@ -37,7 +37,7 @@ def draw(history: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
 
 
 def smoothed(values: Sequence[float]) -> list[float]:
-    """Return the exponential moving average of the values, with the bias of its start corrected (as in Adam)."""
+    """Return the exponential moving average of the values. Its bias towards 0 at the start is corrected, as in Adam."""
     mean, weight, out = 0.0, 0.0, []
     for value in values:
         mean, weight = SMOOTHING * mean + (1 - SMOOTHING) * value, SMOOTHING * weight + 1 - SMOOTHING

@@ -20,7 +20,7 @@ from train.learning.packing import Example, encode, packed
 from train.learning.spellings import unify_spellings
 from train.rows import read_rows
 
-_BUNDLE_SHARE = 0.8  # share of an example's maximum length; the rest is left for distractors
+_BUNDLE_SHARE = 0.8  # share of an example's maximum length that a bundle may fill; the rest is for distractors
 
 
 def read_all(paths: Sequence[Path]) -> list[Row]:

@@ -19,7 +19,7 @@ class LearnedOnly:
     """Reduces the input of the output layer to the hidden states that predict learned tokens: (B, T, H) -> (N, H).
 
     About a tenth of the tokens is learned, and computing all logits would be a quarter of a small model's work. The
-    class is a hook, so it also works under DDP, FSDP and peft.
+    object is a hook of the output layer, so it also works under DDP, FSDP and peft.
     """
 
     def __init__(self, model: Any) -> None:
@@ -38,7 +38,7 @@ class LearnedOnly:
 
 
 class Learner(Trainer):
-    """Trains with the mean cross entropy over the learned tokens of a batch, over all accumulation steps and devices.
+    """Trains with the mean cross entropy of a batch's learned tokens, on all devices and in all accumulation steps.
 
     Examples are taken in the order of the dataset, which is already shuffled. A resumed run continues with the next
     example.

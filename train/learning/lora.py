@@ -1,8 +1,9 @@
-"""Computes peft's LoRA layers with one large product instead of one large and two thin ones.
+"""Computes each of peft's LoRA layers with one large matrix product, instead of one large and two thin products.
 
-peft computes W x and adds s B (A x): two products with thin matrices and two sums for every layer and token, which take
-a third of a step's time on a CPU. Here W + s B A is computed first, which is cheap if a batch has hundreds of tokens.
-Outputs and gradients are the same. Only plain LoRA without dropout is supported.
+peft computes W x + s B (A x), where A and B are the thin matrices. The two thin products and the sums take a third of a
+training step's time on a CPU. This module computes the merged weight W + s B A once per forward and then multiplies all
+tokens by it. Merging is cheap compared with that product if a batch has hundreds of tokens. Outputs and gradients are
+the same as peft's. Only plain LoRA without dropout is supported.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ ADAPTER = "default"  # peft's name for the only adapter
 class MergedLinear(Linear):
     """A LoRA layer that merges its weights in each forward.
 
-    `torch.compile` compiles the class once. It would compile a function patched into each layer once per layer.
+    This is a class because `torch.compile` compiles the method of a class only once. If a function were patched into
+    each layer instead, `torch.compile` would compile that function once per layer.
     """
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -47,8 +49,8 @@ class _MergedProduct(torch.autograd.Function):
     """Multiply by the merged weight: (..., in) -> (..., out).
 
     `weight` (out, in) is frozen; `down` (r, in) and `up` (out, r) are trained. The product has the dtype of `weight`;
-    gradients have the dtype of their matrix. The backward pass merges again, since merged weights of all layers would
-    take as much memory as a second model.
+    each gradient has the dtype of its matrix. The backward pass computes the merged weight again: to keep the merged
+    weights of all layers would take as much memory as a second model.
     """
 
     @staticmethod

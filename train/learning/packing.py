@@ -53,7 +53,7 @@ class Example:
 
     @property
     def num_unshared_tokens(self) -> int:
-        """Count the tokens as if nothing were shared: a bundle's common prefix counts once for each branch."""
+        """Count the tokens as if no prefix were shared: a common prefix counts once for each of its branches."""
         tokens = Counter(zip(self.trees, self.branches, strict=True))
         branches = Counter(tree for tree, branch in tokens if branch)
         return sum(num * (1 if branch else branches[tree] or 1) for (tree, branch), num in tokens.items())
@@ -106,7 +106,9 @@ def encode(bundle: Bundle, template: PromptTemplate, tokenizer: Tokenizer, max_l
 
 
 def packed(examples: Iterable[Example], max_length: int, num_open: int = 16) -> Iterator[Example]:
-    """Concatenate examples up to `max_length` tokens. Each goes to the open sequence that it fills best.
+    """Concatenate examples to sequences of up to `max_length` tokens.
+
+    Each example goes to the open sequence where it leaves the least space.
 
     At most `num_open` sequences are open at the same time.
     """
@@ -129,7 +131,8 @@ def packed(examples: Iterable[Example], max_length: int, num_open: int = 16) -> 
 def collate(examples: Sequence[Example], pad_id: int = 0) -> dict[str, Tensor]:
     """Make a batch: input_ids, position_ids, labels (B, T) int64; attention_mask (B, 1, T, T) bool, True to attend.
 
-    T is a multiple of 64, since kernels are compiled or selected for each shape.
+    T is a multiple of 64. This keeps the number of different shapes small, since kernels are compiled or selected anew
+    for each shape.
     """
     width = -(-max(map(len, examples)) // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
 

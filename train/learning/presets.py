@@ -1,4 +1,4 @@
-"""Lists presets: the settings of tested runs, by the name that `--preset` takes. An option overrides one setting."""
+"""Lists presets: the settings of tested runs, by the name that `--preset` takes. Options override single settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Preset:
 
     batch_size: the number of sequences of up to `max_length` tokens, over all devices and accumulation steps.
     lora_rank: 0 trains all weights. model: None is the embedded model. least_rate: the final learning rate as a share
-    of `learning_rate`. bundled: the share of the rows with calls that are bundled with others
+    of `learning_rate`. bundled: the share of the rows with calls that share a bundle with other rows
     (train/learning/bundles.py).
     """
 

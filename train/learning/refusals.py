@@ -1,4 +1,4 @@
-"""Writes refusals for requests that no function fits, in many wordings. No single wording is learned by heart."""
+"""Writes refusals for requests that no function fits, in many wordings, so that the model learns none by heart."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ _MAX_WORDS = 12
 
 
 def refusal(random: Random, missing: Function, others: Sequence[Function]) -> str:
-    """Return a refusal in one sentence. `missing` is the function that the request needs; `others` are listed."""
+    """Return a random refusal.
+
+    missing: the function that the request needs. others: the functions that the refusal lists as available; it offers
+    at most one of them.
+    """
     task, other = _task(missing), _task(random.choice(others))
     chance = random.random()
     if task and chance < 0.35:

@@ -30,7 +30,7 @@ from train.learning.packing import collate
 from train.learning.presets import Preset, RunError
 from train.learning.sequences import Sequences
 
-_WORKERS = 6  # processes that make batches; a single one would be slower than a GPU
+_WORKERS = 6  # processes that make batches; one process would be too slow to keep a GPU busy
 _FULL = ("No space left", "File too large", "PytorchStreamWriter", "file write failed", "I/O error")
 
 
@@ -39,9 +39,9 @@ def train(
 ) -> None:
     """Train, save checkpoints and a plot of the loss, and finally save the weights in --out.
 
-    The weights go to --out/adapter or --out/model. Resumes from the newest complete checkpoint. Raises RunError if
-    the checkpoint belongs to a run with other settings or data than `about`. Between interruptions the number of tokens
-    may change: the order of the examples stays the same, and the learning rate schedule ends with the last example.
+    The weights go to --out/adapter or --out/model. Resumes from the newest complete checkpoint. Raises RunError if the
+    checkpoint belongs to a run with other settings or data than `about`. A resumed run may have another number of
+    tokens: the order of the examples stays the same, and the learning rate schedule then ends at the new last example.
     """
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,8 @@ def _check_same_run(out: Path, about: dict[str, Any], summary: str) -> None:
 def _save(base: Base, learner: Learner, out: Path, *, is_adapter: bool) -> None:
     """Save all weights with the tokenizer in `model`, or save an adapter in `adapter`.
 
-    With an adapter, `model` also gets the weights merged with the adapter, unless the base is the embedded model.
+    If an adapter was trained, the weights merged with it are saved in `model` too, unless the base is the embedded
+    model.
     """
     if not is_adapter:
         learner.save_model(str(out / "model"))

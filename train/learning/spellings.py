@@ -17,15 +17,15 @@ from client.rows import Row, parse_arguments
 from core.conversation import Call, Function, JsonSchema
 
 _UPPER = string.ascii_uppercase
-_GROUP_SIZE = 6  # the number of rows that get one declaration
-_SHARE_COMPLETE = 0.75  # share of the groups that declare all known parameters; other groups omit some unused ones
+_GROUP_SIZE = 6  # the number of rows in a group; all rows of a group get the same declaration
+_SHARE_COMPLETE = 0.75  # share of the groups that declare all known parameters; the rest omits some unused ones
 
 
 class _Spellings:
     """All rows of one function in a source, and all spellings of the function.
 
     Parameters are told apart by their descriptions, here called meanings. `spellings` maps each meaning to the
-    parameter's names and schemas. `meanings` is sorted by the mean index of the parameter.
+    parameter's names and schemas. `meanings` is sorted by the parameter's mean position in the declarations.
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
@@ -43,7 +43,7 @@ class _Spellings:
         return {_called(row).name for row in self.rows}
 
     def unified(self, rows: Sequence[Row], random: Random) -> Iterator[Row]:
-        """Yield the rows with a common declaration, whose name is that of the first row."""
+        """Yield the rows with a common declaration. Its function name is the one that the first row uses."""
         own_names = [
             {schema["description"]: name for name, schema in _properties(_called(row)).items()} for row in rows
         ]
@@ -84,7 +84,7 @@ def unify_spellings(rows: Sequence[Row], *, seed: str) -> list[Row]:
     """Give rows of one function a common declaration, six rows at a time. The order of the rows changes.
 
     Two functions are the same if their rows have the same source and the functions have the same description. Only rows
-    with a single call are changed. The seed decides about groups and names.
+    with a single call are changed. The seed decides which rows form a group and which names the declarations get.
     """
     random = Random(f"{seed} spellings")
     groups: dict[tuple[str, str], list[Row]] = {}
@@ -123,7 +123,7 @@ def _properties(function: Function) -> dict[str, JsonSchema]:
 
 
 def _with(row: Row, function: Function, arguments: str) -> Row:
-    """Replace the declaration and the call's arguments of a row, unless another function has the new name."""
+    """Replace a row's declaration and its call's arguments. If another function has the new name, keep the row."""
     name = row.calls[0].name
     if any(other.name == function.name != name for other in row.functions):
         return row

@@ -17,7 +17,7 @@ from train.merging.mixture import Mixture
 from train.merging.overlap import Overlap
 from train.rows import parse_whole_row
 
-# Measured on six sources with the embedded model's template and tokenizer. For each of them the estimate is within 10
+# Measured on six sources with the embedded model's template and tokenizer. For each source the estimate is within 10
 # %.
 _CHARACTERS_PER_TOKEN = 3.5
 _TOKENS_PER_TURN = 6
@@ -25,7 +25,7 @@ _TOKENS_PER_TURN = 6
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row as the bytes of its line, and the row's values for the report. A parsed row takes five times the memory."""
+    """A row as the bytes of its line, with its values for the report. A parsed row would take five times the memory."""
 
     line: bytes
     where: str
@@ -63,7 +63,7 @@ class Candidates:
                 self.left_out[file, reason] += 1
 
     def _reason_to_leave_out(self, row: Row) -> str:
-        """Return why the row is left out before its part is determined, or "" if it is not."""
+        """Return a reason to leave the row out that applies to every part, or "" if there is none."""
         if set(row.source.split("+")) & set(self.excluded):
             return "source excluded"
         key = _key(row)
@@ -97,7 +97,7 @@ class Candidates:
         return f"no part takes it: {row.kind or 'no kind'}"
 
     def _is_held_out(self, name: str, owns: bool) -> bool:
-        """Return whether a function is held out. `owns` says whether the row's file is one that holds out functions.
+        """Return whether a function is held out. `owns`: the row's file is one of which functions are held out.
 
         In such a file the hash of the function's name decides. In other files a function is held out if a held-out row
         calls it.

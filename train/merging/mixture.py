@@ -20,14 +20,14 @@ class _Table(BaseModel):
 
 
 class Part(_Table):
-    """A part of the training set: rows of a file. An empty `kinds` or `sources` accepts every kind or source."""
+    """A part of the training set: rows of a file. Empty `kinds` accept every kind, empty `sources` every source."""
 
     file: str
     questions: int = Field(gt=0)
     kinds: list[str] = []
     sources: list[str] = []
     max_tokens: int | None = Field(default=None, gt=0)
-    share_to: list[str] = []  # the parts that get this part's questions when its file is excluded
+    share_to: list[str] = []  # the parts that get this part's number of rows when its file is excluded
 
     @property
     def name(self) -> str:
@@ -103,10 +103,11 @@ def read_mixture(path: Path) -> Mixture:
 
 
 def without(mixture: Mixture, excluded: Sequence[str]) -> Mixture:
-    """Return the mixture without the excluded files. The parts in `share_to` get the questions of the removed parts.
+    """Return the mixture without the excluded files and without the parts whose rows come from them.
 
-    `excluded` may also name sources. Candidates leaves out their rows in other files. Raises MixtureError for a name
-    that is neither a file nor a source, or if no part is left.
+    A removed part names other parts in `share_to`. The number of rows that was meant for the removed part is shared out
+    among them. `excluded` may also name sources; the class Candidates then leaves out all rows of these sources. Raises
+    MixtureError for a name that is neither a file nor a source, or if no part remains.
     """
     files = {part.file for part in mixture.parts}
     if unknown := sorted(set(excluded) - files - mixture.licences.keys()):

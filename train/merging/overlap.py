@@ -14,7 +14,7 @@ from client.rows import Row
 # A message overlaps with a known request of at least this many words if it contains the request. Shorter requests
 # ("Yes, please.") occur by chance.
 MIN_WORDS = 4
-MIN_WORDS_OF_A_TURN = 8  # the same for a conversation with several turns, whose messages are less specific
+MIN_WORDS_OF_A_TURN = 8  # as MIN_WORDS, but for messages of conversations with several turns: they are less specific
 _WORD = re.compile(r"\w+")
 
 Words = tuple[str, ...]
@@ -37,8 +37,8 @@ class Overlap:
     def holds(self, row: Row) -> bool:
         """Return whether the row's requests overlap with the files.
 
-        That is the case if the row's only request is in the files, or if one of its messages contains a long enough
-        request.
+        A row overlaps if its only user message is a request of the files, or if one of its user messages contains a
+        request of the files that is long enough (MIN_WORDS or MIN_WORDS_OF_A_TURN).
         """
         texts = [words(message.content or "") for message in row.messages if message.role == "user"]
         return (len(texts) == 1 and texts[0] in self._whole) or any(self._is_within(text) for text in texts)

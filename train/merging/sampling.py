@@ -12,10 +12,10 @@ from train.merging.candidates import Candidate
 
 
 def allocate(weights: Sequence[float], available: Sequence[int], total: int) -> list[int]:
-    """Split `total` by weights. No part gets more than it has `available`.
+    """Split `total` rows among parts by weight. No part gets more rows than it has `available`.
 
-    The rows that a part lacks are split among the other parts by weight. The counts add up to `total`, or to all
-    available rows if there are fewer.
+    If a part has too few rows, the other parts get the missing ones, split by weight. The counts add up to `total`, or
+    to the number of all available rows if that is smaller.
     """
     counts = [0] * len(weights)
     remaining = min(total, sum(available))
@@ -45,7 +45,7 @@ def shuffled(parts: Mapping[str, Sequence[Candidate]], seed: int) -> dict[str, l
 
 
 def num_questions_for(num_tokens: int, weights: Sequence[float], parts: Sequence[Sequence[Candidate]]) -> int:
-    """Return the largest number of rows that have at most `num_tokens` tokens when they are split by weights."""
+    """Return the largest number of rows that, split among the parts by weight, have at most `num_tokens` tokens."""
     available = [len(rows) for rows in parts]
     sums = [[0, *accumulate(row.num_tokens for row in rows)] for rows in parts]
 

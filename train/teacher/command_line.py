@@ -117,7 +117,7 @@ def _summary(run: StepRun) -> None:
 
 
 def _show(step: Step, rows: Sequence[Row]) -> int:
-    """Print the first input rows, and the requests that the teacher would get, with real line breaks."""
+    """Print the first input rows and the requests for them. Line breaks in texts are printed as line breaks."""
     for row in rows[:NUM_SAMPLES]:
         asked = json.dumps(step.request(row, 0), ensure_ascii=False, indent=1).replace("\\n", "\n")
         print(f"# {row.where}\n{row_text(row)}\n# asks\n{asked}\n", flush=True)

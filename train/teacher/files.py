@@ -85,7 +85,7 @@ class StepOutput:
         self.done.add(key)
 
     def reject(self, key: str, row: Row, reason: str, answer: str) -> None:
-        """Write an input row to the rejects. Later runs leave it out as long as the file of rejects exists."""
+        """Write an input row to the rejects. Later runs skip the row as long as the file of rejects exists."""
         line = {"where": row.where, "reason": reason, "answer": answer[:MAX_ANSWER], "meta": {"from": key}}
         self._rejects.add(json_line({**line, "row": json.loads(row_text(row))}))
         self.num_rejects += 1

@@ -16,7 +16,7 @@ from client.row_requests import RowRequests
 from client.rows import Row, row_text
 from train.teacher.files import StepOutput, parse_unfinished_row
 
-MAX_UNANSWERED_IN_A_ROW = 2  # times the requests in flight; the run stops after that many requests without an answer
+MAX_UNANSWERED_IN_A_ROW = 2  # per request in flight; after so many requests without an answer the run stops
 
 
 class BadAnswer(Exception):

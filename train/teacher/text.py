@@ -18,7 +18,7 @@ _REASONING_END = "</think>"  # some teachers write their reasoning first, and it
 
 
 def body(system: str, user: str, *, temperature: float, max_tokens: int) -> Json:
-    """Return the body of a chat request with a system and a user message. Every teacher accepts such a request."""
+    """Return the body of a chat request with a system and a user message. It has no field that some teachers reject."""
     messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
     return {"messages": messages, "temperature": temperature, "max_tokens": max_tokens}
 
