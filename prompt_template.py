@@ -74,7 +74,8 @@ class PromptTemplate(ABC):
     def visible_tools(self, tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:
         """Return the tools to render in the prompt.
 
-        A choice of several tools (`allowed_tools`) limits what may be called, not what the prompt shows.
+        If the tool choice allows a subset of the tools (`allowed_tools`), the prompt still shows all tools; only the
+        calls are limited.
         """
         if choice.mode == "none":
             return ()
@@ -83,7 +84,10 @@ class PromptTemplate(ABC):
         return tuple(tools)
 
     def prefill(self, choice: ToolChoice) -> str:
-        """Return the beginning of the turn for this tool choice. It ends the prompt and is parsed before the answer."""
+        """Return the prefill for this tool choice: the beginning of the turn, which the prompt already holds.
+
+        The parser reads the prefill before the answer.
+        """
         if choice.mode == "none":
             return self.text_prefill
         if choice.mode == "named" and choice.names:
@@ -114,7 +118,8 @@ def functions_of(tools: Sequence[Tool]) -> list[Function]:
 def normalise(messages: Sequence[Message]) -> list[Message]:
     """Return the messages in the form that templates render.
 
-    Results are in the order of their calls and carry the name of the function. Only the assistant has null content.
+    Results are in the order of their calls and carry the name of the function. Only messages of the assistant may have
+    null content.
     """
     normalised: list[Message] = []
     results: list[Message] = []

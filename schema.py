@@ -45,8 +45,8 @@ _COMMENT_BEHIND = re.compile(r"\s*(?<!:)(?://|/\*).*")  # not the slashes of htt
 def typescript(functions: Sequence[Function]) -> str:
     """Declare `functions` in the format of all models since v1, with nested types and comments.
 
-    A recursive type is printed by its name where it recurs. Any schema can be printed; raises RequestError only if its
-    `$ref`s expand beyond a limit.
+    Where a recursive type contains itself, only its name is printed. Any schema can be printed; raises RequestError
+    only if its `$ref`s expand beyond a limit.
     """
     return _namespace(functions, partial(_declaration, budget=Budget()))
 

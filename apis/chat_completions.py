@@ -116,7 +116,7 @@ class JsonSchemaFormat(Shape):
 
 
 class Prediction(Shape):
-    """A text that is expected in the answer. It is used for drafts."""
+    """A text that the client expects in the answer. If the answer repeats it, the answer is generated faster."""
 
     type: Literal["content"] = Field(description="Always content.")
     content: Text = Field(description="The expected text, as a string or as parts.")
@@ -240,7 +240,10 @@ def _folded_format(asked: JsonObjectFormat | JsonSchemaFormat | TextFormat | Non
 
 
 def _require_word_json(messages: tuple[Message, ...]) -> None:
-    """Raise RequestError unless a message contains "json": without it, a model may write whitespace endlessly."""
+    """Raise RequestError unless a message contains the word "json".
+
+    A model that is not asked for JSON, but constrained to it, may write whitespace endlessly.
+    """
     if not any("json" in (message.content or "").lower() for message in messages):
         message = (
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
@@ -249,7 +252,10 @@ def _require_word_json(messages: tuple[Message, ...]) -> None:
 
 
 def _token_limit(asked: ChatCompletionRequest, lenient: bool) -> int | None:
-    """Return the token limit. Both of its fields at once are an error; if lenient, max_completion_tokens wins."""
+    """Return the token limit.
+
+    A request with both max_tokens and max_completion_tokens is an error. If lenient, max_completion_tokens wins.
+    """
     if asked.max_completion_tokens is None:
         return asked.max_tokens
     if asked.max_tokens is not None and not lenient:
@@ -280,7 +286,10 @@ class Choice:
         self._reports: list[TokenReport] = []
 
     def chunks(self, event: Event | TokenReport | Finish) -> Iterator[Json]:
-        """Yield the chunks of one event. The first chunk of the choice has the role; text and calls never share one."""
+        """Yield the chunks of one event.
+
+        The first chunk of the choice has the role. No chunk has both text and calls.
+        """
         match event:
             case TokenReport():
                 self._reports.append(event)

@@ -24,7 +24,10 @@ EXAMPLES = {"A raw prompt": {"model": "functionary", "prompt": "Once upon a time
 
 
 def _kind_of_prompt(value: object) -> str | None:
-    """Return the tag of the prompt's type. The first item of a list decides: a string, a token id or a list of ids."""
+    """Return pydantic's tag for the type of the prompt.
+
+    The type of a list is that of its first item: a string, a token id or a list of token ids.
+    """
     if not isinstance(value, list):
         return tag("string") if isinstance(value, str) else None
     match value[:1]:
@@ -111,7 +114,7 @@ def _prompts(prompt: str | list[int] | list[str] | list[list[int]]) -> tuple[str
 
 
 class TextLogprobs(Answer):
-    """The tokens of the text, with one entry for each token in every list."""
+    """The tokens of the text and their log probabilities. Every list has one entry for each token."""
 
     tokens: list[str] = Field(description="The text of each token.")
     token_logprobs: list[float] = Field(description="The natural logarithm of each token's probability.")

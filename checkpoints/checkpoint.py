@@ -36,7 +36,7 @@ _CONTEXT = 4096  # tokens, for a model whose configuration has no limit
 class Checkpoint:
     """A checkpoint whose weights are not loaded yet; `load_engine` loads them.
 
-    temperature, top_p: the defaults for requests, from the checkpoint's generation_config.json, else OpenAI's.
+    temperature, top_p: the values for requests that do not set them, from generation_config.json, else OpenAI's.
     """
 
     name: str

@@ -127,7 +127,8 @@ def _halves(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
 def load_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
     """Build SmolLM2's byte-level BPE tokenizer.
 
-    It makes each digit a separate token. The GGUF file says this only through the name of its pre-tokenizer.
+    The tokenizer makes each digit a separate token. The GGUF file does not store this rule, only the name of the
+    pre-tokenizer that has it.
     """
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
     kinds = reader.fields["tokenizer.ggml.token_type"].contents()

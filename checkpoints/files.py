@@ -50,7 +50,7 @@ def weights_bytes(path: Path) -> int:
 
 
 def advised_sampling(name: str, folder: Path) -> dict[str, float]:
-    """Return the temperature and top_p from generation_config.json; neither unless `do_sample` is true there."""
+    """Return the temperature and top_p from generation_config.json, or {} unless `do_sample` is true there."""
     file = folder / "generation_config.json"
     advice = _json(name, file) if file.is_file() else {}
     if not advice.get("do_sample"):

@@ -22,7 +22,7 @@ class Model:
     """A loaded checkpoint.
 
     names: the values of `model` that requests may use; answers hold the first one.
-    temperature, top_p: the defaults for requests.
+    temperature, top_p: the values for requests that do not set them.
     """
 
     names: tuple[str, ...]

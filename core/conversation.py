@@ -55,7 +55,7 @@ class Message:
 class ToolChoice:
     """Whether the model must call a tool, and which ones it may call.
 
-    `names` are the functions that may be called; None for all. A "named" choice has exactly one name.
+    `names` are the functions that may be called; None for all. If `mode` is "named", there is exactly one name.
     """
 
     mode: Literal["none", "auto", "required", "named"]

@@ -14,10 +14,11 @@ from core.turn_format import TurnFormat
 
 @dataclass(frozen=True)
 class JsonRule:
-    """A rule of a grammar that matches the JSON of a schema.
+    """A rule of a grammar that matches the JSON values that a schema allows.
 
-    If the grammar compiler does not support the schema, a strict rule causes an error; other rules drop the unsupported
-    keywords. `owner`, `param` and `code` describe the schema in that error, as in "Invalid schema for function 'f'".
+    If the grammar compiler does not support the schema, a strict rule causes an error. From a rule that is not strict,
+    the unsupported keywords are dropped. `owner`, `param` and `code` describe the schema in that error, as in "Invalid
+    schema for function 'f'".
     """
 
     schema: JsonSchema
@@ -168,7 +169,10 @@ class Engine(Protocol):
         """
 
     def health(self) -> str:
-        """Return why the engine serves no requests, such as "a step has been running for 130 s"; empty if it does."""
+        """Return why the engine serves no requests, such as "a step has been running for 130 s".
+
+        Return "" if the engine serves requests.
+        """
 
     @property
     def is_down(self) -> bool:

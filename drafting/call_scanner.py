@@ -9,7 +9,7 @@ from core.conversation import JsonSchema
 from drafting.user_message import UserMessage
 from json_schema.walk import target_of
 
-_MAX_MEMBERS = 16  # of an enum; only so many are looked up in the user message
+_MAX_MEMBERS = 16  # the members of an enum after the first 16 are not looked up in the user message
 
 
 class CallScanner:
@@ -101,9 +101,10 @@ class CallScanner:
             self._state = "after"
 
     def _next_key(self, beginning: str, *, is_due: bool, after: str | None = None) -> str | None:
-        """Return the next key that begins with `beginning`: the first unwritten one that is required or mentioned.
+        """Return the next key that begins with `beginning`, of those that are not written yet.
 
-        If there is none, return the first unwritten key if a key must follow (`is_due`), else None.
+        The first key that is required, or that the user message mentions, is returned. If there is none,
+        return the first unwritten key if a key must follow (`is_due`), else None.
         """
         known = (*self._keys, after)
         left = [name for name in self._properties if name not in known and name.startswith(beginning)]

@@ -18,7 +18,7 @@ from text.vocabulary import Vocabulary
 MAX_DRAFT_TOKENS = 24
 _MAX_COPIED = 16  # the maximum number of tokens in a copied draft
 _NGRAM_SIZES = (3, 2, 1)
-_MIN_COPIED = 4  # tokens; the length of copied drafts doubles after one is accepted whole, and else halves
+_MIN_COPIED = 4  # tokens; copied drafts get twice as long after one is accepted whole, else half as long
 # A source of drafts pauses for 8 steps after 6 rejected drafts in a row.
 _MAX_FAILURES, _RETRY_AFTER_STEPS = 6, 8
 

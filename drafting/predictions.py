@@ -9,8 +9,8 @@ from core.conversation import ChatRequest, Function
 from core.generation import DraftedCall, Drafts
 from prompt_template import PromptTemplate
 
-_MAX_MESSAGE_CHARACTERS = 2000  # the last ones of the user's message are used
-_MAX_DESCRIPTION_CHARACTERS = 300  # the first ones of a description are used
+_MAX_MESSAGE_CHARACTERS = 2000  # of the user's message, only the last 2000 characters are used
+_MAX_DESCRIPTION_CHARACTERS = 300  # of a description, only the first 300 characters are used
 
 
 def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_MAX_CHARACTERS = 20_000  # the last ones of the message are searched
+_MAX_CHARACTERS = 20_000  # of the message, only the last 20,000 characters are searched
 _MAX_VALUE_CHARACTERS = 200  # a longer beginning of a value is not searched for
 _WORD_REST = r"[\w@'+-]*(?:[.:/][\w@'+-]+)*"  # the rest of a word, a date or an address
 _CAPITALIZED = re.compile(rf"(?<![\w.])[A-Z]{_WORD_REST}(?: [A-Z]{_WORD_REST})*")

@@ -28,8 +28,8 @@ class CallWatcher:
     """Follows one turn from its start. All tokens are allowed except near the opening of a call.
 
     A token may complete the head of a constrained call and also contain the beginning of the arguments. Such a token is
-    masked unless the call's grammar accepts that beginning. A head with an unusual spelling is not masked; then the
-    grammar raises an error for `OpenedCall.rest`.
+    masked unless the call's grammar accepts that beginning. Tokens that complete an unusual spelling of a head are not
+    masked. If such a token contains a wrong beginning, the grammar raises an error for `OpenedCall.rest`.
     """
 
     def __init__(
@@ -101,7 +101,10 @@ class CallWatcher:
                 yield mark.name, mark.text
 
     def _missing_parts(self, head: str) -> Iterator[str]:
-        """Yield the missing rest of `head` for each position where it may have begun. A name has one such position."""
+        """Yield the rest of `head` that is still missing, for each position in the text where the head may have begun.
+
+        A name can only have begun at the start of its region.
+        """
         if self._reader.region == "name":
             beginning = self._reader.region_text.lstrip()
             if head.startswith(beginning):

@@ -83,7 +83,7 @@ class GrammarState:
         return np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size, bitorder="little").view(np.bool_)
 
     def forced(self) -> list[int]:
-        """Return the tokens that must come next; empty if there is a choice."""
+        """Return the tokens that must come next; empty if the grammar allows several next tokens."""
         return [] if self._matcher.is_error() else list(self._matcher.compute_ff_tokens())
 
     def accept(self, token_ids: list[int]) -> None:

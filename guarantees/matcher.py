@@ -125,7 +125,7 @@ class Matcher:
         return allowed
 
     def forced(self) -> list[int]:
-        """Return the forced tokens that come next; empty if the next token is a choice."""
+        """Return the tokens that must come next; empty if the constraint allows several next tokens."""
         return [] if self._state is None or self.is_done else self._state.forced()
 
     def accept(self, token_id: int) -> None:

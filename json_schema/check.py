@@ -122,8 +122,8 @@ def _are_schemas(value: object) -> bool:
     return isinstance(value, list) and len(value) > 0
 
 
-# The kinds of value that are not listed either allow every value or hold schemas, which are checked when `walk` yields
-# them.
+# Kinds of value that are not in this table need no check here: they allow every value, or they hold schemas, which are
+# checked when `walk` yields them.
 _RIGHT: dict[Value, tuple[Callable[[object], bool], str]] = {
     "schemas": (_are_schemas, "a list of at least one schema"),
     "named schemas": (lambda value: isinstance(value, dict), "an object"),

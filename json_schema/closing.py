@@ -14,8 +14,8 @@ _OPENING = _COMBINERS | {"additionalProperties", "patternProperties", "unevaluat
 def close(root: object, parts: Sequence[JsonSchema]) -> None:
     """Set `additionalProperties` to false in objects that list properties, so that a model cannot invent keys.
 
-    Changes `parts`, which are all schemas within `root`, in place. Schemas that apply to the same value stay open,
-    since each would forbid the properties of the others.
+    Changes `parts`, which are all schemas within `root`, in place. Several schemas for one value (`allOf`, say) stay
+    open, since each would forbid the properties of the others.
     """
     merged = _merged(root, parts)
     for node in parts:
@@ -29,7 +29,7 @@ def close(root: object, parts: Sequence[JsonSchema]) -> None:
 
 
 def _merged(root: object, parts: Sequence[JsonSchema]) -> set[int]:
-    """Return the `id()`s of the schemas that apply to the same value as another schema."""
+    """Return the `id()`s of the schemas whose value must also satisfy another schema, as the members of `allOf` do."""
     merged: set[int] = set()
     todo: list[object] = [node for node in parts if _merges(node)]
     while todo:

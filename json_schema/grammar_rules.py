@@ -29,7 +29,7 @@ _FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostnam
 
 _MAX_VALUES = 100_000
 _MAX_MULTIPLE = 10_000  # the automaton has this many states; 10,000,003 took the compiler 110 s and 4 GB
-_MAX_RESTORED = 24  # keywords tried again one by one
+_MAX_RESTORED = 24  # dropped keywords that `_fewest` tries to restore, one by one
 _MAX_REASON = 360  # characters of the compiler's report
 # The whitespace of the training data. No whitespace is optional, because a model could repeat it endlessly.
 _SPACING = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
@@ -195,7 +195,10 @@ def _common_multiple(parts: Sequence[JsonSchema]) -> int:
 
 
 def _without(schema: JsonSchema, dropped: Sequence[tuple[int, str]]) -> JsonSchema:
-    """Return a copy without the dropped keywords, given as (index of the schema in document order, key)."""
+    """Return a copy of `schema` without some keywords.
+
+    `dropped` names each keyword by the index of its schema in document order, and its key.
+    """
     copy = deepcopy(schema)
     numbered = list(nodes(copy))
     for at, key in dropped:

@@ -40,7 +40,10 @@ def _unpermitted(node: JsonSchema) -> str | None:
 
 
 def _open_object(node: JsonSchema) -> str | None:
-    """Return why `node` allows objects that lack a listed key or have an unlisted one; None if it allows neither."""
+    """Return why the objects of `node` are not strict; None if they are.
+
+    Strict objects have every key of `properties` and no other key.
+    """
     kinds = node.get("type", "object" if "properties" in node else "any")
     if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
         return None

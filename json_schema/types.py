@@ -58,7 +58,7 @@ Type = Word | Enum | Record | Array
 
 
 class Property(NamedTuple):
-    """One property. Its comment is printed from `source`, the property's schema after following `$ref`s."""
+    """One property of an object. `source` is its schema after following `$ref`s, from which the comment is printed."""
 
     name: str
     is_required: bool
@@ -75,7 +75,10 @@ class Budget:
 
 
 def unprintable(function: Function, sentence: str) -> RequestError:
-    """Create the error for a function that cannot be printed. `param` is None, since the field is not known here."""
+    """Create the error for a function that cannot be printed.
+
+    Its `param` is None, since this module does not know which field of the request holds the function.
+    """
     return Subject(f"function '{function.name[:64]}'", None, "invalid_function_parameters").error(sentence)
 
 

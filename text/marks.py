@@ -39,7 +39,7 @@ class MarkFinder:
     def next_candidate(self, text: str, at: int) -> int:
         """Return the first index from `at` on where a mark may begin, or len(text).
 
-        The end of the text may cut the mark off.
+        The mark may be incomplete, because the text ends within it.
         """
         found = self._text_before_mark.match(text, at)
         return found.end() if found else at

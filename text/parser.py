@@ -16,10 +16,13 @@ _STRING_REST = re.compile(STRING_REST, re.DOTALL)
 
 
 class OutputParser:
-    """A streaming parser. It accepts every output, and its joined events do not depend on how the output is cut.
+    """A parser that gets the output of a model piece by piece and emits events. Every output is accepted.
+
+    The joined events are the same, no matter where the output is cut into pieces.
 
     Whitespace is stripped at both ends of the turn's text and of the arguments of each call; whitespace between two
-    parts of the text is kept. A name whose mark is missing at the end is dropped.
+    parts of the text is kept. If the output ends within a name, before the mark that ends the name, the name is
+    dropped.
     """
 
     def __init__(self, turn_format: TurnFormat) -> None:
@@ -39,7 +42,10 @@ class OutputParser:
 
     @property
     def trailing_whitespace(self) -> str:
-        """The whitespace that is held back at the end of the text until more text follows; if long, only its end."""
+        """The whitespace at the end of the text, which is held back until more text follows.
+
+        If the whitespace is very long, only its end is returned.
+        """
         return self._text.held_whitespace if self._region == "text" else ""
 
     def feed(self, text: str, *, is_control: bool = False) -> Iterator[Event]:
@@ -82,7 +88,10 @@ class OutputParser:
         return self._marks_by_region[self._region]
 
     def _flush(self) -> None:
-        """Parse the held-back text when no ordinary text can follow it. Only a possible name stays held back."""
+        """Parse the held-back text, because no ordinary text follows it.
+
+        Only text that may be a name stays held back.
+        """
         self._read(self._held_back, is_final=True)
         if self._region == "name" and self._held_back and not _NAME.fullmatch(self._held_back):
             self._region = "text"
@@ -182,6 +191,9 @@ class _Marks:
 
 
 def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
-    """Return the end index of the match at `at`. `pattern` matches everywhere, at least the empty string."""
+    """Return the end index of the match at `at`.
+
+    `pattern` matches at every index, since it also matches the empty string.
+    """
     found = pattern.match(text, at)
     return found.end() if found else at

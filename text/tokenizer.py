@@ -101,7 +101,8 @@ class Tokenizer:
     def encode_raw(self, text: str) -> list[int]:
         """Tokenize a raw prompt, in which the spelling of a control token becomes that control token.
 
-        BOS comes first only if the checkpoint's tokenizer adds it. Those of GPT-2 and SmolLM2 have a BOS but do not.
+        BOS comes first only if the checkpoint's tokenizer adds it. The tokenizers of GPT-2 and SmolLM2 have a BOS token
+        but do not add it.
         """
         return self.encode([Piece(text, markup=True)], bos=self._adds_bos).ids
 
@@ -117,7 +118,7 @@ class Tokenizer:
         return token_id in self._control_text
 
     def token_bytes(self, token_id: int) -> bytes:
-        """Return the bytes that a token stands for; empty for an id without a token."""
+        """Return the bytes that a token stands for, or no bytes for an id without a token."""
         if token_id in self._control_text:
             return self._control_text[token_id].encode()
         token = self._backend.id_to_token(token_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_MAX_HELD = 1_000  # characters, the maximum length of a stop string
+_MAX_HELD = 1_000  # characters, the maximum length of a stop string; the end of longer whitespace is enough
 
 
 class Trimmer:
@@ -14,7 +14,7 @@ class Trimmer:
 
     @property
     def held_whitespace(self) -> str:
-        """The whitespace that is held back. If it is very long, only its last pieces."""
+        """The whitespace that is held back. If the whitespace is very long, only its last pieces are returned."""
         return "".join(self._held_whitespace[-_MAX_HELD:])
 
     def push(self, text: str) -> str:

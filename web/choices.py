@@ -39,7 +39,10 @@ async def chat_choices(model: Model, request: ChatRequest) -> AsyncGenerator[Jso
 
 
 async def text_choices(model: Model, request: CompletionRequest) -> AsyncGenerator[Json | Finish]:
-    """Yield the same as chat_choices, for raw prompts. Choices 0 to n - 1 belong to the first prompt, and so on."""
+    """Yield the chunks and the Finish of all choices like `chat_choices`, for raw prompts.
+
+    Choices 0 to n - 1 belong to the first prompt, the next n to the second prompt, and so on.
+    """
     prompts = await asyncio.to_thread(lambda: [_encoded(model, request, prompt) for prompt in request.prompts])
 
     async def one(index: int) -> AsyncGenerator[Json | Finish]:

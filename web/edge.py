@@ -45,7 +45,10 @@ class Edge:
         own_hosts: Collection[str],
         registry: CollectorRegistry | None = None,
     ) -> None:
-        """Add a counter of answers by route and status to `registry`. Its labels never hold text of a client."""
+        """Add a counter of answers by route and status to `registry`.
+
+        The labels of this counter never hold text from a client.
+        """
         self._app = app
         about = "Answers by route and class of status."
         self._num_answers = Counter("functionary:http_requests", about, ("route", "status"), registry=registry)
@@ -100,7 +103,7 @@ class Edge:
                 headers=CHALLENGE,
             )
         digest = _digest(key.strip().encode("latin-1"))  # latin-1 restores the bytes that the client sent
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]  # all, so that time tells nothing
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]  # compare all: time reveals no key
         if not any(matches):
             message = f"Incorrect API key provided: {_masked(key.strip())}."
             raise HttpError(401, message, code="invalid_api_key", headers=CHALLENGE)

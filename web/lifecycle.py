@@ -37,9 +37,9 @@ FAILED_EXIT_S = 5  # time for errors to reach the clients, after the engine has 
 
 
 class Server(uvicorn.Server):
-    """A server that lets running requests end on the first signal and exits with status 0; a second one kills it.
+    """A server that stops on a signal: running requests may end, and the exit status is 0. A second signal kills it.
 
-    It also stops when the engine is down, unless `stay_up` is set; `has_failed` is true then.
+    The server also stops when the engine is down, unless `stay_up` is set. `has_failed` is true after such a stop.
     """
 
     def __init__(self, config: uvicorn.Config, *, stay_up: bool = False) -> None:
@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
         self._stay_up = stay_up
 
     async def on_tick(self, counter: int) -> bool:
-        """Called by uvicorn ten times a second."""
+        """Check whether the server must stop. uvicorn calls this ten times a second and stops the server on True."""
         model: Model | None = self.config.app.state.model  # type: ignore[union-attr]
         if model and model.engine.is_down and not self.has_failed:
             self.has_failed = True

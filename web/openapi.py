@@ -28,7 +28,9 @@ _ERRORS = {
 
 @dataclass(frozen=True)
 class Operation:
-    """The published models of a route: its request, answer and streamed chunk. Without `answer`, it returns plain text.
+    """The published models of a route: its request, answer and streamed chunk.
+
+    If `answer` is None, the route returns plain text.
 
     FastAPI cannot derive them: the route's function reads the body itself, within limits (web/edge.py).
     """

@@ -66,7 +66,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "function_call"]
 
 
 class ChatChoice(Answer):
-    """One of the n choices."""
+    """One of the `n` answers that the request asked for."""
 
     index: int = Field(description="The number of the choice, from 0 to n - 1.")
     message: AnswerMessage = Field(description="The model's message.")
@@ -78,7 +78,7 @@ class ChatChoice(Answer):
 
 
 class ChatCompletion(AnswerHead):
-    """The answer of POST /v1/chat/completions without stream."""
+    """The answer of POST /v1/chat/completions if it is not streamed."""
 
     object: Literal["chat.completion"] = Field(description="Always chat.completion.")
     choices: list[ChatChoice] = Field(description="The n choices, by index.")

@@ -60,7 +60,8 @@ S = TypeVar("S", bound=Shape)
 class Size:
     """The allowed length of a list or map, checked before its items, so that a huge list costs one error only.
 
-    high, low: the published bounds. strict_high, strict_low: the bounds unless the request is read as lenient.
+    high, low: the bounds for every request, which /openapi.json shows.
+    strict_high, strict_low: narrower bounds, which do not apply if the server is lenient.
     """
 
     high: int | None = None
@@ -106,12 +107,18 @@ def read(shape: type[S], body: object, *, path: str = "", lenient: bool = False)
 
 
 def tag(name: str) -> str:
-    """Return the tag of a union member. `name` is a JSON type ("string", "array", "object") or a word of `by`."""
+    """Return the name under which pydantic knows one member of a union.
+
+    `name` is the JSON type of the member ("string", "array", "object") or, in a union made by `by`, one of its `words`.
+    """
     return _TAG + name
 
 
 def by(key: str, *words: str) -> Discriminator:
-    """Discriminate a union of objects by the string at `key`, which must be one of `words`."""
+    """Tell pydantic to choose the member of a union of objects by the string at `key`.
+
+    `words` are the allowed strings. Each one is the tag of one member.
+    """
 
     def choose(value: object) -> str | None:
         word = value.get(key) if isinstance(value, dict) else None
@@ -121,7 +128,10 @@ def by(key: str, *words: str) -> Discriminator:
 
 
 def either(expected: str) -> Discriminator:
-    """Discriminate a union by JSON type: string, array or object. `expected` lists the allowed types for the error."""
+    """Tell pydantic to choose the member of a union by the JSON type of the value: string, array or object.
+
+    `expected` is the list of allowed types that the error message shows.
+    """
     tags: dict[type, str] = {str: tag("string"), list: tag("array"), dict: tag("object")}
     return Discriminator(lambda value: tags.get(type(value)), "no_type", expected)
 
@@ -225,18 +235,22 @@ def _request_error(error: ErrorDetails, location: Sequence[str | int]) -> Reques
             return _no_member(path, value, *error["msg"].split())
         case "unfit":
             return RequestError(context["message"].replace("{path}", path), path + context["at"], context["code"])
-    return RequestError(f"Invalid value for '{path}'.", path, "invalid_value")  # no field here can have another error
+    # No field of this project can have another error of pydantic than those above; this line is for future fields.
+    return RequestError(f"Invalid value for '{path}'.", path, "invalid_value")
 
 
 def _no_member(path: str, value: object, key: str, *words: str) -> RequestError:
-    """Create the error for a value that is not a member of a union discriminated by `key`."""
+    """Create the error for a value that matches no member of a union made by `by(key, *words)`."""
     if not isinstance(value, dict):
         return _wrong_type(path, "an object", value)
     return _unsupported_word(value[key], words, f"{path}.{key}") if key in value else _missing(f"{path}.{key}")
 
 
 def _path(location: Sequence[str | int]) -> str:
-    """Return pydantic's location as a path such as "messages[0].content". An error in a key gets the map's path."""
+    """Return pydantic's location as a path such as "messages[0].content".
+
+    If an object's key is wrong, the path is that of the object.
+    """
     if location[0] == "logit_bias":  # its keys are token ids and not shown in paths
         location = location[:1]
     elif location[-1] == "[key]" and len(location) > 2:

@@ -16,7 +16,7 @@ _UNPARSED = "We could not parse the JSON body of your request."
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKET = bytes(set(range(256)) - set(b"[{]}"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# If the bytes do not match this pattern, all values are fit. This spares most bodies the walk over all values.
+# If this pattern matches nowhere in the bytes, all values are fit. This spares most bodies the walk over all values.
 _SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{200}")
 
 
@@ -95,7 +95,8 @@ def _check_unfit(value: dict[str, Any]) -> None:
 def _first_unfit(value: object) -> tuple[str, str] | None:
     """Find the first unfit string or number. Returns its path below `value` and the reason, or None.
 
-    The path is built while the recursion returns: built on the way down, long keys in deep nests take quadratic time.
+    The path is built while the recursion returns. If it were built on the way down, deep nests with long keys would
+    take quadratic time.
     """
     match value:
         case str():

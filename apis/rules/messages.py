@@ -106,7 +106,7 @@ class ToolMessage(Shape):
 
 
 class FunctionMessage(Shape):
-    """The result of a `function_call`, the older form."""
+    """The result of a `function_call`, the older form of a call."""
 
     role: Literal["function"] = Field(description="Always function.")
     name: str = Field(description="The name of the called function.")
@@ -126,7 +126,7 @@ Messages = Annotated[list[AnyMessage], Size(MAX_MESSAGES, 1)]
 
 
 class MessageFields(Shape):
-    """The fields of a chat request for the model and the conversation."""
+    """The fields of a chat request that name the model and hold the conversation."""
 
     model: str = Field(description="One of the names in /v1/models.", examples=["functionary"])
     messages: Messages = Field(
@@ -199,7 +199,9 @@ def _call(call: FunctionCall, call_id: str = "") -> Call:
 
 
 def _results(caller: _Turn, results: list[_Turn], position: int) -> list[Message]:
-    """Name the tool messages `results` after the calls of `caller`, the message at `position` before them.
+    """Convert the tool messages `results`. Each gets the name of the call in `caller` that it answers.
+
+    `caller` is the message before the results; `position` is its index in the request.
 
     Raises RequestError for a result without a call and for a call without a result.
     """

@@ -21,7 +21,7 @@ class StreamOptions(Shape):
 
 
 class StreamFields(Shape):
-    """The fields of a request for streaming."""
+    """The fields of a request that control streaming."""
 
     stream: bool | None = Field(
         False, description="true: send the answer as server-sent events, one chunk each, with data: [DONE] at the end."
@@ -30,7 +30,10 @@ class StreamFields(Shape):
 
 
 def include_usage(body: StreamFields) -> bool:
-    """Whether the stream ends with a chunk of token counts. Raises RequestError for options without a stream."""
+    """Whether the stream ends with a chunk of token counts.
+
+    Raises RequestError for stream_options in a request that is not streamed.
+    """
     if body.stream_options is None:
         return False
     if not body.stream:

@@ -95,7 +95,10 @@ class SamplingFields(Shape):
 
 
 def sampling_params(body: SamplingFields, *, max_tokens: int | None, logprobs: int | None) -> SamplingParams:
-    """Convert the sampling fields. `max_tokens` and `logprobs` are arguments: their fields differ between the APIs."""
+    """Convert the sampling fields of `body`.
+
+    `max_tokens` and `logprobs` are arguments, because chat and raw completions have different fields for them.
+    """
     limit = MAX_INT32 if max_tokens is None else max_tokens
     if (body.min_tokens or 0) > limit:
         raise out_of_range("min_tokens", body.min_tokens or 0, high=limit)

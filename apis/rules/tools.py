@@ -73,14 +73,14 @@ class NamedFunction(Shape):
 
 
 class FunctionChoice(Shape):
-    """One of the request's functions."""
+    """A tool_choice that makes the model call one function of the request."""
 
     type: Literal["function"] = Field(description="Always function.")
     function: NamedFunction = Field(description="The function.")
 
 
 class CodeInterpreterChoice(Shape):
-    """The request's code interpreter."""
+    """A tool_choice that makes the model use the code interpreter."""
 
     type: Literal["code_interpreter"] = Field(description="Always code_interpreter.")
 
@@ -124,7 +124,7 @@ _FunctionChoice = Annotated[
 
 
 class CallingFields(Shape):
-    """The fields of a request for calls."""
+    """The fields of a chat request that say what the model may call."""
 
     tools: Annotated[list[AnyTool], Size(MAX_TOOLS, strict_low=1)] | None = Field(
         None, description="The tools that the model may call. An empty list needs --lenient."
@@ -181,7 +181,10 @@ def check_combinations(body: dict[str, Any], *, lenient: bool) -> None:
 
 
 def calling(body: CallingFields) -> Calling:
-    """Convert the checked fields. An empty `tools` means no tools. Raises RequestError for schemas and names."""
+    """Convert the checked fields of `body`. An empty `tools` means no tools.
+
+    Raises RequestError for an invalid schema or name.
+    """
     if body.functions is not None:
         functions = tuple(_function(item, f"functions[{index}]") for index, item in enumerate(body.functions))
         _check_unique(functions, "functions", ".name")

@@ -17,8 +17,8 @@ from engines.local.kv_cache import KVSlab
 class SlabSpan:
     """The new tokens of one sequence in a batched forward.
 
-    They are the tokens `start` to `end` of the forward. The sequence is in slab row `row`, which already holds its
-    first `length` tokens.
+    The new tokens are the tokens `start` to `end` of the forward. The sequence is in slab row `row`, which already
+    holds its first `length` tokens.
     """
 
     def __init__(self, start: int, end: int, row: int, length: int) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from core.errors import ModelError
 
-_MAX_MEMORY_SHARE = 1 / 16  # of the free memory; larger weights are not stored twice
+_MAX_MEMORY_SHARE = 1 / 16  # of the free memory; "auto" picks no dtype that stores larger weights twice
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -66,7 +66,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def cpu_packs_bfloat16() -> bool:
-    """Whether oneDNN multiplies bfloat16 matrices. On x86 it needs AVX-512 for this."""
+    """Whether oneDNN multiplies bfloat16 matrices. On x86, oneDNN needs AVX-512 for this."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

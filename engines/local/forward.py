@@ -27,7 +27,7 @@ from engines.local.devices import single_threaded
 from engines.local.kv_cache import BLOCK, KVCache, KVSlab
 
 ATTENTION = "functionary_ragged"
-_MIN_THREADED_WORK = 2048  # scores or cached tokens; with fewer, one thread is faster than several
+_MIN_THREADED_WORK = 2048  # attention scores or cached tokens; with fewer, one thread is faster than several
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,11 @@ def _logits(model: PreTrainedModel, spans: Sequence[Span]) -> Tensor:
 
 
 def _padded(rows: list[int], device: torch.device) -> list[int]:
-    """Pad `rows` with zeros on a CPU, to one of eight lengths between two powers of two."""
+    """Pad `rows` with zeros to one of a few standard lengths. Only a CPU needs this.
+
+    On a CPU, oneDNN compiles kernels for each length, so there should be few. There are eight standard lengths between
+    each power of two and the next. On other devices, return `rows` as it is.
+    """
     if device.type != "cpu":
         return rows
     step = 1 << max(0, (len(rows) - 1).bit_length() - 4)
@@ -181,7 +185,11 @@ AttentionInterface.register(ATTENTION, attention)
 
 
 def has_length_dependent_rope(model: PreTrainedModel) -> bool:
-    """Whether rotary positions depend on the longest sequence in the forward. One request would then change another."""
+    """Whether rotary positions depend on the longest sequence in the forward.
+
+    The engine runs each request of such a model in a forward of its own. In a shared forward, a long request would
+    change the outputs of the others.
+    """
     rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
     return rope.get("rope_type") in ("dynamic", "longrope")
 

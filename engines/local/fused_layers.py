@@ -40,7 +40,10 @@ def fuse(model: Any, pack: Pack) -> bool:
 
 
 class FusedLayer(nn.Module):
-    """A decoder layer. It takes the arguments of transformers' layers and a Plan (engines/local/forward.py)."""
+    """A decoder layer.
+
+    Its `forward` takes the arguments of transformers' layers and a Plan (engines/local/forward.py).
+    """
 
     def __init__(self, layer: Any, pack: Pack) -> None:
         super().__init__()

@@ -140,7 +140,10 @@ class KVCache:
 
     @torch.inference_mode()
     def detached(self) -> KVCache:
-        """Return this cache if it has a slab of its own, else a copy without spare capacity. For the prefix cache."""
+        """Return this cache if it has a slab of its own, else a copy without spare capacity.
+
+        The prefix cache stores the result, so that a cached sequence does not occupy a row of a shared slab.
+        """
         if self.slab.num_rows == 1:
             return self
         other = KVCache()

@@ -8,7 +8,7 @@ from engines.local.kv_cache import KVCache, KVSlabs, slab_capacity
 from engines.local.prefix_cache import PrefixCache, num_common
 from engines.local.scheduler import Request
 
-_MIN_SHARED_PREFILL = 32  # tokens; a request waits for another one that is computing so long a common prefix
+_MIN_SHARED_PREFILL = 32  # tokens; a request waits if another one is computing so long a common prefix
 
 
 class KVMemory:

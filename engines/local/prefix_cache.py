@@ -69,7 +69,10 @@ class PrefixCache:
 
 
 def num_common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return the length of the common prefix. It is a binary search that compares slices, because that runs in C."""
+    """Return the length of the common prefix.
+
+    This is a binary search over slices, because Python compares slices in C.
+    """
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
