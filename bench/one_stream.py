@@ -189,7 +189,10 @@ def cpu_seconds() -> tuple[float, float, float]:
 
 
 def table(times: Json) -> Iterator[str]:
-    """Yield the table's lines: medians, and the median and range of the ratios to the engine. Above 1 is slower."""
+    """Yield the lines of the table: the median times, and their ratios to the engine's times.
+
+    A ratio is taken within a round; its median and range are shown. Above 1 means slower than the engine.
+    """
     yield "| prompt + answer | way | first token, ms | to engine | per token, ms | to engine | tokens/s |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     for prompt, by_way in times.items():

@@ -145,7 +145,10 @@ def _matcher(text: str, vocabulary: Vocabulary) -> LLMatcher:
 
 
 def _fault(matcher: LLMatcher) -> str:
-    """Return llguidance's error, or "". Also computes a mask, because only the first mask reaches some limits."""
+    """Return llguidance's error, or "" if there is none.
+
+    Computes one mask first, because llguidance reports some exceeded limits only when it computes a mask.
+    """
     if not matcher.is_error():
         matcher = matcher.deep_copy()
         matcher.compute_bitmask()

@@ -71,7 +71,7 @@ def _referred(root: object, ref: str, context: Context, subject: Subject) -> obj
 
 
 def _check_loops(targets: dict[str, tuple[object, Context]], subject: Subject) -> None:
-    """Raise RequestError for a cycle of `$ref`s alone. Recursion through properties or items is legal."""
+    """Raise RequestError if `$ref`s only lead to each other. A cycle through properties or items is legal."""
     ended: set[str] = set()
     for ref, (_, context) in targets.items():
         chain: dict[str, None] = {}

@@ -44,7 +44,7 @@ class Keyword:
 
     value: Value = "any"
     is_annotation: bool = False  # it does not change which values are valid
-    is_combiner: bool = False  # its schemas apply to the same value as the schema that holds it
+    is_combiner: bool = False  # schemas under the keyword apply to the same value as the schema with the keyword
     is_strict: bool = True  # OpenAI permits it with `strict: true`
 
 

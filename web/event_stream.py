@@ -61,7 +61,7 @@ class EventStream(Response):
 
 
 async def event_stream(receive: Receive, items: AsyncGenerator[Any], headers: dict[str, str]) -> EventStream:
-    """Wait for the first item, so that an error before it becomes an HTTP error and not an event.
+    """Wait for the first item. An error that occurs before that item is sent as an HTTP error, not as an event.
 
     If the first item takes longer than PING_AFTER_S seconds, the request is valid and only waits in the queue. Then the
     stream starts without the item, and pings keep the connection alive.

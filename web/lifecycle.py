@@ -59,7 +59,10 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop on a signal. While the model loads, exit at once: no request runs, and the thread cannot be stopped."""
+        """Stop on a signal.
+
+        While the model is loading, exit at once: no request is running, and the loading thread cannot be stopped.
+        """
         if self.should_exit:
             os._exit(128 + sig)
         if self.config.app.state.model is None:  # type: ignore[union-attr]

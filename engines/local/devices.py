@@ -13,7 +13,8 @@ import torch
 
 from core.errors import ModelError
 
-_MAX_MEMORY_SHARE = 1 / 16  # of the free memory; "auto" picks no dtype that stores larger weights twice
+# Weights that take more than this share of the free memory are not stored twice when the dtype is "auto".
+_MAX_MEMORY_SHARE = 1 / 16
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 

@@ -42,9 +42,9 @@ class KVMemory:
     def start(self, request: Request, running: Sequence[Request]) -> None:
         """Give a request its KV cache, which begins with the longest known prefix of the request's tokens.
 
-        The prefix comes from the prefix cache or from a running request. If a running request is just computing a
-        longer common prefix, the request gets no KV cache yet. The last token is always computed anew, because its
-        logits are needed to sample the next token.
+        The prefix comes from the prefix cache or from a running request. If a running request is still computing
+        a longer prefix that both share, the new request gets no KV cache yet. The last token is always computed anew,
+        because its logits are needed to sample the next token.
         """
         owner, ids = request.sampling.owner, request.ids[:-1]
         best, num_best = self._cache.longest(owner, ids)

@@ -75,7 +75,7 @@ class Sampler:
             longer = logits.index_fill(0, torch.tensor(sorted(sampling.stop_ids)), -torch.inf)
             logits = (
                 longer if bool(torch.isfinite(longer.max())) else logits
-            )  # stop tokens stay if the constraint allows only them
+            )  # stop tokens are not masked if the constraint allows no other token
         return logits
 
     def _choose(self, logits: Tensor) -> int:

@@ -149,9 +149,9 @@ def test_a_float16_model_computes_in_float32(name: str, has_bfloat16: bool) -> N
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="no BF16")
 def test_eight_bit_weights_use_bfloat16_where_the_cpu_has_it() -> None:
-    """8-bit weights are used in bfloat16 products if the CPU has bfloat16.
+    """A model with 8-bit weights computes its matrix products in bfloat16 if the CPU supports it.
 
-    Products in float32 would convert the weights to 32 bits in every forward.
+    In float32, the weights would be converted to 32 bits in every forward.
     """
     model: Any = MODELS["llama"]().half()  # type: ignore[no-untyped-call]
     assert optimize(model, "int8") == "8-bit weights, fused layers"

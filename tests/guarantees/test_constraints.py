@@ -377,7 +377,7 @@ def test_objects_are_closed_unless_they_are_merged() -> None:
 
 
 def test_merged_schemas_are_found_in_linear_time() -> None:
-    """Schemas that a `$ref` merges with neighbouring properties are found in linear time.
+    """A `$ref` beside `properties` merges two schemas. All such schemas are found in linear time.
 
     Regression test: a chain of 2,000 definitions, each with a `$ref` and properties, took 10 s.
     """

@@ -101,7 +101,7 @@ def without(document: Json, path: Path) -> Json:
 
 
 def _opened(document: Json, path: Path) -> tuple[Json, Any]:
-    # No deepcopy: an object that stands in two places would change in both.
+    # Not deepcopy, which preserves sharing: an object that occurs in two places would still be changed in both.
     changed = json.loads(json.dumps(document))
     target: Any = changed
     for key in path[:-1]:

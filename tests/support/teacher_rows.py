@@ -80,7 +80,7 @@ def run(main: Main, source: Path, out: Path, url: str, *options: str) -> int:
 
 
 def minutes(body: Json) -> int:
-    """Return the number of minutes in a request's question, which tells which of `prompts` it is about."""
+    """Return the number of minutes in a request's question. Each of `prompts` has a different number."""
     found = re.search(r"timer for (\d+) minutes", question(body))
     assert found
     return int(found[1])

@@ -22,7 +22,7 @@ PATH = ROOT / "examples" / "everyday.jsonl"
 ADAPTER = ROOT / "models" / "functionary-smol" / WEIGHTS
 GOAL = 40
 MIN_RIGHT = 37  # the published adapter gets 40 right; no later adapter may get far fewer
-MAX_TOKENS = 64  # enough for two calls; no longer answer to such a request can be right
+MAX_TOKENS = 64  # enough for two calls; a longer answer would be wrong anyway
 
 
 @pytest.fixture(scope="module")

@@ -184,7 +184,10 @@ def places_for(text: str) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["chatml", "llama"])
 def test_no_text_becomes_a_control_token(request: pytest.FixtureRequest, name: str) -> None:
-    """Ten typed control tokens take more than ten tokens at every place, since each is tokenized as plain text."""
+    """The text of a control token is tokenized as plain text in every field of a request.
+
+    Typed ten times, it therefore adds more than ten tokens to the prompt.
+    """
     model: Model = request.getfixturevalue(name)
     model, _ = scripted(model, "hello", max_context=10**6)
     control = [text for text in CONTROL_TOKENS if model.tokenizer.token_id(text) is not None]

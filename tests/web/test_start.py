@@ -206,7 +206,7 @@ def test_port_in_use(chatml_folder: Path) -> None:
 
 
 def test_hub_that_cannot_be_reached(tmp_path: Path) -> None:
-    """An unreachable hub is reported soon, although transformers by default retries five times for half a minute."""
+    """An unreachable hub is reported quickly. By default, transformers would retry for half a minute."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
     status, line = failed_start("--model", "someone/no-such-model", HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path))

@@ -130,7 +130,7 @@ def renamed(bundle: Bundle, random: Random) -> Bundle:
 
 
 def masked(bundle: Bundle, random: Random) -> Bundle:
-    """Replace the names of functions, and of parameters with a description, by random letters.
+    """Replace names by random letters: those of all functions, and of the parameters that have a description.
 
     The bundle stays as it is if a function has no description.
     """

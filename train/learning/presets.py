@@ -15,7 +15,7 @@ class Preset:
 
     batch_size: the number of sequences of up to `max_length` tokens, over all devices and accumulation steps.
     lora_rank: 0 trains all weights. model: None is the embedded model. least_rate: the final learning rate as a share
-    of `learning_rate`. bundled: the share of the rows with calls that share a bundle with other rows
+    of `learning_rate`. bundled: of the rows with calls, the fraction that is put in a bundle with other rows
     (train/learning/bundles.py).
     """
 

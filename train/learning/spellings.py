@@ -123,7 +123,10 @@ def _properties(function: Function) -> dict[str, JsonSchema]:
 
 
 def _with(row: Row, function: Function, arguments: str) -> Row:
-    """Replace a row's declaration and its call's arguments. If another function has the new name, keep the row."""
+    """Return the row with another declaration, and with the arguments of its call renamed to match.
+
+    If another function of the row already has the new name, return the row unchanged.
+    """
     name = row.calls[0].name
     if any(other.name == function.name != name for other in row.functions):
         return row

@@ -40,7 +40,7 @@ def allocate(weights: Sequence[float], available: Sequence[int], total: int) -> 
 
 
 def shuffled(parts: Mapping[str, Sequence[Candidate]], seed: int) -> dict[str, list[Candidate]]:
-    """Shuffle each part separately by the seed. With the same seed, a larger set contains a smaller one."""
+    """Shuffle each part with the seed. A larger data set with the same seed contains all rows of a smaller one."""
     return {name: Random(f"{seed} {name}").sample(list(rows), len(rows)) for name, rows in parts.items()}
 
 
