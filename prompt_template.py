@@ -9,10 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
 from core.errors import ModelError, RequestError
 from core.turn_format import TurnFormat
+
+# Whether the arguments of calls that the model opens by itself are bound by the function's schema, or free.
+Arguments = Literal["schema", "free"]
 
 _TEMPLATES = Path(__file__).with_name("templates")  # not imported here: templates import this module
 
@@ -55,6 +59,9 @@ class PromptTemplate(ABC):
     text_head: str
     separator: str | None  # between two parts of a turn; None if a turn has at most one call
     text_prefill: str = ""  # the prefill if no call is allowed; empty for formats that were trained without one
+
+    # The default of --arguments: "free" for the formats of checkpoints that Functionary trained.
+    arguments: Arguments = "schema"
 
     @abstractmethod
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:

@@ -13,7 +13,7 @@ from checkpoints.files import check_checkpoint
 from core.generation import Drafts, Engine, Sampling
 from core.turn_format import TurnFormat
 from engines.local.threads import run_in_own_thread
-from prompt_template import PromptTemplate, detect_template, load_template
+from prompt_template import Arguments, PromptTemplate, detect_template, load_template
 from text.tokenizer import Tokenizer
 
 
@@ -23,6 +23,7 @@ class Model:
 
     names: the values of `model` that requests may use; answers hold the first one.
     temperature, top_p: the values for requests that do not set them.
+    arguments: whether the arguments of calls that the model opens by itself are bound by the function's schema.
     """
 
     names: tuple[str, ...]
@@ -31,6 +32,7 @@ class Model:
     engine: Engine
     temperature: float = 1.0
     top_p: float = 1.0
+    arguments: Arguments = "free"
     created: int = field(default_factory=lambda: int(time.time()))
 
 
@@ -47,6 +49,7 @@ def load_model(
     cache_bytes: int | None = None,
     quantize: str | None = None,
     step_timeout_s: float | None = None,
+    arguments: Arguments | None = None,
 ) -> Model:
     """Load a checkpoint with its weights: a folder, a name on the hub, or None for the embedded model.
 
@@ -54,7 +57,9 @@ def load_model(
     name; by default detected from the chat template. max_running: the number of slots, 16 by default. cache_bytes: the
     memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter of the free
     memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default 60 on a GPU,
-    else 120. Raises ModelError with one line that says what to do.
+    else 120. arguments: "schema" binds the arguments of every call by the function's schema, "free" only those of
+    forced calls and strict functions; by default "free" for the formats of Functionary's own checkpoints, else
+    "schema". Raises ModelError with one line that says what to do.
     """
     from checkpoints.checkpoint import open_checkpoint  # imports torch, which check_model avoids
 
@@ -78,6 +83,7 @@ def load_model(
         engine=run_in_own_thread(load_engine),
         temperature=checkpoint.temperature,
         top_p=checkpoint.top_p,
+        arguments=arguments or prompt_template.arguments,
     )
 
 

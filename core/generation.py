@@ -40,20 +40,36 @@ class Lark:
 
 
 @dataclass(frozen=True)
+class CallRule:
+    """The grammar for the rest of a call after OutputParser reports its CallStart.
+
+    before:    the Lark expression of the rest of the head; empty if the head is complete.
+    arguments: the rule of the arguments; None if they can only be "{}".
+    after:     the Lark expression of the separator or stop token after the arguments; empty if there is none.
+    """
+
+    before: str
+    arguments: JsonRule | None
+    after: str
+
+
+@dataclass(frozen=True)
 class Constraint:
     """Which outputs a request allows, as data. The engine builds the matcher from it (`guarantees/matcher.py`).
 
     If `turn` is set, it is the grammar of the whole turn after the prompt. Otherwise `turn_format` says how to follow
     the turn, and only these parts of it are constrained:
-    calls:      maps a function's name to the grammar for the rest of its call after OutputParser reports the CallStart:
-                the rest of the head, the arguments, and the separator or stop token after them.
-    recipients: the functions that may be called; None for all.
+    recipients: the functions that may be called. No other name can be called.
+    calls:      maps a function's name to the grammar for the rest of its call; a function without one has free
+                arguments.
+    prefill:    the beginning of the turn that the prompt already holds.
     """
 
     turn: Lark | None = None
     turn_format: TurnFormat | None = None
-    calls: Mapping[str, Lark] = field(default_factory=dict)
-    recipients: frozenset[str] | None = None
+    recipients: frozenset[str] = frozenset()
+    calls: Mapping[str, CallRule] = field(default_factory=dict)
+    prefill: str = ""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
     add("--base-url", metavar="URL", help=f"an OpenAI-compatible server, ending with /v1; its key in {KEY_VARIABLE}")
     add("--model", help="its name there; without --base-url a folder or a name on the hub")
     add("--adapter", default="", metavar="DIR", help="other than the embedded model's own; `none` for the bare base")
+    add("--arguments", choices=("schema", "free"), help="as the server's option; without --base-url only")
     add("--baseline", choices=BASELINES, help="no model: always the first function, without arguments")
     add("--limit", type=positive, metavar="N", help="rows a set: the first N of a seeded shuffle")
     add("--body", type=json_object, default={}, metavar="JSON", help="further fields of every request")
@@ -54,8 +55,8 @@ def read_options(argv: Sequence[str] | None = None) -> Namespace:
     chosen = options.parse_args(argv)
     if not chosen.sets and not chosen.no_call:
         options.error("name at least one file with --set or --no-call")
-    if chosen.base_url and (chosen.baseline or chosen.adapter):
-        options.error("--adapter and --baseline have nothing to do with the server at --base-url")
+    if chosen.base_url and (chosen.baseline or chosen.adapter or chosen.arguments):
+        options.error("--adapter, --arguments and --baseline have nothing to do with the server at --base-url")
     return chosen
 
 
@@ -106,7 +107,7 @@ async def endpoint(options: Namespace) -> AsyncIterator[Endpoint]:
         async with server(options.base_url, options.model or "", options.timeout) as asked:
             yield asked
         return
-    model, name = await asyncio.to_thread(load, options.model, options.adapter)
+    model, name = await asyncio.to_thread(load, options.model, options.adapter, options.arguments)
     try:
         yield EngineEndpoint(model, name, timeout_s=options.timeout)
     finally:

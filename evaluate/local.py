@@ -18,7 +18,7 @@ from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from core.turn_format import Finish
 from engines.local.threads import run_in_own_thread
 from inference import Model, load_model, stream
-from prompt_template import load_template
+from prompt_template import Arguments, load_template
 from text.tokenizer import Tokenizer
 
 BASELINES = ("first-function",)
@@ -79,25 +79,31 @@ class FirstFunction:
         return Answer(calls=tuple(Call(name, "{}") for name in names[:1]), finish_reason="stop")
 
 
-def load(name: str | None, adapter: str) -> tuple[Model, str]:
+def load(name: str | None, adapter: str, arguments: Arguments | None = None) -> tuple[Model, str]:
     """Load a model from a folder, from the hub or, for None, from the embedded package. Returns it with a name.
 
-    The name identifies the weights. `adapter` applies to the embedded model only: "" is the adapter that the server
-    uses, "none" is no adapter, and anything else is a folder. Raises ModelError.
+    The name identifies the weights and how the arguments of calls are bound. `adapter` applies to the embedded model
+    only: "" is the adapter that the server uses, "none" is no adapter, and anything else is a folder. `arguments` is
+    the server's option. Raises ModelError.
     """
     if name is not None:
         if adapter:
             raise ModelError("--adapter belongs to the embedded model: leave out --model, or merge the adapter first.")
-        return load_model(name), name
+        model = load_model(name, arguments=arguments)
+        return model, name + _bound(model)
     folder = _adapter(adapter)
-    model = run_in_own_thread(partial(embedded_model, folder))
+    model = run_in_own_thread(partial(embedded_model, folder, arguments))
     adapter_name = "no adapter"
     if folder is not None and (folder / WEIGHTS).exists():
         adapter_name = f"adapter {hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:8]}"
-    return model, f"{model.names[0]}, {adapter_name}"
+    return model, f"{model.names[0]}, {adapter_name}{_bound(model)}"
 
 
-def embedded_model(adapter: Path | None) -> Model:
+def _bound(model: Model) -> str:
+    return ", arguments by the schema" if model.arguments == "schema" else ""
+
+
+def embedded_model(adapter: Path | None, arguments: Arguments | None = None) -> Model:
     """Load the embedded model as the server does, but with any adapter or none."""
     from checkpoints import embedded  # this imports torch, which other endpoints do not need
     from engines.local import devices
@@ -107,11 +113,13 @@ def embedded_model(adapter: Path | None) -> Model:
     backend = embedded.load_tokenizer(reader)
     device = devices.pick_device("auto")
     weights = embedded.load_model(reader, devices.pick_dtype("auto", device), device, adapter)
+    template = load_template(embedded.TEMPLATE)
     return Model(
         names=(embedded.NAME,),
-        template=load_template(embedded.TEMPLATE),
+        template=template,
         tokenizer=Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id),
         engine=LocalEngine(weights, backend, weights.config.max_position_embeddings),
+        arguments=arguments or template.arguments,
     )
 
 

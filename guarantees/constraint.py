@@ -1,6 +1,7 @@
 """Build the constraint of a request: which outputs are allowed, as grammars that the engine compiles.
 
-If tool_choice is "auto" and no function is strict, there is no constraint: the model is trained to write valid calls.
+In tool_choice "auto", text is free, and only functions of the request can be called. Their arguments are free too,
+unless the function is strict or the server binds all arguments (`--arguments schema`).
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 from core.conversation import ChatRequest, CodeInterpreter, Function, Tool
 from core.errors import RequestError
-from core.generation import Constraint, JsonRule, Lark
-from core.turn_format import CallStart
-from prompt_template import PromptTemplate
+from core.generation import CallRule, Constraint, JsonRule, Lark
+from core.turn_format import CallStart, TurnFormat
+from prompt_template import Arguments, PromptTemplate
 from text.parser import OutputParser
 
 TokenId = Callable[[str], int | None]
@@ -21,37 +23,40 @@ TokenId = Callable[[str], int | None]
 _CONTROL_LIKE = re.compile(r"(<[^<>\s]+>)")
 
 
-def constraint(request: ChatRequest, template: PromptTemplate, token_id: TokenId) -> Constraint | None:
+def constraint(
+    request: ChatRequest, template: PromptTemplate, token_id: TokenId, arguments: Arguments = "free"
+) -> Constraint | None:
     """Return the constraint of the answer to `request`, or None if every output is allowed.
 
-    `token_id` returns the id of a control token, or None for other texts. If a call is forced, the response format is
-    ignored.
+    `token_id` returns the id of a control token, or None for other texts. `arguments` says whether the schemas of
+    functions that are not strict bind the arguments in tool_choice "auto". If a call is forced, the response format is
+    ignored. Takes some milliseconds for many tools.
     """
     choice, builder = request.choice, _GrammarBuilder(request, template, token_id)
     callable_tools = [tool for tool in request.tools if choice.names is None or tool.name in choice.names]
-    has_format = request.response_format.kind != "text"
     if choice.mode in ("required", "named"):
         return Constraint(turn=builder.turn(callable_tools, may_be_text=False))
-    if choice.mode == "auto" and callable_tools and not has_format:
-        return _auto_constraint(request, template, builder, callable_tools)
-    if has_format:
-        return Constraint(turn=builder.turn(callable_tools if choice.mode == "auto" else (), may_be_text=True))
-    return None
-
-
-def _auto_constraint(
-    request: ChatRequest, template: PromptTemplate, builder: _GrammarBuilder, callable_tools: Sequence[Tool]
-) -> Constraint | None:
-    """Constrain only which functions may be called (`allowed_tools`) and the arguments of strict functions."""
-    names = request.choice.names
-    strict = [tool for tool in callable_tools if isinstance(tool, Function) and tool.strict]
-    if not strict and names is None:
+    callable_tools = callable_tools if choice.mode == "auto" else []
+    if request.response_format.kind != "text":
+        return Constraint(turn=builder.turn(callable_tools, may_be_text=True))
+    if not callable_tools and not _can_open_call(builder.turn_format):
         return None
     return Constraint(
-        turn_format=template.turn_format(request.tools),
-        calls={tool.name: builder.rest_of_call(tool) for tool in strict},
-        recipients=None if names is None else frozenset(tool.name for tool in callable_tools),
+        turn_format=builder.turn_format,
+        recipients=frozenset(tool.name for tool in callable_tools),
+        calls={
+            tool.name: builder.rest_of_call(tool)
+            for tool in callable_tools
+            if isinstance(tool, Function) and (tool.strict or arguments == "schema")
+        },
+        prefill=template.prefill(choice),
     )
+
+
+def _can_open_call(turn_format: TurnFormat) -> bool:
+    """Return whether a call can open after the beginning of a text."""
+    marks = [*turn_format.marks.get("skip", ()), *turn_format.marks.get("text", ())]
+    return any(mark.next == "name" or mark.name not in (None, turn_format.text_recipient) for mark in marks)
 
 
 class _GrammarBuilder:
@@ -61,9 +66,14 @@ class _GrammarBuilder:
         self._request = request
         self._template = template
         self._token_id = token_id
+        self._numbers = {tool.name: number for number, tool in enumerate(request.tools)}
         self._separator = None if request.max_calls == 1 or request.choice.mode == "named" else template.separator
         stop_ids = [found for text in template.stop if (found := token_id(text)) is not None]
         self._stop = " | ".join(f"<[{stop_id}]>" for stop_id in stop_ids)
+
+    @cached_property
+    def turn_format(self) -> TurnFormat:
+        return self._template.turn_format(self._request.tools)
 
     def turn(self, tools: Sequence[Tool], *, may_be_text: bool) -> Lark:
         """Return the grammar of the turn after the prompt: calls of `tools`, or text in the response format."""
@@ -81,15 +91,14 @@ class _GrammarBuilder:
             raise RequestError("tool_choice allows no function that 'tools' declares.", "tool_choice")
         return self._lark(_sequence(f"({' | '.join(starts)})", "stop" if self._stop else ""), rules, json_rules)
 
-    def rest_of_call(self, function: Function) -> Lark:
+    def rest_of_call(self, function: Function) -> CallRule:
         """Return the grammar of a call of `function` after the point where OutputParser reports its CallStart."""
-        rules: dict[str, str] = {}
-        json_rules: dict[str, JsonRule] = {}
-        self._define_arguments(function, rules, json_rules)
-        ends = [self._literal(self._separator)] if self._separator else []
-        ends += ["stop"] if self._stop else []
-        body = _sequence(self._literal(self._rest_of_head(function.name)), self._arguments_rule_name(function))
-        return self._lark(_sequence(body, f"({' | '.join(ends)})" if ends else ""), rules, json_rules)
+        return CallRule(self._rest_of_heads, self._json_rule(function), self._ends_of_call)
+
+    @cached_property
+    def _ends_of_call(self) -> str:
+        ends = [*([self._literal(self._separator)] if self._separator else []), *([self._stop] if self._stop else [])]
+        return f"({' | '.join(ends)})" if ends else ""
 
     def _lark(self, start: str, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> Lark:
         defined = {"start": start, **rules, **({"stop": self._stop} if self._stop else {})}
@@ -125,18 +134,25 @@ class _GrammarBuilder:
         )
 
     def _arguments_rule_name(self, tool: Tool) -> str:
-        return f"arguments_{self._request.tools.index(tool)}" if isinstance(tool, Function) else "CODE"
+        return f"arguments_{self._numbers[tool.name]}" if isinstance(tool, Function) else "CODE"
 
     def _define_arguments(self, function: Function, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> None:
-        if function.parameters is None:
+        rule = self._json_rule(function)
+        if rule is None:
             rules[self._arguments_rule_name(function)] = '"{}"'
-            return
-        index = self._request.tools.index(function)
-        json_rules[self._arguments_rule_name(function)] = JsonRule(
+        else:
+            json_rules[self._arguments_rule_name(function)] = rule
+
+    def _json_rule(self, function: Function) -> JsonRule | None:
+        """Return the rule of the function's arguments; None if it has no parameters."""
+        if function.parameters is None:
+            return None
+        number = self._numbers[function.name]
+        return JsonRule(
             schema={**function.parameters, "type": "object"},
             strict=function.strict,
             owner=f"function '{function.name}'",
-            param=f"functions[{index}].parameters" if self._request.legacy else f"tools[{index}].function.parameters",
+            param=f"functions[{number}].parameters" if self._request.legacy else f"tools[{number}].function.parameters",
             code="invalid_function_parameters",
         )
 
@@ -159,15 +175,20 @@ class _GrammarBuilder:
         """Return the part of `head` that is not yet in the prompt."""
         return head.removeprefix(self._template.prefill(self._request.choice))
 
-    def _rest_of_head(self, name: str) -> str:
-        """Return the part of a call's head after the point where OutputParser reports its CallStart."""
-        parser = OutputParser(self._template.turn_format(self._request.tools))
+    @cached_property
+    def _rest_of_heads(self) -> str:
+        """The Lark expression of the part of each call's head after the point where OutputParser reports its CallStart.
+
+        It is the same for all functions, so it is found with the first one.
+        """
+        name = next(tool.name for tool in self._request.tools if isinstance(tool, Function))
+        parser = OutputParser(self.turn_format)
         rest = self._template.call_head(name)
         for text, is_control in self._split_at_control_tokens(rest):
             for piece in [text] if is_control else text:
                 rest = rest[len(piece) :]
                 if any(isinstance(event, CallStart) for event in parser.feed(piece, is_control=is_control)):
-                    return rest
+                    return self._literal(rest)
         raise ValueError(f"{self._template.name}: the turn format does not open a call at its head")
 
     def _literal(self, text: str) -> str:

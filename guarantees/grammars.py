@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits
 from numpy.typing import NDArray
 
 from core.errors import EngineError, RequestError
-from core.generation import JsonRule, Lark
+from core.generation import CallRule, JsonRule, Lark
 from json_schema.grammar_rules import body, loosened, settled, uncompilable
 from text.vocabulary import Vocabulary
 
 _COMPILE_S = 3.0  # the time limit for all attempts to compile one grammar
+_PREFIX = b"0;"  # of the grammar of a call that is compiled alone
 _MAX_CHARACTERS = 500_000  # of a grammar; a grammar of that size takes 1 s and 50 MB to compile
 
 # An object with 1,000 optional properties needs 4,000 items in one of the parser's rows. The fuel allows 20 ms for
@@ -31,14 +32,20 @@ _LIMITS = LLParserLimits(
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class Compiled:
-    """A compiled grammar. All answers share its lexer: after it exceeds a limit, it fails for later answers too."""
+    """A compiled grammar. All answers share its lexer: after it exceeds a limit, it fails for later answers too.
+
+    prefix:    what `start` has consumed before an answer begins.
+    is_shared: grammars that were compiled together share the lexer, so that it may fail because of another grammar.
+    """
 
     lark: Lark
     text: str
     vocabulary: Vocabulary
     start: LLMatcher
+    prefix: bytes = b""
+    is_shared: bool = False
     is_broken: bool = False
 
     def may_begin_with(self, text: bytes) -> bool:
@@ -56,6 +63,7 @@ class Compiled:
             return None
         bodies = {name: body(rule) if rule.strict else loosened(rule) for name, rule in rules.items()}
         loosened_matcher: LLMatcher = _matcher(_text(self.lark, bodies), self.vocabulary)
+        loosened_matcher.consume_tokens(self.vocabulary.tokenize(self.prefix))
         return loosened_matcher
 
 
@@ -66,7 +74,7 @@ class GrammarState:
         self._compiled = compiled
         self._matcher = compiled.start.deep_copy()
         self._accepted: list[int] = []
-        self._is_loosened = False
+        self._num_recoveries = 0
 
     @property
     def is_complete(self) -> bool:
@@ -102,13 +110,19 @@ class GrammarState:
             self.accept(self._compiled.vocabulary.tokenize(text))
 
     def _recover(self) -> None:
-        """Continue with the loosened grammar after the first one exceeds a limit.
+        """Continue with another matcher after the first one exceeds a limit.
 
-        Raises EngineError if all rules are strict.
+        A grammar that shares its lexer is compiled alone first. Then the loosened grammar is used. Raises EngineError
+        if all rules are strict, so that there is none.
         """
         self._compiled.is_broken = True
-        loosened = None if self._is_loosened else self._compiled.loosened()
-        self._is_loosened = True
+        self._num_recoveries += 1
+        if self._compiled.is_shared and self._num_recoveries == 1:
+            self._matcher = _compiled_alone(self._compiled.lark, self._compiled.vocabulary).start.deep_copy()
+            if self._matcher.consume_tokens(self._accepted):
+                return
+        has_loosened = self._num_recoveries > 1 + self._compiled.is_shared
+        loosened = None if has_loosened else self._compiled.loosened()
         if loosened is None or not loosened.consume_tokens(self._accepted):
             raise EngineError("the schema is too complex to be followed")
         self._matcher = loosened
@@ -134,6 +148,53 @@ def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
     if fault := _fault(matcher):
         raise _too_large(lark.json_rules, fault)
     return Compiled(lark, text, vocabulary, matcher)
+
+
+def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Compiled]:
+    """Compile the grammars of several calls, in the order of `rules`.
+
+    They are compiled as the alternatives of one grammar, each behind its number, since most of the time for a small
+    grammar does not depend on its size: 16 calls take 6 ms, and each alone 2 ms. A grammar that does not compile like
+    this is compiled alone. Raises RequestError for a strict rule that cannot be compiled.
+    """
+    together, bodies = _together(rules)
+    matcher = _matcher(together, vocabulary) if len(together) <= _MAX_CHARACTERS else None
+    found: list[Compiled] = []
+    for number, (rule, rule_body) in enumerate(zip(rules, bodies, strict=True)):
+        lark, prefix = _lark_of(rule), f"{number};".encode()
+        start = None if matcher is None else matcher.deep_copy()
+        if start and start.consume_tokens(vocabulary.tokenize(prefix)) and not _fault(start):
+            found.append(Compiled(lark, lark.text + rule_body, vocabulary, start, _PREFIX, is_shared=len(rules) > 1))
+        else:
+            found.append(_compiled_alone(lark, vocabulary))
+    return found
+
+
+def _together(rules: Sequence[CallRule]) -> tuple[str, list[str]]:
+    """Return a grammar whose alternatives are the calls, and the bodies of the rules for their arguments."""
+    bodies = ['"{}"' if rule.arguments is None else body(rule.arguments) for rule in rules]
+    lines = ["start: " + " | ".join(f'"{number};" call_{number}' for number in range(len(rules)))]
+    for number, (rule, rule_body) in enumerate(zip(rules, bodies, strict=True)):
+        lines += [f"call_{number}: {rule.before} arguments_{number} {rule.after}", f"arguments_{number}: {rule_body}"]
+    return "\n".join(lines) + "\n", bodies
+
+
+def _compiled_alone(lark: Lark, vocabulary: Vocabulary) -> Compiled:
+    """Compile the grammar of one call. It has a prefix, so that its masks are those of grammars compiled together.
+
+    llguidance limits text that is certain to its usual tokens, but not at the very start.
+    """
+    alone = compiled(lark, vocabulary)
+    alone.start.consume_tokens(vocabulary.tokenize(_PREFIX))
+    return replace(alone, prefix=_PREFIX)
+
+
+def _lark_of(rule: CallRule) -> Lark:
+    """Return the grammar of one call behind the prefix."""
+    start = f'start: "{_PREFIX.decode()}" {rule.before}'
+    if rule.arguments is None:
+        return Lark(f'{start} "{{}}" {rule.after}\n', {})
+    return Lark(f"{start} arguments {rule.after}\n", {"arguments": rule.arguments})
 
 
 def _text(lark: Lark, bodies: Mapping[str, str]) -> str:

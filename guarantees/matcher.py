@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from core.conversation import JsonSchema
 from core.errors import EngineError
-from core.generation import Constraint, Lark
+from core.generation import CallRule, Constraint, JsonRule, Lark
+from core.turn_format import TurnFormat
 from guarantees.call_watcher import CallWatcher
-from guarantees.grammars import Compiled, GrammarState, compiled
+from guarantees.grammars import Compiled, GrammarState, compiled, compiled_calls
+from guarantees.head_masks import HeadMasks
 from json_schema.grammar_rules import bounded
 from text.vocabulary import Vocabulary
 
-_MAX_CACHED = 64
-_MAX_CACHED_BYTES = 32 << 20
+_MAX_CACHED = 2048  # grammars; a request may have 1,024 functions
+_MAX_CACHED_BYTES = 128 << 20
 _BYTES_PER_CHARACTER = 160  # memory per character of a grammar; measured with 1,000 properties
+_BYTES_PER_PATTERN_GRAMMAR = 1 << 20  # the lexer of a pattern grows with the answers, up to 40 MB in the worst case
+_MAX_HEAD_MASKS = 16
+_MAX_TOGETHER, _MAX_CHARACTERS_TOGETHER = 16, 60_000  # of calls compiled together, which holds the GIL for 10 ms
+_COMPILE_ALL_S = 3.0  # for the calls of one request that are not strict; those left over have free arguments
 
 
 class ConstraintCompiler:
@@ -33,8 +40,11 @@ class ConstraintCompiler:
         self._eos_id = eos_id
         self._vocab_size = vocab_size
         self._vocabulary: Vocabulary | None = None
-        self._lock = threading.Lock()
-        self._cache: OrderedDict[str, dict[str, Compiled]] = OrderedDict()
+        self._lock = threading.Lock()  # guards the caches; never held while a grammar compiles
+        self._compile_lock = threading.Lock()  # lets requests with the same functions compile them once
+        self._cache: OrderedDict[str, Compiled] = OrderedDict()
+        self._num_cached_bytes = 0
+        self._head_masks: OrderedDict[object, HeadMasks] = OrderedDict()
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -50,45 +60,108 @@ class ConstraintCompiler:
         Raises RequestError for a strict schema that cannot be compiled.
         """
         if constraint.turn is not None:
-            return Matcher(GrammarState(self._compiled({"": constraint.turn})[""]), None, {})
+            return Matcher(GrammarState(self._compiled_turn(constraint.turn)), None, {})
         if constraint.turn_format is None:
             raise ValueError("a constraint needs `turn` or `turn_format`")
-        calls = self._compiled(constraint.calls)
-        watcher = CallWatcher(
-            constraint.turn_format,
-            self.vocabulary,
-            recipients=constraint.recipients,
-            constrained={name: call.may_begin_with for name, call in calls.items()},
-        )
+        calls = self._compiled_calls(constraint.calls)
+        masks = self._masks(constraint.turn_format, constraint.recipients, calls)
+        watcher = CallWatcher(constraint.turn_format, self.vocabulary, masks, constraint.prefill)
         return Matcher(None, watcher, calls)
 
-    def _compiled(self, grammars: Mapping[str, Lark]) -> dict[str, Compiled]:
-        """Return the compiled grammars of one constraint. Together they are one entry of the cache."""
-        bounded_grammars = {
-            name: Lark(lark.text, {rule: bounded(json_rule) for rule, json_rule in lark.json_rules.items()})
-            for name, lark in grammars.items()
+    def _compiled_turn(self, lark: Lark) -> Compiled:
+        lark = Lark(lark.text, {name: bounded(rule) for name, rule in lark.json_rules.items()})
+        key = json.dumps([lark.text, *((name, *_key(rule)) for name, rule in lark.json_rules.items())])
+        if (found := self._cached(key)) is None:
+            found = compiled(lark, self.vocabulary)
+            self._remember(key, found)
+        return found
+
+    def _compiled_calls(self, calls: Mapping[str, CallRule]) -> dict[str, Compiled]:
+        """Return the compiled grammars of the calls, each of which is an entry of the cache.
+
+        Calls that are not strict and for which no time is left are missing.
+        """
+        rules = {
+            name: replace(rule, arguments=rule.arguments and bounded(rule.arguments)) for name, rule in calls.items()
         }
-        key = json.dumps([(name, lark.text, *_schemas(lark)) for name, lark in bounded_grammars.items()])
+        keys = {name: json.dumps([rule.before, rule.after, *_key(rule.arguments)]) for name, rule in rules.items()}
+        rule_by_key = {key: rules[name] for name, key in keys.items()}
+        found = {key: self._cached(key) for key in rule_by_key}
+        left = sorted((key for key in found if found[key] is None), key=lambda key: not _is_strict(rule_by_key[key]))
+        deadline = time.monotonic() + _COMPILE_ALL_S
+        for batch in _batches(left):
+            if time.monotonic() < deadline or _is_strict(rule_by_key[batch[0]]):
+                found |= self._compiled_batch({key: rule_by_key[key] for key in batch})
+        return {name: grammar for name, key in keys.items() if (grammar := found[key]) is not None}
+
+    def _compiled_batch(self, rules: Mapping[str, CallRule]) -> dict[str, Compiled]:
+        with self._compile_lock:
+            found = {key: grammar for key in rules if (grammar := self._cached(key)) is not None}
+            left = [key for key in rules if key not in found]
+            for key, grammar in zip(left, compiled_calls([rules[key] for key in left], self.vocabulary), strict=True):
+                found[key] = grammar
+                self._remember(key, grammar)
+        return found
+
+    def _masks(self, turn_format: TurnFormat, recipients: frozenset[str], calls: Mapping[str, Compiled]) -> HeadMasks:
+        """Return the masks for one list of functions, which the requests with this list share."""
+        key = (tuple(turn_format.marks.items()), turn_format.text_recipient, recipients, tuple(calls.items()))
+        with self._lock:
+            if key in self._head_masks:
+                self._head_masks.move_to_end(key)
+                return self._head_masks[key]
+        constrained = {name: call.may_begin_with for name, call in calls.items()}
+        masks = HeadMasks(turn_format, self.vocabulary, recipients=recipients, constrained=constrained)
+        with self._lock:
+            self._head_masks[key] = masks
+            while len(self._head_masks) > _MAX_HEAD_MASKS:
+                self._head_masks.popitem(last=False)
+        return masks
+
+    def _cached(self, key: str) -> Compiled | None:
         with self._lock:
             found = self._cache.get(key)
-            if found is not None and not any(grammar.is_broken for grammar in found.values()):
-                self._cache.move_to_end(key)
-                return found
-        new = {name: compiled(lark, self.vocabulary) for name, lark in bounded_grammars.items()}
-        with self._lock:
-            self._cache[key] = new
+            if found is None or found.is_broken:
+                return None
             self._cache.move_to_end(key)
-            while len(self._cache) > _MAX_CACHED or self._num_cached_bytes() > _MAX_CACHED_BYTES:
-                self._cache.popitem(last=False)
-        return new
+            return found
 
-    def _num_cached_bytes(self) -> int:
-        num_characters = sum(len(grammar.text) for grammars in self._cache.values() for grammar in grammars.values())
-        return sum(map(len, self._cache)) + _BYTES_PER_CHARACTER * num_characters
+    def _remember(self, key: str, grammar: Compiled) -> None:
+        with self._lock:
+            self._forget(key)
+            self._cache[key] = grammar
+            self._num_cached_bytes += _num_bytes(key, grammar)
+            while len(self._cache) > _MAX_CACHED or self._num_cached_bytes > _MAX_CACHED_BYTES:
+                self._forget(next(iter(self._cache)))
+
+    def _forget(self, key: str) -> None:
+        if grammar := self._cache.pop(key, None):
+            self._num_cached_bytes -= _num_bytes(key, grammar)
 
 
-def _schemas(lark: Lark) -> list[tuple[str, bool, JsonSchema]]:
-    return [(name, rule.strict, rule.schema) for name, rule in lark.json_rules.items()]
+def _key(rule: JsonRule | None) -> list[object]:
+    return [] if rule is None else [rule.strict, rule.schema]
+
+
+def _is_strict(rule: CallRule) -> bool:
+    return rule.arguments is not None and rule.arguments.strict
+
+
+def _batches(keys: Sequence[str]) -> Iterator[list[str]]:
+    """Split the keys of calls into parts that are compiled together. A key is about as long as its grammar."""
+    batch: list[str] = []
+    for key in keys:
+        if len(batch) == _MAX_TOGETHER or (batch and sum(map(len, batch)) + len(key) > _MAX_CHARACTERS_TOGETHER):
+            yield batch
+            batch = []
+        batch.append(key)
+    if batch:
+        yield batch
+
+
+def _num_bytes(key: str, grammar: Compiled) -> int:
+    has_pattern = '"pattern' in grammar.text
+    return len(key) + _BYTES_PER_CHARACTER * len(grammar.text) + _BYTES_PER_PATTERN_GRAMMAR * has_pattern
 
 
 class Matcher:
@@ -139,6 +212,6 @@ class Matcher:
         opened = self._watcher.read(token_id)
         if self._state is not None:
             self._state = None if self._state.is_complete else self._state
-        elif opened is not None:
+        elif opened is not None and opened.name in self._calls:
             self._state = GrammarState(self._calls[opened.name])
             self._state.accept_text(opened.rest)

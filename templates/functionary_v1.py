@@ -22,6 +22,7 @@ class FunctionaryV1(PromptTemplate):
     opening = Piece("assistant:", markup=True)
     text_head = "\n"  # a call begins with it too
     separator = None
+    arguments = "free"
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
         pieces = _turn("system:\n", typescript(self.functions_only(tools)), "SYSTEM")

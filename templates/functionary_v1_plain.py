@@ -23,6 +23,7 @@ class FunctionaryV1Plain(PromptTemplate):
     opening = Piece("assistant", markup=True, is_separate=True)
     text_head = ":\n"
     separator = None
+    arguments = "free"
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
         functions = self.functions_only(tools)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from core.conversation import CodeInterpreter, Message, Tool
 from core.turn_format import Mark, TurnFormat
-from prompt_template import CODE_INTERPRETER_SYSTEM, Piece, PromptTemplate, functions_of, normalise
+from prompt_template import CODE_INTERPRETER_SYSTEM, Arguments, Piece, PromptTemplate, functions_of, normalise
 from schema import typescript
 
 _HEADER = """\
@@ -43,11 +43,13 @@ class RecipientTemplate(PromptTemplate):
         end: str,
         after: str = "",
         header: str = "",
+        arguments: Arguments = "schema",
     ) -> None:
         self.name, self.versions, self.bos, self.stop = name, versions, bos, stop
         self.opening = Piece(f"{start}assistant{body}>>>", markup=True)
         self._start, self._body, self._end, self._after = start, body, end, after
         self._header = header
+        self.arguments = arguments
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
         self.check_reserved_name("all", tools)
@@ -105,4 +107,5 @@ TEMPLATE: PromptTemplate = RecipientTemplate(
     body="<|end_header_id|>\n\n",
     end="<|eot_id|>",
     header=_HEADER,
+    arguments="free",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,12 +77,16 @@ def test_plain_chat_is_prefilled_into_text(chatml: Model) -> None:
     assert model.tokenizer.decode(engine.last_prompt).endswith(">>>all\n")
 
 
-def test_auto_has_no_constraint(chatml: Model) -> None:
-    """With tool_choice "auto" the output has no constraint, since the model is trained to write valid calls."""
-    model, engine = scripted(chatml, "all\nHi")
-    answer(model, tools=TOOLS)
-    assert engine.last_sampling is not None
-    assert engine.last_sampling.constraint is None
+def test_auto_binds_names_and_as_the_model_says_arguments(chatml: Model) -> None:
+    """With tool_choice "auto" names are bound, and arguments only where the model is served so; a text is not bound."""
+    for arguments, bound in (("free", set()), ("schema", {"f", "g"})):
+        model, engine = scripted(replace(chatml, arguments=arguments), "all\nHi")
+        answer(model, tools=TOOLS)
+        assert engine.last_sampling is not None and engine.last_sampling.constraint is not None
+        assert engine.last_sampling.constraint.recipients == {"f", "g"}
+        assert set(engine.last_sampling.constraint.calls) == bound
+        answer(model)
+        assert engine.last_sampling.constraint is None
 
 
 @pytest.mark.parametrize("legacy", [False, True])

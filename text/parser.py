@@ -41,6 +41,11 @@ class OutputParser:
         return self._region
 
     @property
+    def is_in_string(self) -> bool:
+        """Whether the next character is in a JSON string of arguments, where only control tokens are marks."""
+        return self._in_string
+
+    @property
     def trailing_whitespace(self) -> str:
         """The whitespace at the end of the text, which is held back until more text follows.
 

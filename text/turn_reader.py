@@ -29,6 +29,11 @@ class TurnReader:
         return self._parser.region
 
     @property
+    def is_in_string(self) -> bool:
+        """Whether the next character is in a JSON string of arguments."""
+        return self._parser.is_in_string
+
+    @property
     def rest_of_token(self) -> bytes:
         """The bytes of the last token after the character that completed the last event."""
         return self._text[self._num_read :].encode() + self._decoder.getstate()[0]

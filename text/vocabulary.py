@@ -55,9 +55,6 @@ class Vocabulary:
             yield token[len(prefix) :], token_id
             at += 1
 
-    def prefixes_of(self, text: bytes) -> Iterator[int]:
-        """Yield the ids of the ordinary tokens whose bytes are a prefix of `text` or all of it, shortest first."""
-        for end in range(1, len(text) + 1):
-            yield from (
-                token_id for _, token_id in takewhile(lambda found: not found[0], self.tokens_starting_with(text[:end]))
-            )
+    def ids_of(self, text: bytes) -> list[int]:
+        """Return the ids of the ordinary tokens whose bytes are `text`."""
+        return [token_id for _, token_id in takewhile(lambda found: not found[0], self.tokens_starting_with(text))]

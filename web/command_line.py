@@ -80,6 +80,12 @@ def _add_model_options(model: argparse._ArgumentGroup) -> None:
         "--quantize", choices=("int8", "int4"), help="fewer bits for each weight; int4 on a GPU only (bitsandbytes)"
     )
     model.add_argument(
+        "--arguments",
+        choices=("schema", "free"),
+        help="whether a function's schema binds the arguments of calls that the model opens by itself (default: free "
+        "for Functionary's own checkpoints, else schema)",
+    )
+    model.add_argument(
         "--max-running", type=_positive, metavar="N", help="requests in one batch (default: 16); others wait"
     )
     model.add_argument(
@@ -128,12 +134,14 @@ def _look_for_lost_peers(listener: socket.socket) -> None:
 
 
 def introduction(model: Model, host: str, port: int) -> str:
-    """Return the lines that are printed once the model is loaded: model names, format, device and address."""
+    """Return the lines that are printed once the model is loaded: model names, format, calls, device and address."""
     shown = f"[{host}]" if ":" in host else host
+    arguments = "bound by the schema" if model.arguments == "schema" else "free"
     return "\n".join(
         (
             f"model    {', '.join(model.names)}",
             f"format   {model.template.name}",
+            f"calls    names bound to the request's functions, arguments {arguments}",
             f"device   {model.engine.description()}, context of {model.engine.max_context} tokens",
             f"address  http://{shown}:{port}/v1",
         )

@@ -94,6 +94,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
             cache_bytes=options.cache_mb and options.cache_mb << 20,
             quantize=options.quantize,
             step_timeout_s=options.step_timeout,
+            arguments=options.arguments,
         )
         warm_up(model)
         gc.collect()

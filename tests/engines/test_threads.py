@@ -116,7 +116,7 @@ def test_a_model_to_evaluate_is_loaded_in_its_own_thread(
 ) -> None:
     monkeypatch.setattr("checkpoints.embedded.open_file", lambda path: embedded_file)
     monkeypatch.setattr("checkpoints.embedded.load_model", lambda *how: copy.deepcopy(plain_embedded))
-    monkeypatch.setattr("evaluate.local.embedded_model", lambda adapter: embedded_model(None))
+    monkeypatch.setattr("evaluate.local.embedded_model", lambda *_: embedded_model(None))
     load(None, "none")
     (maker,) = makers
     assert not maker.is_alive()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from evaluate.__main__ import main
 from evaluate.command_line import KEY_VARIABLE
 from evaluate.local import WEIGHTS, load
 from inference import Model
+from prompt_template import Arguments
 from tests.support.evaluate_doubles import CITY, Json, Reply, a_line, a_set, completion, playing
 from tests.support.scripted_engine import ScriptedEngine
 
@@ -245,24 +247,26 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
 def test_adapters_are_told_apart_by_their_content(
     tmp_path: Path, chatml: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Adapters with different content are different models, even if they have the same path.
+    """Adapters with different content are different models, even if they have the same path. So are ways of binding.
 
     If only paths were compared, answers of two checkpoints of a training run would be mixed in one folder.
     """
     seen: list[Path | None] = []
 
-    def load_embedded(adapter: Path | None) -> Model:
+    def load_embedded(adapter: Path | None, arguments: Arguments | None) -> Model:
         seen.append(adapter)
-        return chatml
+        return replace(chatml, arguments=arguments or "free")
 
     monkeypatch.setattr("evaluate.local.embedded_model", load_embedded)
     names = [load(None, "none")[1]]
     for content in (b"one", b"two"):
         (tmp_path / WEIGHTS).write_bytes(content)
         names.append(load(None, str(tmp_path))[1])
+    names.append(load(None, str(tmp_path), "schema")[1])
     assert names[0].endswith(", no adapter")
-    assert len(set(names)) == 3
-    assert seen == [None, tmp_path, tmp_path]
+    assert names[3] == f"{names[2]}, arguments by the schema"
+    assert len(set(names)) == 4
+    assert seen == [None, tmp_path, tmp_path, tmp_path]
     with pytest.raises(ModelError, match="give the folder that training wrote"):
         load(None, str(tmp_path / "nothing"))
 

@@ -328,19 +328,19 @@ def test_schemas_that_share_parts_are_counted_as_trees(bytes_model: RandomModel)
 
 
 def test_compiled_grammars_are_cached_up_to_a_limit(bytes_model: RandomModel) -> None:
-    constraints = bytes_model.constraints
-    for number in range(80):
-        constraints.matcher(of(an({"const": number}), bytes_model))
-    assert len(constraints._cache) <= 64
-    turn = of(an({"const": 79}), bytes_model).turn
-    assert turn is not None and constraints._compiled({"": turn}) is constraints._compiled({"": turn})
-    for number in range(12):
+    constraints = RandomModel(byte_level()).constraints
+    turn = of(an({"const": 1}), bytes_model).turn
+    assert turn is not None and constraints._compiled_turn(turn) is constraints._compiled_turn(turn)
+    for number in range(60):
         big = {
             "type": "object",
-            "properties": {f"property_{number}_{index}": {"type": "string"} for index in range(1000)},
+            "properties": {f"property_{number}_{index}": {"type": "string"} for index in range(500)},
         }
         constraints.matcher(of(big, bytes_model))
-    assert constraints._num_cached_bytes() <= 32 << 20 and len(constraints._cache) < 12
+    assert constraints._num_cached_bytes <= 128 << 20 and len(constraints._cache) < 60
+    for number in range(140):
+        constraints.matcher(of(an({"type": "string", "pattern": f"^a{number}$"}), bytes_model))
+    assert constraints._num_cached_bytes <= 128 << 20 and len(constraints._cache) < 130
 
 
 def test_matchers_of_one_grammar_are_independent(bytes_model: RandomModel) -> None:

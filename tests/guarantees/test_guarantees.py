@@ -9,6 +9,7 @@ import pytest
 
 from core.conversation import ChatRequest, CodeInterpreter, Function, ResponseFormat, ToolChoice
 from core.errors import EngineError, RequestError
+from core.generation import Constraint
 from guarantees.constraint import constraint
 from prompt_template import PromptTemplate
 from templates import functionary_v1, functionary_v1_plain, functionary_v3, functionary_v3_chatml
@@ -56,7 +57,19 @@ def answers(
     """Yield `num` answers of a random model to `request`, each of which begins with `script`."""
     wanted = constraint(request, template, model.tokenizer.token_id)
     assert wanted is not None
-    turns = []
+    return walks(model, template, wanted, script, request=request, num=num)
+
+
+def walks(
+    model: RandomModel,
+    template: PromptTemplate,
+    wanted: Constraint,
+    script: str,
+    *,
+    request: ChatRequest | None = None,
+    num: int = 6,
+) -> list[Turn]:
+    request, turns = request or asked(AUTO), []
     for seed in range(num):
         ids, is_cut = model.walk(wanted, model.stop_ids(template), seed, script=script)
         if not is_cut:
@@ -75,14 +88,121 @@ def check(name: str, arguments: str) -> None:
     )
 
 
-# Requests without guarantees have no constraint
+# Only names that the request offers can be called; without `strict` and `--arguments schema` all else is free
 
 
 @each_template
-def test_auto_without_strict_is_free(template: PromptTemplate, model: RandomModel) -> None:
-    """Without `strict`, tool_choice "auto" forbids no token, since a trained model follows the schema by itself."""
-    for request in (asked(AUTO), asked(NONE), asked(NONE, ()), asked(AUTO, max_calls=1)):
-        assert constraint(request, template, model.tokenizer.token_id) is None
+def test_auto_binds_names_and_nothing_else(template: PromptTemplate, model: RandomModel) -> None:
+    """Without `strict`, tool_choice "auto" binds the names only, since a trained model follows the schema by itself."""
+    wanted = constraint(asked(AUTO), template, model.tokenizer.token_id)
+    assert wanted is not None and not wanted.calls and wanted.turn is None
+    for tool in TOOLS:
+        for arguments in ('{"anything": [1], "at": {"a": ">>> b >>"}}', "no json: > >> >>>", "\n [1,"):
+            assert model.allows(wanted, template.call_head(tool.name) + arguments), (tool.name, arguments)
+    for name in ("gone", "get", "get_weather_later", "pin", "anything", "x", "python"):
+        assert not model.allows(wanted, template.call_head(name)), name
+    text = "Any text > at >> all, even >>> and >>>gone\nand to=functions. assistant to: get_weather:\n{}"
+    assert model.allows(wanted, template.text_head + text + template.stop[0])
+
+
+@each_template
+def test_text_is_not_masked(template: PromptTemplate, model: RandomModel) -> None:
+    """In a text no mask is computed, except where the head of a call may have begun."""
+    wanted = constraint(asked(AUTO), template, model.tokenizer.token_id)
+    assert wanted is not None
+    matcher = model.constraints.matcher(wanted)
+    for number, token_id in enumerate(model.tokenize(f"{template.text_head}Some text, long enough.")):
+        assert matcher.mask() is None or number < len(model.tokenize(template.text_head))
+        matcher.accept(token_id)
+    assert matcher.mask() is None
+
+
+@each_template
+@pytest.mark.parametrize("tools", [(), TOOLS], ids=["no tools", "choice none"])
+def test_a_request_that_offers_no_call_gets_text(
+    tools: tuple[Function, ...], template: PromptTemplate, model: RandomModel
+) -> None:
+    """Without tools, or with tool_choice "none", a call cannot open.
+
+    Such a call was dropped by the parser, and with it the rest of the answer, which was often empty.
+    """
+    wanted = constraint(asked(NONE, tools), template, model.tokenizer.token_id)
+    prefill = template.prefill(NONE)
+    if wanted is not None:
+        assert not wanted.recipients and not wanted.calls
+        for name in ("gone", "ping"):
+            head = template.call_head(name).removeprefix(prefill)
+            assert not model.allows(wanted, head) or prefill  # after the prefill this head is text
+            separated = f"{template.separator or ''}{head}"
+            assert not model.allows(wanted, f"A text.{separated}") or (template.separator and name == "gone")
+        rest = template.text_head.removeprefix(prefill)
+        assert model.allows(wanted, f"{rest}A text, with >>> and >>>gone\n.{template.stop[0]}")
+    else:
+        assert template in (V3, V3_CHATML) and not tools  # after the prefill `all`, nothing can open a call
+
+
+def test_a_token_beyond_a_mark_cannot_begin_a_wrong_name() -> None:
+    """A token can end the mark before a name and contain the beginning of the name, such as ".s" in v1.0-plain.
+
+    Regression test: such a token was allowed for any name, and then no token could continue the answer.
+    """
+    model = RandomModel(byte_level())
+    vocabulary = model.constraints.vocabulary
+    wanted = constraint(asked(AUTO, (PING,)), V1_PLAIN, model.tokenizer.token_id)
+    assert wanted is not None
+    matcher = model.constraints.matcher(wanted)
+    for token_id in model.tokenize(" to=functions"):
+        matcher.accept(token_id)
+    across = list(vocabulary.tokens_starting_with(b"."))
+    assert {b"", b"s", b">>>"} <= {rest for rest, _ in across}
+    mask = matcher.mask()
+    assert mask is not None
+    for rest, token_id in across:
+        assert bool(mask[token_id]) == (not rest or rest.startswith(b">")), rest  # `>` cannot be in a name
+
+
+def test_characters_that_cannot_be_a_name_stay_text(model: RandomModel) -> None:
+    """`>>>` after a call opens a name, but `>>>>` and a quotation mark after it are text, as the parser reads them."""
+    wanted = constraint(asked(AUTO), V3, model.tokenizer.token_id)
+    assert wanted is not None
+    assert model.allows(wanted, "ping\n{}>>>")
+    matcher = model.constraints.matcher(wanted)
+    for token_id in model.tokenize("ping\n{}>>>") + model.tokenize(">"):
+        matcher.accept(token_id)
+    assert matcher.mask() is None
+
+
+# Arguments bound by the schema in auto
+
+
+@each_template
+def test_the_schema_binds_arguments_in_auto(template: PromptTemplate, model: RandomModel) -> None:
+    """With `--arguments schema`, the arguments of each call are valid, strict or not; texts stay free."""
+    wanted = constraint(asked(AUTO), template, model.tokenizer.token_id, "schema")
+    assert wanted is not None and set(wanted.calls) == {tool.name for tool in TOOLS}
+    for tool in TOOLS:
+        for turn in walks(model, template, wanted, template.call_head(tool.name).rstrip()):
+            for name, arguments in turn.calls:
+                check(name, arguments)
+    assert model.allows(wanted, f"{template.text_head}Any text.{template.stop[0]}")
+    assert not model.allows(wanted, template.call_head("get_weather") + '{"town')
+
+
+def test_what_does_not_compile_is_dropped_in_auto(model: RandomModel) -> None:
+    """A keyword that the compiler does not support is dropped and the others stay, as in forced calls."""
+    properties = {"x": {"type": "string", "pattern": "(?=x)"}, "n": {"enum": [1, 2]}}
+    odd = Function("odd", "", {"type": "object", "properties": properties, "required": ["x", "n"]})
+    wanted = constraint(asked(AUTO, (odd, *TOOLS)), V3, model.tokenizer.token_id, "schema")
+    assert wanted is not None
+    assert model.allows(wanted, 'odd\n{"x": "y", "n": 1}>>>ping\n{}<|eot_id|>')
+    assert not model.allows(wanted, 'odd\n{"x": "y", "n": 3')
+
+
+def test_code_stays_free(model: RandomModel) -> None:
+    wanted = constraint(asked(AUTO, (PING, PYTHON)), V3, model.tokenizer.token_id, "schema")
+    assert wanted is not None
+    assert model.allows(wanted, "python\nprint(1 >> 2)<|eot_id|>") and not model.allows(wanted, "ping\nprint")
+    assert not model.allows(wanted, "python\nprint(1)>>>pong\n") or "pong" not in {tool.name for tool in TOOLS}
 
 
 # Forced calls

@@ -153,7 +153,7 @@ class RandomModel:
             while left:
                 control_id = self.tokenizer.token_id(part)
                 mask = matcher.mask()
-                ways = [control_id] if control_id is not None else self.constraints.vocabulary.prefixes_of(left[:20])
+                ways = [control_id] if control_id is not None else self._prefixes_of(left[:20])
                 allowed = [token_id for token_id in ways if mask is None or bool(mask[token_id])]
                 if not allowed:
                     return None
@@ -161,6 +161,11 @@ class RandomModel:
                 ids.append(allowed[-1])
                 left = left[len(self.tokenizer.token_bytes(allowed[-1])) :]
         return ids
+
+    def _prefixes_of(self, text: bytes) -> list[int]:
+        """Return the ids of the tokens whose bytes are a prefix of `text` or all of it, shortest first."""
+        ends = range(1, len(text) + 1)
+        return [token_id for end in ends for token_id in self.constraints.vocabulary.ids_of(text[:end])]
 
     def _draw(self, matcher: Matcher, drawing: random.Random, stop_ids: Sequence[int], *, is_tired: bool) -> int:
         mask = matcher.mask()

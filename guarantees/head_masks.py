@@ -1,0 +1,184 @@
+"""Masks for the tokens near the heads of calls: no token may open a call that is not allowed."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.turn_format import Mark, Region, TurnFormat
+from text.vocabulary import Vocabulary
+
+Mask = NDArray[np.bool_]
+MayBegin = Callable[[bytes], bool]
+
+_MAX_KEPT = 4096  # ids of masks that are kept: one for each beginning of a head that was written
+_BEGINS_NAME = re.compile(r"\s*(?:[A-Za-z0-9_.-]|$)")
+_AFTER_ALL = "\U0010ffff"  # sorts after every character of a head
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """A head that opens a call or a name. `may_begin`: whether what follows the head may begin with the given bytes."""
+
+    head: str
+    may_begin: MayBegin
+
+
+class HeadMasks:
+    """The masks for one list of functions. All requests with this list share them.
+
+    `is_callable` says whether a name may be called; the text recipient counts as callable.
+    """
+
+    def __init__(
+        self,
+        turn_format: TurnFormat,
+        vocabulary: Vocabulary,
+        *,
+        recipients: frozenset[str],
+        constrained: Mapping[str, MayBegin],
+    ) -> None:
+        """`recipients` are the functions that may be called.
+
+        `constrained` maps each function with constrained arguments to a test: whether the rest of a call, after its
+        head, may begin with the given bytes.
+        """
+        text_recipient = turn_format.text_recipient
+        self._callable = recipients if text_recipient is None else recipients | {text_recipient}
+        self._constrained = constrained
+        self._vocabulary = vocabulary
+        self._marks = turn_format.marks
+        self._openings: dict[Region, list[_Opening]] = {}
+        self._heads: dict[Region, list[str]] = {}
+        for region, marks in self._marks.items():
+            found = self._names(marks) if region == "name" else self._other_openings(marks)
+            self._openings[region] = sorted(found, key=lambda opening: opening.head)
+            self._heads[region] = [opening.head for opening in self._openings[region]]
+        self._first_characters = {region: frozenset(head[0] for head in heads) for region, heads in self._heads.items()}
+        self._ids: dict[tuple[Region, str], NDArray[np.int64]] = {}
+        for region in self._marks:
+            self.mask(region, "")  # the most expensive masks, computed here because this is not the engine's thread
+
+    def is_callable(self, name: str) -> bool:
+        return name in self._callable
+
+    def mask(self, region: Region, text: str) -> Mask | None:
+        """Return which tokens may come next, as booleans of shape (vocab_size,); None for all.
+
+        `text` is the end of what the region holds so far; for a name all of it.
+        """
+        if region not in self._openings:
+            return None
+        is_name = region == "name"
+        if is_name and not _BEGINS_NAME.match(text):
+            return None  # such a text cannot become a name, so it will be shown
+        beginning = text if is_name else self._beginning_of_head(region, text)
+        if (region, beginning) not in self._ids:
+            if len(self._ids) >= _MAX_KEPT:
+                self._ids.clear()
+            found = self._allowed_ids(beginning) if is_name else self._banned_ids(region, beginning)
+            self._ids[region, beginning] = np.array(sorted(found), dtype=np.int64)
+        ids = self._ids[region, beginning]
+        if not is_name and not len(ids):
+            return None
+        mask = np.full(self._vocabulary.size, not is_name)
+        mask[ids] = is_name
+        return mask
+
+    def _names(self, marks: Sequence[Mark]) -> Iterator[_Opening]:
+        ends = [mark.text for mark in marks if not mark.is_control]
+        for name in self._callable:
+            yield from (_Opening(name + end, self._may_begin_arguments(name)) for end in ends)
+
+    def _other_openings(self, marks: Sequence[Mark]) -> Iterator[_Opening]:
+        """Yield the openings of a region in which a mark opens a call, if what follows them is limited."""
+        for mark in marks:
+            if mark.is_control:
+                continue
+            if mark.name is not None and (mark.name in self._constrained or not self.is_callable(mark.name)):
+                yield _Opening(mark.text, self._may_begin_arguments(mark.name))
+            elif mark.name is None and mark.next == "name":
+                yield _Opening(mark.text, self._may_begin_name if self._callable else _never)
+
+    def _may_begin_arguments(self, name: str) -> MayBegin:
+        if not self.is_callable(name):
+            return _never
+        return partial(_fits, self._constrained[name]) if name in self._constrained else _always
+
+    def _may_begin_name(self, rest: bytes) -> bool:
+        """Return whether `rest` begins a callable name, or cannot begin any name and so is text."""
+        text = rest.decode("utf-8", "replace")
+        if not rest or not _BEGINS_NAME.match(text):
+            return True
+        name = text.lstrip()
+        if any(self._openings_after("name", name)):
+            return True
+        return any(
+            name.startswith(opening.head) and opening.may_begin(name[len(opening.head) :].encode())
+            for opening in self._openings.get("name", ())
+        )
+
+    def _openings_after(self, region: Region, beginning: str) -> Sequence[_Opening]:
+        """Return the openings whose head begins with `beginning` and is longer."""
+        heads = self._heads[region]
+        start, end = bisect_right(heads, beginning), bisect_left(heads, beginning + _AFTER_ALL)
+        return self._openings[region][start:end]
+
+    def _beginning_of_head(self, region: Region, text: str) -> str:
+        """Return the longest end of `text` that begins a head; empty if there is none."""
+        first_characters = self._first_characters[region]
+        if first_characters.isdisjoint(text):
+            return ""
+        starts = (at for at, char in enumerate(text) if char in first_characters)
+        return next((text[at:] for at in starts if self._openings_after(region, text[at:])), "")
+
+    def _allowed_ids(self, written: str) -> set[int]:
+        """Return the tokens that continue a callable name of which `written` is the beginning."""
+        beginning = written.lstrip()
+        parts: set[bytes] = set()
+        allowed: set[int] = set()
+        for opening in self._openings_after("name", beginning):
+            missing = opening.head[len(beginning) :].encode()
+            parts.update(missing[:end] for end in range(1, len(missing) + 1))
+            allowed.update(self._following(missing, opening.may_begin))
+        if not written:  # SentencePiece adds a space after a control token
+            parts |= {b" " + part for part in parts} | {b" "}
+        return allowed.union(*map(self._vocabulary.ids_of, parts))
+
+    def _banned_ids(self, region: Region, beginning: str) -> set[int]:
+        """Return the tokens that open a call that is not allowed, or begin forbidden arguments or a forbidden name.
+
+        A head may have begun at each place in `beginning`, or begins with the next token.
+        """
+        banned: set[int] = set()
+        for at in range(len(beginning) + 1):
+            for opening in self._openings_after(region, beginning[at:]):
+                missing = opening.head[len(beginning) - at :].encode()
+                banned.update(self._following(missing, lambda rest, opening=opening: not opening.may_begin(rest)))  # type: ignore[misc]
+        for mark in self._marks[region]:
+            opens_forbidden = not self._callable if mark.name is None else not self.is_callable(mark.name)
+            if mark.is_control and opens_forbidden and (mark.name is not None or mark.next == "name"):
+                banned.update(self._vocabulary.control_ids(mark.text))
+        return banned
+
+    def _following(self, missing: bytes, is_wanted: MayBegin) -> Iterable[int]:
+        found = self._vocabulary.tokens_starting_with(missing)
+        return (token_id for rest, token_id in found if is_wanted(rest))
+
+
+def _never(_: bytes) -> bool:
+    return False
+
+
+def _always(_: bytes) -> bool:
+    return True
+
+
+def _fits(may_begin: MayBegin, rest: bytes) -> bool:
+    return not rest or may_begin(rest)
