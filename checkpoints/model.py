@@ -16,12 +16,15 @@ from engines.local.threads import run_in_own_thread
 from prompt_template import PromptTemplate, detect_template, load_template
 from text.tokenizer import Tokenizer
 
+ANY_NAME = "*"
+
 
 @dataclass(frozen=True)
 class Model:
     """A loaded checkpoint.
 
-    names: the values of `model` that requests may use; answers hold the first one.
+    names: the values of `model` that requests may use.
+    takes_any_name: requests may use any other value too.
     temperature, top_p: the values for requests that do not set them.
     """
 
@@ -29,9 +32,13 @@ class Model:
     template: PromptTemplate
     tokenizer: Tokenizer
     engine: Engine
+    takes_any_name: bool = False
     temperature: float = 1.0
     top_p: float = 1.0
     created: int = field(default_factory=lambda: int(time.time()))
+
+    def serves(self, name: str) -> bool:
+        return self.takes_any_name or name in self.names
 
 
 def load_model(
@@ -54,7 +61,7 @@ def load_model(
     name; by default detected from the chat template. max_running: the number of slots, 16 by default. cache_bytes: the
     memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter of the free
     memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default 60 on a GPU,
-    else 120. Raises ModelError with one line that says what to do.
+    else 120. served_names: further names; "*" stands for any. Raises ModelError with one line that says what to do.
     """
     from checkpoints.checkpoint import open_checkpoint  # imports torch, which check_model avoids
 
@@ -71,8 +78,10 @@ def load_model(
         quantize=quantize,
         step_timeout_s=step_timeout_s,
     )
+    names = (*served_names, checkpoint.name, *(("functionary",) if name is None else ()))
     return Model(
-        names=tuple(dict.fromkeys((*served_names, checkpoint.name, *(("functionary",) if name is None else ())))),
+        names=tuple(one for one in dict.fromkeys(names) if one != ANY_NAME),
+        takes_any_name=ANY_NAME in names,
         template=prompt_template,
         tokenizer=checkpoint.tokenizer,
         engine=run_in_own_thread(load_engine),
