@@ -22,20 +22,22 @@ from apis.chat_completions import ChatCompletionRequest, chat_request, fold
 from apis.completions import EXAMPLES as TEXT_EXAMPLES
 from apis.completions import TextCompletion, TextCompletionRequest, completion_request, fold_text
 from apis.models import ModelCard, ModelList, card, card_list
-from apis.rules.answers import Health, usage
+from apis.rules.answers import About, Health, usage
 from apis.rules.chat_answer import ChatCompletion, ChatCompletionChunk
 from apis.rules.json_text import parse_json
 from checkpoints.model import Model
 from core.conversation import ChatRequest, CompletionRequest
 from core.errors import EngineDown, ModelError, RequestError, UnknownModel
 from core.turn_format import Finish
+from web.body import read_body
 from web.choices import as_chunks, chat_choices, text_choices
 from web.command_line import read_options
-from web.edge import Edge, read_body
-from web.errors import HttpError, unknown_route
+from web.edge import KEEP_ALIVE_S, Edge
+from web.errors import HttpError
 from web.event_stream import event_stream, until_disconnect
 from web.lifecycle import serve
 from web.openapi import Operation, document
+from web.wrong_urls import base_url, wrong_url
 
 Json = dict[str, Any]
 Asked = TypeVar("Asked", ChatRequest, CompletionRequest)
@@ -51,6 +53,8 @@ def create_app(
     *,
     api_keys: Collection[str] = (),
     own_hosts: Collection[str] = (),
+    allow_origins: Collection[str] = (),
+    keep_alive_s: int = KEEP_ALIVE_S,
     lenient: bool = False,
     strict_params: bool = False,
     on_failure: Callable[[ModelError], None] | None = None,
@@ -59,6 +63,8 @@ def create_app(
 
     api_keys: the accepted keys. Without any, the server needs no key, but the Host header must name loopback or one of
     `own_hosts`.
+    allow_origins: the web sites whose pages may use the server, beside its own; `*` stands for all.
+    keep_alive_s: how long a connection without requests stays open; the answers announce it.
     on_failure: called with the error if loading fails.
     """
 
@@ -76,8 +82,15 @@ def create_app(
     app.state.strict_params = strict_params
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
-    app.add_exception_handler(HTTPException, unknown_route)
-    app.add_middleware(Edge, api_keys=api_keys, own_hosts=own_hosts, registry=app.state.registry)
+    app.add_exception_handler(HTTPException, wrong_url)
+    app.add_middleware(
+        Edge,
+        api_keys=api_keys,
+        own_hosts=own_hosts,
+        allow_origins=allow_origins,
+        keep_alive_s=keep_alive_s,
+        registry=app.state.registry,
+    )
     for path, route, method, operation in ROUTES:
         app.add_api_route(path, route, methods=[method], response_model=None, **operation.described())
     app.openapi = cache(lambda: document(app, [operation for *_, operation in ROUTES]))  # type: ignore[method-assign]
@@ -93,6 +106,12 @@ async def _load(app: FastAPI, load: Callable[[], Model], on_failure: Callable[[M
         if not isinstance(error, ModelError):
             log.exception("loading failed")
         on_failure(error if isinstance(error, ModelError) else ModelError("the model cannot be loaded; see above"))
+
+
+async def about(request: Request) -> Json:
+    """Say what this server is and where its API and documentation are."""
+    base = base_url(request.scope)
+    return {"name": "functionary", "version": VERSION, "base_url": base, "docs": "/docs"}
 
 
 async def live() -> Json:
@@ -122,7 +141,9 @@ async def models(request: Request) -> Json:
 
 
 async def model_card(request: Request, name: str) -> Json:
-    """Describe one model name; 404 if it is not served."""
+    """Describe one model name; 404 if it is not served. Without a name, list all as /v1/models does."""
+    if not name:
+        return await models(request)
     model = _model(request)
     _check_name(model, name)
     return card(name, model.created)
@@ -176,6 +197,7 @@ ROUTES: Sequence[tuple[str, Callable[..., Any], str, Operation]] = (
     ),
     ("/v1/models", models, "GET", Operation(ModelList)),
     ("/v1/models/{name:path}", model_card, "GET", Operation(ModelCard)),
+    ("/", about, "GET", Operation(About)),
     ("/live", live, "GET", _HEALTH),
     ("/ready", ready, "GET", _HEALTH),
     ("/health", ready, "GET", _HEALTH),
@@ -192,8 +214,8 @@ def _model(request: Request) -> Model:
 
 
 def _check_name(model: Model, name: str) -> None:
-    if name not in model.names:
-        raise UnknownModel(name)
+    if not model.serves(name):
+        raise UnknownModel(name, model.names)
 
 
 async def _read(check: Callable[..., Asked], request: Request) -> Asked:

@@ -16,12 +16,15 @@ from engines.local.threads import run_in_own_thread
 from prompt_template import Arguments, PromptTemplate, detect_template, load_template
 from text.tokenizer import Tokenizer
 
+ANY_NAME = "*"
+
 
 @dataclass(frozen=True)
 class Model:
     """A loaded checkpoint.
 
-    names: the values of `model` that requests may use; answers hold the first one.
+    names: the values of `model` that requests may use.
+    takes_any_name: requests may use any other value too.
     temperature, top_p: the values for requests that do not set them.
     arguments: whether the arguments of calls that the model opens by itself are bound by the function's schema.
     """
@@ -30,10 +33,14 @@ class Model:
     template: PromptTemplate
     tokenizer: Tokenizer
     engine: Engine
+    takes_any_name: bool = False
     temperature: float = 1.0
     top_p: float = 1.0
     arguments: Arguments = "free"
     created: int = field(default_factory=lambda: int(time.time()))
+
+    def serves(self, name: str) -> bool:
+        return self.takes_any_name or name in self.names
 
 
 def load_model(
@@ -59,7 +66,7 @@ def load_model(
     memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default 60 on a GPU,
     else 120. arguments: "schema" binds the arguments of every call by the function's schema, "free" only those of
     forced calls and strict functions; by default "free" for the formats of Functionary's own checkpoints, else
-    "schema". Raises ModelError with one line that says what to do.
+    "schema". served_names: further names; "*" stands for any. Raises ModelError with one line that says what to do.
     """
     from checkpoints.checkpoint import open_checkpoint  # imports torch, which check_model avoids
 
@@ -76,8 +83,10 @@ def load_model(
         quantize=quantize,
         step_timeout_s=step_timeout_s,
     )
+    names = (*served_names, checkpoint.name, *(("functionary",) if name is None else ()))
     return Model(
-        names=tuple(dict.fromkeys((*served_names, checkpoint.name, *(("functionary",) if name is None else ())))),
+        names=tuple(one for one in dict.fromkeys(names) if one != ANY_NAME),
+        takes_any_name=ANY_NAME in names,
         template=prompt_template,
         tokenizer=checkpoint.tokenizer,
         engine=run_in_own_thread(load_engine),

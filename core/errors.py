@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MAX_MESSAGE = 500  # characters of an error message
 
 
@@ -20,8 +22,9 @@ class RequestError(Exception):
 class UnknownModel(RequestError):
     """The request names a model that this server does not serve."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, served: Iterable[str]) -> None:
         message = f"The model '{model[:100]}' does not exist or you do not have access to it."
+        message += f" This server has: {', '.join(served)}."
         super().__init__(message, None, "model_not_found")
 
 

@@ -11,7 +11,8 @@ from typing import NoReturn
 from core.errors import ModelError
 from inference import Model
 from prompt_template import template_names
-from web.edge import LOOPBACK
+from web.edge import KEEP_ALIVE_S
+from web.sites import ANY_ORIGIN, LOOPBACK, ORIGIN, hostname
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"
 
@@ -27,10 +28,22 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     http.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback needs --api-key")
     http.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
     http.add_argument(
-        "--served-model-name", nargs="+", default=[], metavar="NAME", help="further names that requests may use"
+        "--served-model-name",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="further names that requests may use; '*': any",
     )
     http.add_argument(
         "--api-key", action="append", default=[], metavar="KEY", help=f"may be repeated; or set {KEY_VARIABLE}"
+    )
+    _add_site_options(http)
+    http.add_argument(
+        "--keep-alive",
+        type=_positive,
+        default=KEEP_ALIVE_S,
+        metavar="SECONDS",
+        help="how long a connection without requests stays open (default: %(default)s)",
     )
     http.add_argument(
         "--step-timeout",
@@ -97,6 +110,27 @@ def _add_model_options(model: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_site_options(http: argparse._ArgumentGroup) -> None:
+    http.add_argument(
+        "--allow-origin",
+        action="extend",
+        nargs="+",
+        type=_origin,
+        default=[],
+        metavar="URL",
+        help="web sites whose pages may use the server, as https://app.example; '*': all, null: local files too",
+    )
+    http.add_argument(
+        "--allow-host",
+        action="extend",
+        nargs="+",
+        type=_host,
+        default=[],
+        metavar="HOST",
+        help="further host names of this server, as host.docker.internal; needed only without --api-key",
+    )
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with one line, like every other failure at start; argparse would print the usage before it."""
@@ -133,17 +167,19 @@ def _look_for_lost_peers(listener: socket.socket) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def introduction(model: Model, host: str, port: int) -> str:
+def introduction(model: Model, options: argparse.Namespace, port: int) -> str:
     """Return the lines that are printed once the model is loaded: model names, format, calls, device and address."""
-    shown = f"[{host}]" if ":" in host else host
+    shown = f"[{options.host}]" if ":" in options.host else options.host
+    is_open = not options.api_key and {ANY_ORIGIN, "null"} & set(options.allow_origin)
     arguments = "bound by the schema" if model.arguments == "schema" else "free"
     return "\n".join(
         (
-            f"model    {', '.join(model.names)}",
+            f"model    {', '.join((*model.names, *(['any other name'] if model.takes_any_name else [])))}",
             f"format   {model.template.name}",
             f"calls    names bound to the request's functions, arguments {arguments}",
             f"device   {model.engine.description()}, context of {model.engine.max_context} tokens",
             f"address  http://{shown}:{port}/v1",
+            *(["caution  without --api-key, any web site in a browser here may use the model"] if is_open else []),
         )
     )
 
@@ -152,6 +188,23 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def _origin(text: str) -> str:
+    """Return the origin as browsers send it: in small letters, without a slash at the end or the usual port."""
+    origin = text.lower().removesuffix("/")
+    for scheme, port in (("http", ":80"), ("https", ":443")):
+        if origin.startswith(f"{scheme}://"):
+            origin = origin.removesuffix(port)
+    if origin not in (ANY_ORIGIN, "null") and not ORIGIN.fullmatch(origin):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an origin; use one such as https://app.example, '*' or null")
+    return origin
+
+
+def _host(text: str) -> str:
+    if not hostname(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host name; use one such as host.docker.internal")
+    return hostname(text)
 
 
 def _port(text: str) -> int:

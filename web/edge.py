@@ -1,4 +1,4 @@
-"""The middleware around all routes: request ids, API keys, cross-site checks, deadlines and body limits."""
+"""The middleware around all routes: request ids, API keys, cross-site checks, and the log line of each answer."""
 
 from __future__ import annotations
 
@@ -7,30 +7,27 @@ import hashlib
 import hmac
 import logging
 import re
-import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from urllib.parse import unquote
 
 from prometheus_client import CollectorRegistry, Counter
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.errors import ClientStalled, HttpError, is_unforeseen, render
+from web.errors import CLOSE, ClientStalled, HttpError, is_unforeseen, new_request_id, render
+from web.sites import Sites, is_preflight
 
-PUBLIC_PATHS = frozenset({"/live", "/ready", "/health"})
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+PUBLIC_PATHS = frozenset({"/", "/live", "/ready", "/health"})
 MAX_HEAD = 64 * 2**10
-MAX_BODY = 2 * 2**20
-# A body larger than MAX_BODY is read up to this size and dropped before the error is sent. If the error were sent while
-# the client still writes, a TCP reset would discard it.
-MAX_DRAINED = 64 * 2**20
-RECEIVE_DEADLINE_S = 10.0
+KEEP_ALIVE_S = 75  # connection pools and proxies keep a connection for 60 to 90 s
 WRITE_DEADLINE_S = 30.0
-CLOSE = {"Connection": "close"}  # for errors after which the next request on the connection cannot be found
+CLIENT_LEFT = 499  # nginx's status for the log: the client closed the connection before the end of the answer
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:@/?#\\]+))(?::[0-9]*)?")
+_WHOLE_URL = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 log = logging.getLogger("functionary")
 
@@ -43,6 +40,9 @@ class Edge:
         app: ASGIApp,
         api_keys: Collection[str],
         own_hosts: Collection[str],
+        *,
+        allow_origins: Collection[str] = (),
+        keep_alive_s: int = KEEP_ALIVE_S,
         registry: CollectorRegistry | None = None,
     ) -> None:
         """Add a counter of answers by route and status to `registry`.
@@ -53,86 +53,85 @@ class Edge:
         about = "Answers by route and class of status."
         self._num_answers = Counter("functionary:http_requests", about, ("route", "status"), registry=registry)
         self._digests = [_digest(key.encode("utf-8", "surrogateescape")) for key in api_keys]
-        self._own_hosts = LOOPBACK | {host.lower() for host in own_hosts}
+        self._sites = Sites(own_hosts, allow_origins)
+        self._kept = {"Connection": "keep-alive", "Keep-Alive": f"timeout={keep_alive_s}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # lifespan events; uvicorn runs with ws="none"
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        answer = _Answer(send, _request_id(headers))
+        request, first_host = _as_routed(scope), Headers(scope=scope).get("host")
+        headers = Headers(scope=request)
+        always = self._sites.cors_headers(headers) | (self._kept if _is_kept(scope, headers) else {})
+        answer = _Answer(send, _request_id(headers), always)
         try:
-            self._admit(scope, headers)
-            await self._app(scope, receive, answer.send)
+            _check_head(scope, headers)
+            if is_preflight(request["method"], headers):
+                self._sites.check_origin(headers)
+                await Response(status_code=204)(request, receive, answer.send)
+            else:
+                self._admit(request, headers, first_host)
+                await self._app(request, receive, answer.send)
         except ClientDisconnect:
-            pass
+            answer.status = CLIENT_LEFT
         except ClientStalled:
             log.info("request %s: the client does not read", answer.request_id)
         except Exception as error:
             if is_unforeseen(error):
                 log.exception("request %s failed", answer.request_id)
+            elif isinstance(error, HttpError) and error.status == 403:  # a browser does not show it to its user
+                log.info("request %s: %s", answer.request_id, error.message)
             if not answer.has_started:
-                await render(error)(scope, receive, answer.send)
+                await render(error)(request, receive, answer.send)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = getattr(request.get("route"), "path", "other")
             self._num_answers.labels(route, f"{answer.status // 100}xx" if answer.status else "none").inc()
             log.info(
                 "%s %r %s %.3f s %s",
-                *(scope["method"][:20], scope["path"][:200], answer.status, answer.age_s(), answer.request_id),
+                *(scope["method"][:20], request["path"][:200], answer.status, answer.age_s(), answer.request_id),
             )
 
-    def _admit(self, scope: Scope, headers: Headers) -> None:
-        """Check the request's head, then its API key; on a server without keys, check its Host and Origin instead.
+    def _admit(self, request: Scope, headers: Headers, first_host: str | None) -> None:
+        """Check the API key; on a server without keys, check the hosts and the Origin instead.
 
-        Only the path in the scope decides whether a request needs no key.
+        Only the path in the scope decides whether a request needs no key. `first_host` is the header Host as it came.
         """
-        _check_head(scope, headers)
         if not self._digests:
-            self._check_site(headers)
-        elif scope["path"] not in PUBLIC_PATHS:
-            scope.setdefault("state", {})["owner"] = self._check_key(headers.get("authorization"))
+            for host in (first_host, headers.get("host")):
+                self._sites.check_host(host)
+            self._sites.check_origin(headers)
+        elif request["path"] not in PUBLIC_PATHS:
+            request.setdefault("state", {})["owner"] = self._check_key(headers)
 
-    def _check_key(self, authorization: str | None) -> str:
-        """Return the owner: the SHA-256 digest of the key in hex. Raises HttpError 401 for any other key."""
-        scheme, _, key = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
+    def _check_key(self, headers: Headers) -> str:
+        """Return the owner: the SHA-256 digest of the key in hex. Raises HttpError 401 if no header has a right key."""
+        keys = list(_keys(headers))
+        if not keys:
             raise HttpError(
                 401,
                 "You didn't provide an API key. You need to provide your API key in an Authorization header using "
-                "Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+                "Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or in the header x-api-key or api-key.",
                 headers=CHALLENGE,
             )
-        digest = _digest(key.strip().encode("latin-1"))  # latin-1 restores the bytes that the client sent
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]  # compare all: time reveals no key
+        digests = [_digest(key.encode("latin-1")) for key in keys]  # latin-1 restores the bytes that the client sent
+        # sum() compares all, so that the time reveals no key
+        matches = [sum(hmac.compare_digest(digest, known) for known in self._digests) > 0 for digest in digests]
         if not any(matches):
-            message = f"Incorrect API key provided: {_masked(key.strip())}."
+            message = f"Incorrect API key provided: {_masked(keys[0])}."
             raise HttpError(401, message, code="invalid_api_key", headers=CHALLENGE)
-        return digest.hex()
-
-    def _check_site(self, headers: Headers) -> None:
-        """Raise HttpError 403 for a foreign Host or Origin.
-
-        Without keys, any web page in a local browser could call the server, also by DNS rebinding to 127.0.0.1.
-        """
-        host, origin = headers.get("host"), headers.get("origin")
-        if host is not None and _hostname(host) not in self._own_hosts:
-            raise HttpError(
-                403, "This server answers only to its own host name; set an API key to open it.", "permission_error"
-            )
-        if origin is not None and origin.partition("://")[2] != host:
-            raise HttpError(
-                403, "Requests of other web sites are refused; set an API key to open it.", "permission_error"
-            )
+        return digests[matches.index(True)].hex()
 
 
 class _Answer:
     """One answer: adds headers, records the status, and raises ClientStalled if the client stops reading."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, always: dict[str, str]) -> None:
+        """`always` are headers that every answer to the request has, errors included."""
         self.request_id = request_id
         self.has_started = False
         self.status = 0
         self._send = send
+        self._always = always
         self._started_at = time.monotonic()
 
     def age_s(self) -> float:
@@ -142,6 +141,10 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.has_started, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
+            is_closed = "connection" in headers
+            for name, value in self._always.items():
+                if not (is_closed and name in ("Connection", "Keep-Alive")):
+                    headers[name] = value
             headers["x-request-id"] = self.request_id
             headers["openai-processing-ms"] = str(int(self.age_s() * 1000))
         try:
@@ -151,41 +154,33 @@ class _Answer:
             raise ClientStalled from None
 
 
-async def read_body(request: Request) -> bytes:
-    """Read the body; ignore its Content-Type. Raises HttpError for a body that is too large, compressed or too slow."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise HttpError(415, f"Content-Encoding '{encoding[:40]}' is not supported; send the JSON body uncompressed.")
-    charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", request.headers.get("content-type", ""), re.IGNORECASE)
-    if charset and charset[1].lower() not in ("utf-8", "utf8"):
-        raise HttpError(415, f"The charset '{charset[1][:40]}' is not supported; send the JSON body as UTF-8.")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > MAX_DRAINED:
-        raise _too_large(CLOSE)
-    try:
-        async with asyncio.timeout(RECEIVE_DEADLINE_S):
-            return await _read(request)
-    except TimeoutError:
-        message = f"The request body did not arrive within {RECEIVE_DEADLINE_S:g} seconds."
-        raise HttpError(408, message, headers=CLOSE) from None
+def _as_routed(scope: Scope) -> Scope:
+    """Return a copy of the scope as the routes expect it: with GET for HEAD, and a path instead of a whole URL.
+
+    uvicorn drops the body of an answer to HEAD. Proxies may send `GET http://host/path`; the URL's host replaces the
+    header Host (RFC 9112, 3.2.2).
+    """
+    request = dict(scope)
+    if scope["method"] == "HEAD":
+        request["method"] = "GET"
+    if found := _WHOLE_URL.fullmatch(scope["raw_path"]):
+        raw_path = found[2] or b"/"
+        request |= {"raw_path": raw_path, "path": unquote(raw_path.decode("ascii"))}
+        request["headers"] = [(b"host", found[1]), *(header for header in scope["headers"] if header[0] != b"host")]
+    return request
 
 
-async def _read(request: Request) -> bytes:
-    body, size = bytearray(), 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_DRAINED:
-            break
-        if size <= MAX_BODY:
-            body += part
-    if size > MAX_BODY:
-        raise _too_large(CLOSE if size > MAX_DRAINED else {})
-    return bytes(body)
+def _is_kept(scope: Scope, headers: Headers) -> bool:
+    """Whether the connection stays open after the answer, unless the answer itself closes it."""
+    return bool(scope["http_version"] == "1.1") and "close" not in headers.get("connection", "").lower()
 
 
-def _too_large(headers: dict[str, str]) -> HttpError:
-    message = f"The request body is larger than {MAX_BODY} bytes."
-    return HttpError(413, message, code="request_too_large", headers=headers)
+def _keys(headers: Headers) -> Iterator[str]:
+    """Yield the API keys of a request: OpenAI's clients send Authorization, Anthropic's x-api-key, Azure's api-key."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    for given in (key if scheme.lower() == "bearer" else "", *map(headers.get, ("x-api-key", "api-key"))):
+        if given and given.strip():
+            yield given.strip()
 
 
 def _check_head(scope: Scope, headers: Headers) -> None:
@@ -201,7 +196,7 @@ def _check_head(scope: Scope, headers: Headers) -> None:
 
 def _request_id(headers: Headers) -> str:
     own = headers.get("x-request-id", "")
-    return own if _CLIENT_REQUEST_ID.fullmatch(own) else "req_" + secrets.token_hex(12)
+    return own if _CLIENT_REQUEST_ID.fullmatch(own) else new_request_id()
 
 
 def _digest(key: bytes) -> bytes:
@@ -210,9 +205,3 @@ def _digest(key: bytes) -> bytes:
 
 def _masked(key: str) -> str:
     return f"{key[:3]}***{key[-4:]}" if len(key) > 15 and key.isascii() and key.isprintable() else "***"
-
-
-def _hostname(host: str) -> str:
-    """Return the name in a Host header, without port and brackets; "" if the header is malformed."""
-    found = _HOST.fullmatch(host)
-    return (found[1] or found[2]).rstrip(".").lower() if found else ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from core.errors import EngineBusy, EngineDown, EngineError, RequestError, UnknownModel
 
 Json = dict[str, Any]
+
+CLOSE = {"Connection": "close"}  # for errors after which the next request on the connection cannot be found
 
 
 class HttpError(Exception):
@@ -77,9 +78,5 @@ def render(error: Exception) -> JSONResponse:
     return JSONResponse(body, status, headers)
 
 
-async def unknown_route(request: Request, error: Exception) -> JSONResponse:
-    """Render starlette's own errors: an unknown path or a wrong method."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    message = f"Invalid URL ({request.method[:20]} {request.scope['path'][:200]})"
-    return JSONResponse(error_body(message, "invalid_request_error"), status, headers)
+def new_request_id() -> str:
+    return "req_" + secrets.token_hex(12)

@@ -17,15 +17,17 @@ from fastapi import FastAPI
 from checkpoints.model import Model, check_model, load_model, warm_up
 from core.errors import ModelError
 from web.command_line import bind, introduction
+from web.connection import Connection
+from web.edge import KEEP_ALIVE_S
 
 log = logging.getLogger("functionary")
 
 # h11 limits the head of a request to 64 KiB; on SIGTERM, running requests get 30 s to end.
 UVICORN: dict[str, Any] = {
-    "http": "h11",
+    "http": Connection,
     "ws": "none",
     "h11_max_incomplete_event_size": 64 * 1024,
-    "timeout_keep_alive": 5,
+    "timeout_keep_alive": KEEP_ALIVE_S,
     "timeout_graceful_shutdown": 30,
     "server_header": False,
     "access_log": False,
@@ -99,7 +101,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         warm_up(model)
         gc.collect()
         gc.freeze()  # the collector then skips the loaded objects: a pass over them took as long as a request
-        print(introduction(model, options.host, listener.getsockname()[1]), file=sys.stderr, flush=True)
+        print(introduction(model, options, listener.getsockname()[1]), file=sys.stderr, flush=True)
         return model
 
     def on_failure(error: ModelError) -> None:
@@ -109,12 +111,15 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
     app = create_app(
         load,
         api_keys=options.api_key,
-        own_hosts=[options.host],
+        own_hosts=[options.host, *options.allow_host],
+        allow_origins=options.allow_origin,
+        keep_alive_s=options.keep_alive,
         lenient=options.lenient,
         strict_params=options.strict_params,
         on_failure=on_failure,
     )
-    server = Server(uvicorn.Config(app, **UVICORN), stay_up=options.stay_up)
+    config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})
+    server = Server(config, stay_up=options.stay_up)
     server.run(sockets=[listener])
     if failures:
         sys.exit(f"functionary: {failures[0]}")

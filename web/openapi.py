@@ -32,7 +32,7 @@ class Operation:
 
     If `answer` is None, the route returns plain text.
 
-    FastAPI cannot derive them: the route's function reads the body itself, within limits (web/edge.py).
+    FastAPI cannot derive them: the route's function reads the body itself, within limits (web/body.py).
     """
 
     answer: type[BaseModel] | None = None

@@ -84,6 +84,15 @@ class Health(Answer):
     status: Literal["ok"] = Field(description="Always ok; a failure is an error with another status code.")
 
 
+class About(Answer):
+    """The body of /: what the server is, and where its API and documentation are."""
+
+    name: Literal["functionary"] = Field(description="Always functionary.")
+    version: str = Field(description="The version of this server.")
+    base_url: str = Field(description="The base URL for clients of OpenAI's API.")
+    docs: Literal["/docs"] = Field(description="The path of a page that describes the API.")
+
+
 def usage(finishes: Sequence[Finish], n: int) -> Json:
     """Build the token counts of one request from the finishes of all choices. A prompt with n choices counts once."""
     prompt_tokens = sum(finish.prompt_tokens for finish in finishes) // n

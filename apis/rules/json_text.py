@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from itertools import accumulate
 from typing import Any
 
@@ -44,6 +45,8 @@ def read_json(text: bytes) -> dict[str, Any]:
     Raises JsonError for invalid UTF-8 or JSON, another type at the top, NaN, numbers beyond float64, lone surrogates,
     and more than 128 levels.
     """
+    if text.startswith(BOM_UTF8):
+        raise JsonError("It starts with a byte order mark; send UTF-8 without one.")
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:

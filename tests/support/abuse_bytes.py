@@ -10,7 +10,6 @@ GOOD = as_json(BODY)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "BREW")
 UNKNOWN_PATHS = (
     *(
-        "/",
         "/v1",
         "/v1/",
         "/v1/nope",
@@ -43,7 +42,6 @@ UNKNOWN_PATHS = (
         "/" + "a" * 5_000,
         "/" + "/" * 2_000,
         "/{name}",
-        "/v1/models%2f",
         "/%0d%0aSet-Cookie:%20a=b",
         "/é".encode().hex(),
     ),
@@ -110,8 +108,11 @@ MALFORMED: dict[str, bytes] = {
     "giant path": head("GET", "/" + "a" * 100_000),
 }
 ODD_BUT_LEGAL: dict[str, tuple[bytes, int]] = {
-    "absolute path": (head("GET", "http://evil.example/v1/models"), 404),
-    "absolute path to us": (head("GET", "http://localhost/live"), 404),
+    "whole URL": (head("GET", "http://evil.example/v1/models"), 403),
+    "whole URL of us": (head("GET", "http://localhost/live"), 200),
+    "whole URL without a path": (head("GET", "http://localhost?x"), 200),
+    "whole URL with a user": (head("GET", "http://localhost@evil.example/live"), 403),
+    "whole URL of another scheme": (head("GET", "ftp://localhost/live"), 404),
     "no slash": (head("GET", "live"), 404),
     "star": (head("OPTIONS", "*"), 404),
     "CONNECT": (head("CONNECT", "localhost:80"), 404),
@@ -140,7 +141,8 @@ ODD_BUT_LEGAL: dict[str, tuple[bytes, int]] = {
     "identity": (post(GOOD, "Content-Encoding: identity"), 200),
     "UTF-16": (post(GOOD, "Content-Type: application/json; charset=utf-16"), 415),
     "Latin-1": (post(GOOD, "Content-Type: application/json; charset = ISO-8859-1"), 415),
-    "gzip": (post(gzip.compress(GOOD), "Content-Encoding: gzip"), 415),
-    "a bomb": (post(gzip.compress(bytes(10_000_000)), "Content-Encoding: gzip"), 415),
+    "gzip": (post(gzip.compress(GOOD), "Content-Encoding: gzip"), 200),
+    "a bomb": (post(gzip.compress(bytes(10_000_000)), "Content-Encoding: gzip"), 413),
+    "gzip twice": (post(gzip.compress(gzip.compress(GOOD)), "Content-Encoding: gzip, gzip"), 415),
     "br": (post(GOOD, "Content-Encoding: br, identity"), 415),
 }

@@ -16,10 +16,13 @@ from web.lifecycle import UVICORN
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """Serve `app` on a free port of the loopback address, as server.py does. Yield the base URL."""
+def serving(app: FastAPI, **options: int) -> Iterator[str]:
+    """Serve `app` on a free port of the loopback address, as server.py does, with these options of uvicorn.
+
+    Yield the base URL.
+    """
     listener = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, **UVICORN))
+    server = uvicorn.Server(uvicorn.Config(app, **{**UVICORN, **options}))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not (server.started and app.state.model):

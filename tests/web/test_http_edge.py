@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import EngineBusy, EngineDown, EngineError, PromptTooLong, RequestError, UnknownModel
 from tests.support.abuse_client import check_error
 from tests.support.edge import ask, ok
-from web import edge
-from web.edge import read_body
+from web import body
+from web.body import read_body
 from web.errors import HttpError
 
 KEY = "sk-0123456789abcdef-right"
@@ -97,9 +97,9 @@ def test_only_the_ends_of_a_wrong_key_are_shown(key: str, shown: str) -> None:
 
 
 def test_only_these_paths_are_public() -> None:
-    for path in ("/live", "/ready", "/health"):
+    for path in ("/", "/live", "/ready", "/health"):
         assert ask(ok, path=path, api_keys=[KEY]).status == 200
-    for path in ("/", "/live/", "/Live", "/live/x", "//live", "/x/live", "/v1/models", "/docs", "/nope"):
+    for path in ("", "//", "/live/", "/Live", "/live/x", "//live", "/x/live", "/v1/models", "/docs", "/nope"):
         assert ask(ok, path=path, api_keys=[KEY]).status == 401
 
 
@@ -128,7 +128,7 @@ def test_our_own_names() -> None:
     [
         (RequestError("Bad.", "n"), 400, "invalid_request_error", None),
         (PromptTooLong(10, 5), 400, "invalid_request_error", "context_length_exceeded"),
-        (UnknownModel("x"), 404, "invalid_request_error", "model_not_found"),
+        (UnknownModel("x", ["tiny"]), 404, "invalid_request_error", "model_not_found"),
         (HttpError(418, "No.", "permission_error"), 418, "permission_error", None),
         (EngineBusy(), 429, "rate_limit_error", "slow_down"),
         (EngineDown("a step has been running for 130 s"), 503, "service_unavailable_error", "server_is_overloaded"),
@@ -220,19 +220,19 @@ def test_a_body_is_bounded_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> 
 
     A far larger body is not read to its end: the connection is closed.
     """
-    monkeypatch.setattr(edge, "MAX_BODY", 10)
-    monkeypatch.setattr(edge, "MAX_DRAINED", 100)
+    monkeypatch.setattr(body, "MAX_BODY", 10)
+    monkeypatch.setattr(body, "MAX_DRAINED", 100)
     assert ask(echo_size, "POST", receive=reading(b"12345", b"67890")).json == {"size": 10}
     little = ask(echo_size, "POST", receive=reading(*[b"12345"] * 3))
     far = ask(echo_size, "POST", receive=reading(*[b"12345"] * 1_000))
     announced = ask(echo_size, "POST", headers={"Content-Length": "101"}, receive=reading())
     assert [answer.status for answer in (little, far, announced)] == [413] * 3
-    assert [answer.headers.get("connection") for answer in (little, far, announced)] == [None, "close", "close"]
+    assert [answer.headers.get("connection") for answer in (little, far, announced)] == ["keep-alive", "close", "close"]
     assert little.error["message"] == "The request body is larger than 10 bytes."
 
 
 def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "RECEIVE_DEADLINE_S", 0.05)
+    monkeypatch.setattr(body, "RECEIVE_DEADLINE_S", 0.05)
 
     async def never() -> Message:
         return await asyncio.Future()

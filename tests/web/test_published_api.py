@@ -97,7 +97,7 @@ def test_errors_and_other_routes_are_as_published(functionary: Client, document:
     unknown = functionary.post(RAW, {"model": "x", "prompt": "x"})
     assert unknown.status == 404
     check(document, unknown, "POST", RAW)
-    for path in ("/v1/models", "/live", "/ready", "/health"):
+    for path in ("/", "/v1/models", "/live", "/ready", "/health"):
         check(document, functionary.send("GET", path), "GET", path)
     card = functionary.send("GET", "/v1/models/functionary").json
     schema_of(document, "GET", "/v1/models/{name}", "200", PLAIN).validate(card)
@@ -107,7 +107,7 @@ def test_every_route_is_listed(document: Json) -> None:
     routes = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert routes == {
         *(("post", CHAT), ("post", RAW), ("get", "/v1/models"), ("get", "/v1/models/{name}")),
-        *(("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics")),
+        *(("get", "/"), ("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics")),
     }
     assert document["info"]["title"] == "Functionary"
     for operation in (document["paths"][path]["post"] for path in (CHAT, RAW)):
