@@ -9,10 +9,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from core.conversation import ChatRequest, CodeInterpreter, Function, Tool
+from core.conversation import ChatRequest, CodeInterpreter, Function, ResponseFormat, Tool
 from core.errors import RequestError
 from core.generation import Constraint, JsonRule, Lark
 from core.turn_format import CallStart
+from guarantees.response_rule import response_rule
 from prompt_template import PromptTemplate
 from text.parser import OutputParser
 
@@ -37,6 +38,17 @@ def constraint(request: ChatRequest, template: PromptTemplate, token_id: TokenId
     if has_format:
         return Constraint(turn=builder.turn(callable_tools if choice.mode == "auto" else (), may_be_text=True))
     return None
+
+
+def completion_constraint(response_format: ResponseFormat, eos_id: int | None) -> Constraint | None:
+    """Return the constraint of a raw completion, or None if every output is allowed. `eos_id` ends the completion."""
+    if response_format.kind == "text":
+        return None
+    start = "start: answer\n" if eos_id is None else f"start: answer <[{eos_id}]>\n"
+    rule = response_rule(response_format)
+    if isinstance(rule, JsonRule):
+        return Constraint(turn=Lark(start, {"answer": rule}))
+    return Constraint(turn=Lark(f"{start}answer: {rule}\n", {}, response_format.param))
 
 
 def _auto_constraint(
@@ -69,6 +81,7 @@ class _GrammarBuilder:
         """Return the grammar of the turn after the prompt: calls of `tools`, or text in the response format."""
         rules: dict[str, str] = {}
         json_rules: dict[str, JsonRule] = {}
+        param = ""
         functions = [tool for tool in tools if isinstance(tool, Function)]
         interpreters = [tool for tool in tools if isinstance(tool, CodeInterpreter)]
         for tool in functions:
@@ -76,10 +89,14 @@ class _GrammarBuilder:
         starts = list(self._call_alternatives(functions, interpreters, rules))
         if may_be_text:
             starts.append(_sequence(self._literal(self._without_prefill(self._template.text_head)), "answer"))
-            json_rules["answer"] = self._response_rule()
+            rule = response_rule(self._request.response_format)
+            if isinstance(rule, JsonRule):
+                json_rules["answer"] = rule
+            else:
+                rules["answer"], param = rule, self._request.response_format.param
         if not starts:
             raise RequestError("tool_choice allows no function that 'tools' declares.", "tool_choice")
-        return self._lark(_sequence(f"({' | '.join(starts)})", "stop" if self._stop else ""), rules, json_rules)
+        return self._lark(_sequence(f"({' | '.join(starts)})", "stop" if self._stop else ""), rules, json_rules, param)
 
     def rest_of_call(self, function: Function) -> Lark:
         """Return the grammar of a call of `function` after the point where OutputParser reports its CallStart."""
@@ -91,9 +108,9 @@ class _GrammarBuilder:
         body = _sequence(self._literal(self._rest_of_head(function.name)), self._arguments_rule_name(function))
         return self._lark(_sequence(body, f"({' | '.join(ends)})" if ends else ""), rules, json_rules)
 
-    def _lark(self, start: str, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> Lark:
+    def _lark(self, start: str, rules: dict[str, str], json_rules: dict[str, JsonRule], param: str = "") -> Lark:
         defined = {"start": start, **rules, **({"stop": self._stop} if self._stop else {})}
-        return Lark("".join(f"{name}: {body}\n" for name, body in defined.items()), json_rules)
+        return Lark("".join(f"{name}: {body}\n" for name, body in defined.items()), json_rules, param)
 
     def _call_alternatives(
         self, functions: Sequence[Tool], interpreters: Sequence[Tool], rules: dict[str, str]
@@ -138,13 +155,6 @@ class _GrammarBuilder:
             owner=f"function '{function.name}'",
             param=f"functions[{index}].parameters" if self._request.legacy else f"tools[{index}].function.parameters",
             code="invalid_function_parameters",
-        )
-
-    def _response_rule(self) -> JsonRule:
-        response_format = self._request.response_format
-        schema = (response_format.schema or {}) if response_format.kind == "json_schema" else {"type": "object"}
-        return JsonRule(
-            schema, response_format.strict, owner=f"response_format '{response_format.name}'", param="response_format"
         )
 
     def _code_rule(self) -> str:

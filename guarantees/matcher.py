@@ -6,6 +6,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class ConstraintCompiler:
     def _compiled(self, grammars: Mapping[str, Lark]) -> dict[str, Compiled]:
         """Return the compiled grammars of one constraint. Together they are one entry of the cache."""
         bounded_grammars = {
-            name: Lark(lark.text, {rule: bounded(json_rule) for rule, json_rule in lark.json_rules.items()})
+            name: replace(lark, json_rules={rule: bounded(found) for rule, found in lark.json_rules.items()})
             for name, lark in grammars.items()
         }
         key = json.dumps([(name, lark.text, *_schemas(lark)) for name, lark in bounded_grammars.items()])
