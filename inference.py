@@ -20,7 +20,7 @@ from core.errors import PromptTooLong
 from core.generation import Sampling, TokenLogprob
 from core.turn_format import DecodedLogprob, Event, Finish, FinishReason, TextDelta, TokenReport
 from drafting.predictions import drafts
-from guarantees.constraint import constraint
+from guarantees.constraint import completion_constraint, constraint
 from prompt_template import Piece
 from text.stop_strings import StopStrings
 from text.tokenizer import Tokenizer
@@ -82,7 +82,9 @@ async def complete(
     """Yield the continuation of one raw prompt. The last item is Finish. Raises the same errors as `stream`."""
     prompt_ids = await asyncio.to_thread(raw_prompt, model, prompt)
     stop = StopStrings(request.sampling.stop)
-    sampling = replace(_sampling(model, request.sampling, len(prompt_ids), ()), owner=request.owner)
+    sampling = _sampling(model, request.sampling, len(prompt_ids), ())
+    rule = await asyncio.to_thread(completion_constraint, request.response_format, model.tokenizer.eos_id)
+    sampling = replace(sampling, constraint=rule, owner=request.owner)
     async with aclosing(_tokens(model, prompt_ids, sampling)) as tokens:
         async for token in tokens:
             text = stop.feed("".join(piece.text for piece in token.pieces if not piece.is_control))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, Tag
 
 from apis.rules.answers import spelled
+from apis.rules.constraints import ConstraintFields, constrained, schema_format
 from apis.rules.fields import Name, Shape, Size, by, read, tag, unfit
 from apis.rules.messages import MessageFields, Text, fold_messages, joined
 from apis.rules.requests import MAX_CHOICES, StreamFields, ignored, include_usage, unsupported
@@ -95,6 +96,9 @@ class JsonObjectFormat(Shape):
     """The answer is a JSON object. The messages must contain the word "json"."""
 
     type: Literal["json_object"] = Field(description="Always json_object.")
+    schema_: dict[str, Any] | None = Field(
+        None, alias="schema", description="A JSON Schema that the object follows, as in llama.cpp. Default: any object."
+    )
 
 
 class NamedSchema(Shape):
@@ -150,7 +154,7 @@ _Metadata = Annotated[
 ]
 
 
-class ChatCompletionRequest(StreamFields, SamplingFields, CallingFields, MessageFields):
+class ChatCompletionRequest(StreamFields, SamplingFields, ConstraintFields, CallingFields, MessageFields):
     """The body of POST /v1/chat/completions. In an optional field, null means the same as leaving it out."""
 
     response_format: _ResponseFormat | None = Field(
@@ -219,7 +223,7 @@ def chat_request(body: dict[str, Any], *, lenient: bool = False) -> ChatRequest:
         choice=calls.choice,
         max_calls=calls.max_calls,
         legacy=calls.legacy,
-        response_format=response_format,
+        response_format=constrained(asked, response_format),
         sampling=sampling_params(asked, max_tokens=_token_limit(asked, lenient), logprobs=_num_logprobs(asked)),
         n=asked.n or 1,
         stream=asked.stream or False,
@@ -231,6 +235,8 @@ def chat_request(body: dict[str, Any], *, lenient: bool = False) -> ChatRequest:
 
 
 def _folded_format(asked: JsonObjectFormat | JsonSchemaFormat | TextFormat | None) -> ResponseFormat:
+    if isinstance(asked, JsonObjectFormat) and asked.schema_ is not None:
+        return schema_format(asked.schema_, "response_format")
     if not isinstance(asked, JsonSchemaFormat):
         return ResponseFormat(asked.type) if asked else ResponseFormat()
     named = asked.json_schema

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from apis.rules.answers import Answer, AnswerHead, Usage, spelled
+from apis.rules.constraints import ConstraintFields, constrained
 from apis.rules.fields import MAX_INT32, Shape, Size, out_of_range, read, tag
 from apis.rules.requests import MAX_CHOICES, StreamFields, ignored, include_usage, unsupported
 from apis.rules.sampling import SamplingFields, TokenLimit, sampling_params
-from core.conversation import CompletionRequest
+from core.conversation import CompletionRequest, ResponseFormat
 from core.errors import RequestError
 from core.turn_format import Finish, TextDelta, TokenReport
 
@@ -57,7 +58,7 @@ class _PromptFields(Shape):
     )
 
 
-class TextCompletionRequest(StreamFields, SamplingFields, _PromptFields):
+class TextCompletionRequest(StreamFields, SamplingFields, ConstraintFields, _PromptFields):
     """The body of POST /v1/completions. In an optional field, null means the same as leaving it out."""
 
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(
@@ -95,6 +96,7 @@ def completion_request(body: dict[str, Any], *, lenient: bool = False) -> Comple
         model=asked.model,
         prompts=prompts,
         sampling=sampling_params(asked, max_tokens=asked.max_tokens or DEFAULT_MAX_TOKENS, logprobs=asked.logprobs),
+        response_format=constrained(asked, ResponseFormat()),
         n=n,
         echo=asked.echo or False,
         stream=asked.stream or False,

@@ -64,12 +64,21 @@ class ToolChoice:
 
 @dataclass(frozen=True)
 class ResponseFormat:
-    """The format of the answer's text. The fields after `kind` are used for the kind "json_schema" only."""
+    """The format of the answer's text.
 
-    kind: Literal["text", "json_object", "json_schema"] = "text"
+    schema, strict, name: for "json_schema"; a strict schema is an error if the grammar compiler does not support it.
+    pattern: for "regex", the regular expression that the whole text matches. choices: for "choice", the allowed texts.
+    grammar: for "grammar", a grammar in Lark or GBNF. param: the field of the request that states the format.
+    """
+
+    kind: Literal["text", "json_object", "json_schema", "regex", "choice", "grammar"] = "text"
     schema: JsonSchema | None = None
     strict: bool = False
     name: str = ""
+    pattern: str = ""
+    choices: tuple[str, ...] = ()
+    grammar: str = ""
+    param: str = "response_format"
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,7 @@ class CompletionRequest:
     model: str
     prompts: tuple[str | tuple[int, ...], ...]
     sampling: SamplingParams = SamplingParams()
+    response_format: ResponseFormat = ResponseFormat()
     n: int = 1
     echo: bool = False
     stream: bool = False

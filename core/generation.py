@@ -33,10 +33,12 @@ class Lark:
     """A grammar in llguidance's dialect of Lark, in which `<[id]>` is a control token.
 
     json_rules: the grammar's rules that match JSON, by rule name.
+    param: the field of the request that states a part of `text`, for the error if it does not compile; else "".
     """
 
     text: str
     json_rules: Mapping[str, JsonRule]
+    param: str = ""
 
 
 @dataclass(frozen=True)

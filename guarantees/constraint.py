@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
-from core.conversation import ChatRequest, CodeInterpreter, Function, Tool
+from core.conversation import ChatRequest, CodeInterpreter, Function, ResponseFormat, Tool
 from core.errors import RequestError
 from core.generation import CallRule, Constraint, JsonRule, Lark
 from core.turn_format import CallStart, TurnFormat
+from guarantees.response_rule import response_rule
 from prompt_template import Arguments, PromptTemplate
 from text.parser import OutputParser
 
@@ -53,6 +54,17 @@ def constraint(
     )
 
 
+def completion_constraint(response_format: ResponseFormat, eos_id: int | None) -> Constraint | None:
+    """Return the constraint of a raw completion, or None if every output is allowed. `eos_id` ends the completion."""
+    if response_format.kind == "text":
+        return None
+    start = "start: answer\n" if eos_id is None else f"start: answer <[{eos_id}]>\n"
+    rule = response_rule(response_format)
+    if isinstance(rule, JsonRule):
+        return Constraint(turn=Lark(start, {"answer": rule}))
+    return Constraint(turn=Lark(f"{start}answer: {rule}\n", {}, response_format.param))
+
+
 def _can_open_call(turn_format: TurnFormat) -> bool:
     """Return whether a call can open after the beginning of a text."""
     marks = [*turn_format.marks.get("skip", ()), *turn_format.marks.get("text", ())]
@@ -79,6 +91,7 @@ class _GrammarBuilder:
         """Return the grammar of the turn after the prompt: calls of `tools`, or text in the response format."""
         rules: dict[str, str] = {}
         json_rules: dict[str, JsonRule] = {}
+        param = ""
         functions = [tool for tool in tools if isinstance(tool, Function)]
         interpreters = [tool for tool in tools if isinstance(tool, CodeInterpreter)]
         for tool in functions:
@@ -86,10 +99,14 @@ class _GrammarBuilder:
         starts = list(self._call_alternatives(functions, interpreters, rules))
         if may_be_text:
             starts.append(_sequence(self._literal(self._without_prefill(self._template.text_head)), "answer"))
-            json_rules["answer"] = self._response_rule()
+            rule = response_rule(self._request.response_format)
+            if isinstance(rule, JsonRule):
+                json_rules["answer"] = rule
+            else:
+                rules["answer"], param = rule, self._request.response_format.param
         if not starts:
             raise RequestError("tool_choice allows no function that 'tools' declares.", "tool_choice")
-        return self._lark(_sequence(f"({' | '.join(starts)})", "stop" if self._stop else ""), rules, json_rules)
+        return self._lark(_sequence(f"({' | '.join(starts)})", "stop" if self._stop else ""), rules, json_rules, param)
 
     def rest_of_call(self, function: Function) -> CallRule:
         """Return the grammar of a call of `function` after the point where OutputParser reports its CallStart."""
@@ -100,9 +117,9 @@ class _GrammarBuilder:
         ends = [*([self._literal(self._separator)] if self._separator else []), *([self._stop] if self._stop else [])]
         return f"({' | '.join(ends)})" if ends else ""
 
-    def _lark(self, start: str, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> Lark:
+    def _lark(self, start: str, rules: dict[str, str], json_rules: dict[str, JsonRule], param: str = "") -> Lark:
         defined = {"start": start, **rules, **({"stop": self._stop} if self._stop else {})}
-        return Lark("".join(f"{name}: {body}\n" for name, body in defined.items()), json_rules)
+        return Lark("".join(f"{name}: {body}\n" for name, body in defined.items()), json_rules, param)
 
     def _call_alternatives(
         self, functions: Sequence[Tool], interpreters: Sequence[Tool], rules: dict[str, str]
@@ -154,13 +171,6 @@ class _GrammarBuilder:
             owner=f"function '{function.name}'",
             param=f"functions[{number}].parameters" if self._request.legacy else f"tools[{number}].function.parameters",
             code="invalid_function_parameters",
-        )
-
-    def _response_rule(self) -> JsonRule:
-        response_format = self._request.response_format
-        schema = (response_format.schema or {}) if response_format.kind == "json_schema" else {"type": "object"}
-        return JsonRule(
-            schema, response_format.strict, owner=f"response_format '{response_format.name}'", param="response_format"
         )
 
     def _code_rule(self) -> str:

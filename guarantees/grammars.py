@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.errors import EngineError, RequestError
 from core.generation import CallRule, JsonRule, Lark
+from guarantees.caller_grammar import uncompiled
 from json_schema.grammar_rules import body, loosened, settled, uncompilable
 from text.vocabulary import Vocabulary
 
@@ -124,14 +125,14 @@ class GrammarState:
         has_loosened = self._num_recoveries > 1 + self._compiled.is_shared
         loosened = None if has_loosened else self._compiled.loosened()
         if loosened is None or not loosened.consume_tokens(self._accepted):
-            raise EngineError("the schema is too complex to be followed")
+            raise EngineError("the schema or grammar is too complex to be followed")
         self._matcher = loosened
 
 
 def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
     """Compile a grammar. Keywords that llguidance does not support are dropped from rules that are not strict.
 
-    Raises RequestError for a strict rule that cannot be compiled.
+    Raises RequestError for a strict rule, and for a request's own grammar, that cannot be compiled.
     """
     deadline = time.monotonic() + _COMPILE_S
     text = _text(lark, {name: body(rule) for name, rule in lark.json_rules.items()})
@@ -146,6 +147,8 @@ def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
     text = _text(lark, {name: settled(rule, fault_of, deadline) for name, rule in lark.json_rules.items()})
     matcher = _matcher(text, vocabulary)
     if fault := _fault(matcher):
+        if lark.param:
+            raise uncompiled(lark.param, fault)
         raise _too_large(lark.json_rules, fault)
     return Compiled(lark, text, vocabulary, matcher)
 

@@ -69,7 +69,7 @@ class ConstraintCompiler:
         return Matcher(None, watcher, calls)
 
     def _compiled_turn(self, lark: Lark) -> Compiled:
-        lark = Lark(lark.text, {name: bounded(rule) for name, rule in lark.json_rules.items()})
+        lark = replace(lark, json_rules={name: bounded(rule) for name, rule in lark.json_rules.items()})
         key = json.dumps([lark.text, *((name, *_key(rule)) for name, rule in lark.json_rules.items())])
         if (found := self._cached(key)) is None:
             found = compiled(lark, self.vocabulary)

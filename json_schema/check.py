@@ -25,6 +25,13 @@ def check_parameters(
     param, code: the fields of the error; OpenAI's code for a response_format is None.
     """
     subject = Subject(owner, param, code)
+    check_schema(schema, subject)
+    if (root := target_of(schema, schema)).get("type", "object") not in ("object", ["object"]):
+        raise not_an_object(root, subject)
+
+
+def check_schema(schema: object, subject: Subject) -> None:
+    """Raise RequestError unless `schema` is a JSON Schema of any value, within the limits above."""
     targets: dict[str, tuple[object, Context]] = {}  # `$ref` -> its target, and the context of its first use
     for num_nodes, (node, context, depth) in enumerate(walk(schema), 1):
         if num_nodes > MAX_NODES:
@@ -40,8 +47,6 @@ def check_parameters(
         if "$ref" in node and (ref := node["$ref"]) not in targets:
             targets[ref] = _referred(schema, ref, context, subject), context
     _check_loops(targets, subject)
-    if (root := target_of(schema, schema)).get("type", "object") not in ("object", ["object"]):
-        raise not_an_object(root, subject)
 
 
 def not_an_object(schema: JsonSchema, subject: Subject) -> RequestError:

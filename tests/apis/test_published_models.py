@@ -24,6 +24,15 @@ from tests.support.request_examples import FULL, LEGACY, PARAMETERS, RAW, USER, 
 PARTS = [{"type": "text", "text": "x"}]
 CALL = {"name": "f", "arguments": "{}"}
 TOOLS = {"tools": [tool("f", strict=False), {"type": "code_interpreter"}]}
+CONSTRAINTS: list[Json] = [
+    *({"structured_outputs": {"json": schema}} for schema in (PARAMETERS, "{}")),
+    *({field: schema} for field in ("guided_json", "json_schema") for schema in (PARAMETERS, "{}")),
+    *({field: "a"} for field in ("guided_regex", "guided_grammar", "grammar", "regex", "ebnf")),
+    {"guided_choice": ["a"], "guided_whitespace_pattern": None},
+    {"structured_outputs": {"json_object": True, "whitespace_pattern": None, "structural_tag": None}},
+    {"structured_outputs": {"regex": "a", "disable_any_whitespace": True, "disable_additional_properties": True}},
+    *({"structured_outputs": outputs} for outputs in ({"choice": ["a"]}, {"grammar": "a"})),
+]
 CHATS: list[Json] = [
     {**FULL, "max_tokens": 9, "stream_options": {"include_usage": True, "include_obfuscation": False}},
     {
@@ -52,14 +61,23 @@ CHATS: list[Json] = [
             "allowed_tools": {"mode": "required", "tools": [{"type": "code_interpreter"}]},
         },
     },
+    {"model": "m", "messages": [USER], "response_format": {"type": "json_object", "schema": PARAMETERS}},
+    *({"model": "m", "messages": [USER], **constraint} for constraint in CONSTRAINTS),
 ]
 SHARED = {key: value for key, value in FULL.items() if key in TextCompletionRequest.model_fields}
 RAWS: list[Json] = [
     {**SHARED, **RAW, "max_tokens": 9, "n": 1, "best_of": 1},
     *({"model": "m", "prompt": prompt} for prompt in ("x", ["x"], [7])),
+    *({"model": "m", "prompt": "x", **constraint} for constraint in CONSTRAINTS),
 ]
 # Rules between fields, and rules for JSON Schemas, are published in descriptions only.
-IN_WORDS = ("Invalid schema", "does not rank answers", "required unless 'tool_calls'")
+IN_WORDS = (
+    "Invalid schema",
+    "expected one of json",
+    "it is not a JSON Schema as text",
+    "does not rank answers",
+    "required unless 'tool_calls'",
+)
 Reader = Callable[..., Any]
 REQUESTS: list[tuple[type[Shape], Reader, list[Json]]] = [
     (ChatCompletionRequest, chat_request, CHATS),
@@ -224,7 +242,7 @@ def test_all_other_fields_are_ignored_by_name_or_an_error(
         error = error_of(reader, {**document, key: "x"})
         assert error and (error.param, error.code) == (key, "unsupported_parameter")
     both = ChatCompletionRequest.model_fields.keys() | TextCompletionRequest.model_fields.keys()
-    others = ["guided_json", *sorted(both - known - set(module.UNSUPPORTED))]
+    others = ["mirostat", *sorted(both - known - set(module.UNSUPPORTED))]
     assert reader({**document, **dict.fromkeys(others)}, lenient=True).ignored == tuple(others[:20])
     assert reader(document, lenient=True).ignored == ()
 

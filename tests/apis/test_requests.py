@@ -72,7 +72,7 @@ def test_unknown_fields_are_ignored_by_name() -> None:
 
     Characters of a name that a header does not allow are replaced, and long names are cut.
     """
-    assert chat(guided_json={}, chat_template="{{7*7}}").ignored == ("guided_json", "chat_template")
+    assert chat(mirostat=2, chat_template="{{7*7}}").ignored == ("mirostat", "chat_template")
     assert chat(**{"x\r\nSet-Cookie: é": 1, "y" * 100: 1}).ignored == ("x??Set-Cookie:??", "y" * 64)
     assert chat(**{" ": 1, "": 1, "x ": 1}).ignored == (
         "?",

@@ -59,7 +59,6 @@ RIGHT: dict[str, tuple[Any, ...]] = {
 }
 # Fields that other servers know. This server ignores them, whatever their values are.
 IGNORED: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("guided_json", "guided_regex", "guided_grammar"), ("(a+)+$", {"$ref": "#"}, 1)),
     "prompt_embeds": ("gASVDwAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOU",),
     "cache_salt": ("\0" * 1000, 1, {}),
     "kv_transfer_params": ({"remote_host": "127.0.0.1"},),
