@@ -109,8 +109,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         load,
         api_keys=options.api_key,
         own_hosts=[options.host],
-        lenient=options.lenient,
-        strict_params=options.strict_params,
+        strict_openai=options.strict_openai,
         on_failure=on_failure,
     )
     server = Server(uvicorn.Config(app, **UVICORN), stay_up=options.stay_up)

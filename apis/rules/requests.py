@@ -48,11 +48,17 @@ def unsupported(key: str) -> RequestError:
     return RequestError(message, key, "unsupported_parameter")
 
 
-def ignored(body: dict[str, Any], shape: type[Shape], unsupported: tuple[str, ...]) -> tuple[str, ...]:
+def ignored(
+    body: dict[str, Any], shape: type[Shape], unsupported: tuple[str, ...], *, strict_openai: bool
+) -> tuple[str, ...]:
     """Return the unknown keys of `body` in the form in which a response header lists them.
 
     Returns at most MAX_IGNORED names, each cut to 64 characters. Characters other than visible ASCII become "?".
+    With strict_openai, raises RequestError for an unknown key.
     """
     known = {*shape.model_fields, *unsupported}
     names = [key for key in body if key not in known][:MAX_IGNORED]
-    return tuple("".join(char if "!" <= char <= "~" else "?" for char in name[:64]) or "?" for name in names)
+    shown = tuple("".join(char if "!" <= char <= "~" else "?" for char in name[:64]) or "?" for name in names)
+    if shown and strict_openai:
+        raise RequestError(f"Unrecognized request argument supplied: {shown[0]}")
+    return shown
