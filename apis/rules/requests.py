@@ -11,6 +11,8 @@ from core.errors import RequestError
 
 MAX_CHOICES = 8
 MAX_IGNORED = 20
+# What this server has beyond OpenAI's API; with --strict-openai these fields are unknown.
+VENDOR_FIELDS = frozenset(("top_k", "min_p", "repetition_penalty", "stop_token_ids", "min_tokens", "ignore_eos"))
 
 
 class StreamOptions(Shape):
@@ -54,9 +56,9 @@ def ignored(
     """Return the unknown keys of `body` in the form in which a response header lists them.
 
     Returns at most MAX_IGNORED names, each cut to 64 characters. Characters other than visible ASCII become "?".
-    With strict_openai, raises RequestError for an unknown key.
+    With strict_openai, raises RequestError for a key that OpenAI's API does not have.
     """
-    known = {*shape.model_fields, *unsupported}
+    known = {*shape.model_fields, *unsupported} - (VENDOR_FIELDS if strict_openai else set())
     names = [key for key in body if key not in known][:MAX_IGNORED]
     shown = tuple("".join(char if "!" <= char <= "~" else "?" for char in name[:64]) or "?" for name in names)
     if shown and strict_openai:

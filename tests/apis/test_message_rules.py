@@ -100,6 +100,7 @@ def test_reasoning_is_kept_under_either_name() -> None:
         assert chat(USER, {"role": "assistant", **turn}).messages[1] == Message("assistant", reasoning="hm")
     both = chat(USER, {**asks("a"), "reasoning_content": "hm"}, answer("a")).messages[1]
     assert (both.reasoning, both.calls[0].name) == ("hm", "f_a")
+    wrong: object
     for wrong in (1, ["hm"], {}):
         assert error_of(USER, {"role": "assistant", "reasoning_content": wrong})[2] == "invalid_type"
 

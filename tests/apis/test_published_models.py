@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming as ChatParams
+from openai.types.completion_create_params import CompletionCreateParamsStreaming as TextParams
 
 from apis import chat_completions, completions
 from apis.chat_completions import ChatCompletionRequest, chat_request
@@ -228,6 +230,29 @@ def test_all_other_fields_are_ignored_by_name_or_an_error(
     others = ["guided_json", *sorted(both - known - set(module.UNSUPPORTED))]
     assert reader({**document, **dict.fromkeys(others)}).ignored == tuple(others[:20])
     assert reader(document).ignored == ()
+
+
+@pytest.mark.parametrize(
+    ("shape", "reader", "document", "params"),
+    [
+        (ChatCompletionRequest, chat_request, {"model": "m", "messages": [USER]}, ChatParams),
+        (TextCompletionRequest, completion_request, {"model": "m", "prompt": "x"}, TextParams),
+    ],
+)
+def test_strict_openai_takes_the_fields_of_openais_client_only(
+    shape: type[Shape], reader: Reader, document: Json, params: Any
+) -> None:
+    """Somebody tests with --strict-openai and `top_k`, deploys at OpenAI, and gets a 400 there."""
+    known = params.__required_keys__ | params.__optional_keys__
+    reader(document, strict_openai=True)
+    for field in shape.model_fields:
+        error = None
+        try:
+            reader({**document, field: document.get(field)}, strict_openai=True)
+        except RequestError as caught:
+            error = caught.message
+        refused = f"Unrecognized request argument supplied: {field}"
+        assert error == (None if field in known else refused), field
 
 
 def test_every_field_has_a_line_of_text(published: Published) -> None:

@@ -68,7 +68,7 @@ def test_a_schema_that_holds_itself_ends() -> None:
     assert "nests deeper than 64 levels" in error_of(tools=[tool(parameters={"properties": {"a": deep}})])[0]
 
 
-PHP = {"type": "object", "properties": [], "required": None}
+PHP: dict[str, Any] = {"type": "object", "properties": [], "required": None}
 
 
 def test_schemas_of_every_field_are_cleaned() -> None:

@@ -98,9 +98,12 @@ def test_an_mcp_tool_with_the_official_client(
         asked: dict[str, Any] = {"model": "tiny", "messages": [USER], "tools": TOOLS}
         play(f"{ALIAS}\n{{}}")
         message = client.chat.completions.create(**asked).choices[0].message
-        [whole] = message.tool_calls or ()
+        assert message.tool_calls
+        [whole] = message.tool_calls
         with client.chat.completions.stream(**asked) as stream:
-            [streamed] = stream.get_final_completion().choices[0].message.tool_calls or ()
+            calls = stream.get_final_completion().choices[0].message.tool_calls
+        assert calls
+        [streamed] = calls
         assert whole.type == "function" and whole.function.name == streamed.function.name == MCP
         engine = play("all\nIt is done.")
         history = [USER, message.model_dump(), {"role": "tool", "tool_call_id": whole.id, "content": "done"}]
