@@ -26,7 +26,7 @@ from text.stop_strings import StopStrings
 from text.tokenizer import Tokenizer
 from text.turn import Token, Turn
 
-__all__ = ["Model", "chat_prompt", "complete", "generate", "load_model", "stream"]
+__all__ = ["Model", "chat_prompt", "complete", "generate", "ignored_fields", "load_model", "stream"]
 
 DEFAULT_MAX_TOKENS = 4096  # for requests without a limit, so that an endless answer does not hold its slot for hours
 
@@ -111,6 +111,17 @@ def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
     _check_size(model, sum(model.tokenizer.min_num_tokens(piece.text) for piece in pieces))
     prefill = Piece(template.prefill(request.choice), markup=True, learned=True)
     return model.tokenizer.encode([*pieces, template.opening, prefill], bos=template.bos).ids
+
+
+def ignored_fields(model: Model, request: ChatRequest | CompletionRequest) -> tuple[str, ...]:
+    """Return the fields of the request that change nothing: unknown ones, and those with no place in the prompt format.
+
+    Fields of messages are named once, as in "messages.name".
+    """
+    if isinstance(request, CompletionRequest):
+        return request.ignored
+    unrendered = model.template.unrendered(request.messages)
+    return (*request.ignored, *(f"messages.{field}" for field in unrendered))
 
 
 def raw_prompt(model: Model, prompt: str | tuple[int, ...]) -> tuple[int, ...]:

@@ -62,6 +62,9 @@ class PromptTemplate(ABC):
 
     # The default of --arguments: "free" for the formats of checkpoints that Functionary trained.
     arguments: Arguments = "schema"
+    # Whether `render` shows the name of an author (not of a function) and the reasoning of earlier turns.
+    renders_names: bool = False
+    renders_reasoning: bool = False
 
     @abstractmethod
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
@@ -89,6 +92,13 @@ class PromptTemplate(ABC):
         if choice.mode == "named":
             return tuple(tool for tool in tools if tool.name in (choice.names or ()))
         return tuple(tools)
+
+    def unrendered(self, messages: Sequence[Message]) -> list[str]:
+        """Return the fields of `messages` that the caller gave and that the format has no place for."""
+        has_name = any(message.name and message.role != "tool" for message in messages)
+        has_reasoning = any(message.reasoning for message in messages)
+        names = [] if self.renders_names or not has_name else ["name"]
+        return names + ([] if self.renders_reasoning or not has_reasoning else ["reasoning_content"])
 
     def prefill(self, choice: ToolChoice) -> str:
         """Return the prefill for this tool choice: the beginning of the turn, which the prompt already holds.

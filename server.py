@@ -27,8 +27,9 @@ from apis.rules.chat_answer import ChatCompletion, ChatCompletionChunk
 from apis.rules.json_text import parse_json
 from checkpoints.model import Model
 from core.conversation import ChatRequest, CompletionRequest
-from core.errors import EngineDown, ModelError, RequestError, UnknownModel
+from core.errors import EngineDown, ModelError, UnknownModel
 from core.turn_format import Finish
+from inference import ignored_fields
 from web.body import read_body
 from web.choices import as_chunks, chat_choices, text_choices
 from web.command_line import read_options
@@ -55,8 +56,7 @@ def create_app(
     own_hosts: Collection[str] = (),
     allow_origins: Collection[str] = (),
     keep_alive_s: int = KEEP_ALIVE_S,
-    lenient: bool = False,
-    strict_params: bool = False,
+    strict_openai: bool = False,
     on_failure: Callable[[ModelError], None] | None = None,
 ) -> FastAPI:
     """Create the application. `load` runs in a thread at start; until it returns, requests get 503 `starting`.
@@ -78,8 +78,7 @@ def create_app(
 
     app = FastAPI(title="Functionary", version=VERSION, lifespan=lifespan, redirect_slashes=False)
     app.state.model = None
-    app.state.lenient = lenient
-    app.state.strict_params = strict_params
+    app.state.strict_openai = strict_openai
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
     app.add_exception_handler(HTTPException, wrong_url)
@@ -153,7 +152,7 @@ async def chat_completions(request: Request) -> Response:
     """Serve OpenAI's chat completions, with `tools` or the older `functions`."""
     model = _model(request)
     chat = await _read(chat_request, request)
-    headers = _admit(request, model, chat)
+    headers = _admit(model, chat)
     base = _base("chatcmpl-", "chat.completion.chunk" if chat.stream else "chat.completion", chat.model)
     if chat.stream:
         chunks = as_chunks(chat_choices(model, chat), base, chat.include_usage, chat.n)
@@ -170,7 +169,7 @@ async def completions(request: Request) -> Response:
     """Serve OpenAI's older text completions, whose prompts are not rendered by a template."""
     model = _model(request)
     completion = await _read(completion_request, request)
-    headers = _admit(request, model, completion)
+    headers = _admit(model, completion)
     base = _base("cmpl-", "text_completion", completion.model)
     if completion.stream:
         chunks = as_chunks(text_choices(model, completion), base, completion.include_usage, completion.n)
@@ -221,20 +220,19 @@ def _check_name(model: Model, name: str) -> None:
 async def _read(check: Callable[..., Asked], request: Request) -> Asked:
     """Parse and check the body. This runs in a thread, because the worst body of 2 MiB takes half a second."""
     body = await read_body(request)
-    asked = await asyncio.to_thread(lambda: check(parse_json(body), lenient=request.app.state.lenient))
+    asked = await asyncio.to_thread(lambda: check(parse_json(body), strict_openai=request.app.state.strict_openai))
     owned: Asked = replace(asked, owner=getattr(request.state, "owner", ""))
     return owned
 
 
-def _admit(request: Request, model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:
-    """Check the model name and the unknown body fields. Returns the answer's header that lists the ignored fields."""
-    if asked.ignored and request.app.state.strict_params:
-        raise RequestError(f"Unrecognized request argument supplied: {asked.ignored[0]}")
+def _admit(model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:
+    """Check the model name. Returns the answer's header that lists the ignored fields."""
     _check_name(model, asked.model)
-    if not asked.ignored:
+    ignored = ", ".join(ignored_fields(model, asked))
+    if not ignored:
         return {}
-    log.info("ignored body fields: %s", ", ".join(asked.ignored))
-    return {"x-ignored-fields": ", ".join(asked.ignored)}
+    log.info("ignored body fields: %s", ignored)
+    return {"x-ignored-fields": ignored}
 
 
 def _base(prefix: str, kind: str, model: str) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Tag
@@ -14,6 +15,8 @@ from apis.rules.fields import Name, Shape, Size, by, read, tag, unfit
 from apis.rules.messages import MessageFields, Text, fold_messages, joined
 from apis.rules.requests import MAX_CHOICES, StreamFields, ignored, include_usage, unsupported
 from apis.rules.sampling import SamplingFields, TokenLimit, sampling_params
+from apis.rules.schemas import SchemaObject
+from apis.rules.tool_names import with_aliases
 from apis.rules.tools import CallingFields, calling, check_combinations
 from core.conversation import ChatRequest, Message, ResponseFormat
 from core.errors import RequestError
@@ -93,7 +96,7 @@ class TextFormat(Shape):
 
 
 class JsonObjectFormat(Shape):
-    """The answer is a JSON object. The messages must contain the word "json"."""
+    """The answer is a JSON object. The messages should ask for JSON."""
 
     type: Literal["json_object"] = Field(description="Always json_object.")
     schema_: dict[str, Any] | None = Field(
@@ -106,7 +109,7 @@ class NamedSchema(Shape):
 
     name: Name = Field(description="The name that error messages use.")
     description: str | None = Field(None, description="Ignored.")
-    schema_: dict[str, Any] = Field(alias="schema", description="A JSON Schema of type object.")
+    schema_: SchemaObject = Field(alias="schema", description="A JSON Schema of type object.")
     strict: bool | None = Field(
         False, description="true: the answer always matches the schema, which must follow OpenAI's strict rules."
     )
@@ -167,7 +170,7 @@ class ChatCompletionRequest(StreamFields, SamplingFields, ConstraintFields, Call
     )
     max_tokens: TokenLimit | None = Field(
         None,
-        description="The older name of max_completion_tokens. Giving both needs --lenient.",
+        description="The older name of max_completion_tokens. If both are given, the smaller counts.",
         json_schema_extra={"deprecated": True},
     )
     logprobs: bool | None = Field(False, description="true: return the log probability of each token of the text.")
@@ -197,50 +200,52 @@ class ChatCompletionRequest(StreamFields, SamplingFields, ConstraintFields, Call
     service_tier: str | None = Field(None, description="Ignored: the answer's tier is always default.")
 
 
-def chat_request(body: dict[str, Any], *, lenient: bool = False) -> ChatRequest:
+def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRequest:
     """Check the body of POST /v1/chat/completions and convert it to a ChatRequest.
 
     Raises RequestError for the first problem, and no other exception for any JSON. The model's name and the length of
     the prompt are not checked here.
-    lenient: allow json_object without the word "json", empty `tools`, `tool_choice` and `parallel_tool_calls` without
-    tools, both token limits at once, and more than 4 stop strings.
+    strict_openai: raise it for what only OpenAI refuses too (docs/api.md lists the rules).
     """
     if isinstance(body, dict):
-        check_combinations(body, lenient=lenient)
-    asked = read(ChatCompletionRequest, body, lenient=lenient)
-    messages = fold_messages(asked.messages)
-    calls = calling(asked)
-    response_format = _folded_format(asked.response_format)
-    if response_format.kind == "json_object" and not lenient:
+        check_combinations(body, strict_openai=strict_openai)
+    asked = read(ChatCompletionRequest, body, strict_openai=strict_openai)
+    messages = fold_messages(asked.messages, strict_openai=strict_openai)
+    calls = calling(asked, strict_openai=strict_openai)
+    response_format = _folded_format(asked.response_format, strict_openai)
+    if response_format.kind == "json_object" and strict_openai:
         _require_word_json(messages)
     for key in UNSUPPORTED:
         if body.get(key) is not None:
             raise unsupported(key)
     return ChatRequest(
         model=asked.model,
-        messages=messages,
+        messages=with_aliases(messages, calls.own_names),
         tools=calls.tools,
+        own_names=calls.own_names,
         choice=calls.choice,
         max_calls=calls.max_calls,
         legacy=calls.legacy,
         response_format=constrained(asked, response_format),
-        sampling=sampling_params(asked, max_tokens=_token_limit(asked, lenient), logprobs=_num_logprobs(asked)),
+        sampling=sampling_params(asked, max_tokens=_token_limit(asked, strict_openai), logprobs=_num_logprobs(asked)),
         n=asked.n or 1,
         stream=asked.stream or False,
         include_usage=include_usage(asked),
         metadata=asked.metadata,
         prediction=joined(asked.prediction.content) if asked.prediction else "",
-        ignored=ignored(body, ChatCompletionRequest, UNSUPPORTED),
+        ignored=ignored(body, ChatCompletionRequest, UNSUPPORTED, strict_openai=strict_openai),
     )
 
 
-def _folded_format(asked: JsonObjectFormat | JsonSchemaFormat | TextFormat | None) -> ResponseFormat:
+def _folded_format(
+    asked: JsonObjectFormat | JsonSchemaFormat | TextFormat | None, strict_openai: bool
+) -> ResponseFormat:
     if isinstance(asked, JsonObjectFormat) and asked.schema_ is not None:
         return schema_format(asked.schema_, "response_format")
     if not isinstance(asked, JsonSchemaFormat):
         return ResponseFormat(asked.type) if asked else ResponseFormat()
     named = asked.json_schema
-    check = check_strict if named.strict else check_parameters
+    check = partial(check_strict, strict_openai=strict_openai) if named.strict else check_parameters
     check(named.schema_, owner=f"response_format '{named.name}'", param="response_format", code=None)
     return ResponseFormat("json_schema", named.schema_, named.strict or False, named.name)
 
@@ -257,17 +262,13 @@ def _require_word_json(messages: tuple[Message, ...]) -> None:
         raise RequestError(message, "messages")
 
 
-def _token_limit(asked: ChatCompletionRequest, lenient: bool) -> int | None:
-    """Return the token limit.
-
-    A request with both max_tokens and max_completion_tokens is an error. If lenient, max_completion_tokens wins.
-    """
-    if asked.max_completion_tokens is None:
-        return asked.max_tokens
-    if asked.max_tokens is not None and not lenient:
+def _token_limit(asked: ChatCompletionRequest, strict_openai: bool) -> int | None:
+    """Return the token limit. Of both fields the smaller counts; with strict_openai, giving both is an error."""
+    limits = [limit for limit in (asked.max_tokens, asked.max_completion_tokens) if limit is not None]
+    if len(limits) > 1 and strict_openai:
         message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
         raise RequestError(message, None, "invalid_parameter_combination")
-    return asked.max_completion_tokens
+    return min(limits, default=None)
 
 
 def _num_logprobs(asked: ChatCompletionRequest) -> int | None:
@@ -303,7 +304,7 @@ class Choice:
                 yield from self._opening()
                 yield self._chunk({"content": text}, logprobs=True)
             case CallStart(name):
-                yield self._chunk(self._call_start(name))
+                yield self._chunk(self._call_start(self._request.own_names.get(name, name)))
             case ArgsDelta(text):
                 yield self._chunk(self._arguments(text))
             case Finish(reason):

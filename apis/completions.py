@@ -75,13 +75,13 @@ class TextCompletionRequest(StreamFields, SamplingFields, ConstraintFields, _Pro
     user: str | None = Field(None, description="Ignored.")
 
 
-def completion_request(body: dict[str, Any], *, lenient: bool = False) -> CompletionRequest:
+def completion_request(body: dict[str, Any], *, strict_openai: bool = False) -> CompletionRequest:
     """Check the body of POST /v1/completions and convert it to a CompletionRequest.
 
     Raises RequestError for the first problem, and no other exception for any JSON object.
-    lenient: allow more than 4 stop strings.
+    strict_openai: raise it for more than 4 stop strings and for unknown fields too.
     """
-    asked = read(TextCompletionRequest, body, lenient=lenient)
+    asked = read(TextCompletionRequest, body, strict_openai=strict_openai)
     prompts = _prompts(asked.prompt)
     n = asked.n or 1
     if n * len(prompts) > MAX_SEQUENCES:
@@ -101,7 +101,7 @@ def completion_request(body: dict[str, Any], *, lenient: bool = False) -> Comple
         echo=asked.echo or False,
         stream=asked.stream or False,
         include_usage=include_usage(asked),
-        ignored=ignored(body, TextCompletionRequest, UNSUPPORTED),
+        ignored=ignored(body, TextCompletionRequest, UNSUPPORTED, strict_openai=strict_openai),
     )
 
 

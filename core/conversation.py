@@ -39,9 +39,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Message:
-    """One message of the conversation.
+    """One message of the conversation. A message of the assistant with neither content nor calls is an empty turn.
 
-    Only results (role "tool") have `name`, the function that was run, and `call_id`, the id of its call.
+    name: the function that was run, in a result (role "tool"); else the name of the author, often empty.
+    call_id: the id of the call that a result answers.
+    reasoning: what the assistant thought before the content, as other servers return it.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -49,6 +51,7 @@ class Message:
     calls: tuple[Call, ...] = ()
     name: str = ""
     call_id: str = ""
+    reasoning: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class ChatRequest:
     metadata: dict[str, str] | None = None
     owner: str = ""  # the API key; empty on a server without keys
     prediction: str = ""  # a text that the client expects in the answer
+    own_names: dict[str, str] = field(default_factory=dict)  # alias of a tool -> its name in the request
     ignored: tuple[str, ...] = field(default=())  # unknown fields of the request body
 
 

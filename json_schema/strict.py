@@ -13,8 +13,18 @@ from json_schema.walk import KEYWORDS, target_of, walk
 _NOT_STRICT = tuple(key for key, keyword in KEYWORDS.items() if not keyword.is_strict)
 
 
-def check_strict(schema: object, *, owner: str, param: str, code: str | None = "invalid_function_parameters") -> None:
-    """Raise RequestError unless `schema` passes check_parameters and OpenAI's rules for `strict: true`."""
+def check_strict(
+    schema: object,
+    *,
+    owner: str,
+    param: str,
+    code: str | None = "invalid_function_parameters",
+    strict_openai: bool = False,
+) -> None:
+    """Raise RequestError unless `schema` passes check_parameters and OpenAI's rules for `strict: true`.
+
+    strict_openai: objects must forbid additional properties and require all others. Otherwise they are read as closed.
+    """
     check_parameters(schema, owner=owner, param=param, code=code)
     subject = Subject(owner, param, code)
     root = target_of(schema, schema)
@@ -25,7 +35,11 @@ def check_strict(schema: object, *, owner: str, param: str, code: str | None = "
     for node, context, _ in walk(schema):
         if not isinstance(node, dict):
             continue
-        fault = _unpermitted(node) or _open_object(node) or _bad_pattern(node.get("pattern", ""))
+        fault = (
+            _unpermitted(node)
+            or (_open_object(node) if strict_openai else None)
+            or _bad_pattern(node.get("pattern", ""))
+        )
         if fault:
             raise subject.error(fault, context)
 
@@ -36,7 +50,7 @@ def _unpermitted(node: JsonSchema) -> str | None:
             return f"'{key}' is not permitted."
     if len(node.get("allOf", ())) > 1:
         return "'allOf' is not permitted."
-    return "'default' is not permitted." if node.get("default") is not None else None
+    return None
 
 
 def _open_object(node: JsonSchema) -> str | None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from core.conversation import Call, CodeInterpreter, Function, Message, ToolChoice
+from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
 from core.errors import ModelError
-from prompt_template import detect_template, load_template, normalise, one_call_per_turn, template_names
+from core.turn_format import TurnFormat
+from prompt_template import (
+    Piece,
+    PromptTemplate,
+    detect_template,
+    load_template,
+    normalise,
+    one_call_per_turn,
+    template_names,
+)
 
 SEARCH, CLOCK = Function("search"), Function("clock")
 TOOLS = (SEARCH, CLOCK, CodeInterpreter())
@@ -208,3 +217,50 @@ def test_unknown_formats_ask_for_the_option(token_id: Callable[[str], int | None
         ModelError, match=r"^gpt2 has no known prompt format; choose one with --template: functionary_v1, "
     ):
         detect_template(None, token_id, "gpt2")
+
+
+class Diary(PromptTemplate):
+    """A format with a place for names and reasoning, as some families have it: `NAME: (REASONING) TEXT`."""
+
+    name = "diary"
+    renders_names = renders_reasoning = True
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+        lines = ((one.name or one.role, one.reasoning, one.content or "") for one in normalise(messages))
+        return [Piece(f"{name}: ({reasoning}) {text}\n") for name, reasoning, text in lines]
+
+    def call_head(self, name: str) -> str:
+        return name
+
+    def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
+        return TurnFormat(start="text", marks={})
+
+
+TALK = (
+    Message("user", "Hi", name="ada"),
+    Message("assistant", None, CALLS[:1], reasoning="Hm."),
+    Message("tool", "found", name="search", call_id="a"),
+    Message("assistant", reasoning="Cut he"),
+)
+
+
+def test_a_template_may_print_names_and_reasoning() -> None:
+    """Names, reasoning and turns of reasoning only reach the template, which decides what its format has."""
+    template = Diary()
+    lines = [piece.text for piece in template.render(TALK, ())]
+    assert lines == ["ada: () Hi\n", "assistant: (Hm.) \n", "search: () found\n", "assistant: (Cut he) \n"]
+    assert template.unrendered(TALK) == []
+
+
+def test_reasoning_stays_with_the_first_of_several_calls() -> None:
+    turns = one_call_per_turn(normalise([Message("assistant", "x", CALLS, reasoning="Hm.")]))
+    assert [turn.reasoning for turn in turns] == ["Hm.", ""]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_templates_say_what_they_leave_out(name: str) -> None:
+    template = load_template(name)
+    assert template.unrendered(TALK) == ["name", "reasoning_content"]
+    assert template.unrendered(TALK[:1]) == ["name"]
+    assert template.unrendered(TALK[1:]) == ["reasoning_content"]
+    assert template.unrendered(TALK[2:3]) == []  # the name of a function is not an author's

@@ -54,10 +54,9 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     http.add_argument("--stay-up", action="store_true", help="do not exit when the engine cannot go on; for debugging")
     rules = parser.add_argument_group("rules for requests")
     rules.add_argument(
-        "--lenient", action="store_true", help="drop the rules that only cost the caller (see docs/api.md)"
-    )
-    rules.add_argument(
-        "--strict-params", action="store_true", help="refuse unknown body fields instead of ignoring them"
+        "--strict-openai",
+        action="store_true",
+        help="refuse all that OpenAI refuses, unknown fields too (see docs/api.md)",
     )
     options = parser.parse_args(arguments)
     options.api_key += [os.environ[KEY_VARIABLE]] if os.environ.get(KEY_VARIABLE) else []

@@ -114,8 +114,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         own_hosts=[options.host, *options.allow_host],
         allow_origins=options.allow_origin,
         keep_alive_s=options.keep_alive,
-        lenient=options.lenient,
-        strict_params=options.strict_params,
+        strict_openai=options.strict_openai,
         on_failure=on_failure,
     )
     config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})

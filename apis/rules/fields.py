@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -23,6 +24,8 @@ from pydantic_core.core_schema import with_info_before_validator_function
 from core.errors import RequestError
 
 MAX_NAME = 64
+MAX_OWN_NAME = 256
+LEGAL_NAME = re.compile("[a-zA-Z0-9_-]+")
 MAX_INT32 = 2**31 - 1
 
 _MEDIA = ("image_url", "input_audio", "file")
@@ -61,7 +64,7 @@ class Size:
     """The allowed length of a list or map, checked before its items, so that a huge list costs one error only.
 
     high, low: the bounds for every request, which /openapi.json shows.
-    strict_high, strict_low: narrower bounds, which do not apply if the server is lenient.
+    strict_high, strict_low: narrower bounds, OpenAI's, which apply with --strict-openai only.
     """
 
     high: int | None = None
@@ -80,7 +83,7 @@ class Size:
         if not isinstance(value, kind):
             return value
         low, high = self.low, self.high
-        if not info.context:
+        if info.context:
             low, high = max(low, self.strict_low), self.strict_high or high
         if len(value) < low:
             raise PydanticKnownError("too_short", {"field_type": "", "min_length": low, "actual_length": len(value)})
@@ -89,17 +92,26 @@ class Size:
         return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern="^[a-zA-Z0-9_-]+$")]
+def _check_legal(name: str, info: ValidationInfo) -> str:
+    if info.context and len(name) > MAX_NAME:
+        raise PydanticKnownError("string_too_long", {"max_length": MAX_NAME})
+    if info.context and not LEGAL_NAME.fullmatch(name):
+        raise PydanticKnownError("string_pattern_mismatch", {"pattern": f"^{LEGAL_NAME.pattern}$"})
+    return name
 
 
-def read(shape: type[S], body: object, *, path: str = "", lenient: bool = False) -> S:
+# With --strict-openai a name has at most MAX_NAME of the characters of LEGAL_NAME.
+Name = Annotated[str, Field(min_length=1, max_length=MAX_OWN_NAME), AfterValidator(_check_legal)]
+
+
+def read(shape: type[S], body: object, *, path: str = "", strict_openai: bool = False) -> S:
     """Validate `body` as `shape`. Raises RequestError for the first wrong field, in the order of declaration.
 
     path: the path of `body` in the request, which begins the path in the error.
-    lenient: skip the strict bounds of Size.
+    strict_openai: apply OpenAI's narrower bounds of Size and of Name too.
     """
     try:
-        return shape.model_validate(body, context=lenient)
+        return shape.model_validate(body, context=strict_openai)
     except ValidationError as caught:
         error = caught.errors(include_url=False)[0]
         location = (path, *error["loc"]) if path else error["loc"]

@@ -50,6 +50,9 @@ _Result = Annotated[_String | Annotated[list[TextPart], Size(), Tag(tag("array")
 _AssistantContent = Annotated[_String | Annotated[_AnyParts, Size(), Tag(tag("array"))], _STRING_OR_PARTS]
 
 
+_AUTHOR = "The name of the author. Ignored if the model's prompt format has no place for it."
+
+
 class FunctionCall(Shape):
     """The function and the arguments of an earlier call."""
 
@@ -69,7 +72,7 @@ class SystemMessage(Shape):
     """Instructions for the model."""
 
     role: Literal["system", "developer"] = Field(description="system or developer, which mean the same.")
-    name: str | None = Field(None, description="Ignored.")
+    name: str | None = Field(None, description=_AUTHOR)
     content: Text = Field(description="The text, as a string or as parts.")
 
 
@@ -77,7 +80,7 @@ class UserMessage(Shape):
     """A message of the user."""
 
     role: Literal["user"] = Field(description="Always user.")
-    name: str | None = Field(None, description="Ignored.")
+    name: str | None = Field(None, description=_AUTHOR)
     content: Text = Field(description="The text, as a string or as parts; may be empty.")
 
 
@@ -85,10 +88,16 @@ class AssistantMessage(Shape):
     """An earlier message of the model: text, calls or both."""
 
     role: Literal["assistant"] = Field(description="Always assistant.")
-    name: str | None = Field(None, description="Ignored.")
+    name: str | None = Field(None, description=_AUTHOR)
     content: _AssistantContent | None = Field(
-        None, description="The text, as a string or as parts. Required if the message has no calls."
+        None, description="The text, as a string or as parts. A message without content and calls is an empty turn."
     )
+    reasoning_content: str | None = Field(
+        None,
+        description="The reasoning before the content, as other servers return it. Ignored if the model's prompt "
+        "format has no place for it.",
+    )
+    reasoning: str | None = Field(None, description="Another name of reasoning_content.")
     refusal: str | None = Field(None, description="Used as the content if the message has none.")
     tool_calls: Annotated[list[ToolCall], Size()] | None = Field(
         None, description="The calls. The tool messages with their results must follow this message directly."
@@ -143,12 +152,13 @@ class _Turn(NamedTuple):
     tool_calls: tuple[Call, ...] = ()
 
 
-def fold_messages(messages: Sequence[AnyMessage]) -> tuple[Message, ...]:
+def fold_messages(messages: Sequence[AnyMessage], *, strict_openai: bool) -> tuple[Message, ...]:
     """Check and convert the messages.
 
     The role developer becomes system, and function becomes tool. A tool message gets the name of its call.
+    strict_openai: a message of the assistant needs content or calls.
     """
-    turns = [_turn(message, index) for index, message in enumerate(messages)]
+    turns = [_turn(message, index, strict_openai) for index, message in enumerate(messages)]
     folded: list[Message] = []
     while len(folded) < len(turns):
         first = len(folded)
@@ -167,28 +177,30 @@ def joined(content: str | Sequence[TextPart | RefusalPart]) -> str:
     return "".join(part.text if part.type == "text" else part.refusal for part in content)
 
 
-def _turn(message: AnyMessage, position: int) -> _Turn:
+def _turn(message: AnyMessage, position: int, strict_openai: bool) -> _Turn:
     # Roles are compared since isinstance with a pydantic class is slower than the rest of this function.
     if message.role == "user":
-        return _Turn("user", Message("user", joined(message.content)))
+        return _Turn("user", Message("user", joined(message.content), name=message.name or ""))
     if message.role == "assistant":
-        return _assistant(message, position)
+        return _assistant(message, position, strict_openai)
     if message.role == "tool":
         return _Turn("tool", Message("tool", joined(message.content), call_id=message.tool_call_id))
     if message.role == "function":
         return _Turn("function", Message("tool", joined(message.content or ""), name=message.name))
-    return _Turn("system", Message("system", joined(message.content)))
+    return _Turn("system", Message("system", joined(message.content), name=message.name or ""))
 
 
-def _assistant(message: AssistantMessage, position: int) -> _Turn:
+def _assistant(message: AssistantMessage, position: int, strict_openai: bool) -> _Turn:
     content = message.refusal if message.content is None else joined(message.content)
     tool_calls = tuple(_call(call.function, call.id) for call in message.tool_calls or ())
     calls = tool_calls if message.function_call is None else (*tool_calls, _call(message.function_call))
-    if content is None and not calls:
+    if content is None and not calls and strict_openai:
         path = f"messages[{position}].content"
         sentence = f"Invalid value for '{path}': expected a string or an array of parts, but got nothing. "
         raise RequestError(sentence + "It is required unless 'tool_calls' or 'function_call' is specified.", path)
-    return _Turn("assistant", Message("assistant", content, calls), tool_calls)
+    reasoning = message.reasoning_content or message.reasoning or ""
+    folded = Message("assistant", content, calls, name=message.name or "", reasoning=reasoning)
+    return _Turn("assistant", folded, tool_calls)
 
 
 def _call(call: FunctionCall, call_id: str = "") -> Call:

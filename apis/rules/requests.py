@@ -6,11 +6,15 @@ from typing import Any
 
 from pydantic import Field
 
+from apis.rules.constraints import ConstraintFields
 from apis.rules.fields import Shape
 from core.errors import RequestError
 
 MAX_CHOICES = 8
 MAX_IGNORED = 20
+# What this server has beyond OpenAI's API; with --strict-openai these fields are unknown.
+VENDOR_FIELDS = frozenset(("top_k", "min_p", "repetition_penalty", "stop_token_ids", "min_tokens", "ignore_eos"))
+VENDOR_FIELDS |= ConstraintFields.model_fields.keys()
 
 
 class StreamOptions(Shape):
@@ -48,11 +52,17 @@ def unsupported(key: str) -> RequestError:
     return RequestError(message, key, "unsupported_parameter")
 
 
-def ignored(body: dict[str, Any], shape: type[Shape], unsupported: tuple[str, ...]) -> tuple[str, ...]:
+def ignored(
+    body: dict[str, Any], shape: type[Shape], unsupported: tuple[str, ...], *, strict_openai: bool
+) -> tuple[str, ...]:
     """Return the unknown keys of `body` in the form in which a response header lists them.
 
     Returns at most MAX_IGNORED names, each cut to 64 characters. Characters other than visible ASCII become "?".
+    With strict_openai, raises RequestError for a key that OpenAI's API does not have.
     """
-    known = {*shape.model_fields, *unsupported}
+    known = {*shape.model_fields, *unsupported} - (VENDOR_FIELDS if strict_openai else set())
     names = [key for key in body if key not in known][:MAX_IGNORED]
-    return tuple("".join(char if "!" <= char <= "~" else "?" for char in name[:64]) or "?" for name in names)
+    shown = tuple("".join(char if "!" <= char <= "~" else "?" for char in name[:64]) or "?" for name in names)
+    if shown and strict_openai:
+        raise RequestError(f"Unrecognized request argument supplied: {shown[0]}")
+    return shown

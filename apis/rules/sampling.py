@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field, Tag
 from apis.rules.fields import MAX_INT32, Shape, Size, either, out_of_range, tag, unfit
 from core.conversation import SamplingParams
 
-MAX_STOPS = 4
-MAX_LENIENT_STOPS = 64
+MAX_STOPS = 64
+MAX_STRICT_STOPS = 4  # OpenAI's limit
 MAX_BIASES = 1024
 
 _Stop = Annotated[str, Field(max_length=1000)]
@@ -74,13 +74,13 @@ class SamplingFields(Shape):
     stop: (
         Annotated[
             Annotated[_Stop, Tag(tag("string"))]
-            | Annotated[list[_Stop], Size(MAX_LENIENT_STOPS, strict_high=MAX_STOPS), Tag(tag("array"))],
+            | Annotated[list[_Stop], Size(MAX_STOPS, strict_high=MAX_STRICT_STOPS), Tag(tag("array"))],
             either("one of a string or array of strings"),
         ]
         | None
     ) = Field(
         None,
-        description=f"Strings that end the answer and are not part of it. More than {MAX_STOPS} need --lenient.",
+        description="Strings that end the answer and are not part of it.",
         examples=[["\n\n"]],
     )
     stop_token_ids: Annotated[list[_TokenId], Size(64)] | None = Field(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Tag
 
 from apis.rules.fields import Name, Shape, Size, by, either, tag, unfit
+from apis.rules.schemas import SchemaObject
+from apis.rules.tool_names import own_names
 from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
 from core.errors import RequestError
 from json_schema.check import check_parameters
 from json_schema.strict import check_strict
 
-MAX_TOOLS = 128
+MAX_TOOLS = 1024
+MAX_STRICT_TOOLS = 128  # OpenAI's limit
 
 _TOOLS_AND_FUNCTIONS = (
     "'functions' and 'tools' cannot both be provided. 'functions' are deprecated; use the 'tools' parameter instead."
@@ -25,11 +29,14 @@ _STRING_OR_OBJECT = either("one of a string or object")
 class FunctionDefinition(Shape):
     """A function that the model may call."""
 
-    name: Name = Field(description="The function's name, unique in the request.")
+    name: Name = Field(
+        description="The function's name, unique in the request. A name with other characters than A-Z, a-z, 0-9, _ "
+        "and - is shown to the model by an alias; the answer has the name."
+    )
     description: Annotated[str, Field(max_length=20_000)] | None = Field(
         "", description="What the function does. The model sees this text."
     )
-    parameters: dict[str, Any] | None = Field(
+    parameters: SchemaObject | None = Field(
         None, description="The parameters, as a JSON Schema of type object. Default: no parameters."
     )
     strict: bool | None = Field(
@@ -96,7 +103,9 @@ class AllowedTools(Shape):
     mode: Literal["auto", "required"] = Field(
         description="auto: the model may call these tools. required: it must call at least one of them."
     )
-    tools: Annotated[list[_Chosen], Size(MAX_TOOLS, 1)] = Field(description="The tools that may be called.")
+    tools: Annotated[list[_Chosen], Size(MAX_TOOLS, 1, strict_high=MAX_STRICT_TOOLS)] = Field(
+        description="The tools that may be called."
+    )
 
 
 class AllowedToolsChoice(Shape):
@@ -123,11 +132,14 @@ _FunctionChoice = Annotated[
 ]
 
 
+_MANY = Size(MAX_TOOLS, strict_high=MAX_STRICT_TOOLS, strict_low=1)
+
+
 class CallingFields(Shape):
     """The fields of a chat request that say what the model may call."""
 
-    tools: Annotated[list[AnyTool], Size(MAX_TOOLS, strict_low=1)] | None = Field(
-        None, description="The tools that the model may call. An empty list needs --lenient."
+    tools: Annotated[list[AnyTool], _MANY] | None = Field(
+        None, description="The tools that the model may call. An empty list means none."
     )
     tool_choice: _ToolChoice | None = Field(
         None,
@@ -135,8 +147,8 @@ class CallingFields(Shape):
         "call. A named tool: exactly one call of it. Default: auto with tools, otherwise none.",
         examples=["required"],
     )
-    parallel_tool_calls: bool | None = Field(True, description="false: the answer has at most one call. Needs tools.")
-    functions: Annotated[list[FunctionDefinition], Size(MAX_TOOLS, 1)] | None = Field(
+    parallel_tool_calls: bool | None = Field(True, description="false: the answer has at most one call.")
+    functions: Annotated[list[FunctionDefinition], _MANY] | None = Field(
         None,
         description="The older form of tools. The answer then has function_call instead of tool_calls.",
         json_schema_extra={"deprecated": True},
@@ -156,13 +168,15 @@ class Calling:
     choice: ToolChoice = ToolChoice("none")
     max_calls: int | None = None
     legacy: bool = False
+    own_names: dict[str, str] = field(default_factory=dict)
 
 
-def check_combinations(body: dict[str, Any], *, lenient: bool) -> None:
-    """Raise RequestError for fields that exclude each other, or that need another field.
-
-    lenient: allow `tool_choice` and `parallel_tool_calls` without `tools`.
-    """
+def check_combinations(body: dict[str, Any], *, strict_openai: bool) -> None:
+    """Raise RequestError for fields that exclude each other and, with strict_openai, that need another field."""
+    if not strict_openai:
+        if body.get("functions") and body.get("tools"):
+            raise RequestError(_TOOLS_AND_FUNCTIONS)
+        return
 
     def need(key: str, needed: str) -> None:
         if body.get(key) is not None:
@@ -174,38 +188,60 @@ def check_combinations(body: dict[str, Any], *, lenient: bool) -> None:
         need("function_call", "functions")
     elif body.get("tools") is not None:
         raise RequestError(_TOOLS_AND_FUNCTIONS)
-    if body.get("tools") is None and not lenient:
+    if body.get("tools") is None:
         if body.get("tool_choice") != "none":
             need("tool_choice", "tools")
         need("parallel_tool_calls", "tools")
 
 
-def calling(body: CallingFields) -> Calling:
-    """Convert the checked fields of `body`. An empty `tools` means no tools.
+def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
+    """Convert the checked fields of `body`. Empty `tools` or `functions` mean none. Names that need one get an alias.
 
     Raises RequestError for an invalid schema or name.
     """
-    if body.functions is not None:
-        functions = tuple(_function(item, f"functions[{index}]") for index, item in enumerate(body.functions))
+    if body.functions:
+        _choice(body, set())  # it has no effect, but must not name a function
+        functions = tuple(
+            _function(item, f"functions[{index}]", strict_openai) for index, item in enumerate(body.functions)
+        )
         _check_unique(functions, "functions", ".name")
-        return Calling(functions, _legacy_choice(body, [function.name for function in functions]), 1, legacy=True)
-    if not body.tools:
-        return Calling()
-    tools = tuple(_tool(item, f"tools[{index}]") for index, item in enumerate(body.tools))
+        choice = _legacy_choice(body, {function.name for function in functions})
+        return _with_aliases(Calling(functions, choice, 1, legacy=True))
+    tools = tuple(_tool(item, f"tools[{index}]", strict_openai) for index, item in enumerate(body.tools or ()))
     _check_unique(tools, "tools", ".function.name")
-    choice = _choice(body, [tool.name for tool in tools])
+    choice = _choice(body, {tool.name for tool in tools})
+    _legacy_choice(body, set())  # likewise
+    if not tools:
+        return Calling()
     at_most_one = body.parallel_tool_calls is False or choice.mode == "named"
-    return Calling(tools, choice, max_calls=1 if at_most_one else None)
+    return _with_aliases(Calling(tools, choice, max_calls=1 if at_most_one else None))
 
 
-def _tool(tool: AnyTool, path: str) -> Tool:
-    return _function(tool.function, f"{path}.function") if isinstance(tool, FunctionTool) else CodeInterpreter()
+def _with_aliases(calling: Calling) -> Calling:
+    """Return `calling` with the alias of each function whose name is not legal, in the tools and in the choice."""
+    names = own_names(tool.name for tool in calling.tools)
+    if not names:
+        return calling
+    aliases = {name: alias for alias, name in names.items()}
+    tools = tuple(
+        replace(tool, name=aliases.get(tool.name, tool.name)) if isinstance(tool, Function) else tool
+        for tool in calling.tools
+    )
+    chosen = calling.choice.names
+    choice = replace(calling.choice, names=chosen and tuple(aliases.get(name, name) for name in chosen))
+    return replace(calling, tools=tools, choice=choice, own_names=names)
 
 
-def _function(function: FunctionDefinition, path: str) -> Function:
+def _tool(tool: AnyTool, path: str, strict_openai: bool) -> Tool:
+    if isinstance(tool, FunctionTool):
+        return _function(tool.function, f"{path}.function", strict_openai)
+    return CodeInterpreter()
+
+
+def _function(function: FunctionDefinition, path: str, strict_openai: bool) -> Function:
     strict = function.strict or False
     if function.parameters is not None:
-        check = check_strict if strict else check_parameters
+        check = partial(check_strict, strict_openai=strict_openai) if strict else check_parameters
         check(function.parameters, owner=f"function '{function.name}'", param=f"{path}.parameters")
     return Function(function.name, function.description or "", function.parameters, strict)
 
@@ -220,7 +256,7 @@ def _check_unique(tools: Sequence[Tool], path: str, name_path: str) -> None:
         seen.add(tool.name)
 
 
-def _choice(body: CallingFields, names: Sequence[str]) -> ToolChoice:
+def _choice(body: CallingFields, names: Set[str]) -> ToolChoice:
     match body.tool_choice:
         case None:
             return ToolChoice("auto")
@@ -233,12 +269,12 @@ def _choice(body: CallingFields, names: Sequence[str]) -> ToolChoice:
             return ToolChoice("named", (_chosen(tool, names),))
 
 
-def _chosen(tool: FunctionChoice | CodeInterpreterChoice, names: Sequence[str]) -> str:
+def _chosen(tool: FunctionChoice | CodeInterpreterChoice, names: Set[str]) -> str:
     name = tool.function.name if isinstance(tool, FunctionChoice) else CodeInterpreter().name
     return _declared(name, names, "tool_choice", "tools")
 
 
-def _legacy_choice(body: CallingFields, names: Sequence[str]) -> ToolChoice:
+def _legacy_choice(body: CallingFields, names: Set[str]) -> ToolChoice:
     match body.function_call:
         case None:
             return ToolChoice("auto")
@@ -248,7 +284,7 @@ def _legacy_choice(body: CallingFields, names: Sequence[str]) -> ToolChoice:
             return ToolChoice("named", (_declared(name, names, "function_call", "functions"),))
 
 
-def _declared(name: str, names: Sequence[str], param: str, source: str) -> str:
+def _declared(name: str, names: Set[str], param: str, source: str) -> str:
     if name in names:
         return name
     message = f"Invalid value for '{param}': no function named {name[:64]} was specified in the '{source}' parameter"

@@ -32,9 +32,15 @@ def test_fields() -> None:
     assert (request.sampling.logprobs, request.sampling.max_tokens, request.ignored) == (5, 3, ("zzz",))
 
 
-def test_lenient_allows_more_stop_strings_here_too() -> None:
-    request = completion_request({"model": "m", "prompt": "x", "stop": ["a"] * 5}, lenient=True)
-    assert len(request.sampling.stop) == 5
+def test_only_openai_refuses_five_stop_strings_and_unknown_fields() -> None:
+    for fields, message in (
+        ({"stop": ["a"] * 5}, "Invalid 'stop': array too long. Expected an array with maximum length 4"),
+        ({"chat_template": "x"}, "Unrecognized request argument supplied: chat_template"),
+    ):
+        body = {"model": "m", "prompt": "x", **fields}
+        assert len(completion_request(body).sampling.stop) == len(fields.get("stop", ()))
+        with pytest.raises(RequestError, match=message):
+            completion_request(body, strict_openai=True)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +65,7 @@ def test_lenient_allows_more_stop_strings_here_too() -> None:
         ({"logprobs": True}, "logprobs"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"echo": "yes"}, "echo"),
-        ({"stop": ["a"] * 5}, "stop"),
+        ({"stop": ["a"] * 65}, "stop"),
         ({"stream_options": {}}, "stream_options"),
     ],
 )

@@ -8,7 +8,16 @@ import pytest
 
 from apis.chat_completions import chat_request
 from core.errors import RequestError
-from tests.support.request_examples import PARAMETERS, USER, answer, asks, error_of, tool
+from tests.support.request_examples import (
+    PARAMETERS,
+    STRICT_PARAMETERS,
+    USER,
+    answer,
+    asks,
+    error_of,
+    strict_error_of,
+    tool,
+)
 
 TOOLS = [tool("f")]
 TABLE: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] = [
@@ -69,6 +78,26 @@ TABLE: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] = [
             "Invalid 'tools': empty array. Expected an array with minimum length 1, but got an empty array instead.",
             "tools",
             "empty_array",
+        ),
+    ),
+    (
+        "empty functions",
+        {"functions": []},
+        (
+            "Invalid 'functions': empty array. Expected an array with minimum length 1, "
+            "but got an empty array instead.",
+            "functions",
+            "empty_array",
+        ),
+    ),
+    (
+        "assistant message without content",
+        {"messages": [USER, {"role": "assistant", "content": None}]},
+        (
+            "Invalid value for 'messages[1].content': expected a string or an array of parts, but got nothing. "
+            "It is required unless 'tool_calls' or 'function_call' is specified.",
+            "messages[1].content",
+            None,
         ),
     ),
     (
@@ -152,6 +181,58 @@ TABLE: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] = [
         ),
     ),
     (
+        "strict schema with an optional property",
+        {"tools": [tool("f", strict=True, parameters={**STRICT_PARAMETERS, "required": []})]},
+        (
+            "Invalid schema for function 'f': In context=(), 'required' is required to be supplied and to be an array "
+            "including every key in properties. Missing 'city'.",
+            "tools[0].function.parameters",
+            "invalid_function_parameters",
+        ),
+    ),
+    (
+        "null in a schema",
+        {"tools": [tool("f", parameters={**PARAMETERS, "required": None})]},
+        (
+            "Invalid schema for function 'f': In context=(), 'required' must be a list of strings, got null.",
+            "tools[0].function.parameters",
+            "invalid_function_parameters",
+        ),
+    ),
+    (
+        "[] in a schema",
+        {"tools": [tool("f", parameters={"type": "object", "properties": []})]},
+        (
+            "Invalid schema for function 'f': In context=(), 'properties' must be an object, got an array.",
+            "tools[0].function.parameters",
+            "invalid_function_parameters",
+        ),
+    ),
+    (
+        "[] as parameters",
+        {"tools": [tool("f", parameters=[])]},
+        (
+            "Invalid type for 'tools[0].function.parameters': expected an object, but got an array instead.",
+            "tools[0].function.parameters",
+            "invalid_type",
+        ),
+    ),
+    (
+        "unknown field",
+        {"chat_template": "x"},
+        ("Unrecognized request argument supplied: chat_template", None, None),
+    ),
+    (
+        "stop strings",
+        {"stop": ["a"] * 5},
+        (
+            "Invalid 'stop': array too long. Expected an array with maximum length 4, "
+            "but got an array with length 5 instead.",
+            "stop",
+            "array_above_max_length",
+        ),
+    ),
+    (
         "response_format schema",
         {
             "response_format": {
@@ -219,9 +300,44 @@ TABLE: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
-def test_the_table_of_texts(fields: dict[str, Any], expected: tuple[str, str | None, str | None]) -> None:
+# What only costs the caller: refused with --strict-openai only.
+STRICT_ONLY = {
+    "assistant message without content",
+    "function name",
+    "name too long",
+    "too many tools",
+    "empty tools",
+    "empty functions",
+    "tool_choice without tools",
+    "parallel_tool_calls without tools",
+    "function_call without functions",
+    "strict schema",
+    "strict schema with an optional property",
+    "response_format schema",
+    "json_object without json",
+    "both token limits",
+    "stop strings",
+    "null in a schema",
+    "[] in a schema",
+    "[] as parameters",
+    "unknown field",
+}
+
+
+def test_the_rules_that_only_cost_the_caller_are_in_the_table() -> None:
+    assert {row[0] for row in TABLE} > STRICT_ONLY
+
+
+@pytest.mark.parametrize(("name", "fields", "expected"), TABLE, ids=[row[0] for row in TABLE])
+def test_the_table_of_texts(name: str, fields: dict[str, Any], expected: tuple[str, str | None, str | None]) -> None:
+    """With --strict-openai every text of the table is OpenAI's. Without it, the same text or an answer."""
+    if name in STRICT_ONLY:
+        assert strict_error_of(**fields) == expected
+        return
     assert error_of(**fields) == expected
+    with pytest.raises(RequestError) as caught:
+        chat_request({"model": "m", "messages": [USER], **fields}, strict_openai=True)
+    assert (caught.value.message, caught.value.param, caught.value.code) == expected
 
 
 @pytest.mark.parametrize("field", ["model", "messages"])

@@ -13,7 +13,7 @@ from tests.support.request_examples import USER, answer, asks, chat, error_of
 def test_developer_is_system_and_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b", "prompt_cache_breakpoint": {}}]
     request = chat({"role": "developer", "content": parts}, {"role": "user", "name": "bob", "content": ""})
-    assert request.messages == (Message("system", "ab"), Message("user", ""))
+    assert request.messages == (Message("system", "ab"), Message("user", "", name="bob"))
 
 
 def test_roles_need_not_alternate() -> None:
@@ -78,6 +78,39 @@ def test_assistant_content() -> None:
 
 
 @pytest.mark.parametrize(
+    "turn",
+    [
+        {},
+        {"content": None},
+        {"content": None, "tool_calls": [], "function_call": None, "refusal": None},
+        {"content": None, "reasoning_content": None},
+    ],
+)
+def test_an_assistant_message_with_nothing_is_an_empty_turn(turn: dict[str, Any]) -> None:
+    """A turn that the token limit cut inside the reasoning has no content, and agents send it back as it is.
+
+    They stopped at the 400 for it, and could not go on with the conversation.
+    """
+    assert chat(USER, {"role": "assistant", **turn}, USER).messages[1] == Message("assistant")
+
+
+def test_reasoning_is_kept_under_either_name() -> None:
+    """vLLM and OpenRouter call it `reasoning`; DeepSeek, llama.cpp and SGLang `reasoning_content`."""
+    for turn in ({"reasoning_content": "hm"}, {"reasoning": "hm"}, {"reasoning_content": "hm", "reasoning": "no"}):
+        assert chat(USER, {"role": "assistant", **turn}).messages[1] == Message("assistant", reasoning="hm")
+    both = chat(USER, {**asks("a"), "reasoning_content": "hm"}, answer("a")).messages[1]
+    assert (both.reasoning, both.calls[0].name) == ("hm", "f_a")
+    wrong: object
+    for wrong in (1, ["hm"], {}):
+        assert error_of(USER, {"role": "assistant", "reasoning_content": wrong})[2] == "invalid_type"
+
+
+def test_names_of_authors_are_kept() -> None:
+    messages = [{"role": role, "content": "x", "name": "bob"} for role in ("system", "user", "assistant")]
+    assert [message.name for message in chat(*messages).messages] == ["bob"] * 3
+
+
+@pytest.mark.parametrize(
     ("broken", "param"),
     [
         (1, "messages[0]"),
@@ -97,8 +130,6 @@ def test_assistant_content() -> None:
         ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "messages[0].content[0]"),
         ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "messages[0].content[0]"),
         ({"role": "user", "content": [{"type": "file", "file": {}}]}, "messages[0].content[0]"),
-        ({"role": "assistant"}, "messages[0].content"),
-        ({"role": "assistant", "content": None, "tool_calls": []}, "messages[0].content"),
         ({"role": "assistant", "tool_calls": "x"}, "messages[0].tool_calls"),
         ({"role": "assistant", "tool_calls": ["x"]}, "messages[0].tool_calls[0]"),
         ({"role": "assistant", "tool_calls": [{"id": "a"}]}, "messages[0].tool_calls[0].function"),

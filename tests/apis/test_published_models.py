@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming as ChatParams
+from openai.types.completion_create_params import CompletionCreateParamsStreaming as TextParams
 
 from apis import chat_completions, completions
 from apis.chat_completions import ChatCompletionRequest, chat_request
@@ -42,6 +44,7 @@ CHATS: list[Json] = [
             {"role": "user", "content": PARTS, "name": "n"},
             {"role": "assistant", "content": [*PARTS, {"type": "refusal", "refusal": "x"}], "name": "n"},
             {"role": "function", "name": "f", "content": PARTS},
+            {"role": "assistant", "reasoning_content": "hm", "reasoning": "hm"},
             {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": CALL}]},
             {"role": "tool", "tool_call_id": "a", "content": PARTS, "name": "n"},
         ],
@@ -76,7 +79,8 @@ IN_WORDS = (
     "expected one of json",
     "it is not a JSON Schema as text",
     "does not rank answers",
-    "required unless 'tool_calls'",
+    "no function named",
+    "cannot both be provided",
 )
 Reader = Callable[..., Any]
 REQUESTS: list[tuple[type[Shape], Reader, list[Json]]] = [
@@ -101,7 +105,7 @@ def request_of(request: pytest.FixtureRequest) -> tuple[type[Shape], Reader, lis
 
 def error_of(reader: Reader, body: Json) -> RequestError | None:
     try:
-        reader(body, lenient=True)
+        reader(body)
     except RequestError as error:
         return error
     return None
@@ -167,7 +171,7 @@ def check_agreement(published: Published, shape: type[Shape], reader: Reader, bo
     """
     error = error_of(reader, body)
     if published.takes(body, shape.__name__, place.path[0]):
-        read(shape, body, lenient=True)
+        read(shape, body)
         is_rule = error is None or error.param != place.param or any(words in str(error) for words in IN_WORDS)
         assert is_rule, (place.param, str(error))
         return True
@@ -226,7 +230,7 @@ def test_a_published_default_changes_nothing(
         if place.owner and "default" in (field := published.components[place.owner]["properties"][place.path[-1]]):
             explicit, absent = put(document, place.path, field["default"]), without(document, place.path)
             if error_of(reader, absent) is None:
-                assert reader(explicit, lenient=True) == reader(absent, lenient=True), place.param
+                assert reader(explicit) == reader(absent), place.param
                 num_defaults += 1
     assert num_defaults > 10
 
@@ -243,8 +247,31 @@ def test_all_other_fields_are_ignored_by_name_or_an_error(
         assert error and (error.param, error.code) == (key, "unsupported_parameter")
     both = ChatCompletionRequest.model_fields.keys() | TextCompletionRequest.model_fields.keys()
     others = ["mirostat", *sorted(both - known - set(module.UNSUPPORTED))]
-    assert reader({**document, **dict.fromkeys(others)}, lenient=True).ignored == tuple(others[:20])
-    assert reader(document, lenient=True).ignored == ()
+    assert reader({**document, **dict.fromkeys(others)}).ignored == tuple(others[:20])
+    assert reader(document).ignored == ()
+
+
+@pytest.mark.parametrize(
+    ("shape", "reader", "document", "params"),
+    [
+        (ChatCompletionRequest, chat_request, {"model": "m", "messages": [USER]}, ChatParams),
+        (TextCompletionRequest, completion_request, {"model": "m", "prompt": "x"}, TextParams),
+    ],
+)
+def test_strict_openai_takes_the_fields_of_openais_client_only(
+    shape: type[Shape], reader: Reader, document: Json, params: Any
+) -> None:
+    """Somebody tests with --strict-openai and `top_k`, deploys at OpenAI, and gets a 400 there."""
+    known = params.__required_keys__ | params.__optional_keys__
+    reader(document, strict_openai=True)
+    for field in shape.model_fields:
+        error = None
+        try:
+            reader({**document, field: document.get(field)}, strict_openai=True)
+        except RequestError as caught:
+            error = caught.message
+        refused = f"Unrecognized request argument supplied: {field}"
+        assert error == (None if field in known else refused), field
 
 
 def test_every_field_has_a_line_of_text(published: Published) -> None:

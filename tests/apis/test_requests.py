@@ -27,7 +27,6 @@ from tests.support.request_examples import (
     asks,
     chat,
     error_of,
-    tool,
 )
 from tests.support.work import num_lines
 
@@ -80,19 +79,6 @@ def test_unknown_fields_are_ignored_by_name() -> None:
         "x?",
     )  # regression test: a space at the end of a header broke the connection
     assert len(chat(**{f"x{i}": i for i in range(10_000)}).ignored) == 20
-
-
-def test_lenient_drops_the_rules_that_only_cost_the_user() -> None:
-    body = {"model": "m", "messages": [USER], "response_format": {"type": "json_object"}, "stop": ["a"] * 5}
-    limits = {"max_tokens": 1, "max_completion_tokens": 2}
-    request = chat_request(
-        {**body, **limits, "tools": [], "tool_choice": "auto", "parallel_tool_calls": True}, lenient=True
-    )
-    assert (request.tools, request.choice, request.sampling.max_tokens) == ((), ToolChoice("none"), 2)
-    assert (request.response_format.kind, len(request.sampling.stop)) == ("json_object", 5)
-    assert (
-        chat_request({**body, "tools": [tool("f")], "tool_choice": "required"}, lenient=True).choice.mode == "required"
-    )
 
 
 def test_response_format() -> None:
@@ -152,7 +138,7 @@ def put(document: dict[str, Any], path: tuple[Any, ...], value: object) -> dict[
 
 def check_total(body: Any) -> None:
     """Check that each reader returns a request or raises a RequestError with a message."""
-    for read in (chat_request, completion_request, lambda value: chat_request(value, lenient=True)):
+    for read in (chat_request, completion_request, lambda value: chat_request(value, strict_openai=True)):
         try:
             assert isinstance(read(body), ChatRequest | CompletionRequest)
         except RequestError as error:

@@ -16,9 +16,9 @@ from json_schema.strict import check_strict
 
 
 def error_of(schema: object) -> str:
-    """Return the error for `schema`, or "" if the schema is valid."""
+    """Return the error for `schema` with --strict-openai, or "" if the schema is valid."""
     try:
-        check_strict(schema, owner="function 'f'", param="tools[0].function.parameters")
+        check_strict(schema, owner="function 'f'", param="tools[0].function.parameters", strict_openai=True)
     except RequestError as error:
         assert error.code == "invalid_function_parameters"
         assert len(error.message) <= 500
@@ -117,7 +117,6 @@ EVERY = "'required' is required to be supplied and to be an array including ever
         (closed({}, anyOf=[{}]), "In context=(), 'anyOf' is not permitted."),
         (closed({"a": {"oneOf": [{}]}}), "In context=('properties', 'a'), 'oneOf' is not permitted."),
         (closed({"a": {"allOf": [{}, {}]}}), "In context=('properties', 'a'), 'allOf' is not permitted."),
-        (closed({"a": {"default": 0}}), "In context=('properties', 'a'), 'default' is not permitted."),
         (closed({"a": {"not": {}}}), "In context=('properties', 'a'), 'not' is not permitted."),
         (closed({"a": {"if": {}, "then": {}}}), "In context=('properties', 'a'), 'if' is not permitted."),
         (closed({}, patternProperties={}), "In context=(), 'patternProperties' is not permitted."),
@@ -165,3 +164,15 @@ def test_a_broken_pattern_is_refused(subtests: pytest.Subtests) -> None:
     for pattern in ("(", "a)", "[a", "*a", "(+)", "a|*", "a\\", "(a))(", "x[^", "((a)"):
         with subtests.test(pattern=pattern):
             assert "'pattern' is not a regular expression" in error_of(closed({"a": {"pattern": pattern}}))
+
+
+def test_a_default_is_accepted() -> None:
+    """OpenAI takes `default` since 2026. The openai client, zod's helpers and langchain write it in strict schemas."""
+    assert error_of(closed({"a": {"type": "integer", "default": 0}})) == ""
+
+
+@pytest.mark.parametrize(
+    "schema", [{"type": "object", "properties": {"a": {"type": "object"}}}, closed({}, required=[])]
+)
+def test_only_openai_needs_closed_objects_in_which_all_is_required(schema: JsonSchema) -> None:
+    check_strict(schema, owner="function 'f'", param="tools[0].function.parameters")

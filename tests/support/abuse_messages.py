@@ -96,13 +96,20 @@ def shapes() -> Iterator[Case]:
         yield Case(f"{role} without content", _body({"role": role}), param="messages[0].content")
     for value in VALUES:
         is_fine = isinstance(value, str) or value == []
+        says_nothing = value is None or is_fine
         yield Case(
-            f"assistant {value!r}", _body(USER, {"role": "assistant", "content": value}), (200,) if is_fine else (400,)
+            f"assistant {value!r}",
+            _body(USER, {"role": "assistant", "content": value}),
+            (200,) if says_nothing else (400,),
         )
+        reasoning = {"role": "assistant", "reasoning_content": value}
+        is_reasoning = value is None or isinstance(value, str)
+        yield Case(f"reasoning {value!r}", _body(USER, reasoning), (200,) if is_reasoning else (400,))
         is_text = isinstance(value, str)
         yield Case(f"result {value!r}", _body(USER, called(), result(value)), (200,) if is_fine else (400,))
         calls = {"role": "assistant", "tool_calls": value}
-        yield Case(f"tool_calls={value!r}", _body(USER, calls), param="messages[1]")
+        is_none = value is None or value == []
+        yield Case(f"tool_calls={value!r}", _body(USER, calls), (200,) if is_none else (400,))
         yield Case(f"name={value!r}", _body({**USER, "name": value}), (200,) if is_text or value is None else (400,))
         if not isinstance(value, str):
             yield Case(f"call id {value!r}", _body(USER, called(id=value), result(call_id=value)))
@@ -142,7 +149,7 @@ def histories() -> Iterator[Case]:
     yield Case("the answer of another", _body(USER, called(), result(call_id="j")), message="must be a response")
     yield Case("answered too late", _body(USER, called(), USER, result()), message="did not have response messages")
     yield Case("a result without a name", _body(USER, {"role": "function", "content": "x"}), param="messages[1].name")
-    yield Case("an assistant who says nothing", _body(USER, {"role": "assistant"}), param="messages[1].content")
+    yield Case("an assistant who says nothing", _body(USER, {"role": "assistant"}), (200,))
     for arguments in BROKEN_ARGUMENTS:
         function = {"name": "gone", "arguments": arguments}
         yield Case(f"arguments {arguments!r:.30}", _body(USER, called(function=function), result()), (200,))

@@ -25,7 +25,7 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "presence_penalty": (-1, 1.5),
     "frequency_penalty": (-1, 1.5),
     "max_tokens": (7,),
-    "max_completion_tokens": (),  # an error because the request also has max_tokens
+    "max_completion_tokens": (7,),
     "n": (7,),
     "seed": (-1, 7),
     "stop": ("x", "", []),
@@ -51,10 +51,10 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "web_search_options": (),
     "moderation": (),
     "stream_options": (),
-    "tools": (),
+    "tools": ([],),
     "tool_choice": (),
-    "parallel_tool_calls": (),
-    "functions": (),
+    "parallel_tool_calls": (True,),
+    "functions": ([],),
     "function_call": (),
 }
 # Fields that other servers know. This server ignores them, whatever their values are.
@@ -91,17 +91,23 @@ TOOL_CHOICES: tuple[Any, ...] = (
         "type": "allowed_tools",
         "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "g"}}]},
     },
-    {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED] * 129}},
+    {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED] * 1025}},
 )
 _BROKEN: tuple[Any, ...] = (None, [], "x", {}, {"name": "x"}, 1, True)
 RESPONSE_FORMATS: tuple[Any, ...] = (
-    *({"type": "json"}, {"type": None}, {"type": "json_object"}, {"type": "json_schema"}),
+    *({"type": "json"}, {"type": None}, {"type": "json_schema"}),
     *({"type": "json_schema", "json_schema": broken} for broken in _BROKEN),
-    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "name": name}} for name in ("", "a b", "x" * 65, 1, None)),
-    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "schema": s}} for s in _BROKEN[:3]),
-    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "strict": strict}} for strict in ("yes", 1, True)),
+    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "name": name}} for name in ("", "x" * 257, 1, None)),
+    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "schema": s}} for s in (None, [1], "x")),
+    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "strict": strict}} for strict in ("yes", 1)),
     {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}},
     {"type": "json_schema", "json_schema": {**JSON_SCHEMA, "description": 1}},
+)
+FORMATS_OPENAI_REFUSES: tuple[Any, ...] = (
+    {"type": "json_object"},
+    *({"type": "json_schema", "json_schema": {**JSON_SCHEMA, "name": name}} for name in ("a b", "x" * 256, "\0")),
+    {"type": "json_schema", "json_schema": {**JSON_SCHEMA, "schema": []}},
+    {"type": "json_schema", "json_schema": {**JSON_SCHEMA, "strict": True}},
 )
 # Prompts of raw completions.
 PROMPTS: tuple[Any, ...] = (
@@ -130,9 +136,7 @@ def wrong_types() -> Iterator[Case]:
 
 def ranges() -> Iterator[Case]:
     for field, values in RANGES.items():
-        limit = (
-            "max_completion_tokens" if field == "max_completion_tokens" else "max_tokens"
-        )  # a request may have only one of the two
+        limit = "max_completion_tokens" if field == "max_completion_tokens" else "max_tokens"
         for value in (*values.outside, *values.beyond_the_model):
             yield Case(f"{field}={value!r:.40}", {**CHAT_BODY, limit: 1, field: value}, param=field)
         for value in values.inside:
@@ -148,18 +152,21 @@ def combinations() -> Iterator[Case]:
     for choice in TOOL_CHOICES:
         yield Case(f"tool_choice={choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice}, param="tool_choice")
         yield Case(f"streamed {choice!r:.90}", {**BODY, "tools": [TOOL], "tool_choice": choice, "stream": True})
-    for choice in ("auto", "required", NAMED):
-        yield Case(f"{choice!r:.20} without tools", {**BODY, "tool_choice": choice}, param="tool_choice")
+    yield Case("a function without tools", {**BODY, "tool_choice": NAMED}, param="tool_choice")
+    for choice in ("auto", "required"):
+        yield Case(f"{choice} without tools", {**BODY, "tool_choice": choice}, (200,))
     for choice in ("required", "x", {}, {"name": "g"}, {"name": 1}, NAMED, 1):
         body = {**BODY, "functions": [{"name": "f"}], "function_call": choice}
         yield Case(f"function_call={choice!r:.60}", body, param="function_call")
     for wanted in RESPONSE_FORMATS:
         yield Case(f"response_format={wanted!r:.120}", {**BODY, "response_format": wanted})
+    for wanted in FORMATS_OPENAI_REFUSES:
+        yield Case(f"served {wanted!r:.120}", {**BODY, "response_format": wanted}, (200,))
     yield Case(
         "both dialects", {**BODY, "tools": [TOOL], "functions": [{"name": "f"}]}, message="cannot both be provided"
     )
-    yield Case("call without functions", {**BODY, "function_call": "auto"}, param="function_call")
-    yield Case("both limits", {**BODY, "max_completion_tokens": 1}, message="at the same time is not supported")
+    yield Case("call without functions", {**BODY, "function_call": "auto"}, (200,))
+    yield Case("both limits", {**BODY, "max_completion_tokens": 1}, (200,))
     yield Case("top_logprobs alone", {**BODY, "top_logprobs": 1}, param="top_logprobs")
     yield Case("21 top_logprobs", {**BODY, "logprobs": True, "top_logprobs": 21}, param="top_logprobs")
     yield Case("20 top_logprobs", {**BODY, "logprobs": True, "top_logprobs": 20}, (200,))

@@ -17,23 +17,20 @@ PARAMETERS = "tools[0].function.parameters"
 REQUIRED = {"type": "function", "function": {"name": "f"}}
 SERVED_OR_REFUSED = (200, 400)
 VALUES: tuple[Any, ...] = (None, True, 0, -1, 1.5, "x", [], [1], [None], {}, {"x": 1}, {"x": None}, {"x": {}})
-_SCHEMAS: tuple[Any, ...] = (True, {}, {"x": 1}, {"x": None}, {"x": {}})  # a schema with unknown keywords is valid
+_SCHEMAS: tuple[Any, ...] = (True, {}, [], {"x": 1}, {"x": None}, {"x": {}})  # unknown keywords are valid
+_NAMED: tuple[Any, ...] = ({}, [], {"x": None}, {"x": {}})  # named schemas
 _COUNTS = (0,)
-# The items of VALUES that each keyword accepts.
+# The items of VALUES that each keyword accepts, beside null, which is the same as no keyword.
 RIGHT: dict[str, tuple[Any, ...]] = {
     "type": (),
-    "properties": ({}, {"x": {}}),
-    "patternProperties": ({}, {"x": {}}),
-    "$defs": ({}, {"x": {}}),
-    "definitions": ({}, {"x": {}}),
-    "dependentSchemas": ({}, {"x": {}}),
+    **dict.fromkeys(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"), _NAMED),
     "required": ([],),
     "enum": ([], [1], [None]),
     "anyOf": (),
     "oneOf": (),
     "allOf": (),
     "prefixItems": (),
-    "items": (*_SCHEMAS, []),
+    "items": _SCHEMAS,
     "additionalProperties": _SCHEMAS,
     "not": _SCHEMAS,
     "if": _SCHEMAS,
@@ -98,7 +95,7 @@ def keywords() -> Iterator[Case]:
     """Yield schemas in which each keyword has values of every type, for a forced call and for a response format."""
     for key, right in RIGHT.items():
         for value in VALUES:
-            fits = any(value == one and type(value) is type(one) for one in right)
+            fits = value is None or any(value == one and type(value) is type(one) for one in right)
             schema = with_property({key: value})
             expected = SERVED_OR_REFUSED if fits and value == [] else (200,) if fits else (400,)
             body = {**BODY, "tools": [tool(schema)], "tool_choice": REQUIRED}

@@ -9,9 +9,10 @@ from tests.support.abuse_client import BODY, USER
 from tests.support.abuse_json import Case
 from tests.support.abuse_schemas import PARAMETERS, Schema, tool, with_property
 
-NAMES_REFUSED: tuple[Any, ...] = (
-    *("", "a b", "a.b", "a/b", "../f", "é", "fоo", "f\u202e", "f\0", "f\n", "f\n>>>all", "a{b}", "${f}", "<|im_end|>"),
-    *("x" * 65, "x" * 100_000, "😀", " f", "f ", "f;", "f()", "f'", '"f"', None, 1, True, [], {}, ["f"]),
+NAMES_REFUSED: tuple[Any, ...] = ("", "x" * 257, "x" * 100_000, None, 1, True, [], {}, ["f"])
+NAMES_WITH_ALIAS = (
+    *("a b", "a.b", "a/b", "../f", "é", "fоo", "f\u202e", "f\0", "f\n", "f\n>>>all", "a{b}", "${f}", "<|im_end|>"),
+    *("x" * 65, "x" * 256, "😀", " f", "f ", "f;", "f()", "f'", '"f"', "all ", "\ufffd"),
 )
 NAMES = (
     "__proto__",
@@ -28,7 +29,7 @@ NAMES = (
     "0",
 )
 ROOTS: tuple[Any, ...] = (
-    *(True, 1, "x", [], [{}], {"type": "string"}, {"type": "array"}, {"type": ["object", "null"]}, {"$ref": 1}),
+    *(True, 1, "x", [{}], {"type": "string"}, {"type": "array"}, {"type": ["object", "null"]}, {"$ref": 1}),
 )
 BROKEN_TOOLS: tuple[Any, ...] = (
     *(None, 1, "f", [], {}, {"type": "function"}, {"function": {"name": "f"}}, {"type": "x"}, {"type": "custom"}),
@@ -37,6 +38,7 @@ BROKEN_TOOLS: tuple[Any, ...] = (
 
 def roots() -> Iterator[Case]:
     """Yield parameters that are no schema of an object, in `tools` and in the older `functions`, and invalid tools."""
+    yield Case("root []", {**BODY, "tools": [tool([])]}, (200,))
     for value in ROOTS:
         yield Case(f"root {value!r}", {**BODY, "tools": [tool(value)]}, param=PARAMETERS)
         body = {**BODY, "functions": [{"name": "f", "parameters": value}]}
@@ -54,6 +56,8 @@ def names() -> Iterator[Case]:
         body = {**BODY, "tools": [tool({}, name=name)]}
         yield Case(f"name {name!r:.30}", body, message="tools[0].function.name", param="tools[0].function.name")
         yield Case(f"older name {name!r:.30}", {**BODY, "functions": [{"name": name}]}, param="functions[0].name")
+    for name in NAMES_WITH_ALIAS:
+        yield Case(f"alias of {name!r:.30}", {**BODY, "tools": [tool({}, name=name)]}, (200,))
     yield Case("two of a name", {**BODY, "tools": [tool({}), tool({})]}, message="unique")
 
 
@@ -71,9 +75,9 @@ def sizes() -> Iterator[Case]:
     for name, (schema, limit) in over.items():
         yield Case(f"over the limit: {name}", {**BODY, "tools": [tool(schema)]}, message=limit, param=PARAMETERS)
     many = [tool({}, name=f"f{i}") for i in range(5_000)]
-    yield Case("5,000 tools", {**BODY, "tools": many}, message="maximum length 128", param="tools")
-    yield Case("129 tools", {**BODY, "tools": many[:129]}, message="maximum length 128", param="tools")
-    yield Case("no tools", {**BODY, "tools": []}, message="empty array", param="tools")
+    yield Case("5,000 tools", {**BODY, "tools": many}, message="maximum length 1024", param="tools")
+    yield Case("1,025 tools", {**BODY, "tools": many[:1025]}, message="maximum length 1024", param="tools")
+    yield Case("no tools", {**BODY, "tools": []}, (200,))
     described = tool({}, description="x" * 20_001)
     yield Case(
         "long description", {**BODY, "tools": [described]}, message="20000", param="tools[0].function.description"
@@ -92,12 +96,14 @@ def sizes_that_fit() -> Iterator[Case]:
         "schemas": with_property({"anyOf": [{}] * 19_990}),
     }.items():
         yield Case(f"at the limit: {name}", {**BODY, "tools": [tool(schema)]}, (200,))
-    yield Case("128 tools", {**BODY, "tools": [tool(with_property({}), name=f"f{i}") for i in range(128)]}, (200,))
+    many = [tool(with_property({}), name=f"f{i}") for i in range(1024)]
+    yield Case("1,024 tools", {**BODY, "tools": many}, (200,))
+    yield Case("1,024 tools, one called", {**BODY, "tools": many, "tool_choice": "required"}, (200,))
     yield Case("a long description", {**BODY, "tools": [tool({}, description="x" * 20_000)]}, (200,))
 
 
 def forced_calls() -> Iterator[tuple[str, Schema]]:
     """Yield functions whose names mean something in JavaScript, Python or a prompt format, each with a forced call."""
-    for name in NAMES:
+    for name in (*NAMES, *NAMES_WITH_ALIAS):
         choice = {"type": "function", "function": {"name": name}}
         yield name, {"messages": [USER], "tools": [tool({}, name=name)], "tool_choice": choice, "max_tokens": 8}

@@ -40,9 +40,9 @@ RANGES: dict[str, Range] = {
         inside=(2**63 - 1, -(2**63), 0), outside=(2**63, -(2**63) - 1, 2**64, 2**70, -(2**70), 1.0, 1.5, "1", "x")
     ),
     "stop": Range(
-        inside=(["x" * 1000] * 4, "\0", ["", ""], "😀"),
+        inside=(["x" * 1000] * 64, "\0", ["", ""], "😀"),
         outside=(
-            *(["a"] * 5, ["a"] * 1000, "x" * 1001, ["x" * 1001]),
+            *(["a"] * 65, ["a"] * 1000, "x" * 1001, ["x" * 1001]),
             *(1, [1], [None], ["a", 1], {}, {"a": 1}),
         ),
     ),
@@ -87,5 +87,5 @@ RANGES: dict[str, Range] = {
     "moderation": Range(outside=({"model": "x"},)),
     "response_format": Range(outside=("json", {}, {"type": "xml"}, {"type": "json_schema"})),
     "stream_options": Range(outside=({}, [], 1)),  # errors without `stream`
-    "functions": Range(outside=([{}], [{"name": 1}], [{"name": "f"}] * 2, [{"name": f"f{i}"} for i in range(129)])),
+    "functions": Range(outside=([{}], [{"name": 1}], [{"name": "f"}] * 2, [{"name": f"f{i}"} for i in range(1025)])),
 }

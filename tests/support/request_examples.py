@@ -33,6 +33,15 @@ def chat(*messages: object, **fields: Any) -> ChatRequest:
     return chat_request({"model": "m", "messages": list(messages) or [USER], **fields})
 
 
+def strict_error_of(*messages: object, **fields: Any) -> tuple[str, str | None, str | None]:
+    """Return message, param and code of the error with --strict-openai. The same request is served without it."""
+    body = {"model": "m", "messages": list(messages) or [USER], **fields}
+    assert isinstance(chat_request(body), ChatRequest)
+    with pytest.raises(RequestError) as caught:
+        chat_request(body, strict_openai=True)
+    return caught.value.message, caught.value.param, caught.value.code
+
+
 def error_of(*messages: object, **fields: Any) -> tuple[str, str | None, str | None]:
     """Return message, param and code of the error that `chat` raises for the same arguments."""
     with pytest.raises(RequestError) as caught:

@@ -7,7 +7,7 @@ Each tests/golden/TEMPLATE/CASE.json is a request, and CASE.txt is its exact pro
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,22 @@ def test_a_longer_conversation_extends_the_prompt(name: str) -> None:
     template = load_template(name)
     before = joined([*template.render(CHAT[:2], [LIGHT]), template.opening])
     assert joined(template.render(CHAT, [LIGHT])).startswith(before)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_an_empty_turn_leaves_no_trace(name: str) -> None:
+    """As in training. A turn shown as empty text would teach the model to say nothing."""
+    template = load_template(name)
+    empty = Message("assistant", reasoning="Hm.")
+    assert joined(template.render([*CHAT, empty, CHAT[1]], [])) == joined(template.render([*CHAT, CHAT[1]], []))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_functionarys_formats_have_no_names_of_authors_and_no_reasoning(name: str) -> None:
+    template = load_template(name)
+    told = [replace(one, name="ada", reasoning="Hm.") if one.role != "tool" else one for one in CHAT]
+    assert joined(template.render(told, [])) == joined(template.render(CHAT, []))
+    assert not template.renders_names and not template.renders_reasoning
 
 
 def regenerate() -> None:

@@ -94,7 +94,7 @@ def test_raw_completion(client: OpenAI) -> None:
     ("wrong", "kind", "param", "code"),
     [
         ({"temperature": 3}, openai.BadRequestError, "temperature", "decimal_above_max_value"),
-        ({"tools": []}, openai.BadRequestError, "tools", "empty_array"),
+        ({"messages": []}, openai.BadRequestError, "messages", "empty_array"),
         ({"functions": [WEATHER], "function_call": {"name": "x"}}, openai.BadRequestError, "function_call", None),
         (
             {"messages": [{"role": "user", "content": "a b " * 9000}]},
@@ -104,7 +104,7 @@ def test_raw_completion(client: OpenAI) -> None:
         ),
         ({"model": "gpt-4"}, openai.NotFoundError, None, "model_not_found"),
     ],
-    ids=["temperature", "tools", "function_call", "too long", "model"],
+    ids=["temperature", "messages", "function_call", "too long", "model"],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_errors_raise_the_exceptions_of_the_client(
