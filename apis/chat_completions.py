@@ -218,11 +218,10 @@ def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRe
     for key in UNSUPPORTED:
         if body.get(key) is not None:
             raise unsupported(key)
-    return ChatRequest(
+    request = ChatRequest(
         model=asked.model,
-        messages=with_aliases(messages, calls.own_names),
+        messages=messages,
         tools=calls.tools,
-        own_names=calls.own_names,
         choice=calls.choice,
         max_calls=calls.max_calls,
         legacy=calls.legacy,
@@ -235,6 +234,7 @@ def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRe
         prediction=joined(asked.prediction.content) if asked.prediction else "",
         ignored=ignored(body, ChatCompletionRequest, UNSUPPORTED, strict_openai=strict_openai),
     )
+    return with_aliases(request)
 
 
 def _folded_format(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,6 @@ from pydantic import BeforeValidator, Field, Tag
 
 from apis.rules.fields import Name, Shape, Size, by, either, tag, unfit
 from apis.rules.schemas import SchemaObject
-from apis.rules.tool_names import own_names
 from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
 from core.errors import RequestError
 from json_schema.check import check_parameters
@@ -168,7 +167,6 @@ class Calling:
     choice: ToolChoice = ToolChoice("none")
     max_calls: int | None = None
     legacy: bool = False
-    own_names: dict[str, str] = field(default_factory=dict)
 
 
 def check_combinations(body: dict[str, Any], *, strict_openai: bool) -> None:
@@ -195,41 +193,26 @@ def check_combinations(body: dict[str, Any], *, strict_openai: bool) -> None:
 
 
 def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
-    """Convert the checked fields of `body`. Empty `tools` or `functions` mean none. Names that need one get an alias.
+    """Convert the checked fields of `body`. Empty `tools` or `functions` mean none.
 
-    Raises RequestError for an invalid schema or name.
+    Raises RequestError for an invalid schema or name. A choice without effect must not name a function either.
     """
     if body.functions:
-        _choice(body, set())  # it has no effect, but must not name a function
+        _choice(body, set())
         functions = tuple(
             _function(item, f"functions[{index}]", strict_openai) for index, item in enumerate(body.functions)
         )
         _check_unique(functions, "functions", ".name")
         choice = _legacy_choice(body, {function.name for function in functions})
-        return _with_aliases(Calling(functions, choice, 1, legacy=True))
+        return Calling(functions, choice, 1, legacy=True)
     tools = tuple(_tool(item, f"tools[{index}]", strict_openai) for index, item in enumerate(body.tools or ()))
     _check_unique(tools, "tools", ".function.name")
     choice = _choice(body, {tool.name for tool in tools})
-    _legacy_choice(body, set())  # likewise
+    _legacy_choice(body, set())
     if not tools:
         return Calling()
     at_most_one = body.parallel_tool_calls is False or choice.mode == "named"
-    return _with_aliases(Calling(tools, choice, max_calls=1 if at_most_one else None))
-
-
-def _with_aliases(calling: Calling) -> Calling:
-    """Return `calling` with the alias of each function whose name is not legal, in the tools and in the choice."""
-    names = own_names(tool.name for tool in calling.tools)
-    if not names:
-        return calling
-    aliases = {name: alias for alias, name in names.items()}
-    tools = tuple(
-        replace(tool, name=aliases.get(tool.name, tool.name)) if isinstance(tool, Function) else tool
-        for tool in calling.tools
-    )
-    chosen = calling.choice.names
-    choice = replace(calling.choice, names=chosen and tuple(aliases.get(name, name) for name in chosen))
-    return replace(calling, tools=tools, choice=choice, own_names=names)
+    return Calling(tools, choice, max_calls=1 if at_most_one else None)
 
 
 def _tool(tool: AnyTool, path: str, strict_openai: bool) -> Tool:
