@@ -18,6 +18,8 @@ class TurnReader:
     def __init__(self, turn_format: TurnFormat, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._parser = OutputParser(turn_format)
+        marks = turn_format.marks.get("text", ())
+        self._first_characters = frozenset(mark.text[0] for mark in marks if not mark.is_control)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
         self._num_read = 0
@@ -55,6 +57,10 @@ class TurnReader:
     def read_text(self, text: str) -> Iterator[Event]:
         """Parse text without tokens, such as the prefill. The iterator must be consumed to its end."""
         self._text = text
+        if self.region == "text" and self._first_characters.isdisjoint(self.region_text + text):
+            self.region_text = (self.region_text + text)[-_MAX_REGION_TEXT:]  # no mark can begin or end in this text
+            yield from self._parser.feed(text)
+            return
         for self._num_read, char in enumerate(text, start=1):
             region = self.region
             events = self._parser.feed(char)
