@@ -126,6 +126,12 @@ def test_the_rest_of_an_answered_body_has_a_deadline(chatml: Model, soon: None) 
     assert took_s < 3
 
 
+def test_a_head_without_end_gets_a_431(url: str) -> None:
+    received = raw(url, head("GET", "/live", "X: " + "a" * 70_000)[:-2], silence_s=2)
+    assert statuses(received) == [431]
+    check_error(received.partition(b"\r\n\r\n")[2])
+
+
 def test_many_slow_connections_leave_a_good_client_alone(url: str, soon: None) -> None:
     """100 slow connections are all closed within the deadline, and a client beside them is served meanwhile."""
 
