@@ -214,7 +214,8 @@ def _model(request: Request) -> Model:
 
 def _check_name(model: Model, name: str) -> None:
     if not model.serves(name):
-        raise UnknownModel(name, model.names)
+        without_folders = [one for one in model.names if not one.startswith("/")]  # an error shows no path if it can
+        raise UnknownModel(name, without_folders or model.names)
 
 
 async def _read(check: Callable[..., Asked], request: Request) -> Asked:

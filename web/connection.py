@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from web.errors import error_body, new_request_id
 
+MAX_HEAD = 64 * 2**10
 HEAD_DEADLINE_S = 10.0
 
 log = logging.getLogger("functionary")
@@ -44,7 +45,12 @@ class Connection(H11Protocol):
         self._update_deadline()
 
     def send_400_response(self, msg: str) -> None:
-        self._reject(400, "This is not a valid HTTP/1.1 request.")
+        """Replace uvicorn's error in plain text for bytes that are no HTTP, and for a head that does not end."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        if is_answered and len(self.conn.trailing_data[0]) > MAX_HEAD:
+            self._reject(431, f"The head of the request is larger than {MAX_HEAD} bytes.")
+        else:
+            self._reject(400, "This is not a valid HTTP/1.1 request.")
 
     def _update_deadline(self) -> None:
         if self.conn.their_state is h11.IDLE:
@@ -97,5 +103,5 @@ class Connection(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-            log.info("a request without a valid head %d %s", status, request_id)
+            log.info("no request could be read: %d %s", status, request_id)
         self.transport.close()

@@ -17,11 +17,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from web.connection import MAX_HEAD
 from web.errors import CLOSE, ClientStalled, HttpError, is_unforeseen, new_request_id, render
 from web.sites import Sites, is_preflight
 
 PUBLIC_PATHS = frozenset({"/", "/live", "/ready", "/health"})
-MAX_HEAD = 64 * 2**10
 KEEP_ALIVE_S = 75  # connection pools and proxies keep a connection for 60 to 90 s
 WRITE_DEADLINE_S = 30.0
 CLIENT_LEFT = 499  # nginx's status for the log: the client closed the connection before the end of the answer

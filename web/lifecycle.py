@@ -17,16 +17,16 @@ from fastapi import FastAPI
 from checkpoints.model import Model, check_model, load_model, warm_up
 from core.errors import ModelError
 from web.command_line import bind, introduction
-from web.connection import Connection
+from web.connection import MAX_HEAD, Connection
 from web.edge import KEEP_ALIVE_S
 
 log = logging.getLogger("functionary")
 
-# h11 limits the head of a request to 64 KiB; on SIGTERM, running requests get 30 s to end.
+# On SIGTERM, running requests get 30 s to end.
 UVICORN: dict[str, Any] = {
     "http": Connection,
     "ws": "none",
-    "h11_max_incomplete_event_size": 64 * 1024,
+    "h11_max_incomplete_event_size": MAX_HEAD,
     "timeout_keep_alive": KEEP_ALIVE_S,
     "timeout_graceful_shutdown": 30,
     "server_header": False,

@@ -71,9 +71,12 @@ def document(app: FastAPI, operations: list[Operation]) -> Json:
     text = get_openapi(title=app.title, version=app.version, routes=app.routes)
     text["components"] = {
         "schemas": dict(sorted(schemas["$defs"].items())),
-        "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        "securitySchemes": {
+            "key": {"type": "http", "scheme": "bearer"},
+            **{name: {"type": "apiKey", "in": "header", "name": name} for name in ("x-api-key", "api-key")},
+        },
     }
-    text["security"] = [{"key": []}, {}]
+    text["security"] = [{"key": []}, {"x-api-key": []}, {"api-key": []}, {}]
     return text
 
 

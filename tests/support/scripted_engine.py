@@ -71,9 +71,9 @@ class ScriptedEngine:
 
 
 def scripted(model: Model, output: str, **options: float | None) -> tuple[Model, ScriptedEngine]:
-    """Return `model` as "tiny" with an engine that generates `output`, which may contain control tokens as text."""
+    """Return `model` with an engine that generates `output`, which may contain control tokens as text."""
     script = model.tokenizer.encode([Piece(output, markup=True)]).ids
     stop_id = model.tokenizer.token_id(model.template.stop[0])
     assert stop_id is not None
     engine = ScriptedEngine(script, stop_id=stop_id, **options)  # type: ignore[arg-type]
-    return replace(model, names=("tiny",), engine=engine), engine
+    return replace(model, engine=engine), engine

@@ -55,6 +55,19 @@ def test_without_a_key_nothing_opens(locked: Started, headers: dict[str, str]) -
     assert httpx2.get(f"{locked.url}/ready", headers=headers).status_code == 200
 
 
+def test_the_options_of_the_edge_reach_the_server(chatml_folder: Path) -> None:
+    """Any model name, another time for idle connections, a further host name, and a warning about any web site."""
+    options = ("--served-model-name", "*", "--keep-alive", "7", "--allow-host", "box.internal", "--allow-origin", "*")
+    with started("--model", str(chatml_folder), *options) as server:
+        headers = {"Host": "box.internal:80", "Origin": "https://app.example"}
+        response = httpx2.post(f"{server.url}{CHAT}", json={**ASKED, "model": "gpt-4o"}, headers=headers)
+        assert (response.status_code, response.json()["model"]) == (200, "gpt-4o")
+        assert response.headers["keep-alive"] == "timeout=7"
+        assert response.headers["access-control-allow-origin"] == "*"
+        assert server.line("model") == f"{chatml_folder}, any other name"
+        assert server.line("caution") == "without --api-key, any web site in a browser here may use the model"
+
+
 def test_sigterm_lets_a_stream_end(chatml_folder: Path) -> None:
     """After SIGTERM no new connection is accepted, the running stream ends normally, and the exit status is 0."""
     asked = {**ASKED, "max_tokens": 200, "ignore_eos": True, "stream": True}
