@@ -7,6 +7,7 @@ message = generate(load_model(), [{"role": "user", "content": "..."}], functions
 from __future__ import annotations
 
 import asyncio
+import heapq
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -15,8 +16,8 @@ from typing import Any
 
 from apis.chat_completions import Choice, chat_request, fold
 from checkpoints.model import Model, load_model
-from core.conversation import ChatRequest, CompletionRequest, SamplingParams
-from core.errors import PromptTooLong
+from core.conversation import ChatRequest, CompletionRequest, SamplingParams, Tool
+from core.errors import FunctionSizes, PromptTooLong
 from core.generation import Sampling, TokenLogprob
 from core.turn_format import DecodedLogprob, Event, Finish, FinishReason, TextDelta, TokenReport
 from drafting.predictions import drafts
@@ -28,6 +29,8 @@ from text.turn import Token, Turn
 
 __all__ = ["Model", "chat_prompt", "complete", "generate", "ignored_fields", "load_model", "stream"]
 
+MAX_COUNTED = 262_144  # characters of a prompt that is too long; a longer one is not tokenized for its error
+MAX_RANKED = 8  # functions whose tokens are counted to find the largest
 DEFAULT_MAX_TOKENS = 4096  # for requests without a limit, so that an endless answer does not hold its slot for hours
 
 
@@ -103,14 +106,45 @@ async def complete(
 def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
     """Return the token ids of the prompt for `request`. Takes some milliseconds.
 
-    Raises RequestError for a tool that the template does not support, and PromptTooLong for a text that is too long
-    for any tokenization.
+    Raises RequestError for a tool that the template does not support, and PromptTooLong if the prompt does not fit into
+    the context.
     """
-    template = model.template
-    pieces = template.render(request.messages, template.visible_tools(request.tools, request.choice))
-    _check_size(model, sum(model.tokenizer.min_num_tokens(piece.text) for piece in pieces))
+    template, tokenizer, max_context = model.template, model.tokenizer, model.engine.max_context
+    tools = template.visible_tools(request.tools, request.choice)
+    pieces = template.render(request.messages, tools)
+    num_least = sum(tokenizer.min_num_tokens(piece.text) for piece in pieces)
+    if num_least >= max_context and sum(len(piece.text) for piece in pieces) > MAX_COUNTED:
+        sizes = _function_sizes(model, request, tools, is_exact=False)
+        raise PromptTooLong(num_least, max_context, is_exact=False, functions=sizes)
     prefill = Piece(template.prefill(request.choice), markup=True, learned=True)
-    return model.tokenizer.encode([*pieces, template.opening, prefill], bos=template.bos).ids
+    ids = tokenizer.encode([*pieces, template.opening, prefill], bos=template.bos).ids
+    if len(ids) >= max_context:
+        raise PromptTooLong(len(ids), max_context, functions=_function_sizes(model, request, tools, is_exact=True))
+    return ids
+
+
+def _function_sizes(
+    model: Model, request: ChatRequest, tools: Sequence[Tool], *, is_exact: bool
+) -> FunctionSizes | None:
+    """Return how many prompt tokens `tools` take, or None without tools. Lower bounds unless `is_exact`."""
+    template, tokenizer = model.template, model.tokenizer
+
+    def num_tokens(shown: Sequence[Tool]) -> int:
+        pieces = template.render((), shown)
+        if is_exact:
+            return len(tokenizer.encode(pieces).ids)
+        return sum(tokenizer.min_num_tokens(piece.text) for piece in pieces)
+
+    def num_characters(tool: Tool) -> int:
+        return sum(len(piece.text) for piece in template.render((), (tool,)))
+
+    if not tools:
+        return None
+    frame = num_tokens(())
+    longest = heapq.nlargest(MAX_RANKED, tools, key=num_characters)  # tokenizing all could take seconds
+    ranked = sorted(((num_tokens((tool,)) - frame, tool.name) for tool in longest), reverse=True)
+    largest = tuple((name, size) for size, name in ranked[:3])
+    return FunctionSizes(num_tokens(tools) - frame, largest, "functions" if request.legacy else "tools")
 
 
 def ignored_fields(model: Model, request: ChatRequest | CompletionRequest) -> tuple[str, ...]:
@@ -130,15 +164,15 @@ def raw_prompt(model: Model, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
     Raises PromptTooLong if the prompt does not fit into the context.
     """
     if isinstance(prompt, str):
-        _check_size(model, model.tokenizer.min_num_tokens(prompt), param="prompt")
+        _check_size(model, model.tokenizer.min_num_tokens(prompt))
         prompt = tuple(model.tokenizer.encode_raw(prompt))
-    _check_size(model, len(prompt), is_exact=True, param="prompt")
+    _check_size(model, len(prompt), is_exact=True)
     return prompt
 
 
-def _check_size(model: Model, num_tokens: int, *, is_exact: bool = False, param: str = "messages") -> None:
+def _check_size(model: Model, num_tokens: int, *, is_exact: bool = False) -> None:
     if num_tokens >= model.engine.max_context:
-        raise PromptTooLong(num_tokens, model.engine.max_context, is_exact=is_exact, param=param)
+        raise PromptTooLong(num_tokens, model.engine.max_context, is_exact=is_exact, param="prompt")
 
 
 async def _tokens(model: Model, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Token]:

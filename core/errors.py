@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 MAX_MESSAGE = 500  # characters of an error message
 
@@ -28,21 +29,46 @@ class UnknownModel(RequestError):
         super().__init__(message, None, "model_not_found")
 
 
+@dataclass(frozen=True)
+class FunctionSizes:
+    """The prompt tokens that the functions take, together and for the largest by name, the largest first.
+
+    param: the request's field that holds the functions: "tools" or "functions".
+    """
+
+    num_tokens: int
+    largest: tuple[tuple[str, int], ...]
+    param: str
+
+
 class PromptTooLong(RequestError):
     """The prompt has more tokens than the context; the message gives the sizes of the prompt and of the context.
 
-    is_exact: the prompt was tokenized; otherwise `num_prompt_tokens` is a lower bound.
-    param: the request's field that holds the prompt.
+    is_exact: the prompt was tokenized; otherwise all sizes are lower bounds.
+    param: the request's field that holds the prompt. If the functions take most of it, the error names theirs.
     """
 
     def __init__(
-        self, num_prompt_tokens: int, max_context: int, *, is_exact: bool = True, param: str = "messages"
+        self,
+        num_prompt_tokens: int,
+        max_context: int,
+        *,
+        is_exact: bool = True,
+        param: str = "messages",
+        functions: FunctionSizes | None = None,
     ) -> None:
-        num = f"{num_prompt_tokens}" if is_exact else f"at least {num_prompt_tokens}"
+        least = "" if is_exact else "at least "
+        parts, to_reduce, largest = "", param, ""
+        if functions:
+            num_other = num_prompt_tokens - functions.num_tokens
+            parts = f" ({least}{num_other} in the {param}, {least}{functions.num_tokens} in the functions)"
+            to_reduce = f"{param} or functions"
+            shown = ", ".join(f"{name[:64]} ({num})" for name, num in functions.largest)
+            largest = f" The largest functions are {shown}." if len(functions.largest) > 1 else ""
         super().__init__(
             f"This model's maximum context length is {max_context} tokens. However, your {param} resulted in "
-            f"{num} tokens. Please reduce the length of the {param}.",
-            param,
+            f"{least}{num_prompt_tokens} tokens{parts}. Please reduce the length of the {to_reduce}.{largest}",
+            functions.param if functions and 2 * functions.num_tokens > num_prompt_tokens else param,
             "context_length_exceeded",
         )
 

@@ -42,7 +42,7 @@ _GBNF = re.compile(
 )
 _IS_GBNF = re.compile(r"^[ \t]*[A-Za-z0-9_-]+[ \t]*::=", re.MULTILINE)
 _REGEX_PART = re.compile(
-    r"(?P<one>\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^()\[{])|(?P<open>\()|(?P<close>\))|(?P<count>\{\d{1,9}(?:,\d{0,9})?\})"
+    r"(?P<one>\\.|\[\^?\]?(?:\\.|[^\]\\])*(?:\]|\\?\Z)|[^()\[{])|(?P<open>\()|(?P<close>\))|(?P<count>\{\d{1,9}(?:,\d{0,9})?\})"
     r"|(?P<other>.)",
     re.DOTALL,
 )
@@ -75,7 +75,7 @@ def safe_lark(grammar: str, param: str) -> str:
 
 def safe_regexp(pattern: str, param: str) -> str:
     """Return a request's regular expression as a Lark expression. Raises RequestError."""
-    escaped = re.sub(r"\\.|[/\n]", _escaped_regex_part, pattern, flags=re.DOTALL)
+    escaped = re.sub(r"\\.|/", _escaped_regex_part, pattern, flags=re.DOTALL)
     if not re.fullmatch(r"(?:\\.|[^/\\])*", escaped, re.DOTALL):
         raise fault(param, "a backslash at its end escapes nothing.")
     _limit(_regex_size(pattern), param)
@@ -109,7 +109,7 @@ def _unit(unit: int) -> str:
 
 
 def _escaped_regex_part(part: re.Match[str]) -> str:
-    return {"/": r"\/", "\n": r"\n", "\\\n": r"\n"}.get(part[0], part[0])
+    return {"/": r"\/", "\\\n": r"\n"}.get(part[0], part[0])
 
 
 def _limit(size: int, param: str) -> None:
@@ -154,7 +154,8 @@ def _tokens(grammar: str, syntax: re.Pattern[str], param: str) -> Iterator[re.Ma
         token = syntax.match(grammar, at)
         if token is None:
             line = grammar.count("\n", 0, at) + 1
-            raise fault(param, f"'{grammar[at : at + 12].split()[0]}' in line {line} {_why(grammar[at])}.")
+            shown = (grammar[at : at + 12].split() or [repr(grammar[at])])[0]
+            raise fault(param, f"'{shown}' in line {line} {_why(grammar[at])}.")
         at = token.end()
         if token.lastgroup != "space":
             yield token
@@ -206,6 +207,8 @@ def _item(kind: str, text: str) -> _Item:
             return _Item(kind, 0)
         case "regexp":
             return _Item(kind, _regex_size(text))
+        case "set" | "any":
+            return _Item(kind, 1)
     return _Item(kind, len(text))
 
 

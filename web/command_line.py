@@ -105,7 +105,7 @@ def _add_model_options(model: argparse._ArgumentGroup) -> None:
         type=_positive,
         metavar="MB",
         help="memory for keys and values, of running requests and of what is remembered (default: what can be filled, "
-        "at most a quarter of the memory at hand)",
+        "at most a quarter of the memory at hand; on a CPU at most 1024, or one full context if that is more)",
     )
 
 

@@ -114,9 +114,9 @@ def schema_format(schema: JsonSchema, param: str) -> ResponseFormat:
 def _set_fields(asked: ConstraintFields) -> Iterator[tuple[str, str, Any]]:
     """Yield (param, kind, value) of each constraint that the request sets."""
     if (outputs := asked.structured_outputs) is not None:
-        fields = ("json", outputs.json_), ("json_object", outputs.json_object or None), ("regex", outputs.regex)
-        fields += ("choice", outputs.choice), ("grammar", outputs.grammar)
-        chosen = [(f"structured_outputs.{kind}", kind, value) for kind, value in fields if value is not None]
+        fields: dict[str, Any] = {"json": outputs.json_, "json_object": outputs.json_object or None}
+        fields |= {kind: getattr(outputs, kind) for kind in ("regex", "choice", "grammar")}
+        chosen = [(f"structured_outputs.{kind}", kind, value) for kind, value in fields.items() if value is not None]
         if not chosen:
             message = "Invalid 'structured_outputs': expected one of json, json_object, regex, choice and grammar."
             raise RequestError(message, "structured_outputs", "invalid_value")

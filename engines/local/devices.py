@@ -15,6 +15,7 @@ from core.errors import ModelError
 
 # Weights that take more than this share of the free memory are not stored twice when the dtype is "auto".
 _MAX_MEMORY_SHARE = 1 / 16
+_CPU_CACHE_BYTES = 1 << 30
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -88,6 +89,19 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
+
+
+def default_cache_bytes(device: torch.device, context_bytes: int, max_running: int) -> int:
+    """Return the default memory for the KV cache and the prefix cache together, in bytes.
+
+    context_bytes: the memory of one full context. The default is what `max_running` full contexts need, but at most a
+    quarter of the free memory. A CPU shares its memory with other programs, so the default there is also at most 1 GiB,
+    or one full context if that is more.
+    """
+    limit = free_memory(device) // 4
+    if device.type == "cpu":
+        limit = min(limit, max(_CPU_CACHE_BYTES, context_bytes))
+    return min(limit, max_running * context_bytes)
 
 
 def _unknown(device: str) -> ModelError:

@@ -20,7 +20,7 @@ from core.generation import Sampling, Step
 from drafting.drafter import Drafter
 from engines.local import scheduler
 from engines.local.cpu import optimize
-from engines.local.devices import free_memory
+from engines.local.devices import default_cache_bytes
 from engines.local.faults import Faults
 from engines.local.forward import has_length_dependent_rope, prepare
 from engines.local.kv_cache import BLOCK
@@ -56,7 +56,7 @@ class LocalEngine:
     ) -> None:
         """Start the engine's thread. Changes the model in place: afterwards only this engine can run it.
 
-        cache_bytes: memory for the KV cache and the prefix cache together; by default part of the free memory.
+        cache_bytes: memory for the KV cache and the prefix cache together; by default `default_cache_bytes`.
         quantize: "int8" for 8-bit weights on a CPU. step_timeout_s: a step that takes longer counts as hung. Raises
         ModelError if the model's attention cannot be replaced.
         """
@@ -66,7 +66,8 @@ class LocalEngine:
         self._needs_own_forwards = has_length_dependent_rope(model)
         bytes_per_token = prepare(model)
         max_running = max_running or MAX_RUNNING
-        cache_bytes = cache_bytes or min(free_memory(model.device) // 4, bytes_per_token * max_running * max_context)
+        context_bytes = bytes_per_token * max_context
+        cache_bytes = cache_bytes or default_cache_bytes(model.device, context_bytes, max_running)
         self._memory = KVMemory(max(BLOCK, cache_bytes // bytes_per_token), bytes_per_token)
         self._max_context = min(max_context, self._memory.max_tokens)
         self._constraints = ConstraintCompiler(
@@ -106,7 +107,8 @@ class LocalEngine:
 
     def description(self) -> str:
         how = [str(self._model.dtype).removeprefix("torch."), *([self._optimizations] if self._optimizations else [])]
-        return f"{self._model.device} ({', '.join(how)})"
+        cache_mb = round(self._memory.max_bytes / 2**20)
+        return f"{self._model.device} ({', '.join(how)}), at most {cache_mb} MB for the KV cache and the prefix cache"
 
     def health(self) -> str:
         if self._is_closing:
@@ -169,6 +171,8 @@ class LocalEngine:
         metrics.add_gauge("num_requests_waiting", "Requests that wait for a slot.", lambda: requests.num_waiting)
         help_text = "Share of the memory for KV cache and prefix cache that is in use, 0 to 1."
         metrics.add_gauge("kv_cache_usage_perc", help_text, lambda: self._memory.usage(requests.running))
+        help_text = "Maximum memory for KV cache and prefix cache together, in bytes (--cache-mb)."
+        metrics.add_gauge("kv_cache_max_bytes", help_text, lambda: self._memory.max_bytes)
         return metrics
 
     def _make_drafter(self, prompt_ids: Sequence[int], sampling: Sampling) -> Drafter | None:

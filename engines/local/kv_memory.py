@@ -23,6 +23,10 @@ class KVMemory:
         self._cache = PrefixCache()
         self._slabs = KVSlabs(max_tokens)
 
+    @property
+    def max_bytes(self) -> int:
+        return self.max_tokens * self._bytes_per_token
+
     def can_start(self, running: Sequence[Request], request: Request) -> bool:
         """Whether the KV cache of one more request fits now. It may be preempted later, when the answers have grown."""
         return not running or self._num_needed([*running, request]) <= self.max_tokens
@@ -36,7 +40,7 @@ class KVMemory:
         while len(keep) > 1 and self._num_needed(keep) > self.max_tokens:
             keep.pop()
         used_bytes = max(self._num_needed(keep) * self._bytes_per_token, self._slabs.num_bytes)
-        self._cache.shrink(self.max_tokens * self._bytes_per_token - used_bytes)
+        self._cache.shrink(self.max_bytes - used_bytes)
         return list(running[len(keep) :])
 
     def start(self, request: Request, running: Sequence[Request]) -> None:
@@ -69,7 +73,7 @@ class KVMemory:
     def usage(self, running: Sequence[Request]) -> float:
         """Return the share of the memory that is in use: 0 to 1, and sometimes slightly more for a moment."""
         num_bytes = self._num_needed(running) * self._bytes_per_token + self._cache.num_bytes
-        return num_bytes / (self.max_tokens * self._bytes_per_token)
+        return num_bytes / self.max_bytes
 
     def cache_prefix(self, request: Request) -> None:
         """Put the KV cache of an ended request into the prefix cache."""

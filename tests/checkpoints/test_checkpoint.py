@@ -169,5 +169,6 @@ def test_eight_bits_answer_nearly_as_all(folder: Path) -> None:
     """The option quantizes the weights to 8 bits, and the engine's description says so."""
     name = write_model(folder, MistralConfig(vocab_size=272, num_hidden_layers=1, hidden_size=64, intermediate_size=64))
     engine = load_model(name, quantize="int8", dtype="float32").engine
-    assert engine.description() == "cpu (float32, 8-bit weights, fused layers)"
-    assert load_model(name, dtype="float32").engine.description() == "cpu (float32, packed weights, fused layers)"
+    assert engine.description().startswith("cpu (float32, 8-bit weights, fused layers), at most ")
+    packed = load_model(name, dtype="float32").engine.description()
+    assert packed.startswith("cpu (float32, packed weights, fused layers), at most ")
