@@ -13,6 +13,7 @@ from core.conversation import ChatRequest, CodeInterpreter, Function, Tool
 from core.errors import RequestError
 from core.generation import Constraint, JsonRule, Lark
 from core.turn_format import CallStart
+from json_schema.walk import takes_nothing
 from prompt_template import PromptTemplate
 from text.parser import OutputParser
 
@@ -128,7 +129,7 @@ class _GrammarBuilder:
         return f"arguments_{self._request.tools.index(tool)}" if isinstance(tool, Function) else "CODE"
 
     def _define_arguments(self, function: Function, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> None:
-        if function.parameters is None:
+        if function.parameters is None or takes_nothing(function.parameters):
             rules[self._arguments_rule_name(function)] = '"{}"'
             return
         index = self._request.tools.index(function)
