@@ -1,10 +1,11 @@
 """Random walks through the grammars of schemas: are forced calls valid by their schema?
 
-    python -m bench.forced_calls FILE... [--walks 10]
+    python -m bench.forced_calls [FILE...] [--generated 800] [--walks 10]
 
 A FILE has one JSON object a line (plain or xz) with the schema as `parameters`, or is a JSON schema itself. Each walk
 samples random tokens that the grammar allows; `jsonschema` validates the value. Prints how many values are invalid and
-by which keyword, how many walks the token limit cut, which schemas are errors, and how long the compiler took.
+by which keyword, how many of these by keywords that are known to be unbound, how many walks the token limit cut, which
+schemas are errors, and how long the compiler took.
 """
 
 from __future__ import annotations
@@ -16,17 +17,21 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from bench.generated_schemas import schemas
 from client.json_lines import read_objects
 from core.conversation import JsonSchema
 from core.errors import EngineError, RequestError
 from core.generation import Constraint, JsonRule, Lark
 from guarantees.matcher import ConstraintCompiler
+from json_schema.binding import bind
 
 _STOP = "</s>"
 _LIMIT = 3_000  # tokens of a walk
@@ -42,12 +47,15 @@ class Report:
     num_cut: int = 0
     compile_s: float = 0.0
     invalid: list[tuple[str, str, str]] = field(default_factory=list)  # schema's name, keyword, value
+    unbound: list[tuple[str, str, str]] = field(default_factory=list)  # invalid too, by a keyword that is not bound
     errors: list[tuple[str, str]] = field(default_factory=list)  # schema's name, message
 
     def __str__(self) -> str:
+        by_keyword = Counter(keyword for _, keyword, _ in self.unbound)
         lines = [
             f"{self.num_schemas} schemas, {len(self.errors)} errors, compiled in {self.compile_s:.2f} s",
             f"{self.num_values} values, {len(self.invalid)} invalid, {self.num_cut} walks cut",
+            f"invalid by keywords that are not bound: {dict(by_keyword)}",
             f"invalid by keyword: {dict(Counter(keyword for _, keyword, _ in self.invalid).most_common())}",
         ]
         lines += [f"  {name}: {keyword}: {value[:160]}" for name, keyword, value in self.invalid[:12]]
@@ -65,12 +73,12 @@ def compiler() -> ConstraintCompiler:
     return ConstraintCompiler(backend, len(alphabet) + 1, eos_id=len(alphabet))
 
 
-def walked(schemas: Iterable[tuple[str, JsonSchema]], num_walks: int, *, strict: bool = False) -> Report:
+def walked(named: Iterable[tuple[str, JsonSchema]], num_walks: int, *, strict: bool = False) -> Report:
     """Walk through the grammar of each named schema `num_walks` times."""
     report, constraints = Report(), compiler()
     stop_id = constraints.vocabulary.size - 1
     token_bytes = {token_id: constraints.vocabulary.token_bytes(token_id) for token_id in range(stop_id)}
-    for name, schema in schemas:
+    for name, schema in named:
         report.num_schemas += 1
         rule = JsonRule(schema, strict, f"function '{name}'", "tools", None)
         constraint = Constraint(turn=Lark(f"start: json <[{stop_id}]>\n", {"json": rule}))
@@ -82,19 +90,18 @@ def walked(schemas: Iterable[tuple[str, JsonSchema]], num_walks: int, *, strict:
             continue
         finally:
             report.compile_s += time.perf_counter() - began
-        validator = jsonschema.Draft202012Validator(_without_openapi(schema))
+        validator = jsonschema.Draft202012Validator(_exact(json.dumps(_as_2020(schema))))
+        known = {unbound.keyword for unbound in bind(schema, is_strict=strict).unbound}
         for seed in range(num_walks):
             text = _walk(constraints, constraint, token_bytes, stop_id, random.Random(f"{name} {seed}"))
             if text is None:
                 report.num_cut += 1
                 continue
             report.num_values += 1
-            report.invalid += [(name, str(e.validator), text) for e in _first(validator.iter_errors(json.loads(text)))]
+            for error in islice(validator.iter_errors(_exact(text)), 1):
+                kind = report.unbound if error.validator in known else report.invalid
+                kind.append((name, str(error.validator), text))
     return report
-
-
-def _first(errors: Iterator[jsonschema.ValidationError]) -> list[jsonschema.ValidationError]:
-    return [error for error in [next(errors, None)] if error is not None]
 
 
 def _walk(
@@ -121,13 +128,23 @@ def _walk(
     return None
 
 
-def _without_openapi(schema: Any) -> Any:
-    """Write `nullable` as JSON Schema says it: null is valid too, unless an `enum` beside it does not list null."""
+def _exact(text: str) -> Any:
+    """Parse JSON with decimals, since by floats 68412.9 is no multiple of 0.01."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def _as_2020(schema: Any) -> Any:
+    """Write draft 7 and OpenAPI as JSON Schema 2020-12.
+
+    Lists of `items` become `prefixItems`. `nullable` makes null valid too, unless an `enum` beside it does not list it.
+    """
     if isinstance(schema, list):
-        return [_without_openapi(item) for item in schema]
+        return [_as_2020(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    written = {key: value if key in ("enum", "const") else _without_openapi(value) for key, value in schema.items()}
+    written = {key: value if key in ("enum", "const") else _as_2020(value) for key, value in schema.items()}
+    if isinstance(written.get("items"), list):
+        written["prefixItems"], written["items"] = written["items"], written.get("additionalItems", True)
     if written.get("nullable") is not True:
         return written
     bare = {key: value for key, value in written.items() if key != "nullable"}
@@ -144,12 +161,15 @@ def _schemas(path: Path) -> Iterator[tuple[str, JsonSchema]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    parser.add_argument("--generated", type=int, default=0, metavar="N", help="also walk through N generated schemas")
     parser.add_argument("--walks", type=int, default=10, help="walks for each schema")
     parser.add_argument("--strict", action="store_true", help="treat every schema as strict")
     args = parser.parse_args()
     for path in args.files:
         print(f"{path}\n{walked(_schemas(path), args.walks, strict=args.strict)}")
+    if args.generated:
+        print(f"generated\n{walked(schemas(args.generated), args.walks, strict=args.strict)}")
 
 
 if __name__ == "__main__":

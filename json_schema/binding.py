@@ -45,9 +45,12 @@ class TooLarge(Exception):
     """The result would have more than MAX_NODES schemas."""
 
 
-def bind(root: JsonSchema, *, is_strict: bool) -> Bound:
-    """Rewrite `root`. Objects without properties are closed too if `is_strict`. Raises TooLarge."""
-    binder = _Binder(root, is_strict)
+def bind(root: JsonSchema, *, is_strict: bool, contradictions: frozenset[Context] = frozenset()) -> Bound:
+    """Rewrite `root`. Objects without properties are closed too if `is_strict`. Raises TooLarge.
+
+    contradictions: places where the compiler has found that no listed value matches the pattern.
+    """
+    binder = _Binder(root, is_strict, contradictions)
     written = binder.value([Source(root, ())])
     while binder.queue:
         name, sources = binder.queue.pop()
@@ -74,6 +77,7 @@ class _Conjunction:
 class _Binder:
     root: JsonSchema
     is_strict: bool
+    contradictions: frozenset[Context]
     definitions: dict[str, Any] = field(default_factory=dict)
     queue: list[tuple[str, list[Source]]] = field(default_factory=list)
     unbound: list[Unbound] = field(default_factory=list)
@@ -236,6 +240,8 @@ class _Binder:
         self.unbound += [unbound for unbound, kind in merged.unbound if _applies(kind, merged)]
         context = parts[0].context
         if merged.values is not None:
+            if merged.patterns and context in self.contradictions:
+                return Never(context, "'enum' has no value that 'pattern' allows.")
             return self._placed(values(merged, self.unbound), context)
         if merged.is_any():
             return self.anything()
@@ -284,8 +290,11 @@ class _Binder:
         properties = {name: self.value(sources) for name, sources in properties_of(merged.objects, merged.required)}
         patterns: dict[str, list[Source]] = {}
         for part in merged.objects:
+            others = [
+                other.additional for other in merged.objects if other is not part and other.additional is not None
+            ]
             for pattern, source in part.patterns.items():
-                patterns.setdefault(pattern, []).append(source)
+                patterns.setdefault(pattern, []).extend([source, *others])
         additional = [part.additional for part in merged.objects if part.additional is not None]
         is_sealed = any(part.is_sealed for part in merged.objects)
         rest: Any = self.value(additional) if additional else None
@@ -296,7 +305,7 @@ class _Binder:
         written = {pattern: self.value(sources) for pattern, sources in patterns.items()}
         if merged.names:
             rest = self._with_names(merged, properties, written, rest, context)
-        if len(patterns) > 1 and len(merged.objects) > 1:
+        if patterns and len(merged.objects) > 1:
             self.unbound.append(Unbound("patternProperties", context, "is merged with another schema"))
         node |= {"properties": properties} if properties else {}
         node |= {"required": list(merged.required)} if merged.required else {}

@@ -17,7 +17,7 @@ from core.errors import RequestError
 from core.generation import JsonRule
 from json_schema.binding import Bound, TooLarge, bind
 from json_schema.errors import Subject, not_enforced
-from json_schema.walk import MAX_DEPTH, nodes
+from json_schema.walk import MAX_DEPTH, Context, nodes
 
 FaultOf = Callable[[str], str]  # the body of a rule -> why it does not compile, "" if it does
 
@@ -59,9 +59,9 @@ def body(rule: JsonRule) -> str:
     return _written(_bound(rule).schema)
 
 
-def _bound(rule: JsonRule) -> Bound:
+def _bound(rule: JsonRule, contradictions: frozenset[Context] = frozenset()) -> Bound:
     try:
-        bound = bind(rule.schema, is_strict=rule.strict)
+        bound = bind(rule.schema, is_strict=rule.strict, contradictions=contradictions)
     except TooLarge:
         if rule.strict:
             raise uncompilable(rule, "its combinations are too many to compile") from None
@@ -84,6 +84,9 @@ def settled(rule: JsonRule, fault_of: FaultOf, deadline: float) -> str:
     is_late = time.monotonic() > deadline
     if not is_late and not fault_of(_written(bound.schema)):
         return _written(bound.schema)
+    contradictions = () if is_late else _contradictions(bound, fault_of)
+    if contradictions:
+        bound = _bound(rule, frozenset(contradictions))
     faults = () if is_late else _local_faults(bound.schema, fault_of, deadline)
     for node, keys in faults:
         if rule.strict:
@@ -158,6 +161,18 @@ def _local_faults(schema: JsonSchema, fault_of: FaultOf, deadline: float) -> Ite
             seen[text] = _in_the_way(alone, fault_of)
         if seen[text]:
             yield node, seen[text]
+
+
+def _contradictions(bound: Bound, fault_of: FaultOf) -> list[Context]:
+    """Return the places whose pattern compiles, but matches none of the listed values."""
+    return [
+        bound.places[id(node)]
+        for node in nodes(bound.schema)
+        if "enum" in node
+        and "pattern" in node
+        and fault_of(_written(_alone(node)))
+        and not fault_of(_written({"type": "string", "pattern": node["pattern"]}))
+    ]
 
 
 def _alone(node: JsonSchema) -> JsonSchema:

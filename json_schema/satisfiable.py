@@ -45,6 +45,8 @@ def cause_of(node: Any, causes: dict[str, Never | None]) -> Never | None:
     """Return why no value satisfies `node`, or None."""
     if isinstance(node, Never):
         return node
+    if node is False:  # pruned before, since two places share it
+        return Never((), "no value is valid here.")
     if "$ref" in node:
         return causes[name_of(node)]
     if "anyOf" in node:
