@@ -16,6 +16,7 @@ from core.errors import RequestError
 from core.generation import CallRule, Constraint, JsonRule, Lark
 from core.turn_format import CallStart, TurnFormat
 from guarantees.response_rule import response_rule
+from json_schema.walk import takes_nothing
 from prompt_template import Arguments, PromptTemplate
 from text.parser import OutputParser
 
@@ -161,8 +162,8 @@ class _GrammarBuilder:
             json_rules[self._arguments_rule_name(function)] = rule
 
     def _json_rule(self, function: Function) -> JsonRule | None:
-        """Return the rule of the function's arguments; None if it has no parameters."""
-        if function.parameters is None:
+        """Return the rule of the function's arguments; None if it takes none."""
+        if function.parameters is None or takes_nothing(function.parameters):
             return None
         number = self._numbers[function.name]
         return JsonRule(

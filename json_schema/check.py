@@ -6,32 +6,40 @@ from collections.abc import Callable
 
 from core.conversation import JsonSchema
 from core.errors import RequestError
+from json_schema.binding import TooLarge, bind
+from json_schema.conjunction import kinds_of, type_kinds
 from json_schema.errors import Subject, shortened
 from json_schema.walk import KEYWORDS, MAX_DEPTH, TYPES, Context, Value, lookup, target_of, walk
 
 MAX_NODES = 20_000  # schemas
-MAX_ENUM = 1_000  # values
 MAX_PROPERTIES = 1_000  # of one object
 MAX_DESCRIPTION = 20_000  # characters
-MAX_PATTERN = 512  # characters
 
 
 def check_parameters(
     schema: object, *, owner: str, param: str, code: str | None = "invalid_function_parameters"
 ) -> None:
-    """Raise RequestError unless `schema` is a JSON Schema of an object, within the limits above.
+    """Raise RequestError unless `schema` is a JSON Schema of an object, within the limits, that a value satisfies.
 
     owner: what the message calls the schema's owner, such as "function 'f'" or "response_format 'x'".
     param, code: the fields of the error; OpenAI's code for a response_format is None.
     """
     subject = Subject(owner, param, code)
-    check_schema(schema, subject)
+    if check_form(schema, subject) and isinstance(schema, dict):
+        _check_satisfiable(schema, subject)
+
+
+def check_form(schema: object, subject: Subject) -> bool:
+    """Raise RequestError unless `schema` is a JSON Schema of an object. Returns whether it may be unsatisfiable."""
+    may_be_empty = check_schema(schema, subject)
     if (root := target_of(schema, schema)).get("type", "object") not in ("object", ["object"]):
         raise not_an_object(root, subject)
+    return may_be_empty
 
 
-def check_schema(schema: object, subject: Subject) -> None:
-    """Raise RequestError unless `schema` is a JSON Schema of any value, within the limits above."""
+def check_schema(schema: object, subject: Subject) -> bool:
+    """Like `check_form`, for a JSON Schema of any value."""
+    may_be_empty = False
     targets: dict[str, tuple[object, Context]] = {}  # `$ref` -> its target, and the context of its first use
     for num_nodes, (node, context, depth) in enumerate(walk(schema), 1):
         if num_nodes > MAX_NODES:
@@ -39,14 +47,37 @@ def check_schema(schema: object, subject: Subject) -> None:
         if depth > MAX_DEPTH:
             raise subject.error(f"it nests deeper than {MAX_DEPTH} levels.")
         if isinstance(node, bool) and context:
+            may_be_empty |= not node and context[-2:-1] == ("properties",)
             continue
         if not isinstance(node, dict):
             raise subject.error(f"a schema must be an object or a boolean, got {_kind(node)}.", context)
         _check_values(node, context, subject)
         _check_limits(node, context, subject)
+        may_be_empty |= _has_no_value(node)
         if "$ref" in node and (ref := node["$ref"]) not in targets:
             targets[ref] = _referred(schema, ref, context, subject), context
     _check_loops(targets, subject)
+    return may_be_empty
+
+
+def _has_no_value(node: JsonSchema) -> bool:
+    """Return whether `node` itself seems to allow no value: no listed value of its type, or a forbidden name."""
+    is_closed = node.get("additionalProperties") is False and "patternProperties" not in node
+    if is_closed and any(name not in node.get("properties", {}) for name in node.get("required", ())):
+        return True
+    if "enum" not in node:
+        return False
+    kinds = type_kinds(node.get("type", list(TYPES))) | ({"null"} if node.get("nullable") is True else set())
+    return all(kinds_of(value).isdisjoint(kinds) for value in node["enum"])
+
+
+def _check_satisfiable(schema: JsonSchema, subject: Subject) -> None:
+    try:
+        never = bind(schema, is_strict=False).never
+    except TooLarge:
+        return
+    if never is not None:
+        raise subject.error(f"no value satisfies it: {never.why}", never.context)
 
 
 def not_an_object(schema: JsonSchema, subject: Subject) -> RequestError:
@@ -66,10 +97,10 @@ def _kind(value: object) -> str:
 
 
 def _referred(root: object, ref: str, context: Context, subject: Subject) -> object:
-    if not ref.startswith("#"):
+    target = lookup(root, ref)
+    if target is None and not ref.startswith("#"):
         sentence = f"'$ref' '{shortened(ref)}' is not local; only references into the same schema are followed."
         raise subject.error(sentence, context)
-    target = lookup(root, ref)
     if target is None:
         raise subject.error(f"'$ref' '{shortened(ref)}' points to nothing.", context)
     return target
@@ -154,14 +185,15 @@ def _check_values(node: JsonSchema, context: Context, subject: Subject) -> None:
 
 
 def _check_limits(node: JsonSchema, context: Context, subject: Subject) -> None:
-    patterns = [node.get("pattern", ""), *node.get("patternProperties", {})]
     sizes = (
-        ("enum", len(node.get("enum", ())), MAX_ENUM, "values"),
         ("required", len(node.get("required", ())), MAX_PROPERTIES, "names"),
         ("properties", len(node.get("properties", {})), MAX_PROPERTIES, "properties"),
         ("description", len(node.get("description", "")), MAX_DESCRIPTION, "characters"),
-        ("pattern", max(map(len, patterns)), MAX_PATTERN, "characters"),
     )
-    for key, size, limit, unit in sizes:
-        if size > limit:
-            raise subject.error(f"'{key}' has {size} {unit}, the limit is {limit}.", context)
+    for size in sizes:
+        check_size(*size, context, subject)
+
+
+def check_size(key: str, size: int, limit: int, unit: str, context: Context, subject: Subject) -> None:
+    if size > limit:
+        raise subject.error(f"'{key}' has {size} {unit}, the limit is {limit}.", context)

@@ -31,3 +31,9 @@ class Subject:
 
 def shortened(text: str) -> str:
     return text if len(text) <= 64 else f"{text[:64]}..."
+
+
+def not_enforced(subject: Subject, keyword: str, context: Context, why: str = "") -> RequestError:
+    """Create the error for a keyword of a strict schema that a grammar cannot enforce."""
+    reason = f" ({why})" if why else ""
+    return subject.error(f"'{keyword}' cannot be enforced here{reason}, so it is not permitted with 'strict'.", context)

@@ -6,51 +6,38 @@ This module does not know the grammar compiler: its caller passes a function tha
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from decimal import Decimal
-from math import lcm
 from typing import Any
 
 from core.conversation import JsonSchema
 from core.errors import RequestError
 from core.generation import JsonRule
-from json_schema.closing import close
-from json_schema.errors import Subject
-from json_schema.walk import KEYWORDS, MAX_DEPTH, nodes
+from json_schema.binding import Bound, TooLarge, bind
+from json_schema.errors import Subject, not_enforced
+from json_schema.walk import MAX_DEPTH, Context, nodes
 
 FaultOf = Callable[[str], str]  # the body of a rule -> why it does not compile, "" if it does
 
-_ANNOTATIONS = frozenset(key for key, keyword in KEYWORDS.items() if keyword.is_annotation)
-_FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"])
-
 _MAX_VALUES = 100_000
-_MAX_MULTIPLE = 10_000  # the automaton has this many states; 10,000,003 took the compiler 110 s and 4 GB
 _MAX_RESTORED = 24  # dropped keywords that `_fewest` tries to restore, one by one
-_MAX_REASON = 360  # characters of the compiler's report
 # The whitespace of the training data. No whitespace is optional, because a model could repeat it endlessly.
-_SPACING = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
-# The keywords to drop if a schema does not compile, most likely causes first. The compiler ignores unknown keywords.
-_DROPPABLE = (
-    ("pattern",),
-    ("format",),
-    ("patternProperties",),
-    ("minProperties", "maxProperties"),
-    ("multipleOf",),
-    ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-    ("minLength", "maxLength"),
-    ("minItems", "maxItems"),
-    ("$ref",),
-    ("allOf",),
-    ("required",),
-    ("anyOf", "oneOf"),
-    ("enum", "const"),
-    ("prefixItems", "items", "additionalProperties"),
+_SPACING = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False, "lenient": False}
+# Keywords that the compiler may reject, in the order in which they are dropped at their place. Lengths come before the
+# pattern: together they often exceed a limit, and the pattern says more.
+_LENGTHS = ("minLength", "maxLength")
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_LOCAL = (_LENGTHS, ("allOf",), ("format",), ("pattern",), ("multipleOf",), _BOUNDS)
+_OF_OBJECTS = (("minProperties", "maxProperties"), ("patternProperties",))
+_SIZES = (("minItems", "maxItems"),)
+_COSTLY = frozenset(key for group in (*_LOCAL, *_OF_OBJECTS, *_SIZES) for key in group)
+# If the schema still does not compile as a whole, these go everywhere, one group after the other.
+_EVERYWHERE = (
+    *(_LENGTHS, ("multipleOf",), ("allOf", "pattern", "format"), _BOUNDS, *_OF_OBJECTS, *_SIZES),
+    *(("enum",), ("prefixItems", "items"), ("required",), ("anyOf",)),
 )
-_COSTLY = frozenset(key for group in _DROPPABLE[:8] for key in group)
 
 
 def bounded(rule: JsonRule) -> JsonRule:
@@ -67,93 +54,80 @@ def bounded(rule: JsonRule) -> JsonRule:
 def body(rule: JsonRule) -> str:
     """Write the body of a rule that `bounded` returned: the text after the rule's name in the grammar.
 
-    Keywords that would harm the native compiler are dropped. If the rule is strict, raises RequestError instead.
+    Raises RequestError if no value satisfies the schema. If the rule is strict, also if a keyword cannot be enforced.
     """
-    schema = deepcopy(rule.schema)
-    parts = list(nodes(schema))
-    _drop_annotations(parts)
-    if rule.strict:
-        _drop_unknown_formats(parts)
-    else:
-        close(schema, parts)
-    hazards = [(node, key, why) for node in parts for key, why in _hazards(node)]
-    if _common_multiple(parts) > _MAX_MULTIPLE:
-        why = f"'multipleOf' needs numbers up to {_MAX_MULTIPLE}"
-        hazards += [(node, "multipleOf", why) for node in parts if "multipleOf" in node]
-    if hazards and rule.strict:
-        raise uncompilable(rule, hazards[0][2])
-    for node, key, _ in hazards:
-        node.pop(key, None)
-    return _written(schema, lenient=not rule.strict)
+    return _written(_bound(rule).schema)
+
+
+def _bound(rule: JsonRule, contradictions: frozenset[Context] = frozenset()) -> Bound:
+    try:
+        bound = bind(rule.schema, is_strict=rule.strict, contradictions=contradictions)
+    except TooLarge:
+        if rule.strict:
+            raise uncompilable(rule, "its combinations are too many to compile") from None
+        return bind(_root_type(rule), is_strict=False)
+    subject = Subject(rule.owner, rule.param, rule.code)
+    if bound.never is not None:
+        raise subject.error(f"no value satisfies it: {bound.never.why}", bound.never.context)
+    if bound.unbound and rule.strict:
+        raise not_enforced(subject, bound.unbound[0].keyword, bound.unbound[0].context, bound.unbound[0].why)
+    return bound
 
 
 def settled(rule: JsonRule, fault_of: FaultOf, deadline: float) -> str:
     """Write the body of `rule` so that it compiles. Raises RequestError if the rule is strict and does not compile.
 
-    From a rule that is not strict, keywords are dropped: as few as the search finds before `deadline` (time.monotonic).
+    From a rule that is not strict, keywords are dropped before `deadline` (time.monotonic): first those that do not
+    compile on their own, at their place; if that is not enough, whole groups, as few as the search finds.
     """
-    text = body(rule)
-    fault = fault_of(text) if time.monotonic() < deadline else "it is too large to compile in time"
-    if not fault:
-        return text
+    bound = _bound(rule)
+    is_late = time.monotonic() > deadline
+    if not is_late and not fault_of(_written(bound.schema)):
+        return _written(bound.schema)
+    contradictions = () if is_late else _contradictions(bound, fault_of)
+    if contradictions:
+        bound = _bound(rule, frozenset(contradictions))
+    faults = () if is_late else _local_faults(bound.schema, fault_of, deadline)
+    for node, keys in faults:
+        if rule.strict:
+            subject = Subject(rule.owner, rule.param, rule.code)
+            raise not_enforced(
+                subject, keys[-1], bound.places.get(id(node), ()), "the grammar compiler does not take it"
+            )
+        for key in keys:
+            del node[key]
     if rule.strict:
-        raise uncompilable(rule, fault)
-    schema = json.loads(text.removeprefix("%json "))
-    parts = list(nodes(schema))
+        raise uncompilable(rule, "it is too large or too complex for the grammar compiler")
     dropped: list[tuple[int, str]] = []
-    for group in _DROPPABLE:
-        dropped += [(at, key) for at, node in enumerate(parts) for key in group if key in node]
+    for group in ((), *_EVERYWHERE):
+        dropped += [(at, key) for at, node in enumerate(nodes(bound.schema)) for key in group if key in node]
         if time.monotonic() > deadline:
             break
-        if not fault_of(_written(_without(schema, dropped))):
-            return _written(_without(schema, _fewest(schema, dropped, fault_of, deadline)))
-    return _written(_root_type(rule))
+        if not fault_of(_written(_without(bound.schema, dropped))):
+            return _written(_without(bound.schema, _fewest(bound.schema, dropped, fault_of, deadline)))
+    return _written(bind(_root_type(rule), is_strict=False).schema)
 
 
 def loosened(rule: JsonRule) -> str:
     """Write the body of a rule that is not strict, without the keywords that can exceed the matcher's limits."""
-    schema = json.loads(body(rule).removeprefix("%json "))
+    schema = _bound(rule).schema
     dropped = [(at, key) for at, node in enumerate(nodes(schema)) for key in _COSTLY & node.keys()]
     return _written(_without(schema, dropped))
 
 
 def uncompilable(rule: JsonRule, reason: str) -> RequestError:
-    """Create the error for a strict rule that does not compile. It shows one line of `reason`."""
-    lines = [line.strip() for line in reason.splitlines() if line.strip()] or ["it cannot be compiled"]
-    parse_error = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), "")
-    sentence = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", lines[0])
-    shown = (parse_error or sentence)[:_MAX_REASON].rstrip(".")
-    return Subject(rule.owner, rule.param, rule.code).error(f"{shown}.")
+    """Create the error for a strict rule that does not compile. `reason` is our own sentence."""
+    return Subject(rule.owner, rule.param, rule.code).error(f"{reason}.")
 
 
-def _written(schema: object, *, lenient: bool = True) -> str:
-    options = {**_SPACING, "lenient": lenient}
-    return "%json " + json.dumps({**schema, "x-guidance": options} if isinstance(schema, dict) else schema)
+def _written(schema: JsonSchema) -> str:
+    return "%json " + json.dumps({**schema, "x-guidance": _SPACING})
 
 
 def _root_type(rule: JsonRule) -> JsonSchema:
     """Return the schema reduced to its type."""
     kind = rule.schema.get("type")
-    return {"type": kind} if isinstance(kind, str) else {}
-
-
-# Keywords that do not restrict values
-
-
-def _drop_annotations(parts: Sequence[JsonSchema]) -> None:
-    for node in parts:
-        for key in _ANNOTATIONS & node.keys():
-            del node[key]
-
-
-def _drop_unknown_formats(parts: Sequence[JsonSchema]) -> None:
-    """Drop formats that the compiler does not know, such as pydantic's "path": by JSON Schema they are annotations."""
-    for node in parts:
-        if node.get("format") not in _FORMATS:
-            node.pop("format", None)
-
-
-# Hazards: schemas that would harm the native compiler
+    return {"type": kind, "additionalProperties": True} if isinstance(kind, str) else {}
 
 
 def _size_hazard(schema: object) -> str:
@@ -172,26 +146,54 @@ def _size_hazard(schema: object) -> str:
     return ""
 
 
-def _hazards(node: JsonSchema) -> Iterator[tuple[str, str]]:
-    for key in ("$ref", "$dynamicRef", "$recursiveRef"):
-        if key in node and not str(node[key]).startswith("#"):
-            yield key, f"'{key}' must point into the same schema ('#/...')"
-
-
-def _common_multiple(parts: Sequence[JsonSchema]) -> int:
-    """Return the least common multiple of all `multipleOf`, the worst case if they all apply to one number."""
-    multiple = 1
-    for node in parts:
-        number = node.get("multipleOf")
-        if isinstance(number, int | float) and 0 < number < 1e15:
-            digits = int("".join(map(str, Decimal(str(number)).normalize().as_tuple().digits)))
-            multiple = lcm(multiple, digits)
-        elif number is not None:
-            return _MAX_MULTIPLE + 1
-    return multiple
-
-
 # Dropping keywords
+
+
+def _local_faults(schema: JsonSchema, fault_of: FaultOf, deadline: float) -> Iterator[tuple[JsonSchema, list[str]]]:
+    """Yield the schemas that do not compile on their own, each with the fewest of its keywords that are in the way."""
+    seen: dict[str, list[str]] = {}
+    for node in list(nodes(schema)):
+        alone = _alone(node)
+        if len(alone) < 2 or time.monotonic() > deadline:
+            continue
+        text = json.dumps(alone)
+        if text not in seen:
+            seen[text] = _in_the_way(alone, fault_of)
+        if seen[text]:
+            yield node, seen[text]
+
+
+def _contradictions(bound: Bound, fault_of: FaultOf) -> list[Context]:
+    """Return the places whose pattern compiles, but matches none of the listed values."""
+    return [
+        bound.places[id(node)]
+        for node in nodes(bound.schema)
+        if "enum" in node
+        and "pattern" in node
+        and fault_of(_written(_alone(node)))
+        and not fault_of(_written({"type": "string", "pattern": node["pattern"]}))
+    ]
+
+
+def _alone(node: JsonSchema) -> JsonSchema:
+    """Return the part of a schema that a compiler may reject, without the schemas inside."""
+    kept = {key: value for key, value in node.items() if key in ("type", "enum", "required") or key in _COSTLY}
+    if node.keys() & {"patternProperties", "minProperties", "maxProperties"}:
+        kept |= {"properties": {name: {"type": "null"} for name in node.get("properties", {})}}
+        kept |= {"additionalProperties": bool(node.get("additionalProperties"))}
+    if "patternProperties" in node:
+        kept["patternProperties"] = {name: {"type": "null"} for name in node["patternProperties"]}
+    return kept if kept.keys() & _COSTLY or "enum" in kept else {}
+
+
+def _in_the_way(alone: JsonSchema, fault_of: FaultOf) -> list[str]:
+    if not fault_of(_written(alone)):
+        return []
+    groups = [group for group in (*_LOCAL, *_OF_OBJECTS, *_SIZES, ("enum",)) if any(key in alone for key in group)]
+    for group in groups:
+        if not fault_of(_written({key: value for key, value in alone.items() if key not in group})):
+            return [key for key in group if key in alone]
+    return [key for group in groups for key in group if key in alone]
 
 
 def _without(schema: JsonSchema, dropped: Sequence[tuple[int, str]]) -> JsonSchema:

@@ -1,13 +1,21 @@
-"""OpenAI's additional rules for schemas with `strict: true`, with OpenAI's messages, since clients match on them."""
+"""The further rules for schemas with `strict: true`: what cannot be guaranteed is an error.
+
+With `strict_openai` also OpenAI's own rules, in OpenAI's words, since clients match on them.
+"""
 
 from __future__ import annotations
 
 import re
 
 from core.conversation import JsonSchema
-from json_schema.check import check_parameters, not_an_object
-from json_schema.errors import Subject, shortened
-from json_schema.walk import KEYWORDS, target_of, walk
+from json_schema.binding import TooLarge, bind
+from json_schema.check import check_form, check_size, not_an_object
+from json_schema.errors import Subject, not_enforced, shortened
+from json_schema.walk import KEYWORDS, Context, target_of, walk
+
+# OpenAI's limits
+MAX_ENUM = 1_000  # values
+MAX_PATTERN = 512  # characters
 
 # Of several keywords in one schema, the first in this order is reported.
 _NOT_STRICT = tuple(key for key, keyword in KEYWORDS.items() if not keyword.is_strict)
@@ -21,12 +29,33 @@ def check_strict(
     code: str | None = "invalid_function_parameters",
     strict_openai: bool = False,
 ) -> None:
-    """Raise RequestError unless `schema` passes check_parameters and OpenAI's rules for `strict: true`.
+    """Raise RequestError unless `schema` is a JSON Schema of an object of which every keyword can be enforced.
 
-    strict_openai: objects must forbid additional properties and require all others. Otherwise they are read as closed.
+    strict_openai: OpenAI's rules for `strict: true` hold too. `default` is permitted by both, since OpenAI takes it.
     """
-    check_parameters(schema, owner=owner, param=param, code=code)
     subject = Subject(owner, param, code)
+    check_form(schema, subject)
+    if strict_openai:
+        _check_openai(schema, subject)
+    for node, context, _ in walk(schema):
+        if isinstance(node, dict) and (fault := _bad_pattern(node.get("pattern", ""))):
+            raise subject.error(fault, context)
+    if isinstance(schema, dict):
+        _check_enforced(schema, subject)
+
+
+def _check_enforced(schema: JsonSchema, subject: Subject) -> None:
+    try:
+        bound = bind(schema, is_strict=True)
+    except TooLarge:
+        raise subject.error("its combinations are too many to compile.") from None
+    if bound.never is not None:
+        raise subject.error(f"no value satisfies it: {bound.never.why}", bound.never.context)
+    for keyword, context, why in bound.unbound:
+        raise not_enforced(subject, keyword, context, why)
+
+
+def _check_openai(schema: object, subject: Subject) -> None:
     root = target_of(schema, schema)
     if root.get("type") != "object":
         raise not_an_object(root, subject)
@@ -35,13 +64,16 @@ def check_strict(
     for node, context, _ in walk(schema):
         if not isinstance(node, dict):
             continue
-        fault = (
-            _unpermitted(node)
-            or (_open_object(node) if strict_openai else None)
-            or _bad_pattern(node.get("pattern", ""))
-        )
+        _check_sizes(node, context, subject)
+        fault = _unpermitted(node) or _open_object(node) or _bad_pattern(node.get("pattern", ""))
         if fault:
             raise subject.error(fault, context)
+
+
+def _check_sizes(node: JsonSchema, context: Context, subject: Subject) -> None:
+    patterns = [node.get("pattern", ""), *node.get("patternProperties", {})]
+    check_size("enum", len(node.get("enum", ())), MAX_ENUM, "values", context, subject)
+    check_size("pattern", max(map(len, patterns)), MAX_PATTERN, "characters", context, subject)
 
 
 def _unpermitted(node: JsonSchema) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -178,10 +179,24 @@ def children(schema: JsonSchema) -> Iterator[tuple[Any, Context]]:
 
 
 def lookup(root: object, ref: str) -> Any:
-    """Return the value within `root` that the JSON pointer `ref` (`#`, `#/$defs/X`) points to, or None."""
-    pointer = unquote(ref[1:])
-    if not ref.startswith("#") or (pointer and not pointer.startswith("/")):
+    """Return the schema within `root` that `ref` names, or None.
+
+    A reference is a JSON pointer (`#`, `#/$defs/X`), an `$anchor` (`#node`), or the `$id` of a schema within `root`,
+    alone (`T0`) or before one of the other two (`tree.json#/$defs/X`).
+    """
+    base, _, fragment = ref.partition("#")
+    resource = root
+    if base:
+        resource = _names(_Root(root)).get(base)
+    elif not ref:
         return None
+    fragment = unquote(fragment)
+    if not fragment or fragment.startswith("/"):
+        return _pointed(resource, fragment)
+    return _names(_Root(resource)).get(f"#{fragment}")
+
+
+def _pointed(root: object, pointer: str) -> Any:
     target = root
     for token in pointer.split("/")[1:]:
         token = token.replace("~1", "/").replace("~0", "~")
@@ -194,6 +209,37 @@ def lookup(root: object, ref: str) -> Any:
     return target
 
 
+class _Root:
+    """A schema as a key of a cache. Two are equal if they hold the same object, which cannot be freed meanwhile."""
+
+    def __init__(self, schema: object) -> None:
+        self.schema = schema
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Root) and self.schema is other.schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+
+@lru_cache(maxsize=8)  # without it, a schema with 10,000 references to anchors would be walked 10,000 times
+def _names(root: _Root) -> dict[str, Any]:
+    """Return the schemas within `root` that have a name: by `$id`, and by `#` and their `$anchor`."""
+    names: dict[str, Any] = {}
+    todo = [root.schema]
+    visited: set[int] = set()
+    while todo:
+        schema = todo.pop()
+        if not isinstance(schema, dict) or id(schema) in visited:
+            continue
+        visited.add(id(schema))
+        for key, prefix in (("$id", ""), ("$anchor", "#"), ("$dynamicAnchor", "#")):
+            if isinstance(name := schema.get(key), str):
+                names.setdefault(prefix + name.removesuffix("#"), schema)
+        todo += [child for child, _ in reversed(list(children(schema)))]
+    return names
+
+
 def target_of(root: object, schema: object) -> JsonSchema:
     """Follow the `$ref`s of `schema`. Returns {} if the target is not an object, or MAX_DEPTH or more `$ref`s away."""
     for _ in range(MAX_DEPTH):
@@ -201,3 +247,15 @@ def target_of(root: object, schema: object) -> JsonSchema:
             return schema if isinstance(schema, dict) else {}
         schema = lookup(root, ref)
     return {}
+
+
+def takes_nothing(parameters: JsonSchema) -> bool:
+    """Return whether `parameters` name no property and allow no other, as those of a function without parameters.
+
+    By JSON Schema `{"type": "object"}` allows every object, but a model would have to invent all names.
+    """
+    if parameters.get("additionalProperties", False) is not False:
+        return False
+    naming = ("properties", "patternProperties", "propertyNames", "required", "minProperties", "enum", "const")
+    combiners = (key for key, keyword in KEYWORDS.items() if keyword.is_combiner)
+    return not any(parameters.get(key) for key in (*naming, *combiners, "$dynamicRef"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, Tag, model_validator
@@ -13,9 +12,7 @@ from apis.rules.json_text import JsonError, read_json
 from core.conversation import JsonSchema, ResponseFormat
 from core.errors import RequestError
 from json_schema.check import check_schema
-from json_schema.closing import close
 from json_schema.errors import Subject
-from json_schema.walk import nodes
 
 MAX_REGEX = 16_384  # characters
 MAX_GRAMMAR = 65_536  # characters
@@ -104,10 +101,8 @@ def constrained(asked: ConstraintFields, stated: ResponseFormat) -> ResponseForm
 
 
 def schema_format(schema: JsonSchema, param: str) -> ResponseFormat:
-    """Return the format of JSON by `schema`, with its objects closed. Raises RequestError if it is no JSON Schema."""
+    """Return the format of JSON by `schema`. Raises RequestError if it is no JSON Schema."""
     check_schema(schema, Subject(f"'{param}'", param, "invalid_value"))
-    schema = deepcopy(schema)
-    close(schema, list(nodes(schema)))
     return ResponseFormat("json_schema", schema, strict=True, param=param)
 
 

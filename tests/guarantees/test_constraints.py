@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import time
-from functools import partial
 from typing import Any
 
 import jsonschema
@@ -14,9 +13,7 @@ import pytest
 from core.conversation import JsonSchema
 from core.errors import EngineError, RequestError
 from core.generation import Constraint, JsonRule, Lark
-from json_schema.grammar_rules import body, bounded
 from tests.support.random_model import RandomModel, byte_level, sentencepiece
-from tests.support.work import num_lines
 
 NODE = {
     "type": "object",
@@ -215,14 +212,14 @@ HARD: dict[str, Any] = {
     "lookahead": {"type": "string", "pattern": "^(?=a)b"},
     "backreference": {"type": "string", "pattern": "(a)\\1"},
     "broken pattern": {"type": "string", "pattern": "(a"},
-    "not": {"not": {"type": "string"}},
+    "not": {"type": "string", "not": {"pattern": "^a"}},
     "uniqueItems": {"type": "array", "uniqueItems": True},
     "contains": {"type": "array", "contains": {"type": "integer"}},
-    "if": {"if": {"type": "string"}, "then": {"minLength": 2}},
-    "propertyNames": {"type": "object", "propertyNames": {"pattern": "^a"}},
+    "if": {"if": {"minLength": 2}, "then": {"pattern": "^a"}},
+    "propertyNames": {"type": "object", "properties": {"b": {}}, "propertyNames": {"pattern": "^a"}},
     "patternProperties that meet": {"type": "object", "patternProperties": {"^a": {}, "^ab": {"type": "integer"}}},
     "unsatisfiable": {"type": "string", "minLength": 5, "maxLength": 2},
-    "bounds beyond 64 bits": {"type": "integer", "minimum": -(2**63)},
+    "bounds beyond 64 bits": {"type": "integer", "minimum": 10**19},
     "huge multiple": {"type": "integer", "multipleOf": 10_000_003},
     "multiples that multiply": {"type": "integer", "allOf": [{"multipleOf": 9973}, {"multipleOf": 9967}]},
     "multiple of nothing": {"type": "integer", "multipleOf": 0},
@@ -349,48 +346,3 @@ def test_matchers_of_one_grammar_are_independent(bytes_model: RandomModel) -> No
         one.accept(token_id)
     mask = other.mask()
     assert mask is not None and mask[bytes_model.tokenize('{"')[0]]
-
-
-# Undeclared properties
-
-
-def closed(schema: JsonSchema) -> JsonSchema:
-    """Return the schema that the compiler gets, without the options for spacing."""
-    rule = JsonRule(schema, strict=False, owner="function 'f'", param="tools")
-    compiled: JsonSchema = json.loads(body(bounded(rule)).removeprefix("%json "))
-    del compiled["x-guidance"]
-    return compiled
-
-
-def test_objects_are_closed_unless_they_are_merged() -> None:
-    inner = {"type": "object", "properties": {"a": {}}}
-    assert closed(inner)["additionalProperties"] is False
-    assert closed({"type": "object"}) == {"type": "object"}
-    assert closed(an({"type": "object", "properties": {}}))["properties"]["x"] == {"type": "object", "properties": {}}
-    assert "additionalProperties" not in closed({**inner, "required": ["b"]})
-    assert "additionalProperties" not in closed({**inner, "anyOf": [inner]})
-    assert closed({"allOf": [inner, inner]}) == {"allOf": [inner, inner]}
-    assert closed({"allOf": [inner]})["allOf"][0]["additionalProperties"] is False
-    merged = {"$defs": {"a": inner, "b": dict(inner)}, "allOf": [{"$ref": "#/$defs/a"}, {"type": "object"}]}
-    assert list(closed(merged)["$defs"]["b"]) == ["type", "properties", "additionalProperties"]
-    assert closed(merged)["$defs"]["a"] == inner
-
-
-def test_merged_schemas_are_found_in_linear_time() -> None:
-    """A `$ref` beside `properties` merges two schemas. All such schemas are found in linear time.
-
-    Regression test: a chain of 2,000 definitions, each with a `$ref` and properties, took 10 s.
-    """
-
-    def chained(num: int) -> None:
-        chain = {f"c{i}": {"$ref": f"#/$defs/c{i + 1}", "properties": {"a": {}}} for i in range(num)}
-        schema = closed({"type": "object", "$defs": {**chain, f"c{num}": {"properties": {"b": {}}}}})
-        assert "additionalProperties" not in schema["$defs"][f"c{num}"]
-
-    assert num_lines(partial(chained, 900)) < 15 * num_lines(partial(chained, 90))
-
-
-def test_schemas_reached_only_by_a_reference_are_checked_too() -> None:
-    """Regression test: a `$ref` can point to a schema under a key that is no keyword. Such schemas were not checked."""
-    rule = {"properties": {"a": {"$ref": "#/x-shared"}}, "x-shared": {"title": "A", "multipleOf": 10_000_003}}
-    assert closed(rule)["x-shared"] == {}
