@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from apis.completions import completion_request
 from core.errors import EngineError, PromptTooLong, RequestError
 from core.generation import Step, TokenLogprob
 from core.turn_format import ArgsDelta, CallStart, Finish, TextDelta, TokenReport
-from inference import WEATHER, Model, chat_prompt, complete, generate, stream
+from inference import WEATHER, Model, chat_prompt, complete, generate, load_model, stream
+from prompt_template import Arguments, load_template, template_names
 from tests.support.scripted_engine import scripted
+from web.command_line import introduction
 
 FUNCTIONS = [
     {"name": name, "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}} for name in ("f", "g")
@@ -79,7 +82,8 @@ def test_plain_chat_is_prefilled_into_text(chatml: Model) -> None:
 
 def test_auto_binds_names_and_as_the_model_says_arguments(chatml: Model) -> None:
     """With tool_choice "auto" names are bound, and arguments only where the model is served so; a text is not bound."""
-    for arguments, bound in (("free", set()), ("schema", {"f", "g"})):
+    cases: tuple[tuple[Arguments, set[str]], ...] = (("free", set()), ("schema", {"f", "g"}))
+    for arguments, bound in cases:
         model, engine = scripted(replace(chatml, arguments=arguments), "all\nHi")
         answer(model, tools=TOOLS)
         assert engine.last_sampling is not None and engine.last_sampling.constraint is not None
@@ -87,6 +91,17 @@ def test_auto_binds_names_and_as_the_model_says_arguments(chatml: Model) -> None
         assert set(engine.last_sampling.constraint.calls) == bound
         answer(model)
         assert engine.last_sampling.constraint is None
+
+
+def test_arguments_are_free_for_functionarys_own_checkpoints(chatml: Model, llama: Model, chatml_folder: Path) -> None:
+    """The template decides unless `arguments` is given, and the lines at start show the result."""
+    by_template = {name: load_template(name).arguments for name in template_names()}
+    own = ("functionary_v1", "functionary_v1_plain", "functionary_v3")
+    assert by_template == {**dict.fromkeys(own, "free"), "functionary_v3_chatml": "schema"}
+    assert (llama.arguments, chatml.arguments) == ("free", "schema")
+    assert load_model(str(chatml_folder), dtype="float32", arguments="free").arguments == "free"
+    assert "functions, arguments free\n" in introduction(llama, "127.0.0.1", 8000)
+    assert "functions, arguments bound by the schema\n" in introduction(chatml, "127.0.0.1", 8000)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
