@@ -66,7 +66,7 @@ def _has_no_value(node: JsonSchema) -> bool:
     if is_closed and any(name not in node.get("properties", {}) for name in node.get("required", ())):
         return True
     if "enum" not in node:
-        return False
+        return node.get("not") in ({}, True)
     kinds = type_kinds(node.get("type", list(TYPES))) | ({"null"} if node.get("nullable") is True else set())
     return all(kinds_of(value).isdisjoint(kinds) for value in node["enum"])
 

@@ -237,7 +237,7 @@ def _add_bounds(merged: Merged, source: Source, inclusive: str, exclusive: str) 
 
 
 def is_finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308
 
 
 def _adds_text(key: str, attribute: str) -> Callable[[Merged, Source], None]:

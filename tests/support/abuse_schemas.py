@@ -62,11 +62,10 @@ EVIL_PATTERNS = (
 NUMBERS: tuple[Schema, ...] = (
     {"type": "string", "maxLength": 10**9},
     {"type": "string", "minLength": 10**9},
-    {"type": "string", "minLength": 5, "maxLength": 4},
     {"type": "array", "minItems": 10**9, "items": {}},
     {"type": "array", "maxItems": 10**18, "uniqueItems": True},
     {"type": "object", "minProperties": 10**9},
-    {"type": "integer", "minimum": 10**300, "maximum": -(10**300)},
+    {"type": "integer", "minimum": -(10**300), "maximum": 10**300},
     {"type": "number", "multipleOf": 1e-300},
     {"type": "integer", "multipleOf": 10_000_003},
     {"type": "number", "exclusiveMinimum": 1.7976931348623157e308},
@@ -77,9 +76,15 @@ NUMBERS: tuple[Schema, ...] = (
     {"type": "string", "format": "../../../x"},
     {"anyOf": [{"type": "string"}] * 500},
     {"allOf": [{"pattern": "a"}, {"pattern": "b"}]},
-    {"not": {}},
     {"oneOf": [{}, {}]},
     {"if": {}, "then": {"type": "string"}, "else": False},
+)
+
+IMPOSSIBLE: tuple[Schema, ...] = (
+    {"type": "string", "minLength": 5, "maxLength": 4},
+    {"type": "integer", "minimum": 10**300, "maximum": -(10**300)},
+    {"not": {}},
+    {"type": "integer", "enum": ["1"]},
 )
 
 
@@ -184,3 +189,7 @@ def numbers() -> Iterator[Case]:
             body = {**BODY, "tools": [tool(closed, strict=is_strict)], "tool_choice": REQUIRED}
             expected = SERVED_OR_REFUSED if is_strict else (200,)
             yield Case(f"{'strict ' * is_strict}{json.dumps(schema)[:60]}", body, expected)
+    for schema in IMPOSSIBLE:
+        closed = with_property(schema, required=["a"])
+        body = {**BODY, "tools": [tool(closed)], "tool_choice": REQUIRED}
+        yield Case(f"impossible {json.dumps(schema)[:60]}", body, param=PARAMETERS)
