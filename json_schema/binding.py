@@ -95,6 +95,8 @@ class _Binder:
         restricting = [source for source in sources if source.schema is False or _has_effect(source.schema)]
         if not restricting:
             return self.anything()
+        if len(restricting) == 1 and (kind := _only_type(restricting[0].schema)) in _SIMPLE:
+            return self._placed({"type": kind}, restricting[0].context)  # most properties
         followed, is_referred = self._followed(restricting)
         key = frozenset(id(source.schema) for source in followed)
         if not (is_referred or key in self.path or key in self.names or len(self.path) > MAX_DEPTH):
@@ -359,6 +361,13 @@ def context_of(ref: str) -> Context:
 
 def _has_effect(schema: Any) -> bool:
     return schema is False or (isinstance(schema, dict) and restricts(schema))
+
+
+def _only_type(schema: Any) -> Any:
+    """Return the `type` of a schema that restricts nothing else, or None."""
+    if schema is False or schema.get("nullable") is True or len(schema.keys() & RESTRICTIONS) > 1:
+        return None
+    return schema.get("type")
 
 
 def _is_bare(schema: Any) -> bool:

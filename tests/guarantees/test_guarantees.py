@@ -7,7 +7,7 @@ import json
 import jsonschema
 import pytest
 
-from core.conversation import ChatRequest, CodeInterpreter, Function, ResponseFormat, ToolChoice
+from core.conversation import ChatRequest, CodeInterpreter, Function, JsonSchema, ResponseFormat, ToolChoice
 from core.errors import EngineError, RequestError
 from core.generation import Constraint
 from guarantees.constraint import constraint
@@ -242,6 +242,39 @@ def test_a_named_function_is_called_exactly_once(template: PromptTemplate, model
 def test_a_function_without_parameters_gets_an_empty_object(template: PromptTemplate, model: RandomModel) -> None:
     for turn in answers(model, template, asked(ToolChoice("named", ("ping",)))):
         assert turn.calls == [("ping", "{}")]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"type": "object"},
+        {"type": "object", "properties": {}, "required": [], "$schema": "http://json-schema.org/draft-07/schema#"},
+        {"type": "object", "additionalProperties": False, "x-order": 1, "description": "Nothing."},
+        {},
+    ],
+)
+def test_parameters_without_properties_take_nothing(parameters: JsonSchema, model: RandomModel) -> None:
+    """`{"type": "object"}` was printed as taking nothing and bound as taking anything: six arguments were invented."""
+    tools = (Function("ping", "", parameters), WEATHER)
+    for turn in answers(model, V3, asked(ToolChoice("named", ("ping",)), tools)):
+        assert turn.calls == [("ping", "{}")]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"type": "object", "additionalProperties": True},
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": "object", "patternProperties": {"^a": {}}},
+        {"type": "object", "required": ["a"]},
+        {"type": "object", "minProperties": 1},
+        {"type": "object", "anyOf": [{"required": ["a"]}]},
+    ],
+)
+def test_parameters_that_allow_properties_take_them(parameters: JsonSchema, model: RandomModel) -> None:
+    tools = (Function("log", "", parameters),)
+    wanted = constraint(asked(ToolChoice("named", ("log",)), tools), V3, model.tokenizer.token_id)
+    assert wanted is not None and model.allows(wanted, '{"a": "x"}<|eot_id|>')
 
 
 @each_template

@@ -158,6 +158,27 @@ def test_schemas_reached_only_by_reference_are_checked() -> None:
     assert error_of(schema).startswith("In context=('x-shared', 'A'), 'type' must be one of")
 
 
+# Schemas that no value satisfies
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"type": "string", "enum": [1, 2]}, "'enum' has no value of the schema's 'type'."),
+        ({"enum": []}, "'enum' is empty, so no value is valid."),
+        (False, "no value is valid here."),
+        ({"not": {}}, "no value is valid here."),
+        ({"anyOf": [{"enum": []}, {"type": "null", "enum": ["x"]}]}, "'enum' is empty, so no value is valid."),
+    ],
+)
+def test_a_required_argument_without_values_is_an_error(schema: Any, message: str) -> None:
+    """The argument vanished from the calls of a forced function, although it was required."""
+    asked = {"type": "object", "properties": {"a": schema, "b": {}}}
+    assert error_of(asked) == ""
+    error = error_of({**asked, "required": ["b", "a"]})
+    assert error.startswith("In context=('properties', 'a'") and error.endswith(f"no value satisfies it: {message}")
+
+
 # Limits: the error names the limit, and a schema just below the limit passes
 
 LIMITS: dict[str, tuple[Callable[[int], JsonSchema], int, str]] = {

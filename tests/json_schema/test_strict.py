@@ -131,6 +131,59 @@ def test_what_strict_does_not_permit(schema: JsonSchema, message: str) -> None:
     assert error_of(schema) == message
 
 
+WHAT_HELPERS_MEND = (
+    {"type": "object", "properties": {}},
+    closed({"a": {"type": "object"}}),
+    {"type": "object", "properties": {"x": {"type": "string"}}},
+    closed({"x": {}, "y": {}}, required=["y"]),
+    closed({"a": {"default": 0, "type": "integer"}}),
+    closed({"a": {"type": "object", "additionalProperties": {"type": "string"}}}),
+    closed({"a": {"allOf": [{"type": "string"}, {"minLength": 1}]}}),
+    closed({"a": {"oneOf": [{"type": "string"}, {"type": "null"}]}}),
+    {"type": "object", "patternProperties": {"^x-": {"type": "string"}}},
+)
+
+
+def test_what_openai_s_helpers_mend_is_no_error_by_default(subtests: pytest.Subtests) -> None:
+    """The openai client, zod and langchain rewrite a schema before they send it; other clients send it as it is.
+
+    Every failure of real clients here came from a rule that only costs the caller.
+    """
+    for schema in WHAT_HELPERS_MEND:
+        with subtests.test(schema=schema):
+            assert error_of(schema, strict_openai=False) == ""
+
+
+@pytest.mark.parametrize("model", [Person, Address, Nothing])
+def test_pydantic_models_as_they_are(model: type[BaseModel]) -> None:
+    assert error_of(model.model_json_schema(), strict_openai=False) == ""
+
+
+def test_default_is_permitted() -> None:
+    """OpenAI takes `default` since 2026. Its own helpers, openai-agents and langchain write it."""
+    assert error_of(closed({"a": {"default": 0, "type": "integer"}})) == ""
+
+
+def test_openai_s_sizes_hold_only_for_openai_s_rules(subtests: pytest.Subtests) -> None:
+    sizes = {
+        "'enum' has 1001 values, the limit is 1000.": {"enum": [f"v{number}" for number in range(1_001)]},
+        "'pattern' has 513 characters, the limit is 512.": {"type": "string", "pattern": "x" * 513},
+    }
+    for message, schema in sizes.items():
+        with subtests.test(message):
+            assert error_of(closed({"a": schema})) == f"In context=('properties', 'a'), {message}"
+            assert error_of(closed({"a": schema}), strict_openai=False) == ""
+
+
+def test_what_cannot_be_guaranteed_is_an_error_with_its_place() -> None:
+    """Strict is a guarantee: a keyword that the grammar cannot enforce was ignored silently."""
+    unique = {"type": "array", "items": {"type": "array", "uniqueItems": True}}
+    assert error_of({"type": "object", "properties": {"a": unique}}, strict_openai=False) == (
+        "In context=('properties', 'a', 'items'), 'uniqueItems' cannot be enforced here, so it is not permitted with "
+        "'strict'."
+    )
+
+
 def test_a_malformed_schema_is_reported_first() -> None:
     assert error_of(closed({"a": {"type": "odd"}})).startswith("In context=('properties', 'a'), 'type' must be one of")
 

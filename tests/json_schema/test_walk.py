@@ -165,3 +165,24 @@ def test_the_target_of_references() -> None:
     assert target_of(root, root) is root
     for nothing in ({"$ref": "#/$defs/C"}, {"$ref": "#/$defs/D"}, {"$ref": "#/$defs/E"}, True, None):
         assert target_of(root, nothing) == {}
+
+
+def test_anchors_and_ids_are_found_within_the_same_schema() -> None:
+    """TypeBox refers to a recursive type by its `$id`, and 2020-12 has anchors. Both were references to nothing."""
+    tree = {"$id": "T0", "properties": {"nodes": {"items": {"$ref": "T0"}}}, "$defs": {"leaf": {"$anchor": "leaf"}}}
+    root = {"$id": "https://x.org/root.json", "properties": {"tree": tree}, "$defs": {"a": {"$id": "#old"}}}
+    assert lookup(root, "T0") is tree
+    assert lookup(root, "T0#/$defs/leaf") is lookup(root, "#leaf") is lookup(root, "T0#leaf") is tree["$defs"]["leaf"]
+    assert lookup(root, "https://x.org/root.json#/properties/tree") is tree
+    assert lookup(root, "https://x.org/root.json") is root
+    assert lookup(root, "#old") is root["$defs"]["a"]
+    for nothing in ("T1", "T0#nothing", "https://x.org/other.json#/$defs/a", "", "leaf"):
+        assert lookup(root, nothing) is None
+
+
+def test_many_references_by_anchor_take_linear_time() -> None:
+    def anchored(num: int) -> None:
+        definitions = {f"d{i}": {"$anchor": f"a{i}", "items": {"$ref": f"#a{num - 1 - i}"}} for i in range(num)}
+        assert sum(1 for _ in walk({"$defs": definitions})) == 2 * num + 1
+
+    assert num_lines(partial(anchored, 2_000)) < 15 * num_lines(partial(anchored, 200))
