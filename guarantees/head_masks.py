@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,10 +31,7 @@ class _Opening:
 
 
 class HeadMasks:
-    """The masks for one list of functions. All requests with this list share them.
-
-    `is_callable` says whether a name may be called; the text recipient counts as callable.
-    """
+    """The masks for one list of functions. All requests with this list share them."""
 
     def __init__(
         self,
@@ -66,6 +63,7 @@ class HeadMasks:
             self.mask(region, "")  # the most expensive masks, computed here because this is not the engine's thread
 
     def is_callable(self, name: str) -> bool:
+        """Return whether `name` is a function that may be called, or the text recipient."""
         return name in self._callable
 
     def mask(self, region: Region, text: str) -> Mask | None:
@@ -146,7 +144,8 @@ class HeadMasks:
         for opening in self._openings_after("name", beginning):
             missing = opening.head[len(beginning) :].encode()
             parts.update(missing[:end] for end in range(1, len(missing) + 1))
-            allowed.update(self._following(missing, opening.may_begin))
+            tokens = self._vocabulary.tokens_starting_with(missing)
+            allowed.update(token_id for rest, token_id in tokens if opening.may_begin(rest))
         if not written:  # SentencePiece adds a space after a control token
             parts |= {b" " + part for part in parts} | {b" "}
         return allowed.union(*map(self._vocabulary.ids_of, parts))
@@ -160,16 +159,13 @@ class HeadMasks:
         for at in range(len(beginning) + 1):
             for opening in self._openings_after(region, beginning[at:]):
                 missing = opening.head[len(beginning) - at :].encode()
-                banned.update(self._following(missing, lambda rest, opening=opening: not opening.may_begin(rest)))  # type: ignore[misc]
+                tokens = self._vocabulary.tokens_starting_with(missing)
+                banned.update(token_id for rest, token_id in tokens if not opening.may_begin(rest))
         for mark in self._marks[region]:
             opens_forbidden = not self._callable if mark.name is None else not self.is_callable(mark.name)
             if mark.is_control and opens_forbidden and (mark.name is not None or mark.next == "name"):
                 banned.update(self._vocabulary.control_ids(mark.text))
         return banned
-
-    def _following(self, missing: bytes, is_wanted: MayBegin) -> Iterable[int]:
-        found = self._vocabulary.tokens_starting_with(missing)
-        return (token_id for rest, token_id in found if is_wanted(rest))
 
 
 def _never(_: bytes) -> bool:

@@ -95,10 +95,12 @@ class ConstraintCompiler:
         return {name: grammar for name, key in keys.items() if (grammar := found[key]) is not None}
 
     def _compiled_batch(self, rules: Mapping[str, CallRule]) -> dict[str, Compiled]:
+        """Compile the calls that another request has not compiled in the meantime."""
         with self._compile_lock:
             found = {key: grammar for key in rules if (grammar := self._cached(key)) is not None}
             left = [key for key in rules if key not in found]
-            for key, grammar in zip(left, compiled_calls([rules[key] for key in left], self.vocabulary), strict=True):
+            new = compiled_calls([rules[key] for key in left], self.vocabulary) if left else []
+            for key, grammar in zip(left, new, strict=True):
                 found[key] = grammar
                 self._remember(key, grammar)
         return found

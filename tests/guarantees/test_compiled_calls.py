@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -63,6 +64,14 @@ def test_a_changed_list_compiles_only_new_functions(model: RandomModel, compiles
     assert sum(compiles) == 43
     model.constraints.matcher(wanted(model, numbered(43)[7:9]))
     assert sum(compiles) == 43
+
+
+def test_requests_at_the_same_time_compile_once(model: RandomModel, compiles: list[int]) -> None:
+    """When many clients start at the same time with the same functions, each grammar is compiled by one of them."""
+    constraint = wanted(model, numbered(40))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(model.constraints.matcher, [constraint] * 8))
+    assert sum(compiles) == 40
 
 
 def test_each_function_has_its_own_grammar(model: RandomModel) -> None:
