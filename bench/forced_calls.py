@@ -85,8 +85,8 @@ def walked(named: Iterable[tuple[str, JsonSchema]], num_walks: int, *, strict: b
         began = time.perf_counter()
         try:
             constraints.matcher(constraint)
-        except (RequestError, EngineError) as error:
-            report.errors.append((name, str(error)))
+        except (RequestError, EngineError) as refused:
+            report.errors.append((name, str(refused)))
             continue
         finally:
             report.compile_s += time.perf_counter() - began

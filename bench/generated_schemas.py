@@ -172,7 +172,7 @@ def _with_tag(schema: JsonSchema, tag: str) -> JsonSchema:
 def _typebox(drawing: random.Random) -> JsonSchema:
     schema = _typebox_object(drawing, _DEPTH)
     if drawing.random() < 0.3:
-        node = {"$id": "T0", "type": "object", "required": ["nodes"]}
+        node: JsonSchema = {"$id": "T0", "type": "object", "required": ["nodes"]}
         node["properties"] = {"nodes": {"type": "array", "items": {"$ref": "T0"}}, "id": {"type": "string"}}
         schema["properties"]["tree"] = node
     return schema

@@ -20,7 +20,8 @@ from json_schema.places import Never, Source, Unbound
 from json_schema.satisfiable import pruned
 from json_schema.walk import KEYWORDS, MAX_DEPTH, Context, lookup
 
-MAX_NODES = 20_000  # schemas of the result
+_MAX_NODES = 10_000  # schemas of the result; more make a grammar that is too large to compile
+_MAX_STEPS = 100_000  # 0.3 s
 _MAX_COMBINED = 64  # ways to combine the alternatives of one value
 _REFS = ("$ref", "$dynamicRef", "$recursiveRef")
 _SIMPLE = ("string", "boolean", "null")
@@ -42,7 +43,7 @@ class Bound:
 
 
 class TooLarge(Exception):
-    """The result would have more than MAX_NODES schemas."""
+    """The rewriting takes too long, or its result would have too many schemas."""
 
 
 def bind(root: JsonSchema, *, is_strict: bool, contradictions: frozenset[Context] = frozenset()) -> Bound:
@@ -89,6 +90,7 @@ class _Binder:
     leaves: dict[str, str] = field(default_factory=dict)
     path: set[frozenset[int]] = field(default_factory=set)  # values that are being written
     num_nodes: int = 0
+    num_steps: int = 0
 
     def value(self, sources: Sequence[Source]) -> Any:
         """Write the schema of a value that must satisfy all `sources`. What `$ref`s name is written once."""
@@ -110,12 +112,18 @@ class _Binder:
             self.queue.append((name, followed))
         return {"$ref": f"#/$defs/{self.names[key]}"}
 
+    def _spend(self, num_steps: int) -> None:
+        self.num_steps += num_steps
+        if self.num_steps > _MAX_STEPS:
+            raise TooLarge
+
     def _followed(self, sources: list[Source]) -> tuple[list[Source], bool]:
         """Replace schemas that are nothing but a `$ref` or an `allOf` by their targets, and say if a `$ref` was."""
         found: dict[int, Source] = {}
         is_referred, todo, visited = False, list(reversed(sources)), set[int]()
         while todo:
             source = todo.pop()
+            self._spend(1)
             if id(source.schema) in visited:
                 continue
             visited.add(id(source.schema))
@@ -134,8 +142,8 @@ class _Binder:
         keys = schema.keys() & RESTRICTIONS
         if keys == {"$ref"} and _has_effect(target := lookup(self.root, str(schema["$ref"]))):
             return [Source(target, context_of(schema["$ref"]))]
-        if keys == {"allOf"} and isinstance(members := schema["allOf"], list) and all(map(_has_effect, members)):
-            return [source.child("allOf", str(index)) for index in range(len(members))]
+        if keys == {"allOf"} and isinstance(members := schema["allOf"], list):
+            return [source.child("allOf", str(index)) for index, one in enumerate(members) if _has_effect(one)]
         return None
 
     def anything(self) -> JsonSchema:
@@ -163,6 +171,7 @@ class _Binder:
         found, todo, visited = _Conjunction(), list(reversed(sources)), set[int]()
         while todo:
             source = todo.pop()
+            self._spend(1)
             schema = source.schema
             if schema is False:
                 found.parts.append(source)
@@ -225,7 +234,7 @@ class _Binder:
 
     def _placed(self, node: JsonSchema, context: Context) -> JsonSchema:
         self.num_nodes += 1
-        if self.num_nodes > MAX_NODES:
+        if self.num_nodes > _MAX_NODES:
             raise TooLarge
         self.places[id(node)] = context
         return node
@@ -233,6 +242,7 @@ class _Binder:
     # One value without alternatives
 
     def _merged(self, parts: Sequence[Source]) -> Any:
+        self._spend(len(parts))
         merged = Merged()
         for part in parts:
             merged.add(part)
@@ -289,6 +299,7 @@ class _Binder:
 
     def _object(self, merged: Merged, context: Context) -> Any:
         node: JsonSchema = {"type": "object"}
+        self._spend(len(merged.objects) * sum(len(part.properties) for part in merged.objects))
         properties = {name: self.value(sources) for name, sources in properties_of(merged.objects, merged.required)}
         patterns: dict[str, list[Source]] = {}
         for part in merged.objects:

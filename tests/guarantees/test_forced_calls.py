@@ -44,7 +44,11 @@ def test_random_values_of_generated_schemas_are_valid() -> None:
 
 # What stands beside a `$ref`
 
-NODE = {"type": "object", "properties": {"v": {"type": "integer"}, "next": {"$ref": "#/$defs/N"}}, "required": ["v"]}
+NODE: JsonSchema = {
+    "type": "object",
+    "properties": {"v": {"type": "integer"}, "next": {"$ref": "#/$defs/N"}},
+    "required": ["v"],
+}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ def test_a_mapping_gives_the_tag_its_value() -> None:
     """OpenAPI lets the tag be any string and names the schemas in `mapping`."""
     defs = {name: {"type": "object", "properties": {"t": {"type": "string"}}} for name in "AB"}
     mapping = {"first": "#/$defs/A", "second": "#/$defs/B"}
-    union = {
+    union: JsonSchema = {
         "oneOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}],
         "discriminator": {"propertyName": "t", "mapping": mapping},
     }
@@ -178,7 +182,7 @@ def test_a_mapping_gives_the_tag_its_value() -> None:
 
 def test_exactly_one_of_two_properties() -> None:
     """A `oneOf` of `required` alone admits both properties as an `anyOf`."""
-    schema = {"type": "object", "properties": {name: {"type": "null"} for name in "ab"}}
+    schema: JsonSchema = {"type": "object", "properties": {name: {"type": "null"} for name in "ab"}}
     schema["oneOf"] = [{"required": ["a"]}, {"required": ["b"]}]
     right = ['{"a": null}', '{"b": null}']
     assert allowed(schema, *right, "{}", '{"a": null, "b": null}', strict=True) == right
