@@ -41,7 +41,7 @@ class Alternatives:
         if "not" in schema and excluded_values(schema["not"]) is None:
             yield self._negated(source, "not")
         if "if" in schema and ("then" in schema or "else" in schema):
-            yield self._conditional(source)
+            yield from self._conditional(source)
         yield from self._dependencies(source)
 
     def without_null(self, source: Source) -> Choice:
@@ -64,14 +64,17 @@ class Alternatives:
             required["properties"] = {tag: {"enum": words}}
         return self._write(member, f"tag {tag}", {"allOf": [member.schema, required]})
 
-    def _conditional(self, source: Source) -> Choice | Unbound:
+    def _conditional(self, source: Source) -> Iterator[Choice | Unbound]:
+        """Offer the two cases. The second is open to all values if the opposite of the condition cannot be said."""
         schema, (negation, unbound) = source.schema, self._negation(source, "if")
         if negation is None:
-            return unbound
+            yield unbound
         then, otherwise = schema.get("then", True), schema.get("else", True)
         met = self._write(source, "then", {"allOf": [schema["if"], then]})
-        unmet = self._write(source, "else", {"allOf": [{"anyOf": negation}, otherwise]})
-        return Choice([met, unmet], source.context)
+        unmet = self._write(source, "else", {"allOf": [{"anyOf": negation or [True]}, otherwise]})
+        if negation == []:
+            unmet = Source(False, source.context)
+        yield Choice([met, unmet], source.context)
 
     def _negated(self, source: Source, key: str) -> Choice | Unbound:
         negation, unbound = self._negation(source, key)

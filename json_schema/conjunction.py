@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, TypeGuard
 
 from core.conversation import JsonSchema
@@ -165,10 +166,9 @@ def _is_within(value: Any, merged: Merged) -> bool:
         case bool() | None:
             return True
         case int() | float():
-            return _least(limits) <= value <= _most(limits) and value not in (
-                limits.get("exclusiveMinimum"),
-                limits.get("exclusiveMaximum"),
-            )
+            excluded = (limits.get("exclusiveMinimum"), limits.get("exclusiveMaximum"))
+            is_multiple = all(Fraction(str(value)) % Fraction(str(number)) == 0 for number in merged.multiples)
+            return _least(limits) <= value <= _most(limits) and value not in excluded and is_multiple
         case str():
             is_text = not any("\ud800" <= character <= "\udfff" for character in value)
             return is_text and limits.get("minLength", 0) <= len(value) <= limits.get("maxLength", math.inf)
