@@ -15,6 +15,9 @@ from json_schema.conjunction import RESTRICTIONS, excluded_values, restricts
 from json_schema.places import Source, Unbound
 from json_schema.walk import TYPES, Context
 
+_DEPENDENCIES = ("dependentRequired", "dependentSchemas", "dependencies")
+_KEYS = frozenset({"anyOf", "oneOf", "not", "if", *_DEPENDENCIES})
+
 
 class Choice(NamedTuple):
     """Alternatives of which a value must satisfy one. `is_exclusive`: it must satisfy no other, as with `oneOf`."""
@@ -32,6 +35,8 @@ class Alternatives:
 
     def of(self, source: Source) -> Iterator[Choice | Unbound]:
         schema, context = source
+        if schema.keys().isdisjoint(_KEYS):
+            return
         for key in ("anyOf", "oneOf"):
             if isinstance(members := schema.get(key), list):
                 found = [source.child(key, str(index)) for index in range(len(members))]
@@ -88,7 +93,7 @@ class Alternatives:
 
     def _dependencies(self, source: Source) -> Iterator[Choice]:
         schema = source.schema
-        for key in ("dependentRequired", "dependentSchemas", "dependencies"):
+        for key in _DEPENDENCIES:
             if not isinstance(needs := schema.get(key), dict):
                 continue
             for name, need in needs.items():

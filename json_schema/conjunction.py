@@ -29,6 +29,7 @@ RESTRICTIONS = frozenset(
 )
 
 _LOWER = ("minLength", "minItems", "minProperties", "minimum", "exclusiveMinimum")
+_BOUNDS = frozenset({"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"})
 _UPPER = ("maxLength", "maxItems", "maxProperties", "maximum", "exclusiveMaximum")
 
 
@@ -67,8 +68,9 @@ class Merged:
             self.objects.append(object_part(source))
         if not schema.keys().isdisjoint(ARRAY_KEYS):
             self.arrays.append(array_part(source))
-        for low, high in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-            _add_bounds(self, source, low, high)
+        if not schema.keys().isdisjoint(_BOUNDS):
+            _add_bounds(self, source, "minimum", "exclusiveMinimum")
+            _add_bounds(self, source, "maximum", "exclusiveMaximum")
 
     def add_values(self, values: Sequence[Any], source: Source, key: str) -> None:
         added = {key_of(value): value for value in values}
@@ -93,6 +95,10 @@ class Merged:
             self.fail(
                 self.contexts.get("type", ()), "the types of two schemas for the same place have nothing in common."
             )
+        if self.limits:
+            self._compare_limits()
+
+    def _compare_limits(self) -> None:
         for low, high in zip(_LOWER[:3], _UPPER[:3], strict=True):
             kind = {"L": "string", "I": "array", "P": "object"}[low[3]]
             if self.limits.get(low, 0) > self.limits.get(high, math.inf):
