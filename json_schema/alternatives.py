@@ -15,6 +15,9 @@ from json_schema.conjunction import RESTRICTIONS, excluded_values, restricts
 from json_schema.places import Source, Unbound
 from json_schema.walk import TYPES, Context
 
+_DEPENDENCIES = ("dependentRequired", "dependentSchemas", "dependencies")
+_KEYS = frozenset({"anyOf", "oneOf", "not", "if", *_DEPENDENCIES})
+
 
 class Choice(NamedTuple):
     """Alternatives of which a value must satisfy one. `is_exclusive`: it must satisfy no other, as with `oneOf`."""
@@ -32,6 +35,8 @@ class Alternatives:
 
     def of(self, source: Source) -> Iterator[Choice | Unbound]:
         schema, context = source
+        if schema.keys().isdisjoint(_KEYS):
+            return
         for key in ("anyOf", "oneOf"):
             if isinstance(members := schema.get(key), list):
                 found = [source.child(key, str(index)) for index in range(len(members))]
@@ -41,7 +46,7 @@ class Alternatives:
         if "not" in schema and excluded_values(schema["not"]) is None:
             yield self._negated(source, "not")
         if "if" in schema and ("then" in schema or "else" in schema):
-            yield self._conditional(source)
+            yield from self._conditional(source)
         yield from self._dependencies(source)
 
     def without_null(self, source: Source) -> Choice:
@@ -64,14 +69,17 @@ class Alternatives:
             required["properties"] = {tag: {"enum": words}}
         return self._write(member, f"tag {tag}", {"allOf": [member.schema, required]})
 
-    def _conditional(self, source: Source) -> Choice | Unbound:
+    def _conditional(self, source: Source) -> Iterator[Choice | Unbound]:
+        """Offer the two cases. The second is open to all values if the opposite of the condition cannot be said."""
         schema, (negation, unbound) = source.schema, self._negation(source, "if")
         if negation is None:
-            return unbound
+            yield unbound
         then, otherwise = schema.get("then", True), schema.get("else", True)
         met = self._write(source, "then", {"allOf": [schema["if"], then]})
-        unmet = self._write(source, "else", {"allOf": [{"anyOf": negation}, otherwise]})
-        return Choice([met, unmet], source.context)
+        unmet = self._write(source, "else", {"allOf": [{"anyOf": negation or [True]}, otherwise]})
+        if negation == []:
+            unmet = Source(False, source.context)
+        yield Choice([met, unmet], source.context)
 
     def _negated(self, source: Source, key: str) -> Choice | Unbound:
         negation, unbound = self._negation(source, key)
@@ -85,7 +93,7 @@ class Alternatives:
 
     def _dependencies(self, source: Source) -> Iterator[Choice]:
         schema = source.schema
-        for key in ("dependentRequired", "dependentSchemas", "dependencies"):
+        for key in _DEPENDENCIES:
             if not isinstance(needs := schema.get(key), dict):
                 continue
             for name, need in needs.items():

@@ -254,6 +254,8 @@ class _Binder:
         if merged.values is not None:
             if merged.patterns and context in self.contradictions:
                 return Never(context, "'enum' has no value that 'pattern' allows.")
+            if merged.types & {"array", "object"} and (merged.objects or merged.arrays or merged.names):
+                self.unbound.append(Unbound("enum", context, "lists objects or arrays beside keywords for these"))
             return self._placed(values(merged, self.unbound), context)
         if merged.is_any():
             return self.anything()

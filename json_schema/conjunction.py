@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, TypeGuard
 
 from core.conversation import JsonSchema
@@ -28,6 +29,7 @@ RESTRICTIONS = frozenset(
 )
 
 _LOWER = ("minLength", "minItems", "minProperties", "minimum", "exclusiveMinimum")
+_BOUNDS = frozenset({"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"})
 _UPPER = ("maxLength", "maxItems", "maxProperties", "maximum", "exclusiveMaximum")
 
 
@@ -66,8 +68,9 @@ class Merged:
             self.objects.append(object_part(source))
         if not schema.keys().isdisjoint(ARRAY_KEYS):
             self.arrays.append(array_part(source))
-        for low, high in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-            _add_bounds(self, source, low, high)
+        if not schema.keys().isdisjoint(_BOUNDS):
+            _add_bounds(self, source, "minimum", "exclusiveMinimum")
+            _add_bounds(self, source, "maximum", "exclusiveMaximum")
 
     def add_values(self, values: Sequence[Any], source: Source, key: str) -> None:
         added = {key_of(value): value for value in values}
@@ -92,6 +95,10 @@ class Merged:
             self.fail(
                 self.contexts.get("type", ()), "the types of two schemas for the same place have nothing in common."
             )
+        if self.limits:
+            self._compare_limits()
+
+    def _compare_limits(self) -> None:
         for low, high in zip(_LOWER[:3], _UPPER[:3], strict=True):
             kind = {"L": "string", "I": "array", "P": "object"}[low[3]]
             if self.limits.get(low, 0) > self.limits.get(high, math.inf):
@@ -165,10 +172,9 @@ def _is_within(value: Any, merged: Merged) -> bool:
         case bool() | None:
             return True
         case int() | float():
-            return _least(limits) <= value <= _most(limits) and value not in (
-                limits.get("exclusiveMinimum"),
-                limits.get("exclusiveMaximum"),
-            )
+            excluded = (limits.get("exclusiveMinimum"), limits.get("exclusiveMaximum"))
+            is_multiple = all(Fraction(str(value)) % Fraction(str(number)) == 0 for number in merged.multiples)
+            return _least(limits) <= value <= _most(limits) and value not in excluded and is_multiple
         case str():
             is_text = not any("\ud800" <= character <= "\udfff" for character in value)
             return is_text and limits.get("minLength", 0) <= len(value) <= limits.get("maxLength", math.inf)

@@ -154,6 +154,19 @@ def test_a_condition_on_a_listed_value_is_bound() -> None:
     assert allowed(schema, *right, '{"kind": "card"}', '{"kind": "cash", "number": 1}', strict=True) == right
 
 
+def test_both_cases_of_a_condition_that_is_not_bound_are_possible() -> None:
+    """The properties of `then` were forbidden as undeclared, although `then` requires them."""
+    schema = {
+        "type": "object",
+        "properties": {"kind": {"type": "string"}},
+        "required": ["kind"],
+        "if": {"properties": {"kind": {"pattern": "^c"}}},
+        "then": {"properties": {"number": {"type": "integer"}}, "required": ["number"]},
+    }
+    right = ['{"kind": "card", "number": 1}', '{"kind": "else"}']
+    assert allowed(schema, *right, '{"kind": "card", "number": "1"}', '{"other": 1}') == right
+
+
 # Unions
 
 
@@ -202,6 +215,9 @@ def test_members_of_one_of_that_overlap_are_unbound() -> None:
 def test_a_list_of_values_is_reduced_to_those_of_the_type() -> None:
     assert of({"type": ["string", "null"], "enum": ["a", None, 3]}, '"a"', "null", "3") == ['"a"', "null"]
     assert of({"type": "string", "nullable": True, "enum": [None]}, "null", '"a"') == ["null"]
+    assert of({"enum": [1, 2.5, 5, 7.5, 10], "multipleOf": 2.5, "maximum": 7.5}, *["1", "2.5", "5", "7.5", "10"]) == [
+        *("2.5", "5", "7.5")
+    ]
     assert of({"enum": ["forbidden", "b"], "not": {"const": "forbidden"}}, '"forbidden"', '"b"') == ['"b"']
 
 
