@@ -11,29 +11,42 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import assert_never
 
 from core.conversation import Function, JsonSchema
+from json_schema.normalise import Budget, unprintable
 from json_schema.types import (
+    ANYTHING,
     IDENTIFIER,
-    ROOT,
     Array,
-    Budget,
     Enum,
-    Property,
+    Fixed,
     Reader,
     Record,
+    Type,
+    Union,
+    Value,
     Word,
     known_word,
-    required_names,
-    unprintable,
 )
 
 # Characters of the output. No context of 128k tokens holds so many. Without a limit, many `$ref`s could repeat one long
 # text.
 MAX_TEXT = 500_000
 
-_LIMITS = {"maximum": "Maximum", "minimum": "Minimum", "maxLength": "Maximum length", "minLength": "Minimum length"}
+_LIMITS = {
+    "maximum": "Maximum",
+    "minimum": "Minimum",
+    "maxLength": "Maximum length",
+    "minLength": "Minimum length",
+    "exclusiveMaximum": "Exclusive maximum",
+    "exclusiveMinimum": "Exclusive minimum",
+    "maxItems": "Maximum items",
+    "minItems": "Minimum items",
+    "pattern": "Pattern",
+}
+MAX_PATTERN = 100  # characters. Longer patterns cost more of the context than they tell the model.
 _LINE_BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # every line break of Python and Unicode
 _ENDS_STRING = re.compile(r'"(?!\w)|\\\Z|' + _LINE_BREAK.pattern)
 _DECLARING_WORD = re.compile(
@@ -52,127 +65,248 @@ def typescript(functions: Sequence[Function]) -> str:
 
 
 def flat_typescript(functions: Sequence[Function]) -> str:
-    """Declare `functions` in the format of functionary-7b-v1 and older: top-level properties only, no `$ref`s."""
-    return _namespace(functions, _flat_declaration)
+    """Declare `functions` in the format of functionary-7b-v1 and older: top-level properties only, without comments
+    other than descriptions."""
+    return _namespace(functions, partial(_flat_declaration, budget=Budget()))
 
 
 def _namespace(functions: Sequence[Function], declaration: Callable[[Function], Iterator[str]]) -> str:
-    lines = ["// Supported function definitions that should be called when necessary.", "namespace functions {", ""]
+    parts = ["// Supported function definitions that should be called when necessary.\nnamespace functions {\n\n"]
     num_left = MAX_TEXT
     for function in functions:
         if not function.name:
             continue
-        for line in declaration(function):
-            num_left -= len(line)
+        for part in declaration(function):
+            num_left -= len(part)
             if num_left < 0:
                 raise unprintable(function, f"the functions are longer than {MAX_TEXT} characters once printed.")
-            lines.append(line)
-        lines.append("")
-    return "\n".join([*lines, "} // namespace functions"])
+            parts.append(part)
+        parts.append("\n")
+    return "".join([*parts, "} // namespace functions"])
+
+
+# A declaration is yielded in parts, so that the limit on its length is checked before a long text is built.
 
 
 def _declaration(function: Function, budget: Budget) -> Iterator[str]:
-    yield _described(function.description)
+    yield _described(function.description) + "\n"
     name, parameters = _function_name(function), function.parameters
-    # As in training, this test comes before `$ref`s are followed: parameters that are one `$ref` are shown as none.
-    if not isinstance(parameters, dict) or not isinstance(parameters.get("properties"), dict):
-        yield f"type {name} = () => any;"
+    record = Reader(function, budget).parameters() if isinstance(parameters, dict) else None
+    if record is None:
+        yield f"type {name} = () => any;\n"
         return
-    record = Reader(function, budget).record(parameters, ROOT, 0)
-    yield f"type {name} = (_: {{"
+    yield f"type {name} = (_: {{\n"
+    yield from _members(record, 0)
+    if record == Record(()):
+        yield "\n"  # the training renderer printed an empty line here
+    yield "}) => any;\n"
+
+
+def _members(record: Record, depth: int) -> Iterator[str]:
+    """Yield the lines of a record's properties, indented by 4 spaces for each level."""
     for prop in record.properties:
-        yield from _property_lines(prop, 0)
-    if not record.properties:
-        yield ""  # the training renderer printed an empty line here
-    yield "}) => any;"
+        name = _property_name(prop.name)
+        yield from _member(name if prop.is_required else f"{name}?", name, prop.value, depth)
+    for index in record.index:
+        if index.pattern:
+            yield "    " * depth + "// " + _line(f"Key pattern={index.pattern}") + "\n"
+        yield from _member("[key: string]", "value", index.value, depth)
 
 
-def _flat_declaration(function: Function) -> Iterator[str]:
-    yield _described(function.description)
+def _member(head: str, name: str, value: Value, depth: int) -> Iterator[str]:
+    pad = "    " * depth
+    has_comment = False
+    for part in _comment(value):
+        yield f" {_line(part)}" if has_comment else f"{pad}// {_line(part)}"
+        has_comment = True
+    if has_comment:
+        yield "\n"
+    examples = value.source.get("examples")
+    if isinstance(examples, list) and (has_comment or _shows_examples(value.type)):
+        yield f"{pad}// Example {name}:\n"
+        for example in examples:
+            shown = json.dumps(example, ensure_ascii=False) if isinstance(example, dict | list) else str(example)
+            yield pad + "// " + _LINE_BREAK.sub(r"\\n", shown) + "\n"
+    yield f"{pad}{head}: "
+    yield from _type(value.type, depth)
+    yield ",\n"
+
+
+def _shows_examples(type_: Type) -> bool:
+    """Whether the training renderer showed the examples of a type without a comment too."""
+    if isinstance(type_, Array):
+        return type_.levels > 1 or type_.items.type != ANYTHING
+    return isinstance(type_, Record | Fixed)
+
+
+def _type(type_: Type, depth: int) -> Iterator[str]:
+    """Yield the text of a type. Its lines after the first are indented by `depth` levels or more."""
+    match type_:
+        case Word(text):
+            yield text
+        case Enum(values):
+            yield _union(values)
+        case Record():
+            yield "{\n"
+            yield from _members(type_, depth + 1)
+            yield "    " * depth + "}"
+        case Array(items, levels):
+            inner = _type(items.type, depth + levels - 1)
+            is_union = isinstance(items.type, Enum) or (
+                isinstance(items.type, Union) and len(_distinct(items.type)) > 1
+            )
+            yield from chain("(", inner, ")") if is_union else inner
+            yield "[]" * levels
+        case Fixed(items, rest):
+            yield "["
+            for number, item in enumerate(items):
+                yield ", " if number else ""
+                yield from _type(item.type, depth)
+            if rest is not None:
+                yield ", ..."
+                yield from _type(Array(rest, 1), depth)
+            yield "]"
+        case Union():
+            for number, member in enumerate(_distinct(type_)):
+                yield " | " if number else ""
+                yield from _type(member, depth)
+        case _:
+            assert_never(type_)
+
+
+def _distinct(union: Union) -> list[Type]:
+    """Return the types of a union, each word once."""
+    words = dict.fromkeys(member.type for member in union.members if isinstance(member.type, Word))
+    return [one.type for one in union.members if not isinstance(one.type, Word) or words.pop(one.type, 1) is None]
+
+
+# Comments
+
+
+def _comment(value: Value) -> Iterator[str]:
+    """Yield the parts of the comment for a value: what it is, its limits, and what its items or members are."""
+    yield from _description(value.source)
+    if value.formats:
+        yield "Format=" + " or ".join(value.formats)
+    yield from _limits(value.source)
+    yield from _inner_comments(value.type)
+
+
+def _description(source: JsonSchema) -> list[str]:
+    parts = []
+    text, default = source.get("description"), source.get("default")
+    if isinstance(text, str):
+        parts.append(text if text.endswith(".") else f"{text}.")
+    if default is not None:  # a default of null says no more than that the property is optional
+        parts.append(f'Default="{default}".' if source.get("type") == "string" else f"Default={default}.")
+    return parts
+
+
+def _limits(source: JsonSchema) -> list[str]:
+    if _LIMITS.keys().isdisjoint(source):
+        return []
+    limits = {label: source[key] for key, label in _LIMITS.items() if source.get(key) is not None}
+    if len(str(source.get("pattern"))) > MAX_PATTERN:
+        del limits["Pattern"]
+    return [f"{label}={limit}" for label, limit in limits.items()]
+
+
+def _inner_comments(type_: Type) -> Iterator[str]:
+    match type_:
+        case Array(items):
+            yield from _labelled("Items", _comment(items))
+        case Fixed(items):
+            for number, item in enumerate(items, 1):
+                yield from _labelled(f"Item {number}", _comment(item))
+        case Union(members):
+            for member in members:
+                yield from _labelled(_label(member.type), _member_comment(member))
+        case _:
+            return
+
+
+def _member_comment(value: Value) -> Iterator[str]:
+    """Yield the comment for a member of a union. Its format is among those of the union."""
+    source, title = value.source, value.source.get("title")
+    is_constant = isinstance(value.type, Enum) and len(value.type.values) == 1
+    if is_constant and isinstance(title, str) and source["enum"] != [title] and "description" not in source:
+        source = {**source, "description": title}
+    yield from _description(source)
+    yield from _limits(source)
+    yield from _inner_comments(value.type)
+
+
+def _labelled(label: str, parts: Iterator[str]) -> Iterator[str]:
+    first = next(parts, None)
+    if first is not None:
+        yield f"{label}: {first}"
+        yield from parts
+
+
+def _label(type_: Type) -> str:
+    """Return a short name for a member of a union: its value, its type, or the value of its tag."""
+    match type_:
+        case Word(text):
+            return text
+        case Enum(values):
+            return _union(values) if len(values) == 1 else "enum"
+        case Record(properties):
+            tags = [one.value.type for one in properties if isinstance(one.value.type, Enum)]
+            return next((_union(tag.values) for tag in tags if len(tag.values) == 1), "object")
+        case Array() | Fixed():
+            return "array"
+        case Union():
+            return "any"
+        case _:
+            assert_never(type_)
+
+
+# The flat format
+
+
+def _flat_declaration(function: Function, budget: Budget) -> Iterator[str]:
+    yield _described(function.description) + "\n"
     name, parameters = _function_name(function), function.parameters
     if not isinstance(parameters, dict):
-        yield f"type {name} = () => any;"
+        yield f"type {name} = () => any;\n"
         return
-    properties, required = parameters.get("properties"), required_names(parameters)
-    yield f"type {name} = (_: {{"
-    schemas = properties.items() if isinstance(properties, dict) else ()
-    for key, schema in [(key, schema) for key, schema in schemas if isinstance(schema, dict)]:
-        if isinstance(schema.get("description"), str):
-            yield _described(schema["description"])
-        yield f"{_property_name(key)}{'' if key in required else '?'}: {_flat_type(schema)},"
-    yield "}) => any;"
+    record = Reader(function, budget).parameters() or Record(())
+    yield f"type {name} = (_: {{\n"
+    for prop in record.properties:
+        if isinstance(description := prop.value.source.get("description"), str):
+            yield _described(description) + "\n"
+        yield f"{_property_name(prop.name)}{'' if prop.is_required else '?'}: {_flat_type(prop.value)},\n"
+    yield "}) => any;\n"
 
 
-def _flat_type(schema: JsonSchema) -> str:
-    if isinstance(schema.get("enum"), list):
-        return " | ".join(_literal(str(value)) for value in schema["enum"])
-    if isinstance(words := schema.get("type"), list):
+def _flat_type(value: Value) -> str:
+    enum, words = value.source.get("enum"), value.source.get("type")
+    is_marked = value.source.get("nullable") is True  # the training renderer of this format did not read `nullable`
+    if isinstance(value.type, Union) and not is_marked and not isinstance(words, list):
+        return _flat_word(value.type)
+    if isinstance(enum, list):
+        return _flat_word(Enum(enum))
+    if isinstance(words, list):
         return str([known_word(word) for word in words])
-    return "number" if words == "integer" else known_word(words)
+    if isinstance(words, str):
+        return "number" if words == "integer" else known_word(words)
+    return _flat_word(value.type).removesuffix(" | null") if is_marked else _flat_word(value.type)
 
 
-def _property_lines(prop: Property, depth: int) -> Iterator[str]:
-    """Yield the comment and the declaration of `prop`, indented by 4 spaces for each level."""
-    pad = "    " * depth
-    for comment in _comment_lines(prop):
-        yield pad + comment
-    head = f"{pad}{_property_name(prop.name)}{'' if prop.is_required else '?'}: "
-    null = " | null" if prop.source.get("nullable") is True else ""
-    match prop.type:
+def _flat_word(type_: Type) -> str:
+    match type_:
         case Word(text):
-            yield f"{head}{text}{null},"
+            return text
         case Enum(values):
-            yield f"{head}{_union(values)}{null},"
-        case Record(properties):
-            yield from _record_lines(head, properties, depth + 1, f"{pad}}},")
-        case Array(items, levels):
-            yield from _array_lines(head, items, levels, depth)
+            return " | ".join("null" if one is None else _literal(str(one)) for one in values)
+        case Record():
+            return "object"
+        case Array() | Fixed():
+            return "array"
+        case Union(members):
+            return " | ".join(dict.fromkeys(_flat_word(member.type) for member in members))
         case _:
-            assert_never(prop.type)
-
-
-def _array_lines(head: str, items: Word | Enum | Record | None, levels: int, depth: int) -> Iterator[str]:
-    brackets = "[]" * levels
-    match items:
-        case None:
-            yield f"{head}{brackets},"
-        case Word(text):
-            yield f"{head}{text}{brackets},"
-        case Enum(values):
-            yield f"{head}({_union(values)}){brackets},"
-        case Record(properties):
-            close = "    " * (depth + levels - 1) + f"}}{brackets},"
-            yield from _record_lines(head, properties, depth + levels, close)
-        case _:
-            assert_never(items)
-
-
-def _record_lines(head: str, properties: tuple[Property, ...], depth: int, close: str) -> Iterator[str]:
-    yield head + "{"
-    for prop in properties:
-        yield from _property_lines(prop, depth)
-    yield close
-
-
-def _comment_lines(prop: Property) -> Iterator[str]:
-    source, parts = prop.source, []
-    if isinstance(text := source.get("description"), str):
-        parts.append(text if text.endswith(".") else f"{text}.")
-    if "default" in source:
-        parts.append(
-            f'Default="{source["default"]}".' if source.get("type") == "string" else f"Default={source['default']}."
-        )
-    if prop.formats:
-        parts.append("Format=" + " or ".join(prop.formats))
-    parts += [f"{label}={source[key]}" for key, label in _LIMITS.items() if source.get(key) is not None]
-    if parts:
-        yield "// " + _LINE_BREAK.sub(" ", " ".join(parts))
-    shows_always = isinstance(prop.type, Record) or (isinstance(prop.type, Array) and prop.type != Array(None, 1))
-    if isinstance(source.get("examples"), list) and (parts or shows_always):
-        yield f"// Example {_property_name(prop.name)}:"
-        for value in source["examples"]:
-            shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
-            yield "// " + _LINE_BREAK.sub(r"\\n", shown)
+            assert_never(type_)
 
 
 # Escapes, which keep text of a request within its comment or string
@@ -180,13 +314,13 @@ def _comment_lines(prop: Property) -> Iterator[str]:
 
 def _described(text: str) -> str:
     """Return `text` as a comment. As in training, only the first line and lines that look like code get `//`."""
-    first, *further = _LINE_BREAK.sub("\n", text).split("\n")
+    first, *further = [text] if text.isprintable() else _LINE_BREAK.sub("\n", text).split("\n")
     return "\n".join(["// " + first, *(f"// {line}" if _is_code(line) else line for line in further)])
 
 
 def _is_code(line: str) -> bool:
     """Whether a line, without invisible characters, begins or ends like a declaration or contains `=>`."""
-    seen = "".join(filter(str.isprintable, line)).strip()
+    seen = (line if line.isprintable() else "".join(filter(str.isprintable, line))).strip()
     starts = seen.startswith(("//", "/*", "{", "}")) or _DECLARING_WORD.match(seen) is not None
     ends = ":" in seen and _COMMENT_BEHIND.sub("", seen, count=1).endswith((",", ";", "{"))
     return starts or ends or "=>" in seen
@@ -201,7 +335,19 @@ def _property_name(name: str) -> str:
 
 
 def _union(values: Sequence[object]) -> str:
-    return " | ".join(_literal(v) if isinstance(v, str) else _LINE_BREAK.sub(" ", str(v)) for v in values)
+    return " | ".join(map(_value, values))
+
+
+def _value(value: object) -> str:
+    """Return a value of an enum. As in training, true is `True`."""
+    if isinstance(value, str):
+        return _literal(value)
+    return "null" if value is None else _line(str(value))
+
+
+def _line(text: str) -> str:
+    """Return `text` without line breaks. No line break is printable, and this test is much faster than the search."""
+    return text if text.isprintable() else _LINE_BREAK.sub(" ", text)
 
 
 def _literal(text: str) -> str:

@@ -7,22 +7,33 @@ that the `$ref`s of a request expand to is limited.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from core.conversation import Function, JsonSchema
-from core.errors import RequestError
-from json_schema.errors import Subject
-from json_schema.walk import MAX_DEPTH, TYPES, lookup
+from json_schema.normalise import (
+    COMBINED,
+    SCHEMA,
+    UNIONS,
+    Budget,
+    Normal,
+    Normaliser,
+    Place,
+    Seen,
+    is_null,
+    unprintable,
+    written,
+)
+from json_schema.walk import MAX_DEPTH, TYPES
 
-MAX_EXPANDED = 20_000  # schemas; 40 definitions that each use the next one twice would expand to 2**40
 IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)[\w$-]*")
 _WORDS = frozenset({*TYPES, "float", "any"})
-
-Seen = frozenset[str]  # the `$ref`s that are being expanded
-ROOT: Seen = frozenset({"#"})
+# The keywords that a schema beside a union passes on to the union's members.
+_PASSED_ON = ("type", "properties", "required", "items", "additionalProperties", "patternProperties")
+_INDEX = frozenset({"patternProperties", "additionalProperties"})
+_OBJECT = _INDEX | {"properties"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,148 +52,270 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An object with these properties, in the order of the schema."""
+    """An object with these properties, in the order of the schema, and with values under other keys."""
 
     properties: tuple[Property, ...]
+    index: tuple[Index, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array of `items`, nested `levels` deep. `items` is None if the schema does not describe them."""
+    """An array of `items`, nested `levels` deep. The type of `items` is ANYTHING if the schema does not give one."""
 
-    items: Word | Enum | Record | None
+    items: Value
     levels: int
 
 
-Type = Word | Enum | Record | Array
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """An array whose first items have types of their own. `rest` is the type of further items, if there is one."""
+
+    items: tuple[Value, ...]
+    rest: Value | None
 
 
-class Property(NamedTuple):
-    """One property of an object. `source` is its schema after following `$ref`s, from which the comment is printed."""
+@dataclass(frozen=True, slots=True)
+class Union:
+    """One of several types.
 
-    name: str
-    is_required: bool
+    keeps_null: null is shown for optional properties too, as the training renderer did.
+    """
+
+    members: tuple[Value, ...]
+    keeps_null: bool = False
+
+
+Type = Word | Enum | Record | Array | Fixed | Union
+
+
+class Value(NamedTuple):
+    """A type, and the rewritten schema that its comment is printed from."""
+
     type: Type
     source: JsonSchema
     formats: tuple[str, ...]
 
 
-@dataclass
-class Budget:
-    """The number of schemas that the `$ref`s of one request may still expand to."""
-
-    left: int = MAX_EXPANDED
+def undescribed(type_: Type) -> Value:
+    return Value(type_, {}, ())
 
 
-def unprintable(function: Function, sentence: str) -> RequestError:
-    """Create the error for a function that cannot be printed.
+class Property(NamedTuple):
+    """One property of an object."""
 
-    Its `param` is None, since this module does not know which field of the request holds the function.
-    """
-    return Subject(f"function '{function.name[:64]}'", None, "invalid_function_parameters").error(sentence)
+    name: str
+    is_required: bool
+    value: Value
+
+
+class Index(NamedTuple):
+    """The values of an object under the keys that match `pattern`, or under any key if it is empty."""
+
+    pattern: str
+    value: Value
+
+
+ANYTHING = Word("")  # printed as `[]` in an array, as the training renderer did
+_NULL = Word("null")
 
 
 # From JSON Schema to types
 
 
-@dataclass
 class Reader:
     """Converts the parameters of one function to types."""
 
-    function: Function
-    budget: Budget
-    targets: dict[str, object] = field(default_factory=dict)
+    def __init__(self, function: Function, budget: Budget) -> None:
+        self.function = function
+        self.normaliser = Normaliser(function, budget)
+
+    def parameters(self) -> Record | None:
+        """Return the function's parameters, or None if it takes none."""
+        schema, seen, _ = self.normaliser.parameters()
+        record = self.record(schema, seen, 0)
+        return record if isinstance(schema.get("properties"), dict) or record.properties or record.index else None
 
     def record(self, schema: JsonSchema, seen: Seen, depth: int) -> Record:
-        if depth > MAX_DEPTH:
-            raise unprintable(self.function, f"with its $refs expanded it nests deeper than {MAX_DEPTH} levels.")
         properties = schema.get("properties")
-        if not isinstance(properties, dict):
-            return Record(())
+        named = properties if isinstance(properties, dict) else {}
         required = required_names(schema)
-        self.spend(len(properties) + len(required), seen)
-        schemas = [(name, value) for name, value in properties.items() if isinstance(value, dict)]
-        return Record(tuple(self.property(name, name in required, value, seen, depth) for name, value in schemas))
+        self.normaliser.spend(len(named) + len(required), seen)
+        index = () if _INDEX.isdisjoint(schema) else tuple(self.index(schema, seen, depth))
+        if not named and (keys := self.keys(schema, seen)):
+            named, index = dict.fromkeys(keys, schema.get("additionalProperties", True)), ()
+        shown = [
+            self.property(name, name in required, child, seen, depth)
+            for name, child in named.items()
+            if child is True or isinstance(child, SCHEMA)
+        ]
+        return Record(tuple(shown), index)
 
-    def property(self, name: str, is_required: bool, schema: JsonSchema, seen: Seen, depth: int) -> Property:
-        source, seen = self.follow(schema, seen)
-        if isinstance(source, Word):
-            return Property(name, is_required, source, {}, ())
-        type_ = self.type_of(source, seen, depth)
-        return Property(name, is_required, type_, source, self.formats(source, seen))
+    def property(self, name: str, is_required: bool, schema: object, seen: Seen, depth: int) -> Property:
+        value = self.value(schema, seen, depth)
+        return Property(name, is_required, value if is_required else _without_null(value))
 
-    def formats(self, schema: JsonSchema, seen: Seen) -> tuple[str, ...]:
-        if "format" in schema:
-            return (schema["format"],) if isinstance(schema["format"], str) else ()
-        if "oneOf" not in schema:
-            return ()
-        found = [member.get("format") for member in self.members(schema, seen) if not isinstance(member, Word)]
-        return tuple(text for text in found if isinstance(text, str))
+    def keys(self, schema: JsonSchema, seen: Seen) -> list[str]:
+        """Return the keys of an object that may have only listed keys, whatever they are."""
+        if "propertyNames" not in schema:
+            return []
+        listed = self.normaliser.normal(schema["propertyNames"], seen | {COMBINED}).schema.get("enum")
+        return [key for key in listed if isinstance(key, str)] if isinstance(listed, list) else []
+
+    def index(self, schema: JsonSchema, seen: Seen, depth: int) -> Iterator[Index]:
+        """Yield the types of the values under keys without a name, as far as the schema says more than `any`."""
+        seen |= {COMBINED}
+        patterns = schema.get("patternProperties")
+        for pattern, child in patterns.items() if isinstance(patterns, dict) else ():
+            if isinstance(child, SCHEMA):
+                yield Index(pattern, self.value(child, seen, depth))
+        other = schema.get("additionalProperties")
+        if not _is_schema(other):
+            return
+        is_described = written(other) not in (True, {}) or not (schema.get("properties") or patterns)
+        if is_described:
+            pattern = written(schema.get("propertyNames"))
+            pattern = pattern.get("pattern") if isinstance(pattern, dict) else ""
+            yield Index(pattern if isinstance(pattern, str) else "", self.value(other, seen, depth))
+
+    def value(self, schema: object, seen: Seen, depth: int) -> Value:
+        return self.value_of(self.normaliser.normal(schema, seen), depth)
+
+    def value_of(self, node: Normal, depth: int) -> Value:
+        type_ = self.type_of(node.schema, node.seen, depth)
+        is_marked = node.schema.get("nullable") is True
+        if is_marked or node.is_nullable:
+            type_ = _with_null(type_, is_marked)
+        return Value(type_, node.schema, _formats(node.schema, type_))
 
     def type_of(self, schema: JsonSchema, seen: Seen, depth: int) -> Type:
-        kind = self.kind(schema, seen)
-        return self.array(schema, seen, depth) if kind == "array" else self.innermost(schema, kind, seen, depth)
-
-    def innermost(self, schema: JsonSchema, kind: str, seen: Seen, depth: int) -> Word | Enum | Record:
+        if depth > MAX_DEPTH:
+            if COMBINED in seen:
+                return Word("any")
+            raise unprintable(self.function, f"with its $refs expanded it nests deeper than {MAX_DEPTH} levels.")
+        if ("anyOf" in schema or "oneOf" in schema) and (members := self.members(schema, seen)):
+            return self.union(schema, members, depth)
+        if words := _split(schema):
+            each = [self.type_of({**schema, "type": word}, seen, depth + 1) for word in words]
+            return Union(tuple(map(undescribed, each)))
+        kind = _kind(schema)
+        if "type" not in schema:
+            seen |= {COMBINED}  # the training renderer did not look inside
+        if kind == "array":
+            return self.array(schema, seen, depth)
         if kind == "object":
             return self.record(schema, seen, depth + 1)
-        return Enum(schema["enum"]) if isinstance(schema.get("enum"), list) else Word(kind)
+        if isinstance(schema.get("enum"), list):
+            return Enum(schema["enum"])
+        return Word(_type_name(schema["$ref"]) if "$ref" in schema and kind == "any" else kind)
 
-    def array(self, schema: JsonSchema, seen: Seen, depth: int) -> Array:
-        items, seen = self.follow(schema.get("items"), seen)
-        if not isinstance(items, Word) and "type" not in items:
-            return Array(None, 1)
-        levels = 1
-        while not isinstance(items, Word) and self.kind(items, seen) == "array":
-            levels += 1
-            items, seen = self.follow(items.get("items"), seen)
-        if isinstance(items, Word):
-            return Array(items, levels)
-        if not items:
-            return Array(None, levels)
-        return Array(self.innermost(items, self.kind(items, seen), seen, depth), levels)
+    def array(self, schema: JsonSchema, seen: Seen, depth: int) -> Array | Fixed:
+        if (first := _first_items(schema)) is not None:
+            rest = schema.get("additionalItems" if isinstance(schema.get("items"), list) else "items")
+            items = tuple(self.value(item, seen | {COMBINED}, depth + 1) for item in first)
+            return Fixed(items, self.value(rest, seen | {COMBINED}, depth + 1) if _is_schema(rest) else None)
+        levels, node = 1, self.normaliser.normal(schema.get("items"), seen)
+        while _is_list(node):
+            levels, node = levels + 1, self.normaliser.normal(node.schema.get("items"), node.seen)
+        items_value = self.value_of(node, depth)
+        is_untyped = items_value.type == Word("any") and "type" not in node.schema
+        if is_untyped and (levels == 1 or not node.schema):
+            items_value = items_value._replace(type=ANYTHING)
+        return Array(items_value, levels)
 
-    def kind(self, schema: JsonSchema, seen: Seen) -> str:
-        if "type" in schema:
-            return _words(schema["type"])
-        if "oneOf" not in schema:
-            return "any"
-        members = self.members(schema, seen)
-        # In order of first appearance. The training renderer used a set, whose order differs between processes.
-        named = [
-            m if isinstance(m, Word) else Word(_words(m["type"])) for m in members if isinstance(m, Word) or "type" in m
-        ]
-        return " | ".join(dict.fromkeys(word.text for word in named))
-
-    def members(self, schema: JsonSchema, seen: Seen) -> list[JsonSchema | Word]:
-        one_of = schema.get("oneOf")
-        if not isinstance(one_of, list):
+    def members(self, schema: JsonSchema, seen: Seen) -> list[Normal]:
+        """Return the members of the union that `schema` is, together with what `schema` says beside them."""
+        members = schema["anyOf"] if isinstance(schema.get("anyOf"), list) else schema.get("oneOf")
+        if not members or not isinstance(members, list) or isinstance(schema.get("enum"), list):
             return []
-        self.spend(len(one_of), seen)
-        return [self.follow(member, seen)[0] for member in one_of]
+        self.normaliser.spend(len(members), seen)
+        seen |= {COMBINED}
+        nodes = [self.normaliser.normal(member, seen) for member in members]
+        properties = schema.get("properties")
+        if isinstance(properties, dict) and properties:
+            named = [node.schema.get("properties") for node in nodes]
+            is_union = any(key in node.schema for node in nodes for key in UNIONS)
+            if not is_union and all(not isinstance(one, dict) or one.keys() <= properties.keys() for one in named):
+                return []  # most often the members only say which of the properties are required
+        beside = Place({key: schema[key] for key in _PASSED_ON if key in schema}, seen)
+        if not beside.schema:
+            return nodes
+        both = [member if is_null(member) else {"allOf": [beside, member]} for member in members]
+        return [self.normaliser.normal(member, seen) for member in both]
 
-    def follow(self, schema: object, seen: Seen) -> tuple[JsonSchema | Word, Seen]:
-        """Replace a `$ref` by its target, and return the `$ref`s followed so far.
+    def union(self, schema: JsonSchema, nodes: list[Normal], depth: int) -> Union:
+        members: list[Value] = []
+        for node in nodes:
+            value = undescribed(_NULL) if is_null(node.schema) else self.value_of(node, depth + 1)
+            members += value.type.members if isinstance(value.type, Union) else [value]
+        is_plain = "oneOf" in schema and all(isinstance(member.type, Word) for member in members)
+        return Union(tuple(members), keeps_null=is_plain)
 
-        A target that is not a schema becomes {}. A `$ref` inside its own target becomes the name of the type.
-        """
-        while isinstance(schema, dict) and isinstance(ref := schema.get("$ref"), str):
-            if ref in seen:
-                return Word(_type_name(ref)), seen
-            if len(seen) > MAX_DEPTH:
-                raise unprintable(self.function, f"it has more than {MAX_DEPTH} $refs inside each other.")
-            if ref not in self.targets:
-                self.targets[ref] = lookup(self.function.parameters, ref)
-            schema, seen = self.targets[ref], seen | {ref}
-            self.spend(1, seen)
-        return schema if isinstance(schema, dict) else {}, seen
 
-    def spend(self, count: int, seen: Seen) -> None:
-        if seen == ROOT:  # no `$ref` was followed, so the size of the request is the limit
-            return
-        self.budget.left -= count
-        if self.budget.left < 0:
-            raise unprintable(self.function, f"its $refs expand to more than {MAX_EXPANDED} schemas.")
+def _kind(schema: JsonSchema) -> str:
+    if "type" in schema:
+        return _words(schema["type"])
+    if isinstance(schema.get("enum"), list):
+        return "any"
+    if any(isinstance(schema.get(key), SCHEMA) for key in _OBJECT):
+        return "object"
+    return "array" if isinstance(schema.get("items"), (list, *SCHEMA)) or "prefixItems" in schema else "any"
+
+
+def _split(schema: JsonSchema) -> list[str]:
+    """Return the types of a list of types, if the schema describes the items or properties of one of them."""
+    words = schema.get("type")
+    if not isinstance(words, list) or len(words) < 2 or isinstance(schema.get("enum"), list):
+        return []
+    is_array = "array" in words and ("items" in schema or "prefixItems" in schema)
+    is_record = "object" in words and not _OBJECT.isdisjoint(schema)
+    return list(dict.fromkeys(map(known_word, words))) if is_array or is_record else []
+
+
+def _is_schema(value: object) -> bool:
+    """Whether a value is a schema that allows something."""
+    schema = written(value)
+    return schema is True or (isinstance(schema, dict) and schema.get("not") not in (True, {}))
+
+
+def _is_list(node: Normal) -> bool:
+    schema = node.schema
+    is_null = node.is_nullable or schema.get("nullable") is True
+    is_union = any(isinstance(schema.get(key), list) for key in UNIONS)
+    return _kind(schema) == "array" and not is_null and not is_union and _first_items(schema) is None
+
+
+def _first_items(schema: JsonSchema) -> list[object] | None:
+    for key in ("prefixItems", "items"):
+        if isinstance(first := schema.get(key), list) and first:
+            return first
+    return None
+
+
+def _formats(schema: JsonSchema, type_: Type) -> tuple[str, ...]:
+    if "format" in schema:
+        return (schema["format"],) if isinstance(schema["format"], str) else ()
+    members = type_.members if isinstance(type_, Union) else ()
+    return tuple(text for member in members for text in member.formats)
+
+
+def _with_null(type_: Type, is_marked: bool) -> Union | Enum:
+    """Add null to a type. As in training, the keyword `nullable` shows it for all types but objects and arrays."""
+    if isinstance(type_, Enum) and None in type_.values:
+        return type_
+    if not isinstance(type_, Union):
+        return Union((undescribed(type_), undescribed(_NULL)), keeps_null=is_marked and isinstance(type_, Word | Enum))
+    members = tuple(member for member in type_.members if member.type != _NULL)
+    return Union((*members, undescribed(_NULL)), keeps_null=is_marked and type_.keeps_null)
+
+
+def _without_null(value: Value) -> Value:
+    """Leave null out of a union. The model can leave the property out."""
+    if not isinstance(value.type, Union) or value.type.keeps_null:
+        return value
+    members = tuple(member for member in value.type.members if member.type != _NULL)
+    if not members:
+        return value
+    return value._replace(type=members[0].type if len(members) == 1 else Union(members))
 
 
 def required_names(schema: JsonSchema) -> frozenset[str]:

@@ -154,8 +154,6 @@ def shape(schema: JsonSchema) -> Shape:
     """Return what a reader must find in the printed `schema`: its properties by name, or the number of enum strings."""
     if schema.get("type") == "object":
         return {name: shape(inner) for name, inner in schema["properties"].items()}
-    if schema.get("type") == "array" and "type" not in schema["items"]:
-        return 0
     while schema.get("type") == "array":
         schema = schema["items"]
         if schema.get("type") == "object":
