@@ -219,21 +219,23 @@ def _inner_comments(type_: Type) -> Iterator[str]:
             for number, item in enumerate(items, 1):
                 yield from _labelled(f"Item {number}", _comment(item))
         case Union(members):
+            has_titles = len({str(member.source.get("title")) for member in members}) > 1
             for member in members:
-                yield from _labelled(_label(member.type), _member_comment(member))
+                yield from _labelled(_label(member.type), _member_comment(member, has_titles))
         case _:
             return
 
 
-def _member_comment(value: Value) -> Iterator[str]:
-    """Yield the comment for a member of a union. Its format is among those of the union."""
+def _member_comment(value: Value, has_titles: bool) -> Iterator[str]:
+    """Yield the comment for a member of a union. Its format is among those of the union.
+
+    has_titles: the members have titles of their own. For a constant, such a title takes the place of a description.
+    """
     source, title = value.source, value.source.get("title")
     is_constant = isinstance(value.type, Enum) and len(value.type.values) == 1
-    if is_constant and isinstance(title, str) and source["enum"] != [title] and "description" not in source:
-        source = {**source, "description": title}
-    yield from _description(source)
-    yield from _limits(source)
-    yield from _inner_comments(value.type)
+    if has_titles and is_constant and isinstance(title, str) and "description" not in source:
+        source = {**source, "description": title} if source.get("enum") != [title] else source
+    yield from chain(_description(source), _limits(source), _inner_comments(value.type))
 
 
 def _labelled(label: str, parts: Iterator[str]) -> Iterator[str]:

@@ -109,7 +109,7 @@ class Normaliser:
         while todo:
             schema, seen = todo.pop()
             combined = seen | {COMBINED}
-            own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf")}
+            own = _without(schema, "$ref", "allOf")
             further: list[object] = [self.target(schema["$ref"], seen)] if isinstance(schema.get("$ref"), str) else []
             if isinstance(schema.get("allOf"), list):
                 further += [at(member, combined) for member in schema["allOf"]]
@@ -248,9 +248,11 @@ def is_null(schema: object) -> bool:
 
 
 def _constant(schema: JsonSchema) -> JsonSchema:
-    """Replace `const` by `enum`, and OpenAPI's boolean exclusive bounds by numbers."""
+    """Replace `const` by `enum`, and the boolean exclusive bounds of OpenAPI 3.0 by numbers."""
     if "const" in schema:
-        schema["enum"] = [schema.pop("const")]
+        schema["enum"] = [value := schema.pop("const")]
+        if schema.get("default") == value:
+            del schema["default"]  # it says no more than the constant
     for bound, key in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(schema.get(key), bool) and schema.pop(key) and bound in schema:
             schema[key] = schema.pop(bound)
@@ -290,6 +292,10 @@ def _either(children: list[Any], seen: Seen) -> Any:
     return children[0] if len(children) == 1 else Place({"anyOf": children}, seen)
 
 
+def _without(schema: JsonSchema, *keys: str) -> JsonSchema:
+    return {key: value for key, value in schema.items() if key not in keys}
+
+
 def _names(schema: JsonSchema) -> Iterator[str]:
     names = schema.get("required")
     yield from (name for name in (names if isinstance(names, list) else ()) if isinstance(name, str))
@@ -322,4 +328,4 @@ def _tagged(schema: JsonSchema, seen: Seen) -> JsonSchema:
             values = [ref.rpartition("/")[2]]
         tags = {"properties": {tag: {"enum": values}}} if values else {}
         members.append({"allOf": [{**tags, "required": [tag]}, member]})
-    return {**schema, key: members}
+    return {**_without(schema, "discriminator"), key: members}

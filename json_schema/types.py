@@ -34,6 +34,7 @@ _WORDS = frozenset({*TYPES, "float", "any"})
 _PASSED_ON = ("type", "properties", "required", "items", "additionalProperties", "patternProperties")
 _INDEX = frozenset({"patternProperties", "additionalProperties"})
 _OBJECT = _INDEX | {"properties"}
+_DESCRIBED = _OBJECT | {"items", "prefixItems", "enum"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,9 @@ class Reader:
         if words := _split(schema):
             each = [self.type_of({**schema, "type": word}, seen, depth + 1) for word in words]
             return Union(tuple(map(undescribed, each)))
+        if "$ref" in schema and _DESCRIBED.isdisjoint(schema):
+            name = Word(_type_name(schema["$ref"]))
+            return _with_null(name, False) if "null" in _words(schema.get("type")).split(" | ") else name
         kind = _kind(schema)
         if "type" not in schema:
             seen |= {COMBINED}  # the training renderer did not look inside
@@ -206,7 +210,7 @@ class Reader:
             return self.record(schema, seen, depth + 1)
         if isinstance(schema.get("enum"), list):
             return Enum(schema["enum"])
-        return Word(_type_name(schema["$ref"]) if "$ref" in schema and kind == "any" else kind)
+        return Word(kind)
 
     def array(self, schema: JsonSchema, seen: Seen, depth: int) -> Array | Fixed:
         if (first := _first_items(schema)) is not None:
