@@ -18,9 +18,11 @@ from json_schema.errors import Subject
 from json_schema.walk import MAX_DEPTH, lookup
 
 MAX_EXPANDED = 20_000  # schemas; 40 definitions that each use the next one twice would expand to 2**40
-# Schemas that the `$ref`s inside combiners and maps expand to. Further ones are printed by name. The training renderer
-# printed them as `any`, so they must not make a request fail, and not fill the context either.
+# Schemas that the `$ref`s inside combiners and maps of one function expand to, and those of all functions. Further ones
+# are printed by name. The training renderer printed them as `any`, so they must not make a request fail, and not fill
+# the context either.
 MAX_COMBINED = 1_000
+MAX_COMBINED_OF_ALL = 10_000
 UNIONS = ("anyOf", "oneOf")
 
 Seen = frozenset[str]  # the `$ref`s that are being expanded, and COMBINED inside combiners and maps
@@ -62,7 +64,7 @@ class Budget:
     """The number of schemas that the `$ref`s of one request may still expand to."""
 
     left: int = MAX_EXPANDED
-    combined: int = MAX_COMBINED
+    combined: int = MAX_COMBINED_OF_ALL
 
 
 def unprintable(function: Function, sentence: str) -> RequestError:
@@ -80,6 +82,7 @@ class Normaliser:
     function: Function
     budget: Budget
     targets: dict[str, JsonSchema] = field(default_factory=dict)
+    num_combined: int = 0
 
     def normal(self, schema: object, seen: Seen) -> Normal:
         """Rewrite `schema`, but not the schemas inside it. What is not a schema becomes {}."""
@@ -126,7 +129,7 @@ class Normaliser:
 
     def target(self, ref: str, seen: Seen) -> Place:
         """Return the target of `ref`, or the `$ref` itself inside its own target and beyond the limit of combiners."""
-        is_over = COMBINED in seen and (self.budget.combined <= 0 or len(seen) > MAX_DEPTH)
+        is_over = COMBINED in seen and (not self.can_combine(1) or len(seen) > MAX_DEPTH)
         if is_over or ref in seen:
             return Place({"$ref": ref}, seen | {ref})
         if len(seen) > MAX_DEPTH:
@@ -172,7 +175,7 @@ class Normaliser:
             return parts[0] if parts else ({}, seen)
         result: JsonSchema = {}
         for part, part_seen in parts:
-            self.budget.combined -= len(part.get("properties") or ())
+            self.combine(len(part.get("properties") or ()))
             for key, value in part.items():
                 value = _placed(key, value, part_seen)
                 result[key] = _both(key, result[key], value) if key in result else value
@@ -182,11 +185,18 @@ class Normaliser:
         if seen in _FREE:  # no `$ref` was followed, so the size of the request is the limit
             return
         if COMBINED in seen:
-            self.budget.combined -= count
+            self.combine(count)
             return
         self.budget.left -= count
         if self.budget.left < 0:
             raise unprintable(self.function, f"its $refs expand to more than {MAX_EXPANDED} schemas.")
+
+    def combine(self, count: int) -> None:
+        self.num_combined += count
+        self.budget.combined -= count
+
+    def can_combine(self, count: int) -> bool:
+        return self.num_combined + count <= MAX_COMBINED and count <= self.budget.combined
 
     # The parameters as a whole
 
@@ -217,7 +227,7 @@ class Normaliser:
             required += sorted(set.intersection(*needed)) if needed else []
         if not found and not isinstance(own, dict):
             return node
-        self.budget.combined -= len(found)
+        self.combine(len(found))
         one_of = {name: _either([*children.values()], seen) for name, children in found.items()}
         properties = {**own, **one_of} if isinstance(own, dict) else one_of
         return Normal({**schema, "properties": properties, "required": required}, seen)
@@ -251,7 +261,7 @@ def _constant(schema: JsonSchema) -> JsonSchema:
     """Replace `const` by `enum`, and the boolean exclusive bounds of OpenAPI 3.0 by numbers."""
     if "const" in schema:
         schema["enum"] = [value := schema.pop("const")]
-        if schema.get("default") == value:
+        if "default" in schema and schema["default"] == value:
             del schema["default"]  # it says no more than the constant
     for bound, key in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(schema.get(key), bool) and schema.pop(key) and bound in schema:

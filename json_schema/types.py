@@ -240,6 +240,8 @@ class Reader:
             is_union = any(key in node.schema for node in nodes for key in UNIONS)
             if not is_union and all(not isinstance(one, dict) or one.keys() <= properties.keys() for one in named):
                 return []  # most often the members only say which of the properties are required
+            if not self.normaliser.can_combine(len(properties) * len(members)):
+                return []
         beside = Place({key: schema[key] for key in _PASSED_ON if key in schema}, seen)
         if not beside.schema:
             return nodes
