@@ -1,8 +1,9 @@
 """Print functions as the TypeScript-style declarations that the models were trained on.
 
-The output equals the training renderer's byte for byte, with one exception: text of a request cannot end its comment
-or string, and so can neither add nor hide a declaration. Equal input gives equal output in every process, since the
-prefix cache needs equal prompts.
+The output equals the training renderer's byte for byte, with two exceptions. Text of a request cannot end its comment
+or string, and so can neither add nor hide a declaration. What the training renderer had no words for, such as unions
+of objects, is printed in its manner instead of as `any` (docs/schemas.md lists these forms). Equal input gives equal
+output in every process, since the prefix cache needs equal prompts.
 """
 
 from __future__ import annotations
@@ -59,14 +60,13 @@ def typescript(functions: Sequence[Function]) -> str:
     """Declare `functions` in the format of all models since v1, with nested types and comments.
 
     Where a recursive type contains itself, only its name is printed. Any schema can be printed; raises RequestError
-    only if its `$ref`s expand beyond a limit.
+    only if its `$ref`s expand beyond a limit or the text is too long.
     """
     return _namespace(functions, partial(_declaration, budget=Budget()))
 
 
 def flat_typescript(functions: Sequence[Function]) -> str:
-    """Declare `functions` in the format of functionary-7b-v1 and older: top-level properties only, without comments
-    other than descriptions."""
+    """Declare `functions` in the format of functionary-7b-v1 and older: top-level properties and descriptions only."""
     return _namespace(functions, partial(_flat_declaration, budget=Budget()))
 
 

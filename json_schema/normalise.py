@@ -112,8 +112,12 @@ class Normaliser:
         while todo:
             schema, seen = todo.pop()
             combined = seen | {COMBINED}
-            own = _without(schema, "$ref", "allOf")
-            further: list[object] = [self.target(schema["$ref"], seen)] if isinstance(schema.get("$ref"), str) else []
+            own, ref = _without(schema, "$ref", "allOf"), schema.get("$ref")
+            further: list[object] = []
+            if isinstance(ref, str) and ref in seen:
+                own["$ref"] = ref
+            elif isinstance(ref, str):
+                further.append(self.target(ref, seen))
             if isinstance(schema.get("allOf"), list):
                 further += [at(member, combined) for member in schema["allOf"]]
             for key in UNIONS:
@@ -122,9 +126,7 @@ class Normaliser:
                     further.append(at(only, combined))
                     del own[key]
             parts += [Place(part, seen) for part in [_constant(own)] if part]
-            for place in reversed(further):
-                if isinstance(place, Place):
-                    (parts if is_inside_itself(place) else todo).append(place)
+            todo += [place for place in reversed(further) if isinstance(place, Place)]
         return parts, is_nullable
 
     def target(self, ref: str, seen: Seen) -> Place:
@@ -175,7 +177,8 @@ class Normaliser:
             return parts[0] if parts else ({}, seen)
         result: JsonSchema = {}
         for part, part_seen in parts:
-            self.combine(len(part.get("properties") or ()))
+            properties = part.get("properties")
+            self.combine(len(properties) if isinstance(properties, dict) else 0)
             for key, value in part.items():
                 value = _placed(key, value, part_seen)
                 result[key] = _both(key, result[key], value) if key in result else value

@@ -220,7 +220,8 @@ class Reader:
         levels, node = 1, self.normaliser.normal(schema.get("items"), seen)
         while _is_list(node):
             levels, node = levels + 1, self.normaliser.normal(node.schema.get("items"), node.seen)
-        items_value = self.value_of(node, depth)
+        # As in training, the keyword `nullable` of items is not shown.
+        items_value = self.value_of(node._replace(schema={**node.schema, "nullable": False}), depth)
         is_untyped = items_value.type == Word("any") and "type" not in node.schema
         if is_untyped and (levels == 1 or not node.schema):
             items_value = items_value._replace(type=ANYTHING)
@@ -285,9 +286,8 @@ def _is_schema(value: object) -> bool:
 
 def _is_list(node: Normal) -> bool:
     schema = node.schema
-    is_null = node.is_nullable or schema.get("nullable") is True
-    is_union = any(isinstance(schema.get(key), list) for key in UNIONS)
-    return _kind(schema) == "array" and not is_null and not is_union and _first_items(schema) is None
+    is_union = node.is_nullable or any(isinstance(schema.get(key), list) for key in UNIONS)
+    return not is_union and _kind(schema) == "array" and _first_items(schema) is None
 
 
 def _first_items(schema: JsonSchema) -> list[object] | None:
@@ -304,14 +304,16 @@ def _formats(schema: JsonSchema, type_: Type) -> tuple[str, ...]:
     return tuple(text for member in members for text in member.formats)
 
 
-def _with_null(type_: Type, is_marked: bool) -> Union | Enum:
-    """Add null to a type. As in training, the keyword `nullable` shows it for all types but objects and arrays."""
+def _with_null(type_: Type, is_marked: bool) -> Type:
+    """Add null to a type. As in training, the keyword `nullable` adds it to no object or array, but is always shown."""
     if isinstance(type_, Enum) and None in type_.values:
         return type_
-    if not isinstance(type_, Union):
-        return Union((undescribed(type_), undescribed(_NULL)), keeps_null=is_marked and isinstance(type_, Word | Enum))
-    members = tuple(member for member in type_.members if member.type != _NULL)
-    return Union((*members, undescribed(_NULL)), keeps_null=is_marked and type_.keeps_null)
+    if isinstance(type_, Union):
+        members = tuple(member for member in type_.members if member.type != _NULL)
+        return Union((*members, undescribed(_NULL)), keeps_null=is_marked and type_.keeps_null)
+    if is_marked and not isinstance(type_, Word | Enum):
+        return type_
+    return Union((undescribed(type_), undescribed(_NULL)), keeps_null=is_marked)
 
 
 def _without_null(value: Value) -> Value:

@@ -153,7 +153,6 @@ def test_a_required_property_says_that_it_may_be_null() -> None:
     null = {"type": "null"}
     assert property_lines({"anyOf": [{"type": "integer"}, null]}) == ["a: number | null,"]
     assert property_lines({"type": ["array", "null"], "items": {"type": "integer"}}) == ["a: number[] | null,"]
-    assert property_lines({"type": "object", "nullable": True}) == ["a: {", "} | null,"]
 
 
 def test_what_stands_beside_a_ref_wins() -> None:
