@@ -16,7 +16,7 @@ from itertools import chain
 from typing import assert_never
 
 from core.conversation import Function, JsonSchema
-from json_schema.normalise import Budget, unprintable
+from json_schema.normalise import COMBINED_ROOT, Budget, unprintable
 from json_schema.types import (
     ANYTHING,
     IDENTIFIER,
@@ -272,7 +272,7 @@ def _flat_declaration(function: Function, budget: Budget) -> Iterator[str]:
     if not isinstance(parameters, dict):
         yield f"type {name} = () => any;\n"
         return
-    record = Reader(function, budget).parameters() or Record(())
+    record = Reader(function, budget).parameters(COMBINED_ROOT) or Record(())
     yield f"type {name} = (_: {{\n"
     for prop in record.properties:
         if isinstance(description := prop.value.source.get("description"), str):

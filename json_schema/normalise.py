@@ -28,7 +28,8 @@ UNIONS = ("anyOf", "oneOf")
 Seen = frozenset[str]  # the `$ref`s that are being expanded, and COMBINED inside combiners and maps
 COMBINED = "(combined)"  # not a `$ref`
 ROOT: Seen = frozenset({"#"})
-_FREE = (ROOT, ROOT | {COMBINED})
+COMBINED_ROOT = ROOT | {COMBINED}
+_FREE = (ROOT, COMBINED_ROOT)
 
 _REWRITTEN = frozenset({"$ref", "allOf", *UNIONS, "const", "exclusiveMinimum", "exclusiveMaximum"})
 _NAMED = ("properties", "patternProperties")
@@ -185,7 +186,7 @@ class Normaliser:
         return result, parts[0].seen
 
     def spend(self, count: int, seen: Seen) -> None:
-        if seen in _FREE:  # no `$ref` was followed, so the size of the request is the limit
+        if len(seen) <= 2 and seen in _FREE:  # no `$ref` was followed, so the size of the request is the limit
             return
         if COMBINED in seen:
             self.combine(count)
@@ -203,14 +204,15 @@ class Normaliser:
 
     # The parameters as a whole
 
-    def parameters(self) -> Normal:
-        """Return the function's parameters as one object.
+    def parameters(self, seen: Seen) -> Normal:
+        """Return the function's parameters as one object. `seen` is ROOT or COMBINED_ROOT.
 
         Of a union, the object has the properties of all members, and requires what all members require.
         """
         parameters = self.function.parameters
+        # The training renderer printed such parameters as none, so they must not make a request fail.
         is_combined = isinstance(parameters, dict) and ("$ref" in parameters or "properties" not in parameters)
-        return self.one_object(self.normal(parameters, ROOT | {COMBINED} if is_combined else ROOT), 0)
+        return self.one_object(self.normal(parameters, COMBINED_ROOT if is_combined else seen), 0)
 
     def one_object(self, node: Normal, depth: int) -> Normal:
         schema, seen, _ = node

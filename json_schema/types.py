@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from core.conversation import Function, JsonSchema
 from json_schema.normalise import (
     COMBINED,
+    ROOT,
     SCHEMA,
     UNIONS,
     Budget,
@@ -30,6 +31,7 @@ from json_schema.walk import MAX_DEPTH, TYPES
 
 IDENTIFIER = re.compile(r"(?:[^\W\d]|\$)[\w$-]*")
 _WORDS = frozenset({*TYPES, "float", "any"})
+_PRINTED = _WORDS - {"integer", "float"}
 # The keywords that a schema beside a union passes on to the union's members.
 _PASSED_ON = ("type", "properties", "required", "items", "additionalProperties", "patternProperties")
 _INDEX = frozenset({"patternProperties", "additionalProperties"})
@@ -130,9 +132,12 @@ class Reader:
         self.function = function
         self.normaliser = Normaliser(function, budget)
 
-    def parameters(self) -> Record | None:
-        """Return the function's parameters, or None if it takes none."""
-        schema, seen, _ = self.normaliser.parameters()
+    def parameters(self, seen: Seen = ROOT) -> Record | None:
+        """Return the function's parameters, or None if it takes none.
+
+        With COMBINED_ROOT as `seen`, `$ref`s that expand beyond a limit are no error.
+        """
+        schema, seen, _ = self.normaliser.parameters(seen)
         record = self.record(schema, seen, 0)
         return record if isinstance(schema.get("properties"), dict) or record.properties or record.index else None
 
@@ -144,16 +149,14 @@ class Reader:
         index = () if _INDEX.isdisjoint(schema) else tuple(self.index(schema, seen, depth))
         if not named and (keys := self.keys(schema, seen)):
             named, index = dict.fromkeys(keys, schema.get("additionalProperties", True)), ()
-        shown = [
-            self.property(name, name in required, child, seen, depth)
-            for name, child in named.items()
-            if child is True or isinstance(child, SCHEMA)
-        ]
+        shown: list[Property] = []
+        for name, child in named.items():
+            if child is True or isinstance(child, SCHEMA):
+                value, is_required = self.value(child, seen, depth), name in required
+                if not is_required and isinstance(value.type, Union):
+                    value = value._replace(type=_without_null(value.type))
+                shown.append(Property(name, is_required, value))
         return Record(tuple(shown), index)
-
-    def property(self, name: str, is_required: bool, schema: object, seen: Seen, depth: int) -> Property:
-        value = self.value(schema, seen, depth)
-        return Property(name, is_required, value if is_required else _without_null(value))
 
     def keys(self, schema: JsonSchema, seen: Seen) -> list[str]:
         """Return the keys of an object that may have only listed keys, whatever they are."""
@@ -195,7 +198,7 @@ class Reader:
             raise unprintable(self.function, f"with its $refs expanded it nests deeper than {MAX_DEPTH} levels.")
         if ("anyOf" in schema or "oneOf" in schema) and (members := self.members(schema, seen)):
             return self.union(schema, members, depth)
-        if words := _split(schema):
+        if isinstance(schema.get("type"), list) and (words := _split(schema)):
             each = [self.type_of({**schema, "type": word}, seen, depth + 1) for word in words]
             return Union(tuple(map(undescribed, each)))
         if "$ref" in schema and _DESCRIBED.isdisjoint(schema):
@@ -260,7 +263,8 @@ class Reader:
 
 def _kind(schema: JsonSchema) -> str:
     if "type" in schema:
-        return _words(schema["type"])
+        word = schema["type"]
+        return word if isinstance(word, str) and word in _PRINTED else _words(word)
     if isinstance(schema.get("enum"), list):
         return "any"
     if any(isinstance(schema.get(key), SCHEMA) for key in _OBJECT):
@@ -270,8 +274,8 @@ def _kind(schema: JsonSchema) -> str:
 
 def _split(schema: JsonSchema) -> list[str]:
     """Return the types of a list of types, if the schema describes the items or properties of one of them."""
-    words = schema.get("type")
-    if not isinstance(words, list) or len(words) < 2 or isinstance(schema.get("enum"), list):
+    words = schema["type"]
+    if len(words) < 2 or isinstance(schema.get("enum"), list):
         return []
     is_array = "array" in words and ("items" in schema or "prefixItems" in schema)
     is_record = "object" in words and not _OBJECT.isdisjoint(schema)
@@ -300,8 +304,7 @@ def _first_items(schema: JsonSchema) -> list[object] | None:
 def _formats(schema: JsonSchema, type_: Type) -> tuple[str, ...]:
     if "format" in schema:
         return (schema["format"],) if isinstance(schema["format"], str) else ()
-    members = type_.members if isinstance(type_, Union) else ()
-    return tuple(text for member in members for text in member.formats)
+    return tuple(text for one in type_.members for text in one.formats) if isinstance(type_, Union) else ()
 
 
 def _with_null(type_: Type, is_marked: bool) -> Type:
@@ -316,14 +319,12 @@ def _with_null(type_: Type, is_marked: bool) -> Type:
     return Union((undescribed(type_), undescribed(_NULL)), keeps_null=is_marked)
 
 
-def _without_null(value: Value) -> Value:
-    """Leave null out of a union. The model can leave the property out."""
-    if not isinstance(value.type, Union) or value.type.keeps_null:
-        return value
-    members = tuple(member for member in value.type.members if member.type != _NULL)
-    if not members:
-        return value
-    return value._replace(type=members[0].type if len(members) == 1 else Union(members))
+def _without_null(union: Union) -> Type:
+    """Leave null out of the type of an optional property. The model can leave the property out."""
+    members = tuple(member for member in union.members if member.type != _NULL)
+    if union.keeps_null or not members:
+        return union
+    return members[0].type if len(members) == 1 else Union(members)
 
 
 def required_names(schema: JsonSchema) -> frozenset[str]:
