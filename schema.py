@@ -47,6 +47,7 @@ _LIMITS = {
     "minItems": "Minimum items",
     "pattern": "Pattern",
 }
+_WITH_INNER = (Array, Fixed, Union)  # types whose comment tells about the types inside
 MAX_PATTERN = 100  # characters. Longer patterns cost more of the context than they tell the model.
 _LINE_BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # every line break of Python and Unicode
 _ENDS_STRING = re.compile(r'"(?!\w)|\\\Z|' + _LINE_BREAK.pattern)
@@ -117,7 +118,7 @@ def _member(head: str, name: str, value: Value, depth: int) -> Iterator[str]:
     pad = "    " * depth
     has_comment = False
     for part in _comment(value):
-        yield f" {_line(part)}" if has_comment else f"{pad}// {_line(part)}"
+        yield f" {part}" if has_comment else f"{pad}// {part}"
         has_comment = True
     if has_comment:
         yield "\n"
@@ -127,6 +128,9 @@ def _member(head: str, name: str, value: Value, depth: int) -> Iterator[str]:
         for example in examples:
             shown = json.dumps(example, ensure_ascii=False) if isinstance(example, dict | list) else str(example)
             yield pad + "// " + _LINE_BREAK.sub(r"\\n", shown) + "\n"
+    if isinstance(value.type, Word):  # most types; one part is faster than three
+        yield f"{pad}{head}: {value.type.text},\n"
+        return
     yield f"{pad}{head}: "
     yield from _type(value.type, depth)
     yield ",\n"
@@ -185,11 +189,12 @@ def _distinct(union: Union) -> list[Type]:
 
 def _comment(value: Value) -> Iterator[str]:
     """Yield the parts of the comment for a value: what it is, its limits, and what its items or members are."""
-    yield from _description(value.source)
-    if value.formats:
-        yield "Format=" + " or ".join(value.formats)
-    yield from _limits(value.source)
-    yield from _inner_comments(value.type)
+    formats = ["Format=" + " or ".join(value.formats)] if value.formats else []
+    own = [*_description(value.source), *formats, *_limits(value.source)]
+    if own:
+        yield _line(" ".join(own))
+    if isinstance(value.type, _WITH_INNER):
+        yield from map(_line, _inner_comments(value.type))
 
 
 def _description(source: JsonSchema) -> list[str]:
