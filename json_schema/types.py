@@ -329,7 +329,7 @@ def _without_null(union: Union) -> Type:
 
 def required_names(schema: JsonSchema) -> frozenset[str]:
     """Return the names of the required properties. As in training, all are required if `required` is not a list."""
-    if "required" not in schema:
+    if schema.get("required") is None:
         return frozenset()
     names, properties = schema["required"], schema.get("properties")
     if not isinstance(names, list):

@@ -62,6 +62,29 @@ def test_equal_in_every_process() -> None:
     assert b"a?: string | null | number | boolean," in texts.pop()
 
 
+def test_the_flat_format_says_what_it_has_words_for() -> None:
+    """The flat format shows one line for each property: null unions, constants and `$ref`s by their type."""
+    null = {"type": "null"}
+    properties = {
+        "a": {"anyOf": [{"type": "integer"}, null]},
+        "b": {"anyOf": [{"type": "integer"}, null]},
+        "c": {"const": "x"},
+        "d": {"$ref": "#/$defs/D", "description": "Where"},
+        "e": {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},
+        "f": {"type": ["string", "null"]},
+    }
+    parameters = {"properties": properties, "required": ["b"], "$defs": {"D": {"type": "object", "properties": {}}}}
+    lines = flat_typescript([Function("f", "", parameters)]).split("\n")[5:-3]
+    expected = ["a?: number,", "b: number | null,", 'c?: "x",', "// Where", "d?: object,", "e?: array | string,"]
+    assert lines == [*expected, "f?: ['string', 'null'],"]
+
+
+@pytest.mark.parametrize("required", [None, []])
+def test_nothing_is_required_by_an_empty_list_or_null(required: list[str] | None) -> None:
+    parameters = {"properties": {"a": {"type": "string"}}, "required": required}
+    assert printed(parameters)[2] == "a?: string,"
+
+
 # `$ref`s
 
 
