@@ -83,6 +83,7 @@ class Normaliser:
     function: Function
     budget: Budget
     targets: dict[str, JsonSchema] = field(default_factory=dict)
+    texts: dict[int, tuple[object, str]] = field(default_factory=dict)  # by id; the schema is kept, and so its id
     num_combined: int = 0
 
     def normal(self, schema: object, seen: Seen) -> Normal:
@@ -227,7 +228,7 @@ class Normaliser:
             objects = [self.one_object(member, depth + 1) for member in nodes]
             for name, child in (pair for member in objects for pair in _properties(member)):
                 if not isinstance(own, dict) or name not in own:
-                    found.setdefault(name, {}).setdefault(json.dumps(child, default=sorted), child)
+                    found.setdefault(name, {}).setdefault(self.text(child), child)
             needed = [set(_names(member.schema)) for member in objects]
             required += sorted(set.intersection(*needed)) if needed else []
         if not found and not isinstance(own, dict):
@@ -236,6 +237,13 @@ class Normaliser:
         one_of = {name: _either([*children.values()], seen) for name, children in found.items()}
         properties = {**own, **one_of} if isinstance(own, dict) else one_of
         return Normal({**schema, "properties": properties, "required": required}, seen)
+
+    def text(self, schema: object) -> str:
+        """Return a text that is the same for equal schemas. The text of a long schema is made once only."""
+        schema = written(schema)
+        if id(schema) not in self.texts:
+            self.texts[id(schema)] = schema, json.dumps(schema, default=sorted)
+        return self.texts[id(schema)][1]
 
 
 def at(schema: Any, seen: Seen) -> Any:

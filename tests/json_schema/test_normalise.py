@@ -235,3 +235,12 @@ def test_merging_wide_schemas_is_bounded() -> None:
         typescript([Function("f", "", {"properties": {"a": schema}})])
 
     assert num_lines(print_it) < 1_000_000
+
+
+def test_a_long_property_of_a_union_at_the_root_is_compared_once() -> None:
+    long = {"type": "object", "properties": {f"p{i}": {"type": "string", "description": "x" * 900} for i in range(300)}}
+    definition = {"type": "object", "properties": {"a": long}, "required": ["a"]}
+    schema = {"anyOf": [{"$ref": "#/$defs/X"} for _ in range(900)], "$defs": {"X": definition}}
+    normaliser = Normaliser(Function("f", "", schema), Budget())
+    assert normaliser.parameters(ROOT).schema["required"] == ["a"]
+    assert len(normaliser.texts) == 1
