@@ -19,7 +19,7 @@ from core.turn_format import ArgsDelta, CallStart, Finish, TextDelta, TokenRepor
 from inference import WEATHER, Model, chat_prompt, complete, generate, load_model, stream
 from prompt_template import Arguments, load_template, template_names
 from tests.support.scripted_engine import scripted
-from web.command_line import introduction
+from web.command_line import introduction, read_options
 
 FUNCTIONS = [
     {"name": name, "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}} for name in ("f", "g")
@@ -100,8 +100,8 @@ def test_arguments_are_free_for_functionarys_own_checkpoints(chatml: Model, llam
     assert by_template == {**dict.fromkeys(own, "free"), "functionary_v3_chatml": "schema"}
     assert (llama.arguments, chatml.arguments) == ("free", "schema")
     assert load_model(str(chatml_folder), dtype="float32", arguments="free").arguments == "free"
-    assert "functions, arguments free\n" in introduction(llama, "127.0.0.1", 8000)
-    assert "functions, arguments bound by the schema\n" in introduction(chatml, "127.0.0.1", 8000)
+    assert "functions, arguments free\n" in introduction(llama, read_options([]), 8000)
+    assert "functions, arguments bound by the schema\n" in introduction(chatml, read_options([]), 8000)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

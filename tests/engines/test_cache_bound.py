@@ -12,7 +12,7 @@ import torch
 from engines.local import devices
 from engines.local.devices import default_cache_bytes
 from inference import load_model
-from web.command_line import introduction
+from web.command_line import introduction, read_options
 
 GIB = 1 << 30
 
@@ -36,7 +36,7 @@ def test_default(kind: str, free: int, context: int, expected: int) -> None:
 def test_the_bound_is_stated(chatml_folder: Path) -> None:
     model = load_model(str(chatml_folder), cache_bytes=3 << 20, dtype="float32")
     try:
-        assert "at most 3 MB for the KV cache and the prefix cache" in introduction(model, "127.0.0.1", 8000)
+        assert "at most 3 MB for the KV cache and the prefix cache" in introduction(model, read_options([]), 8000)
         found = model.engine.registry.get_sample_value("functionary:kv_cache_max_bytes")
         assert found is not None and 0.9 * (3 << 20) < found <= 3 << 20
     finally:

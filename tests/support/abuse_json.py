@@ -174,8 +174,8 @@ def texts_with(escape: str) -> Iterator[tuple[str, bytes]]:
         "metadata.k": {"metadata": {"k": "ESCAPE"}},
         "tools[0].function.description": {"tools": [_tool({**function, "description": "ESCAPE"})]},
         "tools[0].function.parameters.properties.ESCAPE": {"tools": [_tool({**function, "parameters": properties})]},
-        "tools[0].function.parameters.enum[0]": {
-            "tools": [_tool({**function, "parameters": {"type": "object", "enum": ["ESCAPE"]}})]
+        "tools[0].function.parameters.properties.x.enum[0]": {
+            "tools": [_tool({**function, "parameters": {"properties": {"x": {"enum": ["ESCAPE"]}}}})]
         },
         "unknown.ESCAPE": {"unknown": {"ESCAPE": 1}},
     }

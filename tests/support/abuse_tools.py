@@ -64,12 +64,9 @@ def names() -> Iterator[Case]:
 def sizes() -> Iterator[Case]:
     """Yield tools just above each limit. The error names the limit."""
     over: dict[str, tuple[Any, str]] = {
-        "enum": (with_property({"enum": list(range(1_001))}), "1000"),
         "properties": ({"type": "object", "properties": {f"p{i}": {} for i in range(1_001)}}, "1000"),
         "required": ({"type": "object", "required": [f"p{i}" for i in range(1_001)]}, "1000"),
         "description": (with_property({"description": "x" * 20_001}), "20000"),
-        "pattern": (with_property({"pattern": "x" * 513}), "512"),
-        "key pattern": ({"type": "object", "patternProperties": {"x" * 513: {}}}, "512"),
         "schemas": (with_property({"anyOf": [{}] * 20_001}), "20000"),
     }
     for name, (schema, limit) in over.items():
@@ -86,13 +83,14 @@ def sizes() -> Iterator[Case]:
 
 
 def sizes_that_fit() -> Iterator[Case]:
-    """Yield tools just below each limit, for an engine that accepts prompts of any length."""
+    """Yield tools just below each limit and above OpenAI's, for an engine that accepts prompts of any length."""
     words: Schema = {f"p{i}": {} for i in range(1_000)}
     for name, schema in {
-        "enum": with_property({"enum": list(range(1_000))}),
+        "enum": with_property({"enum": list(range(1_001))}),
+        "pattern": with_property({"type": "string", "pattern": "x" * 513}),
+        "key pattern": {"type": "object", "patternProperties": {"x" * 513: {}}},
         "properties": {"type": "object", "properties": words, "required": list(words)},
         "description": with_property({"description": "x" * 20_000}),
-        "pattern": with_property({"type": "string", "pattern": "x" * 512}),
         "schemas": with_property({"anyOf": [{}] * 19_990}),
     }.items():
         yield Case(f"at the limit: {name}", {**BODY, "tools": [tool(schema)]}, (200,))

@@ -108,7 +108,7 @@ def check_cases(url: str, cases: Iterable[Case]) -> int:
         (names, 40),
         (patterns, 120),
         (nests, 35),
-        (sizes, 12),
+        (sizes, 9),
         (numbers, 40),
         (wrong_types, 400),
         (ranges, 120),
