@@ -245,7 +245,7 @@ def _folded_format(
     asked: JsonObjectFormat | JsonSchemaFormat | TextFormat | None, strict_openai: bool
 ) -> ResponseFormat:
     if isinstance(asked, JsonObjectFormat) and asked.schema_ is not None:
-        return schema_format(asked.schema_, "response_format")
+        return schema_format({"type": "object", **asked.schema_}, "response_format")
     if not isinstance(asked, JsonSchemaFormat):
         return ResponseFormat(asked.type) if asked else ResponseFormat()
     named = asked.json_schema

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, Tag
 
 from apis.rules.fields import Shape, Size, either, tag, unfit
 from apis.rules.json_text import JsonError, read_json
+from apis.rules.schemas import cleaned
 from core.conversation import JsonSchema, ResponseFormat
 from core.errors import RequestError
 from json_schema.check import check_schema
@@ -91,7 +92,11 @@ def constrained(asked: ConstraintFields, stated: ResponseFormat) -> ResponseForm
 
 
 def schema_format(schema: JsonSchema, param: str) -> ResponseFormat:
-    """Return the format of JSON by `schema`. Raises RequestError if it is no JSON Schema."""
+    """Return the format of JSON by `schema`. Raises RequestError if it is no JSON Schema.
+
+    What serializers write for "nothing" is left out of the schema, as in that of a function.
+    """
+    schema = cleaned(schema)
     check_schema(schema, Subject(f"'{param}'", param, "invalid_value"))
     return ResponseFormat("json_schema", schema, strict=True, param=param)
 
