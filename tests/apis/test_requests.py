@@ -220,6 +220,12 @@ def test_unknown_fields_inside_are_an_error_with_strict_openai(fields: dict[str,
 
 def test_an_answer_is_a_message_of_the_next_request_with_strict_openai() -> None:
     """OpenAI takes its own answers as history, with the fields that this server does not read."""
-    earlier = {"role": "assistant", "content": "Hello", "refusal": None, "annotations": [], "audio": None}
+    earlier: dict[str, Any] = {
+        "role": "assistant",
+        "content": "Hello",
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+    }
     body = {"model": "m", "messages": [USER, earlier, USER]}
     assert len(chat_request(body, strict_openai=True).messages) == 3
