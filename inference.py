@@ -143,7 +143,7 @@ def _function_sizes(
     frame = num_tokens(())
     longest = heapq.nlargest(MAX_RANKED, tools, key=num_characters)  # tokenizing all could take seconds
     ranked = sorted(((num_tokens((tool,)) - frame, tool.name) for tool in longest), reverse=True)
-    largest = tuple((name, size) for size, name in ranked[:3])
+    largest = tuple((request.own_name(name), size) for size, name in ranked[:3])
     return FunctionSizes(num_tokens(tools) - frame, largest, "functions" if request.legacy else "tools")
 
 

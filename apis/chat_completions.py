@@ -98,6 +98,8 @@ class TextFormat(Shape):
 class JsonObjectFormat(Shape):
     """The answer is a JSON object. The messages should ask for JSON."""
 
+    beyond_openai = frozenset(("schema",))
+
     type: Literal["json_object"] = Field(description="Always json_object.")
     schema_: dict[str, Any] | None = Field(
         None, alias="schema", description="A JSON Schema that the object follows, as in llama.cpp. Default: any object."
@@ -159,6 +161,8 @@ _Metadata = Annotated[
 
 class ChatCompletionRequest(StreamFields, SamplingFields, ConstraintFields, CallingFields, MessageFields):
     """The body of POST /v1/chat/completions. In an optional field, null means the same as leaving it out."""
+
+    refuses_unknown = "never"  # `ignored` has OpenAI's text for the fields of a body
 
     response_format: _ResponseFormat | None = Field(
         None, description="The format of the answer's text. Default: any text."
@@ -241,7 +245,7 @@ def _folded_format(
     asked: JsonObjectFormat | JsonSchemaFormat | TextFormat | None, strict_openai: bool
 ) -> ResponseFormat:
     if isinstance(asked, JsonObjectFormat) and asked.schema_ is not None:
-        return schema_format(asked.schema_, "response_format")
+        return schema_format({"type": "object", **asked.schema_}, "response_format")
     if not isinstance(asked, JsonSchemaFormat):
         return ResponseFormat(asked.type) if asked else ResponseFormat()
     named = asked.json_schema
@@ -304,7 +308,7 @@ class Choice:
                 yield from self._opening()
                 yield self._chunk({"content": text}, logprobs=True)
             case CallStart(name):
-                yield self._chunk(self._call_start(self._request.own_names.get(name, name)))
+                yield self._chunk(self._call_start(self._request.own_name(name)))
             case ArgsDelta(text):
                 yield self._chunk(self._arguments(text))
             case Finish(reason):

@@ -61,6 +61,8 @@ class _PromptFields(Shape):
 class TextCompletionRequest(StreamFields, SamplingFields, ConstraintFields, _PromptFields):
     """The body of POST /v1/completions. In an optional field, null means the same as leaving it out."""
 
+    refuses_unknown = "never"  # `ignored` has OpenAI's text for the fields of a body
+
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(
         1, description=f"The number of choices for each prompt; at most {MAX_SEQUENCES} for all prompts together."
     )

@@ -45,7 +45,7 @@ def peak_mb(port: int) -> float | None:
             command = status.with_name("cmdline").read_bytes().split(b"\0")
             if str(port).encode() in command and b"server.py" in command:
                 (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-                return int(line.split()[1]) / 1000
+                return int(line.split()[1]) * 1024 / 1e6
         except OSError:  # the process has ended
             continue
     return None

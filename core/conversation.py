@@ -126,6 +126,10 @@ class ChatRequest:
     own_names: dict[str, str] = field(default_factory=dict)  # alias of a tool -> its name in the request
     ignored: tuple[str, ...] = field(default=())  # unknown fields of the request body
 
+    def own_name(self, name: str) -> str:
+        """Return the name that the request has for the tool which the model knows as `name`."""
+        return self.own_names.get(name, name)
+
 
 @dataclass(frozen=True)
 class CompletionRequest:

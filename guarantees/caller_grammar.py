@@ -75,7 +75,7 @@ def safe_lark(grammar: str, param: str) -> str:
 
 def safe_regexp(pattern: str, param: str) -> str:
     """Return a request's regular expression as a Lark expression. Raises RequestError."""
-    escaped = re.sub(r"\\.|/", _escaped_regex_part, pattern, flags=re.DOTALL)
+    escaped = _plain(pattern)
     if not re.fullmatch(r"(?:\\.|[^/\\])*", escaped, re.DOTALL):
         raise fault(param, "a backslash at its end escapes nothing.")
     _limit(_regex_size(pattern), param)
@@ -108,8 +108,16 @@ def _unit(unit: int) -> str:
     return char if char == " " or (char.isascii() and char.isalnum()) else f"\\u{unit:04x}"
 
 
+def _plain(pattern: str) -> str:
+    r"""Escape slashes, and limit `\d` to the digits 0 to 9, as in a `pattern` of JSON Schema.
+
+    For the compiler `\d` is any of 760 digits of Unicode, with which few programs can count.
+    """
+    return re.sub(r"\\.|/", _escaped_regex_part, pattern, flags=re.DOTALL)
+
+
 def _escaped_regex_part(part: re.Match[str]) -> str:
-    return {"/": r"\/", "\\\n": r"\n"}.get(part[0], part[0])
+    return {"/": r"\/", "\\\n": r"\n", r"\d": "[0-9]"}.get(part[0], part[0])
 
 
 def _limit(size: int, param: str) -> None:
@@ -191,7 +199,9 @@ def _from_lark(grammar: str, param: str) -> str:
 
 
 def _safe_token(kind: str, text: str) -> str:
-    """Return a token in which no string has a character with a meaning outside strings."""
+    """Return a token in which no string has a character with a meaning outside strings, and `\\d` is a digit 0 to 9."""
+    if kind == "regexp":
+        return f"/{_plain(text[1 : text.rindex('/')])}{text[text.rindex('/') :]}"
     if kind == "string":
         return re.sub(r"\\.|[<>@%{}]", lambda part: part[0] if part[0][0] == "\\" else _unit(ord(part[0])), text)
     return text

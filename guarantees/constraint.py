@@ -169,7 +169,7 @@ class _GrammarBuilder:
         return JsonRule(
             schema={**function.parameters, "type": "object"},
             strict=function.strict,
-            owner=f"function '{function.name}'",
+            owner=f"function '{self._request.own_name(function.name)}'",
             param=f"functions[{number}].parameters" if self._request.legacy else f"tools[{number}].function.parameters",
             code="invalid_function_parameters",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,6 +30,33 @@ class _Opening:
     may_begin: MayBegin
 
 
+class _Openings:
+    """The openings of one region, sorted by their heads."""
+
+    def __init__(self, openings: Iterable[_Opening]) -> None:
+        self._sorted = sorted(openings, key=lambda opening: opening.head)
+        self._heads = [opening.head for opening in self._sorted]
+        self.first_characters = frozenset(head[0] for head in self._heads)
+
+    def after(self, beginning: str) -> Sequence[_Opening]:
+        """Return the openings whose head begins with `beginning` and is longer."""
+        start, end = bisect_right(self._heads, beginning), bisect_left(self._heads, beginning + _AFTER_ALL)
+        return self._sorted[start:end]
+
+    def may_begin_name(self, rest: bytes) -> bool:
+        """Return whether `rest` begins one of these names, or cannot begin any name and so is text."""
+        text = rest.decode("utf-8", "replace")
+        if not rest or not _BEGINS_NAME.match(text):
+            return True
+        name = text.lstrip()
+        if any(self.after(name)):
+            return True
+        return any(
+            name.startswith(opening.head) and opening.may_begin(name[len(opening.head) :].encode())
+            for opening in self._sorted
+        )
+
+
 class HeadMasks:
     """The masks for one list of functions. All requests with this list share them."""
 
@@ -51,13 +78,12 @@ class HeadMasks:
         self._constrained = constrained
         self._vocabulary = vocabulary
         self._marks = turn_format.marks
-        self._openings: dict[Region, list[_Opening]] = {}
-        self._heads: dict[Region, list[str]] = {}
-        for region, marks in self._marks.items():
-            found = self._names(marks) if region == "name" else self._other_openings(marks)
-            self._openings[region] = sorted(found, key=lambda opening: opening.head)
-            self._heads[region] = [opening.head for opening in self._openings[region]]
-        self._first_characters = {region: frozenset(head[0] for head in heads) for region, heads in self._heads.items()}
+        # No opening refers to these masks: the grammars that they keep are freed at once when the masks are dropped.
+        names = _Openings(self._names(self._marks.get("name", ())))
+        self._openings = {
+            region: names if region == "name" else _Openings(self._other_openings(marks, names))
+            for region, marks in self._marks.items()
+        }
         self._ids: dict[tuple[Region, str], NDArray[np.int64]] = {}
         for region in self._marks:
             self.mask(region, "")  # the most expensive masks, computed here because this is not the engine's thread
@@ -94,7 +120,7 @@ class HeadMasks:
         for name in self._callable:
             yield from (_Opening(name + end, self._may_begin_arguments(name)) for end in ends)
 
-    def _other_openings(self, marks: Sequence[Mark]) -> Iterator[_Opening]:
+    def _other_openings(self, marks: Sequence[Mark], names: _Openings) -> Iterator[_Opening]:
         """Yield the openings of a region in which a mark opens a call, if what follows them is limited."""
         for mark in marks:
             if mark.is_control:
@@ -102,46 +128,28 @@ class HeadMasks:
             if mark.name is not None and (mark.name in self._constrained or not self.is_callable(mark.name)):
                 yield _Opening(mark.text, self._may_begin_arguments(mark.name))
             elif mark.name is None and mark.next == "name":
-                yield _Opening(mark.text, self._may_begin_name if self._callable else _never)
+                yield _Opening(mark.text, names.may_begin_name if self._callable else _never)
 
     def _may_begin_arguments(self, name: str) -> MayBegin:
         if not self.is_callable(name):
             return _never
         return partial(_fits, self._constrained[name]) if name in self._constrained else _always
 
-    def _may_begin_name(self, rest: bytes) -> bool:
-        """Return whether `rest` begins a callable name, or cannot begin any name and so is text."""
-        text = rest.decode("utf-8", "replace")
-        if not rest or not _BEGINS_NAME.match(text):
-            return True
-        name = text.lstrip()
-        if any(self._openings_after("name", name)):
-            return True
-        return any(
-            name.startswith(opening.head) and opening.may_begin(name[len(opening.head) :].encode())
-            for opening in self._openings.get("name", ())
-        )
-
-    def _openings_after(self, region: Region, beginning: str) -> Sequence[_Opening]:
-        """Return the openings whose head begins with `beginning` and is longer."""
-        heads = self._heads[region]
-        start, end = bisect_right(heads, beginning), bisect_left(heads, beginning + _AFTER_ALL)
-        return self._openings[region][start:end]
-
     def _beginning_of_head(self, region: Region, text: str) -> str:
         """Return the longest end of `text` that begins a head; empty if there is none."""
-        first_characters = self._first_characters[region]
+        openings = self._openings[region]
+        first_characters = openings.first_characters
         if first_characters.isdisjoint(text):
             return ""
         starts = (at for at, char in enumerate(text) if char in first_characters)
-        return next((text[at:] for at in starts if self._openings_after(region, text[at:])), "")
+        return next((text[at:] for at in starts if openings.after(text[at:])), "")
 
     def _allowed_ids(self, written: str) -> set[int]:
         """Return the tokens that continue a callable name of which `written` is the beginning."""
         beginning = written.lstrip()
         parts: set[bytes] = set()
         allowed: set[int] = set()
-        for opening in self._openings_after("name", beginning):
+        for opening in self._openings["name"].after(beginning):
             missing = opening.head[len(beginning) :].encode()
             parts.update(missing[:end] for end in range(1, len(missing) + 1))
             tokens = self._vocabulary.tokens_starting_with(missing)
@@ -157,7 +165,7 @@ class HeadMasks:
         """
         banned: set[int] = set()
         for at in range(len(beginning) + 1):
-            for opening in self._openings_after(region, beginning[at:]):
+            for opening in self._openings[region].after(beginning[at:]):
                 missing = opening.head[len(beginning) - at :].encode()
                 tokens = self._vocabulary.tokens_starting_with(missing)
                 banned.update(token_id for rest, token_id in tokens if not opening.may_begin(rest))

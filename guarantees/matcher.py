@@ -26,7 +26,7 @@ _MAX_CACHED = 2048  # grammars; a request may have 1,024 functions
 _MAX_CACHED_BYTES = 128 << 20
 _BYTES_PER_CHARACTER = 160  # memory per character of a grammar; measured with 1,000 properties
 _BYTES_PER_PATTERN_GRAMMAR = 1 << 20  # the lexer of a pattern grows with the answers, up to 40 MB in the worst case
-_MAX_HEAD_MASKS = 16
+_MAX_HEAD_MASKS = 16  # and _MAX_CACHED_BYTES for their grammars, which they keep
 _MAX_TOGETHER, _MAX_CHARACTERS_TOGETHER = 16, 60_000  # of calls compiled together, which holds the GIL for 10 ms
 _COMPILE_ALL_S = 3.0  # for the calls of one request that are not strict; those left over have free arguments
 
@@ -44,7 +44,7 @@ class ConstraintCompiler:
         self._compile_lock = threading.Lock()  # lets requests with the same functions compile them once
         self._cache: OrderedDict[str, Compiled] = OrderedDict()
         self._num_cached_bytes = 0
-        self._head_masks: OrderedDict[object, HeadMasks] = OrderedDict()
+        self._head_masks: OrderedDict[object, tuple[HeadMasks, int]] = OrderedDict()  # the int is bytes
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -111,12 +111,16 @@ class ConstraintCompiler:
         with self._lock:
             if key in self._head_masks:
                 self._head_masks.move_to_end(key)
-                return self._head_masks[key]
+                return self._head_masks[key][0]
         constrained = {name: call.may_begin_with for name, call in calls.items()}
         masks = HeadMasks(turn_format, self.vocabulary, recipients=recipients, constrained=constrained)
+        num_bytes = sum(_num_bytes("", grammar) for grammar in calls.values())
         with self._lock:
-            self._head_masks[key] = masks
-            while len(self._head_masks) > _MAX_HEAD_MASKS:
+            self._head_masks[key] = masks, num_bytes
+            while (
+                len(self._head_masks) > _MAX_HEAD_MASKS
+                or sum(num for _, num in self._head_masks.values()) > _MAX_CACHED_BYTES
+            ):
                 self._head_masks.popitem(last=False)
         return masks
 

@@ -95,3 +95,11 @@ def test_long_names_fit_into_the_message() -> None:
     sizes = FunctionSizes(9_000_000, tuple((f"{number}" * 300, 3_000_000) for number in range(3)), "tools")
     error = PromptTooLong(10_000_000, 8_000_000, is_exact=False, functions=sizes)
     assert len(error.message) < 500 and error.message.endswith("(3000000).")
+
+
+def test_functions_have_the_names_of_the_request(chatml: Model) -> None:
+    """The error named the aliases of tools from MCP servers, which the caller had never seen."""
+    model, _ = scripted(chatml, "x", max_context=300)
+    tools = [{"type": "function", "function": function(f"github.tool/{number}", 300)} for number in range(3)]
+    message = error_of(model, tools=tools).message
+    assert "github.tool/0 (" in message and "github_tool" not in message

@@ -74,7 +74,7 @@ class Connection(H11Protocol):
             self._deadline = None
 
     def _end(self) -> None:
-        """End the connection: with an error if the client has begun a request, else without a word."""
+        """End the connection: with an error if the client has begun a request, else without an answer."""
         self._deadline = None
         if self.conn.their_state is h11.IDLE and self._has_part_of_a_head():
             self._reject(408, f"The head of the request did not arrive within {HEAD_DEADLINE_S:g} seconds.")

@@ -46,7 +46,7 @@ def _hint(app: FastAPI, path: str, base: str) -> str:
         ending = re.escape(route.removeprefix(VERSION)).replace(r"\{name:path\}", ".+")
         if found := re.search(f"{ending}$", path):
             return f"The path is {VERSION}{found[0]} here: set your client's base URL to {base}."
-    names = ", ".join(f"{method} {route}" for method, route in served)
+    names = ", ".join(f"{method} {route.replace(':path', '')}" for method, route in served)
     return f"This server has {names}; the base URL for clients is {base}, and /docs describes all routes."
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, Tag, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, Tag
 
 from apis.rules.fields import Shape, Size, either, tag, unfit
 from apis.rules.json_text import JsonError, read_json
+from apis.rules.schemas import cleaned
 from core.conversation import JsonSchema, ResponseFormat
 from core.errors import RequestError
 from json_schema.check import check_schema
@@ -47,6 +48,7 @@ class StructuredOutputs(Shape):
     """The constraint of the answer, as in vLLM. Exactly one of json, json_object, regex, choice and grammar is set."""
 
     model_config = ConfigDict(extra="forbid")
+    refuses_unknown = "always"  # an unknown key may be a constraint that the answer would not follow
 
     json_: _Schema | None = Field(None, alias="json", description=f"A constraint: {_SCHEMA}")
     json_object: bool | None = Field(None, description="true: the answer is a JSON object.")
@@ -59,17 +61,6 @@ class StructuredOutputs(Shape):
     )
     whitespace_pattern: _Refused = Field(None, description="Not supported: the whitespace of JSON is fixed.")
     structural_tag: _Refused = Field(None, description="Not supported.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_unknown_key(cls, value: object) -> object:
-        """An unknown key may be a constraint that the answer would not follow, so it is not ignored."""
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        for key in value if isinstance(value, dict) else ():
-            if key not in known:
-                shown = key[:64].replace("{", "(")
-                raise unfit(f"Unknown parameter: '{{path}}.{shown}'.", "unknown_parameter", at=f".{shown}")
-        return value
 
 
 class ConstraintFields(Shape):
@@ -101,7 +92,11 @@ def constrained(asked: ConstraintFields, stated: ResponseFormat) -> ResponseForm
 
 
 def schema_format(schema: JsonSchema, param: str) -> ResponseFormat:
-    """Return the format of JSON by `schema`. Raises RequestError if it is no JSON Schema."""
+    """Return the format of JSON by `schema`. Raises RequestError if it is no JSON Schema.
+
+    What serializers write for "nothing" is left out of the schema, as in that of a function.
+    """
+    schema = cleaned(schema)
     check_schema(schema, Subject(f"'{param}'", param, "invalid_value"))
     return ResponseFormat("json_schema", schema, strict=True, param=param)
 

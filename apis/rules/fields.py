@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +17,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     ValidationError,
     ValidationInfo,
+    model_validator,
 )
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, PydanticKnownError
 from pydantic_core.core_schema import with_info_before_validator_function
@@ -51,9 +52,32 @@ _EXPECTED = {
 
 
 class Shape(BaseModel):
-    """An object in a request. Types are strict: 1.0 is not an integer, true not a number. Unknown keys are ignored."""
+    """An object in a request. Types are strict: 1.0 is not an integer, true not a number.
+
+    refuses_unknown: when an unknown key is an error. Else it is ignored.
+    beyond_openai: fields that OpenAI's API does not have; with --strict-openai they are unknown.
+    unread: fields that OpenAI's API has and this server ignores.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True)
+    refuses_unknown: ClassVar[Literal["never", "with --strict-openai", "always"]] = "with --strict-openai"
+    beyond_openai: ClassVar[frozenset[str]] = frozenset()
+    unread: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_key(cls, value: object, info: ValidationInfo) -> object:
+        is_strict = bool(info.context)
+        is_checked = cls.refuses_unknown == "always" or (is_strict and cls.refuses_unknown != "never")
+        if not is_checked or not isinstance(value, dict):
+            return value
+        known = {field.alias or name for name, field in cls.model_fields.items()} | cls.unread
+        known -= cls.beyond_openai if is_strict else frozenset()
+        unknown = next((key for key in value if key not in known), None)
+        if unknown is not None:
+            shown = unknown[:MAX_NAME].replace("{", "(")
+            raise unfit(f"Unknown parameter: '{{path}}.{shown}'.", "unknown_parameter", at=f".{shown}")
+        return value
 
 
 S = TypeVar("S", bound=Shape)

@@ -87,6 +87,9 @@ class UserMessage(Shape):
 class AssistantMessage(Shape):
     """An earlier message of the model: text, calls or both."""
 
+    beyond_openai = frozenset(("reasoning_content", "reasoning"))
+    unread = frozenset(("audio", "annotations"))
+
     role: Literal["assistant"] = Field(description="Always assistant.")
     name: str | None = Field(None, description=_AUTHOR)
     content: _AssistantContent | None = Field(

@@ -87,6 +87,18 @@ def test_the_schema_of_a_json_object_format_is_kept() -> None:
     assert (request.response_format.kind, request.response_format.schema) == ("json_schema", CITY)
 
 
+def test_the_schema_of_a_json_object_format_is_an_objects() -> None:
+    """With the schema `{}` the answer was a JSON string."""
+    request = chat_request({"model": "m", "messages": USER, "response_format": {"type": "json_object", "schema": {}}})
+    assert request.response_format.schema == {"type": "object"}
+
+
+@pytest.mark.parametrize("schema", [{**CITY, "title": None}, json.dumps({**CITY, "$defs": None})])
+def test_what_serializers_write_for_nothing_is_left_out(schema: Any) -> None:
+    """The schema of a function may have a keyword with null, as C# and Java write it; here it was a 400."""
+    assert both(guided_json=schema).schema == CITY
+
+
 @pytest.mark.parametrize(
     ("fields", "names"),
     [

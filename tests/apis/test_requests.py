@@ -27,6 +27,8 @@ from tests.support.request_examples import (
     asks,
     chat,
     error_of,
+    strict_error_of,
+    tool,
 )
 from tests.support.work import num_lines
 
@@ -189,3 +191,41 @@ def test_work_grows_with_the_request_and_no_faster() -> None:
     assert num_lines(partial(chat_request, FULL)) < 4_000  # it was 2,088 lines when this test was written
     assert messages(1024) < 8.5 * messages(128)
     assert parts(20_000) < 10.5 * parts(2_000)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"response_format": {"type": "json_object", "schema": {}}}, "response_format.schema"),
+        ({"messages": [{**USER, "cache_control": {}}]}, "messages[0].cache_control"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "", "id": 1}]}]},
+            "messages[0].content[0].id",
+        ),
+        (
+            {"messages": [USER, {"role": "assistant", "content": "", "reasoning_content": "Hm."}]},
+            "messages[1].reasoning_content",
+        ),
+        ({"tools": [{**tool(), "": 1}]}, "tools[0]."),
+        ({"tools": [tool(eager=True)]}, "tools[0].function.eager"),
+        ({"stream": True, "stream_options": {"{path}": 1}}, "stream_options.(path}"),
+    ],
+)
+def test_unknown_fields_inside_are_an_error_with_strict_openai(fields: dict[str, Any], param: str) -> None:
+    """Only unknown fields of the body itself were refused; OpenAI refuses `cache_control` of messages and the like."""
+    says_json = {"role": "user", "content": "JSON"}
+    expected = (f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+    assert strict_error_of(**{"messages": [says_json], **fields}) == expected
+
+
+def test_an_answer_is_a_message_of_the_next_request_with_strict_openai() -> None:
+    """OpenAI takes its own answers as history, with the fields that this server does not read."""
+    earlier: dict[str, Any] = {
+        "role": "assistant",
+        "content": "Hello",
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+    }
+    body = {"model": "m", "messages": [USER, earlier, USER]}
+    assert len(chat_request(body, strict_openai=True).messages) == 3

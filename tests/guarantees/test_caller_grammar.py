@@ -282,3 +282,15 @@ def test_hostile_texts_are_read_in_linear_time() -> None:
     start = time.monotonic()
     safe_lark(f"start: /{'[' * 60_000}/", "grammar")
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [ResponseFormat("regex", pattern=r"\d[\d.]+\\d"), lark(r"start: /\d[\d.]+\\d/")],
+    ids=["regex", "lark"],
+)
+def test_digits_are_those_of_ascii(wanted: ResponseFormat, bytes_model: RandomModel) -> None:
+    """For the pattern of a telephone number the embedded model wrote digits from a block of computer graphics."""
+    assert raw(wanted, bytes_model, r"12.3\d")
+    assert not raw(wanted, bytes_model, r"1١.3\d")
+    assert not raw(wanted, bytes_model, r"١2.3\d")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -134,3 +135,19 @@ def test_a_pattern_that_breaks_its_lexer_harms_no_other_function(model: RandomMo
     assert mask is not None and mask.sum() < 20 and running._calls["good"].is_broken
     assert not model.allows(constraint, 'good\n{"city": "Rome')
     assert model.allows(constraint, 'good\n{"city": "Turin", "days": 3}<|eot_id|>')
+
+
+def test_lists_of_functions_keep_no_more_grammars_than_the_cache(
+    model: RandomModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The masks of the last 16 lists kept their grammars beside the cache: 95 MB for each list of 400 functions."""
+    monkeypatch.setattr(guarantees.matcher, "_MAX_CACHED_BYTES", 500_000)
+    kept: list[weakref.ref[Compiled]] = []
+    for first in range(0, 80, 10):
+        calls = wanted(model, numbered(90)[first : first + 10])
+        matcher = model.constraints.matcher(calls)
+        kept += [weakref.ref(grammar) for grammar in matcher._calls.values()]
+        del matcher
+    assert len(kept) == 80
+    num_bytes = sum(guarantees.matcher._num_bytes("", grammar) for ref in kept if (grammar := ref()) is not None)
+    assert 0 < num_bytes <= 2 * 500_000

@@ -437,12 +437,14 @@ def test_with_tools_the_model_may_call_or_answer(template: PromptTemplate, model
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_errors_name_the_parameter(legacy: bool, model: RandomModel) -> None:
+    """A function with an alias has the name of the request in errors."""
     broken = Function(
         "f", "", {"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=x)"}}}, strict=True
     )
-    wanted = constraint(asked(AUTO, (PING, broken), legacy=legacy), V3, model.tokenizer.token_id)
+    request = asked(AUTO, (PING, broken), legacy=legacy, own_names={"f": "mcp.f"})
+    wanted = constraint(request, V3, model.tokenizer.token_id)
     assert wanted is not None
-    with pytest.raises(RequestError, match=r"^Invalid schema for function 'f': ") as refused:
+    with pytest.raises(RequestError, match=r"^Invalid schema for function 'mcp\.f': ") as refused:
         model.constraints.matcher(wanted)
     assert refused.value.param == ("functions[1].parameters" if legacy else "tools[1].function.parameters")
     assert refused.value.code == "invalid_function_parameters"

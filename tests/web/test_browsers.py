@@ -189,7 +189,7 @@ def test_origins_on_the_command_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["app.example", "https://app.example/page", "https://", "https://a@b", "https://a b"]
+    "origin", ["app.example", "https://app.example/page", "https://", "https://a@b", "https://a b", "https://*.example"]
 )
 def test_what_is_no_origin_is_an_error(origin: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
