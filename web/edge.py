@@ -186,7 +186,7 @@ def _keys(headers: Headers) -> Iterator[str]:
 def _check_head(scope: Scope, headers: Headers) -> None:
     """Reject what h11 wrongly accepts: a too long head that arrives in one piece, and a body with two lengths."""
     if scope["http_version"] not in ("1.0", "1.1"):
-        raise HttpError(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.", headers=CLOSE)
+        raise HttpError(400, "Only HTTP/1.1 and HTTP/1.0 are supported.", headers=CLOSE)
     size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(k) + len(v) + 4 for k, v in scope["headers"])
     if size > MAX_HEAD:
         raise HttpError(431, f"The head of the request is larger than {MAX_HEAD} bytes.", headers=CLOSE)
