@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from core.conversation import Function, JsonSchema
 from core.errors import RequestError
+from json_schema.conjunction import key_of
 from json_schema.errors import Subject
 from json_schema.walk import MAX_DEPTH, lookup
 
@@ -289,7 +290,8 @@ def _both(key: str, first: Any, second: Any) -> Any:
     if key in _NAMED and isinstance(first, dict) and isinstance(second, dict):
         return {**first, **{name: _all(first[name], one) if name in first else one for name, one in second.items()}}
     if key == "enum" and isinstance(first, list) and isinstance(second, list):
-        return [value for value in first if value in second] or second
+        allowed = set(map(key_of, second))
+        return [value for value in first if key_of(value) in allowed] or second
     if key == "type":
         words = second if isinstance(second, list) else [second]
         common = [word for word in (first if isinstance(first, list) else [first]) if word in words]
