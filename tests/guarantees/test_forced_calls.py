@@ -201,6 +201,24 @@ def test_exactly_one_of_two_properties() -> None:
     assert allowed(schema, *right, "{}", '{"a": null, "b": null}', strict=True) == right
 
 
+def test_unevaluated_properties_allow_no_others() -> None:
+    """A required property that no schema lists was written with any value, although nothing else is allowed."""
+    base = {"type": "object", "properties": {"a": {"type": "null"}}}
+    sealed = {"allOf": [base], "unevaluatedProperties": False}
+    assert of(sealed, '{"a": null}', '{"b": 1}', strict=True) == ['{"a": null}']
+    assert "no value satisfies it" in error_of(an({**sealed, "required": ["b"]}))
+
+
+@pytest.mark.parametrize("combiner", ["allOf", "anyOf"])
+def test_unevaluated_properties_in_a_member_are_unbound(combiner: str) -> None:
+    """A strict call had the properties of both: the sealed member does not see those of the schemas beside it."""
+    beside = {"type": "object", "properties": {"b": {"type": "null"}}}
+    sealed = {"type": "object", "properties": {"a": {"type": "null"}}, "unevaluatedProperties": False}
+    for schema in ({**beside, combiner: [sealed]}, {"allOf": [sealed, beside]}):
+        assert "'unevaluatedProperties' cannot be enforced" in error_of(an(schema))
+        assert of(schema, '{"a": null}', '{"c": 1}') == ['{"a": null}']
+
+
 def test_members_of_one_of_that_overlap_are_unbound() -> None:
     union = {"oneOf": [{"type": "integer"}, {"type": "number"}]}
     assert of(union, "1.5", "2") == ["1.5", "2"]
