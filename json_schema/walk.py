@@ -249,6 +249,21 @@ def target_of(root: object, schema: object) -> JsonSchema:
     return {}
 
 
+def tag_of(schema: JsonSchema) -> str:
+    """Return the name of the property that tells the members of a discriminated union apart; "" if there is none."""
+    discriminator = schema.get("discriminator")
+    name = discriminator.get("propertyName") if isinstance(discriminator, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def tag_values(schema: JsonSchema, ref: object) -> list[str]:
+    """Return the values of the tag for the member that is `ref`. A `mapping` may name the member without its path."""
+    mapping = schema["discriminator"].get("mapping")
+    if not isinstance(mapping, dict) or not isinstance(ref, str):
+        return []
+    return [value for value, target in mapping.items() if target in (ref, ref.rpartition("/")[2])]
+
+
 def takes_nothing(parameters: JsonSchema) -> bool:
     """Return whether `parameters` name no property and allow no other, as those of a function without parameters.
 

@@ -182,9 +182,9 @@ def test_the_tag_of_a_discriminated_union_decides() -> None:
 
 
 def test_a_mapping_gives_the_tag_its_value() -> None:
-    """OpenAPI lets the tag be any string and names the schemas in `mapping`."""
+    """OpenAPI lets the tag be any string and names the schemas in `mapping`, by their `$ref` or by their name alone."""
     defs = {name: {"type": "object", "properties": {"t": {"type": "string"}}} for name in "AB"}
-    mapping = {"first": "#/$defs/A", "second": "#/$defs/B"}
+    mapping = {"first": "#/$defs/A", "second": "B"}
     union: JsonSchema = {
         "oneOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}],
         "discriminator": {"propertyName": "t", "mapping": mapping},
