@@ -363,3 +363,13 @@ def test_an_answer_of_a_million_combinations_is_bounded() -> None:
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "allOf": many}
     assert "anyOf' cannot be enforced here (has too many combinations)" in error_of(schema)
     assert not allows(schema, json.dumps({"x": "1"}))
+
+
+def test_a_long_chain_of_references_does_not_end_the_process() -> None:
+    """The compiler follows references recursively: a chain of 1,000 definitions overflowed its stack, a crash."""
+    defs: JsonSchema = {
+        f"d{i}": {"type": "object", "properties": {"x": {"$ref": f"#/$defs/d{i + 1}"}}} for i in range(2_000)
+    }
+    schema = an({"$ref": "#/$defs/d0"}, **{"$defs": {**defs, "d2000": {"type": "string"}}})
+    assert allows(schema, "{}", strict=False)
+    assert "too many to compile" in error_of(schema)
