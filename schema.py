@@ -109,7 +109,7 @@ def _members(record: Record, depth: int) -> Iterator[str]:
         name = _property_name(prop.name)
         yield from _member(name if prop.is_required else f"{name}?", name, prop.value, depth)
     for index in record.index:
-        if index.pattern:
+        if 0 < len(index.pattern) <= MAX_PATTERN:
             yield "    " * depth + "// " + _line(f"Key pattern={index.pattern}") + "\n"
         yield from _member("[key: string]", "value", index.value, depth)
 

@@ -31,7 +31,7 @@ from core.conversation import JsonSchema
 from core.errors import EngineError, RequestError
 from core.generation import Constraint, JsonRule, Lark
 from guarantees.matcher import ConstraintCompiler
-from json_schema.binding import bind
+from json_schema.binding.bind import bind
 
 _STOP = "</s>"
 _LIMIT = 3_000  # tokens of a walk

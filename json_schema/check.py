@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from core.conversation import JsonSchema
 from core.errors import RequestError
-from json_schema.binding import TooLarge, bind
-from json_schema.conjunction import kinds_of, type_kinds
+from json_schema.binding.bind import TooLarge, bind
+from json_schema.binding.conjunction import kinds_of, type_kinds
 from json_schema.errors import Subject, shortened
 from json_schema.walk import KEYWORDS, MAX_DEPTH, TYPES, Context, Value, lookup, target_of, walk
 

@@ -15,9 +15,9 @@ from typing import Any
 from core.conversation import JsonSchema
 from core.errors import RequestError
 from core.generation import JsonRule
-from json_schema.binding import Bound, TooLarge, bind
+from json_schema.binding.bind import Bound, TooLarge, bind
 from json_schema.errors import Subject, not_enforced
-from json_schema.walk import MAX_DEPTH, Context, nodes
+from json_schema.walk import MAX_DEPTH, Context, nests_deeply, nodes
 
 FaultOf = Callable[[str], str]  # the body of a rule -> why it does not compile, "" if it does
 
@@ -62,6 +62,8 @@ def body(rule: JsonRule) -> str:
 def _bound(rule: JsonRule, contradictions: frozenset[Context] = frozenset()) -> Bound:
     try:
         bound = bind(rule.schema, is_strict=rule.strict, contradictions=contradictions)
+        if nests_deeply(bound.schema):  # a stack overflow would end the process
+            raise TooLarge
     except TooLarge:
         if rule.strict:
             raise uncompilable(rule, "its combinations are too many to compile") from None

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from core.conversation import Function, JsonSchema
 from core.errors import RequestError
+from json_schema.binding.conjunction import key_of
 from json_schema.errors import Subject
-from json_schema.walk import MAX_DEPTH, lookup
+from json_schema.walk import MAX_DEPTH, lookup, tag_of, tag_values
 
 MAX_EXPANDED = 20_000  # schemas; 40 definitions that each use the next one twice would expand to 2**40
 # Schemas that the `$ref`s inside combiners and maps of one function expand to, and those of all functions. Further ones
@@ -297,7 +298,8 @@ def _both(key: str, first: Any, second: Any) -> Any:
     if key in _NAMED and isinstance(first, dict) and isinstance(second, dict):
         return {**first, **{name: _all(first[name], one) if name in first else one for name, one in second.items()}}
     if key == "enum" and isinstance(first, list) and isinstance(second, list):
-        return [value for value in first if value in second] or second
+        allowed = set(map(key_of, second))
+        return [value for value in first if key_of(value) in allowed] or second
     if key == "type":
         words = second if isinstance(second, list) else [second]
         common = [word for word in (first if isinstance(first, list) else [first]) if word in words]
@@ -332,13 +334,10 @@ def _properties(node: Normal) -> Iterator[tuple[str, Any]]:
 
 def _tagged(schema: JsonSchema, seen: Seen) -> JsonSchema:
     """Require the tag of a discriminated union in each member, with the values that stand for the member."""
-    discriminator = schema.get("discriminator")
-    tag = discriminator.get("propertyName") if isinstance(discriminator, dict) else None
-    key = next((key for key in UNIONS if isinstance(schema.get(key), list)), None)
-    if not isinstance(discriminator, dict) or not isinstance(tag, str) or key is None:
+    tag, key = tag_of(schema), next((key for key in UNIONS if isinstance(schema.get(key), list)), None)
+    if not tag or key is None:
         return schema
-    mapping = discriminator.get("mapping")
-    refs = mapping if isinstance(mapping, dict) else {}
+    has_mapping = bool(schema["discriminator"].get("mapping"))
     members = []
     for member in schema[key]:
         place = at(member, seen)
@@ -346,8 +345,8 @@ def _tagged(schema: JsonSchema, seen: Seen) -> JsonSchema:
             members.append(member)
             continue
         ref = place.schema.get("$ref")
-        values = [value for value, target in refs.items() if target == ref]
-        if isinstance(ref, str) and not refs:
+        values = tag_values(schema, ref)
+        if isinstance(ref, str) and not has_mapping:
             values = [ref.rpartition("/")[2]]
         tags = {"properties": {tag: {"enum": values}}} if values else {}
         members.append({"allOf": [{**tags, "required": [tag]}, member]})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from core.conversation import JsonSchema
-from json_schema.binding import TooLarge, bind
+from json_schema.binding.bind import TooLarge, bind
 from json_schema.check import check_form, check_size, not_an_object
 from json_schema.errors import Subject, not_enforced, shortened
 from json_schema.walk import KEYWORDS, Context, target_of, walk

@@ -6,7 +6,7 @@ Remote `$ref`s are not fetched. No function recurses, so a schema cannot exhaust
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from core.conversation import JsonSchema
 
 MAX_DEPTH = 64  # nested schemas; native compilers recurse once per level, and a stack overflow kills the process
+_MAX_RECURSION = 512  # schemas; the native compiler's stack ends at about 1,500
 TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 
 Context = tuple[str, ...]  # the keys that lead to a schema; OpenAI prints list indices as strings too
@@ -247,6 +248,42 @@ def target_of(root: object, schema: object) -> JsonSchema:
             return schema if isinstance(schema, dict) else {}
         schema = lookup(root, ref)
     return {}
+
+
+def tag_of(schema: JsonSchema) -> str:
+    """Return the name of the property that tells the members of a discriminated union apart; "" if there is none."""
+    discriminator = schema.get("discriminator")
+    name = discriminator.get("propertyName") if isinstance(discriminator, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def tag_values(schema: JsonSchema, ref: object) -> list[str]:
+    """Return the values of the tag for the member that is `ref`. A `mapping` may name the member without its path."""
+    mapping = schema["discriminator"].get("mapping")
+    if not isinstance(mapping, dict) or not isinstance(ref, str):
+        return []
+    return [value for value, target in mapping.items() if target in (ref, ref.rpartition("/")[2])]
+
+
+def nests_deeply(root: JsonSchema) -> bool:
+    """Return whether a compiler that follows each `$ref` once, where it first meets it, would recurse deeply."""
+    return any(_recursion_depth(root, order) > _MAX_RECURSION for order in (list, reversed))
+
+
+def _recursion_depth(root: JsonSchema, order: Callable[[list[Any]], Iterable[Any]]) -> int:
+    seen: set[int] = set()
+    todo: list[tuple[Any, int]] = [(root, 1)]
+    deepest = 0
+    while todo:
+        schema, depth = todo.pop()
+        if not isinstance(schema, dict) or id(schema) in seen:
+            continue
+        seen.add(id(schema))
+        deepest = max(deepest, depth)
+        inner = [child for child, keys in children(schema) if keys[0] != "$defs"]
+        inner += [lookup(root, schema["$ref"])] if "$ref" in schema else []
+        todo += [(child, depth + 1) for child in order(inner)]
+    return deepest
 
 
 def takes_nothing(parameters: JsonSchema) -> bool:

@@ -182,9 +182,9 @@ def test_the_tag_of_a_discriminated_union_decides() -> None:
 
 
 def test_a_mapping_gives_the_tag_its_value() -> None:
-    """OpenAPI lets the tag be any string and names the schemas in `mapping`."""
+    """OpenAPI lets the tag be any string and names the schemas in `mapping`, by their `$ref` or by their name alone."""
     defs = {name: {"type": "object", "properties": {"t": {"type": "string"}}} for name in "AB"}
-    mapping = {"first": "#/$defs/A", "second": "#/$defs/B"}
+    mapping = {"first": "#/$defs/A", "second": "B"}
     union: JsonSchema = {
         "oneOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}],
         "discriminator": {"propertyName": "t", "mapping": mapping},
@@ -199,6 +199,24 @@ def test_exactly_one_of_two_properties() -> None:
     schema["oneOf"] = [{"required": ["a"]}, {"required": ["b"]}]
     right = ['{"a": null}', '{"b": null}']
     assert allowed(schema, *right, "{}", '{"a": null, "b": null}', strict=True) == right
+
+
+def test_unevaluated_properties_allow_no_others() -> None:
+    """A required property that no schema lists was written with any value, although nothing else is allowed."""
+    base = {"type": "object", "properties": {"a": {"type": "null"}}}
+    sealed = {"allOf": [base], "unevaluatedProperties": False}
+    assert of(sealed, '{"a": null}', '{"b": 1}', strict=True) == ['{"a": null}']
+    assert "no value satisfies it" in error_of(an({**sealed, "required": ["b"]}))
+
+
+@pytest.mark.parametrize("combiner", ["allOf", "anyOf"])
+def test_unevaluated_properties_in_a_member_are_unbound(combiner: str) -> None:
+    """A strict call had the properties of both: the sealed member does not see those of the schemas beside it."""
+    beside = {"type": "object", "properties": {"b": {"type": "null"}}}
+    sealed = {"type": "object", "properties": {"a": {"type": "null"}}, "unevaluatedProperties": False}
+    for schema in ({**beside, combiner: [sealed]}, {"allOf": [sealed, beside]}):
+        assert "'unevaluatedProperties' cannot be enforced" in error_of(an(schema))
+        assert of(schema, '{"a": null}', '{"c": 1}') == ['{"a": null}']
 
 
 def test_members_of_one_of_that_overlap_are_unbound() -> None:
@@ -345,3 +363,13 @@ def test_an_answer_of_a_million_combinations_is_bounded() -> None:
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "allOf": many}
     assert "anyOf' cannot be enforced here (has too many combinations)" in error_of(schema)
     assert not allows(schema, json.dumps({"x": "1"}))
+
+
+def test_a_long_chain_of_references_does_not_end_the_process() -> None:
+    """The compiler follows references recursively: a chain of 1,000 definitions overflowed its stack, a crash."""
+    defs: JsonSchema = {
+        f"d{i}": {"type": "object", "properties": {"x": {"$ref": f"#/$defs/d{i + 1}"}}} for i in range(2_000)
+    }
+    schema = an({"$ref": "#/$defs/d0"}, **{"$defs": {**defs, "d2000": {"type": "string"}}})
+    assert allows(schema, "{}", strict=False)
+    assert "too many to compile" in error_of(schema)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from core.conversation import JsonSchema
-from json_schema.conjunction import RESTRICTIONS, excluded_values, restricts
-from json_schema.places import Source, Unbound
-from json_schema.walk import TYPES, Context
+from json_schema.binding.conjunction import RESTRICTIONS, excluded_values, restricts
+from json_schema.binding.places import Source, Unbound
+from json_schema.walk import TYPES, Context, tag_of, tag_values
 
 _DEPENDENCIES = ("dependentRequired", "dependentSchemas", "dependencies")
 _KEYS = frozenset({"anyOf", "oneOf", "not", "if", *_DEPENDENCIES})
@@ -40,8 +40,8 @@ class Alternatives:
         for key in ("anyOf", "oneOf"):
             if isinstance(members := schema.get(key), list):
                 found = [source.child(key, str(index)) for index in range(len(members))]
-                if tag := _tag(schema):
-                    found = [self._tagged(member, tag, schema["discriminator"]) for member in found]
+                if tag := tag_of(schema):
+                    found = [self._tagged(member, tag, schema) for member in found]
                 yield Choice(found, context, key == "oneOf" and len(found) > 1)
         if "not" in schema and excluded_values(schema["not"]) is None:
             yield self._negated(source, "not")
@@ -59,13 +59,10 @@ class Alternatives:
         kept = self.written.setdefault((id(source.schema), purpose), schema)
         return Source(kept, (*source.context, *keys))
 
-    def _tagged(self, member: Source, tag: str, discriminator: JsonSchema) -> Source:
+    def _tagged(self, member: Source, tag: str, union: JsonSchema) -> Source:
         """Require the tag of a member, and its value if the `mapping` has one for the member."""
-        ref = member.schema.get("$ref") if isinstance(member.schema, dict) else None
-        mapping = discriminator.get("mapping")
-        words = [word for word, target in mapping.items() if target == ref] if isinstance(mapping, dict) else []
         required: JsonSchema = {"required": [tag]}
-        if words:
+        if isinstance(member.schema, dict) and (words := tag_values(union, member.schema.get("$ref"))):
             required["properties"] = {tag: {"enum": words}}
         return self._write(member, f"tag {tag}", {"allOf": [member.schema, required]})
 
@@ -101,12 +98,6 @@ class Alternatives:
                 absent = self._write(source, f"{key} no {name}", {"properties": {name: False}})
                 present = self._write(source, f"{key} {name}", {"allOf": [{"required": [name]}, also]})
                 yield Choice([absent, present], source.context)
-
-
-def _tag(schema: JsonSchema) -> str:
-    discriminator = schema.get("discriminator")
-    name = discriminator.get("propertyName") if isinstance(discriminator, dict) else None
-    return name if isinstance(name, str) else ""
 
 
 def negation(schema: Any) -> list[JsonSchema] | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.conversation import JsonSchema
-from json_schema.conjunction import key_of, kinds_of
-from json_schema.places import Never
-from json_schema.satisfiable import name_of
+from json_schema.binding.conjunction import key_of, kinds_of
+from json_schema.binding.places import Never
+from json_schema.binding.satisfiable import name_of
 
 _MAX_DEPTH = 16  # of properties that are compared
 _MAX_MEMBERS = 64  # every pair is compared
+_MAX_COMPARED = 20_000  # pairs of schemas; these take 50 ms
+_UNKNOWN: JsonSchema = {}
 _TYPES = {"number": {"integer", "fraction"}}
 
 
@@ -47,23 +49,33 @@ def _distinguishing(one: Any, other: Any) -> str | None:
 
 @dataclass
 class _Proof:
+    """Compares schemas in pairs. `compared` has the results by the `id()`s of both, since definitions are shared."""
+
     definitions: dict[str, Any]
     closed: set[int]
+    compared: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     def resolved(self, node: Any) -> Any:
         for _ in range(_MAX_DEPTH):
             if not isinstance(node, dict) or "$ref" not in node:
                 return node
             node = self.definitions[name_of(node)]
-        return {}
+        return _UNKNOWN
 
     def excludes(self, one: Any, other: Any, depth: int) -> bool:
         """Return whether no value of `one` is valid for the original of `other`."""
         one, other = self.resolved(one), self.resolved(other)
         if isinstance(one, Never) or isinstance(other, Never):
             return True
-        if depth > _MAX_DEPTH:
-            return False
+        key = (id(one), id(other))
+        if key not in self.compared:
+            if depth > _MAX_DEPTH or len(self.compared) >= _MAX_COMPARED:
+                return False
+            self.compared[key] = False  # a pair that leads back to itself
+            self.compared[key] = self._compare(one, other, depth)
+        return self.compared[key]
+
+    def _compare(self, one: JsonSchema, other: JsonSchema, depth: int) -> bool:
         if "anyOf" in one:
             return all(self.excludes(member, other, depth + 1) for member in one["anyOf"])
         if "anyOf" in other:
@@ -84,7 +96,7 @@ class _Proof:
             return True
         if _is_closed(other) and id(other) not in self.closed and any(name not in theirs for name in needed):
             return True
-        both = [name for name in (*needed, *their_needed) if name in mine and name in theirs]
+        both = [name for name in dict.fromkeys((*needed, *their_needed)) if name in mine and name in theirs]
         return any(self.excludes(mine[name], theirs[name], depth + 1) for name in both)
 
 

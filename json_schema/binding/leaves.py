@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from core.conversation import JsonSchema
-from json_schema.conjunction import Merged
-from json_schema.places import Never, Unbound
+from json_schema.binding.conjunction import Merged
+from json_schema.binding.places import Never, Unbound
 from json_schema.walk import Context
 
 # The compiler's integers have 64 bits. A model that repeats a digit stops here at the latest.

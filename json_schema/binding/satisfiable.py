@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.conversation import JsonSchema
-from json_schema.places import Never
+from json_schema.binding.places import Never
 
 _MAX_PASSES = 32  # over the definitions; two are enough unless long chains are in an unlucky order
 

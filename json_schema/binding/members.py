@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from json_schema.places import Source
+from json_schema.binding.places import Source, Unbound
 
 OBJECT_KEYS = frozenset({"properties", "patternProperties", "additionalProperties", "unevaluatedProperties"})
 ARRAY_KEYS = frozenset({"prefixItems", "items", "additionalItems", "unevaluatedItems"})
@@ -35,8 +35,15 @@ def object_part(source: Source) -> ObjectPart:
         _named(source, "properties"),
         _named(source, "patternProperties"),
         source.child("additionalProperties") if "additionalProperties" in schema else None,
-        is_sealed="unevaluatedProperties" in schema and schema["unevaluatedProperties"] is not True,
+        is_sealed=bool(sealed([source])),
     )
+
+
+def sealed(sources: Iterable[Source]) -> list[Unbound]:
+    """Return the `unevaluatedProperties` of `sources` that allow no properties but those of the schema itself."""
+    key = "unevaluatedProperties"
+    has_key = [source for source in sources if isinstance(source.schema, dict) and key in source.schema]
+    return [Unbound(key, source.context) for source in has_key if source.schema[key] is not True]
 
 
 def _named(source: Source, key: str) -> dict[str, Source]:

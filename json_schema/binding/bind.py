@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.conversation import JsonSchema
-from json_schema.alternatives import Alternatives, Choice
-from json_schema.conjunction import RESTRICTIONS, Merged, key_of, restricts
-from json_schema.disjoint import made_exclusive
-from json_schema.leaves import numbers, string, values
-from json_schema.members import items_of, properties_of
-from json_schema.places import Never, Source, Unbound
-from json_schema.satisfiable import pruned
+from json_schema.binding.alternatives import Alternatives, Choice
+from json_schema.binding.conjunction import RESTRICTIONS, Merged, key_of, restricts
+from json_schema.binding.disjoint import made_exclusive
+from json_schema.binding.leaves import numbers, string, values
+from json_schema.binding.members import items_of, properties_of, sealed
+from json_schema.binding.places import Never, Source, Unbound
+from json_schema.binding.satisfiable import pruned
 from json_schema.walk import KEYWORDS, MAX_DEPTH, Context, lookup
 
 _MAX_NODES = 10_000  # schemas of the result; more make a grammar that is too large to compile
@@ -162,6 +162,7 @@ class _Binder:
     def written(self, sources: Sequence[Source]) -> Any:
         """Write the schema of a value that must satisfy all `sources`, where it is used."""
         conjunction = self._conjunction(sources, frozenset())
+        self.unbound += sealed(sources[:1]) if len(sources) > 1 else []
         if conjunction is None:
             return Never(sources[0].context, "it leads back to itself.")
         return self._combined(conjunction, frozenset(), [_MAX_COMBINED])
@@ -249,6 +250,7 @@ class _Binder:
         merged.finish()
         if merged.never is not None:
             return merged.never
+        self.unbound += sealed(parts[1:]) if len(merged.objects) > 1 else []  # the others are inside the first
         self.unbound += [unbound for unbound, kind in merged.unbound if _applies(kind, merged)]
         context = parts[0].context
         if merged.values is not None:
@@ -302,21 +304,20 @@ class _Binder:
     def _object(self, merged: Merged, context: Context) -> Any:
         node: JsonSchema = {"type": "object"}
         self._spend(len(merged.objects) * sum(len(part.properties) for part in merged.objects))
-        properties = {name: self.value(sources) for name, sources in properties_of(merged.objects, merged.required)}
+        additional = [part.additional for part in merged.objects if part.additional is not None]
+        has_seal = any(part.is_sealed for part in merged.objects)
+        further = () if has_seal and not additional else merged.required
+        properties = {name: self.value(sources) for name, sources in properties_of(merged.objects, further)}
         patterns: dict[str, list[Source]] = {}
         for part in merged.objects:
-            others = [
-                other.additional for other in merged.objects if other is not part and other.additional is not None
-            ]
+            others = [one.additional for one in merged.objects if one is not part and one.additional is not None]
             for pattern, source in part.patterns.items():
                 patterns.setdefault(pattern, []).extend([source, *others])
-        additional = [part.additional for part in merged.objects if part.additional is not None]
-        is_sealed = any(part.is_sealed for part in merged.objects)
         rest: Any = self.value(additional) if additional else None
         lists_keys = bool(patterns) or any(part.properties for part in merged.objects)
-        if rest is None and (is_sealed or lists_keys or self.is_strict):
+        if rest is None and (has_seal or lists_keys or self.is_strict):
             rest = Never(context, "it is closed.")
-        is_closed_here = rest is not None and not additional and not is_sealed
+        is_closed_here = rest is not None and not additional and not has_seal
         written = {pattern: self.value(sources) for pattern, sources in patterns.items()}
         if merged.names:
             rest = self._with_names(merged, properties, written, rest, context)
