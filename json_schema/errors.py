@@ -36,4 +36,6 @@ def shortened(text: str) -> str:
 def not_enforced(subject: Subject, keyword: str, context: Context, why: str = "") -> RequestError:
     """Create the error for a keyword of a strict schema that a grammar cannot enforce."""
     reason = f" ({why})" if why else ""
-    return subject.error(f"'{keyword}' cannot be enforced here{reason}, so it is not permitted with 'strict'.", context)
+    return subject.error(
+        f"'{keyword}' cannot be enforced here{reason}. Leave it out, or ask for no guarantee.", context
+    )
