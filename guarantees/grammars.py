@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from core.errors import EngineError, RequestError
 from core.generation import CallRule, JsonRule, Lark
 from guarantees.caller_grammar import uncompiled
+from guarantees.digits import Digits, has_long_number
 from json_schema.grammar_rules import body, loosened, settled, uncompilable
 from text.vocabulary import Vocabulary
 
@@ -54,6 +56,11 @@ class Compiled:
         token_ids = self.vocabulary.tokenize(text)
         return int(self.start.deep_copy().try_consume_tokens(token_ids)) == len(token_ids)
 
+    @cached_property
+    def ends_numbers(self) -> bool:
+        """Whether numbers in this grammar have a limit of digits: it is JSON, without code and without long numbers."""
+        return bool(self.lark.json_rules) and "CODE" not in self.lark.text and not has_long_number(self.text)
+
     def loosened(self) -> LLMatcher | None:
         """Compile the grammar without the keywords that can exceed limits during an answer.
 
@@ -76,6 +83,7 @@ class GrammarState:
         self._matcher = compiled.start.deep_copy()
         self._accepted: list[int] = []
         self._num_recoveries = 0
+        self._digits = Digits() if compiled.ends_numbers else None
 
     @property
     def is_complete(self) -> bool:
@@ -88,8 +96,13 @@ class GrammarState:
         if self._matcher.is_error():
             self._recover()
             bits = self._matcher.compute_bitmask()
-        size = self._compiled.vocabulary.size
-        return np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size, bitorder="little").view(np.bool_)
+        vocabulary = self._compiled.vocabulary
+        unpacked = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=vocabulary.size, bitorder="little")
+        allowed: NDArray[np.bool_] = unpacked.view(np.bool_)
+        if self._digits and self._digits.are_enough:
+            without_digits = allowed & ~vocabulary.starts_with_digit
+            return without_digits if without_digits.any() else allowed  # a multiple may need further digits
+        return allowed
 
     def forced(self) -> list[int]:
         """Return the tokens that must come next; empty if the grammar allows several next tokens."""
@@ -104,6 +117,8 @@ class GrammarState:
             if not self._matcher.consume_tokens(token_ids):
                 raise EngineError("a token was sampled that the constraint does not allow")
         self._accepted += token_ids
+        if self._digits:
+            self._digits.read(b"".join(map(self._compiled.vocabulary.token_bytes, token_ids)))
 
     def accept_text(self, text: bytes) -> None:
         """Advance by the tokens of `text`. Raises EngineError if the grammar does not allow them."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import takewhile
 
+import numpy as np
 from llguidance import LLTokenizer
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 
@@ -40,6 +43,14 @@ class Vocabulary:
     def tokenize(self, text: bytes) -> list[int]:
         """Tokenize `text` without control tokens, even where it contains their spelling."""
         return list(self.ll_tokenizer.tokenize_bytes(text))
+
+    @cached_property
+    def starts_with_digit(self) -> NDArray[np.bool_]:
+        """Which tokens begin with a digit from 0 to 9, (size,)."""
+        found = np.zeros(self.size, dtype=np.bool_)
+        for digit in b"0123456789":
+            found[[token_id for _, token_id in self.tokens_starting_with(bytes([digit]))]] = True
+        return found
 
     def control_ids(self, text: str) -> list[int]:
         """Return the ids of the control tokens spelled `text`."""

@@ -13,13 +13,13 @@ from json_schema.binding.conjunction import Merged
 from json_schema.binding.places import Never, Unbound
 from json_schema.walk import Context
 
-# The compiler's integers have 64 bits. A model that repeats a digit stops here at the latest.
-_MOST = 92 * 10**17
+_MOST = 92 * 10**17  # the compiler's integers have 64 bits
 _DECIMALS = 10  # of numbers; the compiler cannot compute with more
 _MAX_MULTIPLE = 10_000  # the automaton has this many states; 10,000,003 took the compiler 110 s and 4 GB
 _MAX_BOUNDED_MULTIPLE = 100  # the states of a bound of 19 digits and of a multiple multiply
 _MAX_PATTERN = 5_000  # characters
 _MAX_ENUM = 10_000  # values; these take the compiler 60 ms
+_LEAST, _GREATEST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
 _FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"])
 
 
@@ -73,7 +73,8 @@ def _is_exact(value: Any) -> bool:
 def numbers(merged: Merged, unbound: list[Unbound]) -> list[Any]:
     """Return the schema of the numbers, or why there are none; nothing if numbers are not allowed at all.
 
-    Bounds are added where the schema has none, so that no number is endless. `unbound` gets what cannot be bound.
+    Decimals are limited where the schema allows it. Digits before the point are limited while an answer is generated
+    (guarantees/digits.py), since a bound of 19 digits takes the compiler 1.5 ms. `unbound` gets what cannot be bound.
     """
     if not merged.types & {"integer", "fraction"}:
         return []
@@ -87,11 +88,19 @@ def numbers(merged: Merged, unbound: list[Unbound]) -> list[Any]:
         key = "minimum" if low >= _MOST else "maximum"
         unbound.append(Unbound(key, where.get(key, ()), "is beyond 64 bits"))
         low, is_above, high, is_reached = -_MOST, False, _MOST, True
+        limits = {}
     step = _step(merged.multiples, unbound)
     is_whole = "fraction" not in merged.types
-    if is_whole:
-        return [_whole(low, is_above, high, not is_reached, step, where)]
-    return [_fractional(low, is_above, high, not is_reached, step)]
+    number = (
+        _whole(low, is_above, high, not is_reached, step, where)
+        if is_whole
+        else _fractional(low, is_above, high, not is_reached, step)
+    )
+    if isinstance(number, Never):
+        return [number]
+    stated = {key for key in number if key.lower().endswith("minimum") and limits.keys() & _LEAST}
+    stated |= {key for key in number if key.lower().endswith("maximum") and limits.keys() & _GREATEST}
+    return [{key: value for key, value in number.items() if key in stated or key in ("type", "multipleOf")}]
 
 
 def _step(multiples: Mapping[float, Context], unbound: list[Unbound]) -> Fraction | None:

@@ -282,7 +282,7 @@ def test_every_local_reference_resolves(ref: str, target: JsonSchema) -> None:
 
 
 def test_numbers_are_not_endless() -> None:
-    """A small model repeated a digit for 178 s. Numbers end after 19 digits and 10 decimals."""
+    """A small model repeated a digit for 178 s. Numbers end after 24 digits at the latest and after 10 decimals."""
     digits = "1234567890" * 4
     for schema in (
         {"type": "integer"},
@@ -291,9 +291,18 @@ def test_numbers_are_not_endless() -> None:
         {"type": ["string", "integer"]},
         {"type": "integer", "minimum": 1},
     ):
-        assert of(schema, "7", digits[:18], digits[:20]) == ["7", digits[:18]]
-    assert of({"type": "integer"}, str(92 * 10**17)) and not of({"type": "number"}, "1e9", "1E400")
+        assert of(schema, "7000", digits[:20], digits[:30]) == ["7000", digits[:20]]
+    assert of({"type": "integer", "multipleOf": 1_000}, str(7 * 10**20), str(7 * 10**30)) == [str(7 * 10**20)]
+    assert of({"type": "integer"}, str(10**20)) and not of({"type": "number"}, "1e9", "1E400")
     assert of({"type": "number"}, f"0.{digits[:10]}", f"0.{digits[:11]}") == [f"0.{digits[:10]}"]
+
+
+def test_digits_in_strings_and_long_numbers_of_a_schema_are_not_limited() -> None:
+    digits = "1234567890" * 4
+    quoted = [f'"{digits}"', f'"no: {digits}"', f'"\\"{digits}"']
+    assert of({"type": "string"}, *quoted) == quoted
+    assert of({"enum": [10**22, 7]}, str(10**22), "7") == [str(10**22), "7"]
+    assert of({"type": ["string", "integer"]}, f'"\\"{digits}\\\\"', f"{digits}") == [f'"\\"{digits}\\\\"']
 
 
 def test_a_schema_that_says_more_gets_more_decimals() -> None:
