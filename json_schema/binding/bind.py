@@ -87,7 +87,6 @@ class _Binder:
     places: dict[int, Context] = field(default_factory=dict)
     alternatives: Alternatives = field(default_factory=Alternatives)
     names: dict[frozenset[int], str] = field(default_factory=dict)
-    leaves: dict[str, str] = field(default_factory=dict)
     path: set[frozenset[int]] = field(default_factory=set)  # values that are being written
     num_nodes: int = 0
     num_steps: int = 0
@@ -277,20 +276,12 @@ class _Binder:
                     {"type": simple[0] if len(simple) == 1 else simple, **string(merged, self.unbound)}, context
                 )
             )
-        members += [self._shared(self._placed(leaf, context)) for leaf in numbers(merged, self.unbound)]
+        members += [self._placed(number, context) for number in numbers(merged, self.unbound)]
         if "array" in merged.types:
             members.append(self._array(merged, context))
         if "object" in merged.types:
             members.append(self._object(merged, context))
         return members
-
-    def _shared(self, leaf: JsonSchema) -> JsonSchema:
-        """Refer to a leaf that costs the compiler more than a reference does, such as bounded numbers."""
-        text = repr(leaf)
-        if text not in self.leaves:
-            self.leaves[text] = name = f"n{len(self.leaves)}"
-            self.definitions[name] = leaf
-        return {"$ref": f"#/$defs/{self.leaves[text]}"}
 
     def _array(self, merged: Merged, context: Context) -> Any:
         prefix, rest = items_of(merged.arrays)

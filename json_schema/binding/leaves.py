@@ -19,7 +19,7 @@ _MAX_MULTIPLE = 10_000  # the automaton has this many states; 10,000,003 took th
 _MAX_BOUNDED_MULTIPLE = 100  # the states of a bound of 19 digits and of a multiple multiply
 _MAX_PATTERN = 5_000  # characters
 _MAX_ENUM = 10_000  # values; these take the compiler 60 ms
-_LEAST, _GREATEST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
+_LEAST, _GREATEST = ("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")
 _FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"])
 
 
@@ -91,16 +91,15 @@ def numbers(merged: Merged, unbound: list[Unbound]) -> list[Any]:
         limits = {}
     step = _step(merged.multiples, unbound)
     is_whole = "fraction" not in merged.types
-    number = (
-        _whole(low, is_above, high, not is_reached, step, where)
-        if is_whole
-        else _fractional(low, is_above, high, not is_reached, step)
-    )
+    if is_whole:
+        number = _whole(low, is_above, high, not is_reached, step, where)
+    else:
+        number = _fractional(low, is_above, high, not is_reached, step)
     if isinstance(number, Never):
         return [number]
-    stated = {key for key in number if key.lower().endswith("minimum") and limits.keys() & _LEAST}
-    stated |= {key for key in number if key.lower().endswith("maximum") and limits.keys() & _GREATEST}
-    return [{key: value for key, value in number.items() if key in stated or key in ("type", "multipleOf")}]
+    implied = {"minimum"} if limits.keys().isdisjoint(_LEAST) else set()
+    implied |= {"maximum"} if limits.keys().isdisjoint(_GREATEST) else set()
+    return [{key: value for key, value in number.items() if key not in implied}]
 
 
 def _step(multiples: Mapping[float, Context], unbound: list[Unbound]) -> Fraction | None:
