@@ -12,10 +12,9 @@ from core.conversation import ChatRequest, Function, ResponseFormat, ToolChoice
 from core.errors import RequestError
 from guarantees.caller_grammar import MAX_RULES, MAX_SIZE, safe_lark, safe_regexp
 from guarantees.constraint import completion_constraint, constraint
-from tests.guarantees.test_guarantees import TEMPLATES
-from tests.support.random_model import RandomModel, byte_level, sentencepiece
+from tests.guarantees.test_guarantees import each_template
+from tests.support.random_model import RandomModel
 
-each_template = pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
 PING = Function("ping")
 GBNF = r"""
 # an expression, over several lines
@@ -34,16 +33,6 @@ YEAR: /[0-9]/~4
 %ignore / /
 """
 EXPRESSION = r'(?:[-+* ()0-9]|"[^"]*")+'
-
-
-@pytest.fixture(scope="module", params=[byte_level, sentencepiece], ids=["byte_level", "sentencepiece"])
-def model(request: pytest.FixtureRequest) -> RandomModel:
-    return RandomModel(request.param())
-
-
-@pytest.fixture(scope="module")
-def bytes_model() -> RandomModel:
-    return RandomModel(byte_level())
 
 
 def raw(wanted: ResponseFormat, model: RandomModel, text: str, *, ends: bool = True) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from core.conversation import JsonSchema
 from core.errors import EngineError, RequestError
 from core.generation import Constraint, JsonRule, Lark
-from tests.support.random_model import RandomModel, byte_level, sentencepiece
+from tests.support.random_model import RandomModel, byte_level
 
 NODE = {
     "type": "object",
@@ -117,16 +117,6 @@ SCHEMAS: dict[str, JsonSchema] = {
     "array at the root": {"type": "array", "items": {"type": "integer"}, "maxItems": 4},
     "string at the root": {"type": "string"},
 }
-
-
-@pytest.fixture(scope="module", params=[byte_level, sentencepiece], ids=["byte_level", "sentencepiece"])
-def model(request: pytest.FixtureRequest) -> RandomModel:
-    return RandomModel(request.param())
-
-
-@pytest.fixture(scope="module")
-def bytes_model() -> RandomModel:
-    return RandomModel(byte_level())
 
 
 def of(schema: JsonSchema, model: RandomModel, *, strict: bool = False) -> Constraint:

@@ -13,7 +13,7 @@ from core.generation import Constraint
 from guarantees.constraint import constraint
 from prompt_template import PromptTemplate
 from templates import functionary_v1, functionary_v1_plain, functionary_v3, functionary_v3_chatml
-from tests.support.random_model import RandomModel, Turn, byte_level, sentencepiece
+from tests.support.random_model import RandomModel, Turn, byte_level
 
 V1, V1_PLAIN, V3, V3_CHATML = (
     module.TEMPLATE for module in (functionary_v1, functionary_v1_plain, functionary_v3, functionary_v3_chatml)
@@ -40,11 +40,6 @@ ANSWER = ResponseFormat(
 AUTO, REQUIRED, NONE = ToolChoice("auto"), ToolChoice("required"), ToolChoice("none")
 
 each_template = pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
-
-
-@pytest.fixture(scope="module", params=[byte_level, sentencepiece], ids=["byte_level", "sentencepiece"])
-def model(request: pytest.FixtureRequest) -> RandomModel:
-    return RandomModel(request.param())
 
 
 def asked(choice: ToolChoice, tools: tuple[Function | CodeInterpreter, ...] = TOOLS, **others: object) -> ChatRequest:

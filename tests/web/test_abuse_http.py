@@ -28,7 +28,6 @@ from tests.support.abuse_client import (
     statuses,
 )
 from tests.support.scripted_engine import scripted
-from tests.support.serving import serving
 from web import body
 from web.command_line import bind
 
@@ -37,12 +36,6 @@ from web.command_line import bind
 def app(chatml: Model) -> FastAPI:
     model, _ = scripted(chatml, "all\nhello")
     return create_app(lambda: model)
-
-
-@pytest.fixture(scope="module")
-def url(app: FastAPI) -> Iterator[str]:
-    with serving(app) as url:
-        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -41,12 +41,6 @@ def app(chatml: Model) -> FastAPI:
 
 
 @pytest.fixture(scope="module")
-def url(app: FastAPI) -> Iterator[str]:
-    with serving(app) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def locked_url(chatml: Model) -> Iterator[str]:
     """A server that requires an API key."""
     model, _ = scripted(chatml, "all\nhello")

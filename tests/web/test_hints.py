@@ -29,12 +29,6 @@ def app(chatml: Model) -> FastAPI:
 
 
 @pytest.fixture(scope="module")
-def url(app: FastAPI) -> Iterator[str]:
-    with serving(app) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def locked_url(chatml: Model) -> Iterator[str]:
     model, _ = scripted(chatml, "all\nhello")
     with serving(create_app(lambda: model, api_keys=[KEY, "другой ключ"])) as url:
