@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
+from core.conversation import Call, ChatRequest, CodeInterpreter, Function, Message, Reasoning, Tool, ToolChoice
 from core.errors import ModelError, RequestError
 from core.turn_format import TurnFormat
 
@@ -31,6 +31,9 @@ CODE_INTERPRETER_SYSTEM = (
 )
 
 
+ANY_REASONING = Reasoning()
+
+
 @dataclass(frozen=True)
 class Piece:
     """A stretch of the prompt.
@@ -46,6 +49,14 @@ class Piece:
     is_separate: bool = False
 
 
+@dataclass(frozen=True)
+class ReasoningMarks:
+    """What stands around the reasoning at the start of a turn: `head` REASONING `tail`, then text or calls."""
+
+    head: str
+    tail: str
+
+
 class PromptTemplate(ABC):
     """One prompt format: how to render a conversation and how to parse the answer. Stateless."""
 
@@ -55,27 +66,47 @@ class PromptTemplate(ABC):
     stop: tuple[str, ...]  # control tokens that end the assistant's turn
     opening: Piece  # the end of the prompt, after which the assistant's turn begins
 
-    # A turn is text, written as text_head + TEXT, and calls, written as call_head(name) + ARGUMENTS.
-    text_head: str
-    separator: str | None  # between two parts of a turn; None if a turn has at most one call
+    # A turn is text, written as text_head + TEXT, and calls, written as
+    # calls_open + call_head(name) + ARGUMENTS + call_tail + separator + call_head(name) + ... + calls_close.
+    text_head: str = ""
+    calls_open: str = ""
+    call_tail: str = ""
+    separator: str | None = ""  # between two calls; None if a turn has at most one call
+    calls_close: str = ""
     text_prefill: str = ""  # the prefill if no call is allowed; empty for formats that were trained without one
+    required_prefill: str = ""  # the prefill if a call is required
+    reasoning: ReasoningMarks | None = None  # None if the format does not mark the model's reasoning
 
     # The default of --arguments: "free" for the formats of checkpoints that Functionary trained.
     arguments: Arguments = "schema"
     # Whether `render` shows the name of an author (not of a function) and the reasoning of earlier turns.
     renders_names: bool = False
     renders_reasoning: bool = False
+    # Which wishes about the reasoning the format has a switch for.
+    has_thinking_switch: bool = False
+    has_effort: bool = False
 
     @abstractmethod
-    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], wish: Reasoning = ANY_REASONING
+    ) -> list[Piece]:
         """Return the messages as pieces, without BOS and opening, for prompts and for training data.
 
         Raises RequestError for a tool that the format does not support.
         """
 
+    def prompt(self, request: ChatRequest) -> list[Piece]:
+        """Return the whole prompt of a request, without BOS. It ends with the opening and the prefill.
+
+        Raises RequestError for a request that the format cannot show.
+        """
+        tools = self.visible_tools(request.tools, request.choice)
+        prefill = Piece(self.prefill(request.choice, request.reasoning), markup=True, learned=True)
+        return [*self.render(request.messages, tools, request.reasoning), self.opening, prefill]
+
     @abstractmethod
     def call_head(self, name: str) -> str:
-        """Return the head of a call of `name`, which follows the opening or a separator."""
+        """Return the head of a call of `name`, which follows `calls_open` or a separator."""
 
     @abstractmethod
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
@@ -100,16 +131,37 @@ class PromptTemplate(ABC):
         names = [] if self.renders_names or not has_name else ["name"]
         return names + ([] if self.renders_reasoning or not has_reasoning else ["reasoning_content"])
 
-    def prefill(self, choice: ToolChoice) -> str:
-        """Return the prefill for this tool choice: the beginning of the turn, which the prompt already holds.
+    def prefill(self, choice: ToolChoice, wish: Reasoning = ANY_REASONING) -> str:
+        """Return the prefill: the beginning of the turn, which the prompt already holds.
 
-        The parser reads the prefill before the answer.
+        The parser reads the prefill before the answer. Where the model may reason, the prefill ends before the
+        reasoning does, so that it cannot contain the head of a forced call.
         """
-        if choice.mode == "none":
-            return self.text_prefill
-        if choice.mode == "named" and choice.names:
-            return self.call_head(choice.names[0])
+        before = self.reasoning_prefill(wish)
+        return before if self.may_reason(wish) else before + self.choice_prefill(choice)
+
+    def choice_prefill(self, choice: ToolChoice) -> str:
+        """Return the prefill for this tool choice, without reasoning."""
+        match choice.mode:
+            case "none":
+                return self.text_prefill
+            case "required":
+                return self.required_prefill
+            case "named" if choice.names:
+                return self.calls_open + self.call_head(choice.names[0])
         return ""
+
+    def reasoning_prefill(self, wish: Reasoning) -> str:
+        """Return what the prompt already holds of the reasoning.
+
+        Nothing if the model itself begins to reason, the head if the prompt does it, and head and tail if the model
+        shall not reason.
+        """
+        return ""
+
+    def may_reason(self, wish: Reasoning) -> bool:
+        """Return whether the answer can begin with reasoning, or continues the reasoning that the prefill begins."""
+        return self.reasoning is not None and self.reasoning.tail.strip() not in self.reasoning_prefill(wish)
 
     def check_reserved_name(self, name: str, tools: Sequence[Tool]) -> None:
         """Raise RequestError if a tool has `name`, which means the user in this format."""
@@ -186,7 +238,7 @@ def one_call_per_turn(messages: Sequence[Message]) -> list[Message]:
 
 def template_names() -> list[str]:
     """Return the names of the templates, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(_TEMPLATES)]))
+    return sorted(module.name for module in pkgutil.iter_modules([str(_TEMPLATES)]) if not module.ispkg)
 
 
 def load_template(name: str) -> PromptTemplate:

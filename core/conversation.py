@@ -66,6 +66,17 @@ class ToolChoice:
 
 
 @dataclass(frozen=True)
+class Reasoning:
+    """How much the model shall reason before it answers. None means the prompt format's default.
+
+    is_enabled: whether it shall reason at all. effort: how much, for formats that have a word for it.
+    """
+
+    is_enabled: bool | None = None
+    effort: Literal["minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+
+
+@dataclass(frozen=True)
 class ResponseFormat:
     """The format of the answer's text.
 
@@ -116,6 +127,7 @@ class ChatRequest:
     max_calls: int | None = None  # 1 for `functions` and for parallel_tool_calls: false; None: any number
     legacy: bool = False  # the request has `functions`, so the answer has `function_call`
     response_format: ResponseFormat = ResponseFormat()
+    reasoning: Reasoning = Reasoning()
     sampling: SamplingParams = SamplingParams()
     n: int = 1
     stream: bool = False

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Region = Literal["skip", "name", "text", "args", "code", "end"]
+RegionKind = Literal["skip", "head", "name", "text", "reasoning", "args", "code", "end"]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A string that ends a region and is never shown. The region `next` follows.
+    """A string that ends a region and is never shown. The region named `next` follows.
 
     name:       the function whose call the mark opens, or the text recipient if the mark opens text. None if the mark
                 opens neither, or if it ends a name.
@@ -20,35 +20,87 @@ class Mark:
     """
 
     text: str
-    next: Region
+    next: str
     name: str | None = None
     is_control: bool = False
 
 
 @dataclass(frozen=True)
-class TurnFormat:
-    """How the assistant's turn splits into text and calls.
+class Region:
+    """A part of a turn, which ends at one of its marks.
 
-    A turn begins in region `start`. `marks` are the marks that end each region: the earliest mark counts, and of
-    several marks at the same position the longest. The regions:
-    skip: dropped.
-    name: a name up to its mark. The name `text_recipient` opens text, a name in `code_names` opens code, any other name
-          opens arguments. Characters that cannot be a name are text.
-    text: shown as text.
-    args: the JSON arguments of a call.
-    code: arguments that are source code; unlike in args, marks inside quotes count.
-    end:  all that follows is dropped.
+    The earliest mark counts, and of several marks at the same position the longest. The kinds:
+    skip:      dropped.
+    head:      the part of a call's head that is not its name; held back. Only the characters `allowed`, a regular
+               expression for one character, may stand before a mark. If others do, the head is text.
+    name:      a name up to its mark. The text recipient opens text. Characters that cannot be a name are text.
+    text:      shown as text.
+    reasoning: shown as reasoning.
+    args:      the JSON arguments of a call.
+    code:      arguments that are source code; unlike in args, marks inside quotes count.
+    end:       all that follows is dropped.
+
+    after_value:   for args: the arguments end with their JSON value, and the region of this name follows. Empty if only
+                   marks end them.
+    is_string:     for code: the code is the content of a JSON string, whose quote is a mark and whose escapes are
+                   decoded.
+    leads_to_call: for skip: nothing but calls can follow, so a mark that opens this region opens a call.
     """
 
-    start: Region
-    marks: Mapping[Region, tuple[Mark, ...]]
+    kind: RegionKind
+    marks: tuple[Mark, ...] = ()
+    allowed: str = r"\s"
+    after_value: str = ""
+    is_string: bool = False
+    leads_to_call: bool = False
+
+
+@dataclass(frozen=True)
+class TurnFormat:
+    """How the assistant's turn splits into reasoning, text and calls. A turn begins in the region `start`.
+
+    A region with the name of its kind and without marks may be missing in `regions`. Text that turns out not to be a
+    call continues in the region "text". The region "args" is "code" for the functions in `code_names`.
+    """
+
+    start: str
+    regions: Mapping[str, Region]
     text_recipient: str | None = None
     code_names: frozenset[str] = frozenset()
+
+    def region(self, name: str) -> Region:
+        """Return the region of this name."""
+        return self.regions.get(name) or Region(_KINDS[name])
+
+    def opens_call(self, mark: Mark) -> bool:
+        """Return whether only calls can follow `mark`, or a call or the text recipient."""
+        if mark.name is not None:
+            return mark.name != self.text_recipient
+        region = self.region(mark.next)
+        return region.kind in ("head", "name", "args", "code") or region.leads_to_call
+
+
+_KINDS: dict[str, RegionKind] = {
+    "skip": "skip",
+    "name": "name",
+    "text": "text",
+    "reasoning": "reasoning",
+    "args": "args",
+    "code": "code",
+    "end": "end",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """More of the answer's text. Never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of the model's reasoning. Never empty."""
 
     text: str
 
@@ -67,7 +119,7 @@ class ArgsDelta:
     text: str
 
 
-Event = TextDelta | CallStart | ArgsDelta
+Event = TextDelta | ReasoningDelta | CallStart | ArgsDelta
 
 FinishReason = Literal["stop", "length"]
 
@@ -101,3 +153,4 @@ class Finish:
     cached_tokens: int = 0
     accepted_tokens: int = 0  # draft tokens that the model accepted
     rejected_tokens: int = 0
+    reasoning_tokens: int = 0  # completion tokens that are reasoning

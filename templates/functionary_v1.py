@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.conversation import Message, Tool
-from core.turn_format import Mark, TurnFormat
-from prompt_template import DEFAULT_SYSTEM, Piece, PromptTemplate, normalise, one_call_per_turn
+from core.conversation import Message, Reasoning, Tool
+from core.turn_format import Mark, Region, TurnFormat
+from prompt_template import ANY_REASONING, DEFAULT_SYSTEM, Piece, PromptTemplate, normalise, one_call_per_turn
 from schema import typescript
 
 _CALL = "<|START_OF_FUNCTION_CALL|>"
@@ -24,7 +24,9 @@ class FunctionaryV1(PromptTemplate):
     separator = None
     arguments = "free"
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], wish: Reasoning = ANY_REASONING
+    ) -> list[Piece]:
         pieces = _turn("system:\n", typescript(self.functions_only(tools)), "SYSTEM")
         pieces += [Piece(f"system:\n{DEFAULT_SYSTEM}<|END_OF_SYSTEM|>\n", markup=True)]
         for message in one_call_per_turn(normalise(messages)):
@@ -36,7 +38,14 @@ class FunctionaryV1(PromptTemplate):
 
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         call = (Mark(_CALL, "name", is_control=True),)
-        return TurnFormat(start="text", marks={"text": call, "name": (Mark(":", "args"),), "args": call})
+        return TurnFormat(
+            start="text",
+            regions={
+                "text": Region("text", call),
+                "name": Region("name", (Mark(":", "args"),)),
+                "args": Region("args", call),
+            },
+        )
 
     def _message(self, message: Message) -> list[Piece]:
         text = message.content or ""

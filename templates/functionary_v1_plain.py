@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.conversation import Message, Tool
-from core.turn_format import Mark, TurnFormat
-from prompt_template import DEFAULT_SYSTEM, Piece, PromptTemplate, normalise, one_call_per_turn
+from core.conversation import Message, Reasoning, Tool
+from core.turn_format import Mark, Region, TurnFormat
+from prompt_template import ANY_REASONING, DEFAULT_SYSTEM, Piece, PromptTemplate, normalise, one_call_per_turn
 from schema import flat_typescript
 
 _CALL = "to=functions."
@@ -25,7 +25,9 @@ class FunctionaryV1Plain(PromptTemplate):
     separator = None
     arguments = "free"
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], wish: Reasoning = ANY_REASONING
+    ) -> list[Piece]:
         functions = self.functions_only(tools)
         pieces = _turn("system:\n", flat_typescript(functions)) if functions else []
         pieces += [Piece(f"system:\n{DEFAULT_SYSTEM}\n", markup=True, is_separate=True)]
@@ -49,7 +51,11 @@ class FunctionaryV1Plain(PromptTemplate):
         )
         return TurnFormat(
             start="skip",
-            marks={"skip": (Mark(_CALL, "name"), Mark(":", "text")), "name": (Mark(":", "args"),), "text": text},
+            regions={
+                "skip": Region("skip", (Mark(_CALL, "name"), Mark(":", "text"))),
+                "name": Region("name", (Mark(":", "args"),)),
+                "text": Region("text", text),
+            },
         )
 
     def _message(self, message: Message) -> list[Piece]:

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.conversation import CodeInterpreter, Message, Tool
-from core.turn_format import Mark, TurnFormat
-from prompt_template import CODE_INTERPRETER_SYSTEM, Arguments, Piece, PromptTemplate, functions_of, normalise
+from core.conversation import CodeInterpreter, Message, Reasoning, Tool
+from core.turn_format import Mark, Region, TurnFormat
+from prompt_template import (
+    ANY_REASONING,
+    CODE_INTERPRETER_SYSTEM,
+    Arguments,
+    Piece,
+    PromptTemplate,
+    functions_of,
+    normalise,
+)
 from schema import typescript
 
 _HEADER = """\
@@ -51,7 +59,9 @@ class RecipientTemplate(PromptTemplate):
         self._header = header
         self.arguments = arguments
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], wish: Reasoning = ANY_REASONING
+    ) -> list[Piece]:
         self.check_reserved_name("all", tools)
         pieces = self._turn("system", self._header, typescript(functions_of(tools)))
         if any(isinstance(tool, CodeInterpreter) for tool in tools):
@@ -71,7 +81,12 @@ class RecipientTemplate(PromptTemplate):
         heads = tuple(Mark(f">>>{name}\n", "args", name=name) for name in recipients)
         return TurnFormat(
             start="name",
-            marks={"name": (Mark("\n", "args"),), "args": (Mark(">>>", "name"),), "text": heads, "code": heads},
+            regions={
+                "name": Region("name", (Mark("\n", "args"),)),
+                "args": Region("args", (Mark(">>>", "name"),)),
+                "text": Region("text", heads),
+                "code": Region("code", heads),
+            },
             text_recipient="all",
             code_names=frozenset(tool.name for tool in tools if isinstance(tool, CodeInterpreter)),
         )
