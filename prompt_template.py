@@ -7,13 +7,14 @@ import pkgutil
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from core.conversation import Call, ChatRequest, CodeInterpreter, Function, Message, Reasoning, Tool, ToolChoice
 from core.errors import ModelError, RequestError
-from core.turn_format import TurnFormat
+from core.turn_format import Mark, TurnFormat
 
 # Whether the arguments of calls that the model opens by itself are bound by the function's schema, or free.
 Arguments = Literal["schema", "free"]
@@ -82,6 +83,11 @@ class PromptTemplate(ABC):
     # Whether `render` shows the name of an author (not of a function) and the reasoning of earlier turns.
     renders_names: bool = False
     renders_reasoning: bool = False
+    # Control tokens that the format cannot do without, beside the stop tokens.
+    needed_tokens: tuple[str, ...] = ()
+    # Spellings of marks that are control tokens in some tokenizers and ordinary text in others; `bound` decides.
+    optional_tokens: tuple[str, ...] = ()
+    control_tokens: frozenset[str] = frozenset()  # those of `optional_tokens` that are control tokens
     # Which wishes about the reasoning the format has a switch for.
     has_thinking_switch: bool = False
     has_effort: bool = False
@@ -111,6 +117,25 @@ class PromptTemplate(ABC):
     @abstractmethod
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         """Return the turn format. `tools` are all tools of the request, whatever its tool choice."""
+
+    def bound(self, token_id: Callable[[str], int | None]) -> PromptTemplate:
+        """Return this template for a tokenizer, whose `token_id` returns the id of a control token, or None.
+
+        Raises ModelError if the tokenizer lacks a control token that the format needs.
+        """
+        missing = [text for text in (*self.needed_tokens, *self.stop[:1]) if token_id(text) is None]
+        if missing:
+            raise ModelError(
+                f"The tokenizer has no control token {missing[0]}, which the prompt format {self.name} needs; "
+                "choose another one with --template."
+            )
+        template = copy(self)
+        template.control_tokens = frozenset(text for text in self.optional_tokens if token_id(text) is not None)
+        return template
+
+    def mark(self, text: str, next_region: str) -> Mark:
+        """Return the mark `text`, one of `optional_tokens`."""
+        return Mark(text, next_region, is_control=text in self.control_tokens)
 
     def visible_tools(self, tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:
         """Return the tools to render in the prompt.
