@@ -38,7 +38,12 @@ class JsonStringDecoder:
         return len(text)
 
 
+_SIMPLE = {'\\"': '"', "\\\\": "\\", "\\/": "/", "\\b": "\b", "\\f": "\f", "\\n": "\n", "\\r": "\r", "\\t": "\t"}
+
+
 def _decoded(escape: re.Match[str]) -> str:
+    if len(escape[0]) == 2:
+        return _SIMPLE.get(escape[0], escape[0])
     try:
         decoded: str = json.loads(f'"{escape[0]}"')
     except ValueError:

@@ -25,7 +25,6 @@ _SPACE = re.compile(r"\s*")
 _MAX_NAME_LENGTH = 80  # characters, with the whitespace after the name; a longer "name" is text
 _MAX_HEAD_LENGTH = 400  # characters of one region of a head; a longer "head" is text
 _STRING_REST = re.compile(STRING_REST, re.DOTALL)
-_OPENING, _CLOSING = re.compile(r"[\[{]+"), re.compile(r"[\]}]+")
 
 
 class OutputParser:
@@ -209,6 +208,10 @@ class OutputParser:
                     at = len(text) if is_final else at  # an incomplete escape is held back
                     return at, at, None
                 self._in_string, at = False, at + 1
+            if region.brackets is not None:
+                at, is_value_end = self._count_brackets(text, at, region.brackets)
+                if is_value_end:
+                    return at, at, region.value_end
             at = region.finder.next_candidate(text, at)
             if region.has_strings and text.startswith('"', at):
                 self._in_string, at = True, at + 1
@@ -219,27 +222,31 @@ class OutputParser:
             mark = region.strings.get(text[at:end])
             if mark is not None and mark is not _BRACKET:
                 return at, end, mark
-            if mark is _BRACKET:
-                at, is_value_end = self._count_brackets(text, at)
-                if is_value_end:
-                    return at, at, region.value_end
-                continue
-            at += 1
+            at, is_value_end = self._count_run(text, at, at + 1) if mark else (at + 1, False)
+            if is_value_end:
+                return at, at, region.value_end
 
-    def _count_brackets(self, text: str, at: int) -> tuple[int, bool]:
-        """Read the brackets at `at`. Return the index after them, and whether the JSON value of the arguments ends."""
-        if opening := _OPENING.match(text, at):
-            # A bracket that begins a mark is looked at by itself.
-            num = 1 if self._region.has_bracket_marks else opening.end() - at
-            self._depth += num
-            return at + num, False
-        closing = _CLOSING.match(text, at)
-        num = closing.end() - at if closing else 1
-        if num >= self._depth:  # at depth 0 the bracket belongs to what is around the value
-            at, self._depth = at + self._depth, 0
-            return at, True
-        self._depth -= num
-        return at + num, False
+    def _count_brackets(self, text: str, at: int, brackets: re.Pattern[str]) -> tuple[int, bool]:
+        """Read text up to the end of the JSON value, or up to what may be a mark or an incomplete string.
+
+        Return the index after it, and whether the value has ended.
+        """
+        while found := brackets.match(text, at):
+            at, is_value_end = self._count_run(text, found.start(1), found.end(1))
+            if is_value_end:
+                return at, True
+        return at, False
+
+    def _count_run(self, text: str, start: int, end: int) -> tuple[int, bool]:
+        """Count a run of opening or of closing brackets. Return the index after it, and whether the value has ended."""
+        if text[start] in "[{":
+            self._depth += end - start
+            return end, False
+        if end - start >= self._depth:  # at depth 0 the bracket belongs to what is around the value
+            end, self._depth = start + self._depth, 0
+            return end, True
+        self._depth -= end - start
+        return end, False
 
     def _emit(self, text: str) -> None:
         match self._region.kind:
@@ -322,8 +329,13 @@ class _Region:
         self.value_end = Mark("", region.after_value) if region.after_value else None
         self.control_tokens = {mark.text: mark for mark in region.marks if mark.is_control}
         self.strings = {mark.text: mark for mark in region.marks if not mark.is_control}
-        self.has_bracket_marks = any(text[0] in "[{" for text in self.strings)
+        self.brackets: re.Pattern[str] | None = None
         if self.value_end:
+            # Brackets that begin a mark are counted one by one, when it is clear that no mark follows.
+            first = "".join({text[0] for text in self.strings} - {'"'})
+            flat = rf'"{STRING_REST}"|[^"\[\]{{}}{re.escape(first)}]'
+            runs = ["[" + re.escape("".join(sorted(set(kind) - set(first)))) + "]+" for kind in ("[{", "]}")]
+            self.brackets = re.compile(rf"(?:{flat})*+({'|'.join(runs)})", re.DOTALL)
             self.strings |= {bracket: _BRACKET for bracket in "[]{}" if bracket not in self.strings}
         self.finder = MarkFinder(self.strings, skips_strings=self.has_strings)
 
