@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from core.conversation import Call, CodeInterpreter, Function, Message, Reasoning, Tool, ToolChoice
+from core.turn_format import Mark, Region, TurnFormat
 from prompt_template import ANY_REASONING, Piece, normalise
 from schema import inlined
 from templates.shared.hermes_tools import response_pieces, tool_line, tools_pieces
@@ -62,6 +63,22 @@ class ToolCallChat(JsonCallTemplate):
     def choice_prefill(self, choice: ToolChoice) -> str:
         prefill = super().choice_prefill(choice)
         return prefill.removesuffix('": ') if choice.mode == "named" else prefill
+
+    def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
+        """Return the turn format. The code of a call of the code interpreter is the JSON string in its arguments."""
+        turn_format = super().turn_format(tools)
+        names = frozenset(tool.name for tool in tools if isinstance(tool, CodeInterpreter))
+        if not names:
+            return turn_format
+        code = {
+            "code": Region("head", (Mark("{", "code_key"),)),
+            "code_key": Region("head", (Mark('"code"', "code_colon"),)),
+            "code_colon": Region("head", (Mark(":", "code_quote"),)),
+            "code_quote": Region("head", (Mark('"', "source"),)),
+            "source": Region("code", (Mark('"', "after_code"),), is_string=True),
+            "after_code": Region("skip", (self.mark("</tool_call>", "text"),)),
+        }
+        return replace(turn_format, regions={**turn_format.regions, **code}, code_names=names)
 
     def turn(self, role: str, content: list[Piece]) -> list[Piece]:
         """Return a turn that the model did not write."""
