@@ -7,7 +7,6 @@ from prompt_template import Piece, PromptTemplate
 from templates.shared.deepseek_turns import ASSISTANT, END, SYSTEM, USER
 from templates.shared.tool_call_chat import ToolCallChat
 
-
 _TURNS = {
     "system": (f"\n        {SYSTEM}", "\n"),  # with the spaces of the published format
     "user": (USER, ""),

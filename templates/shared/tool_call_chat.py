@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from core.conversation import Call, CodeInterpreter, Function, Message, Reasoning, Tool, ToolChoice
-from core.turn_format import Mark, Region, TurnFormat
+from core.turn_format import TurnFormat
 from prompt_template import ANY_REASONING, Piece, normalise
 from schema import inlined
 from templates.shared.hermes_tools import response_pieces, tool_line, tools_pieces
@@ -65,20 +65,9 @@ class ToolCallChat(JsonCallTemplate):
         return prefill.removesuffix('": ') if choice.mode == "named" else prefill
 
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
-        """Return the turn format. The code of a call of the code interpreter is the JSON string in its arguments."""
-        turn_format = super().turn_format(tools)
-        names = frozenset(tool.name for tool in tools if isinstance(tool, CodeInterpreter))
-        if not names:
-            return turn_format
-        code = {
-            "code": Region("head", (Mark("{", "code_key"),)),
-            "code_key": Region("head", (Mark('"code"', "code_colon"),)),
-            "code_colon": Region("head", (Mark(":", "code_quote"),)),
-            "code_quote": Region("head", (Mark('"', "source"),)),
-            "source": Region("code", (Mark('"', "after_code"),), is_string=True),
-            "after_code": Region("skip", (self.mark("</tool_call>", "text"),)),
-        }
-        return replace(turn_format, regions={**turn_format.regions, **code}, code_names=names)
+        """Return the turn format. A function of the request that is named like the code interpreter takes JSON."""
+        code_names = frozenset(tool.name for tool in tools if isinstance(tool, CodeInterpreter))
+        return replace(super().turn_format(tools), code_names=code_names)
 
     def turn(self, role: str, content: list[Piece]) -> list[Piece]:
         """Return a turn that the model did not write."""

@@ -169,6 +169,13 @@ def test_code_is_taken_out_of_its_json(name: str) -> None:
 
 
 @each_hermes
+def test_a_function_with_the_name_of_the_code_interpreter_takes_json(name: str) -> None:
+    parser = OutputParser(load_template(name).turn_format([Function("python")]))
+    events = list(parser.feed('<tool_call>\n{"name": "python", "arguments": {"code": "1"}}\n</tool_call>'))
+    assert events == [CallStart("python"), ArgsDelta('{"code": "1"}')]
+
+
+@each_hermes
 def test_code_is_streamed(name: str) -> None:
     parser = OutputParser(load_template(name).turn_format(TOOLS))
     events = list(parser.feed('<tool_call>\n{"name": "python", "arguments": {"code": "print(1)\\nprint('))
