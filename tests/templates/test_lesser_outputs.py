@@ -58,7 +58,8 @@ def read_chunks(
 
 
 def random_chunks(text: str) -> list[str]:
-    dice, chunks = random.Random(len(text)), []
+    dice = random.Random(len(text))
+    chunks: list[str] = []
     while text:
         size = dice.randint(1, 7)
         chunks, text = [*chunks, text[:size]], text[size:]
