@@ -315,11 +315,11 @@ def detect_template(
 
 def _detect_version(chat_template: str, token_id: Callable[[str], int | None], checkpoint: str) -> str | None:
     if stated := _VERSION.search(chat_template):
-        return stated[1]
+        return _with_reasoning(stated[1], chat_template)
     if known := _CHECKPOINTS.get(re.split(r"[/\\]", checkpoint.rstrip("/\\"))[-1].lower()):
         return known
     if token_id("<|eom_id|>") == 128008:
-        return "v3-llama3.1"
+        return _with_reasoning("v3-llama3.1", chat_template)
     if token_id("<|reserved_special_token_249|>") == 128254:
         if "image_url" in chat_template and ">>>" in chat_template:
             return "v3.llava_llama"
@@ -327,3 +327,9 @@ def _detect_version(chat_template: str, token_id: Callable[[str], int | None], c
     if token_id("<|from|>") is not None:
         return "v2"
     return "v1" if token_id("<|START_OF_FUNCTION_CALL|>") is not None else None
+
+
+def _with_reasoning(version: str, chat_template: str) -> str:
+    """Tell v3-llama3.1 from its variant with reasoning, whose chat template states the same version."""
+    is_variant = version == "v3-llama3.1" and "Reasoning Mode" in chat_template
+    return "v3-llama3.1-reasoning" if is_variant else version

@@ -54,7 +54,7 @@ CONTROL = [
     "<|im_end|>",
     "</s>",
 ]
-CONTROL += sorted({token for template in TEMPLATES for token in template.stop} - {*CONTROL})
+CONTROL += sorted({token for template in TEMPLATES for token in (*template.stop, *template.needed_tokens)} - {*CONTROL})
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from([*MARKS, *CONTROL, "🚆"]),
@@ -165,7 +165,7 @@ def test_what_was_rendered_is_read_back(template: PromptTemplate, text: str | No
     pieces = [piece for piece in template.render([Message("assistant", text, tuple(calls))], TOOLS) if piece.learned]
     stretches = [stretch for piece in pieces for stretch in spelled(piece)]
     if stretches:
-        stretches[0] = (stretches[0][0].removeprefix(template.opening.text), False)
+        stretches[0] = (stretches[0][0].removeprefix(template.opening.text), stretches[0][1])
     events = read(template, TOOLS, stretches)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == (text or "").strip()
     assert [event.name for event in events if isinstance(event, CallStart)] == [call.name for call in calls]
