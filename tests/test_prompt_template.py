@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
-from core.errors import ModelError
+from core.errors import ModelError, RequestError
 from core.turn_format import TurnFormat
 from prompt_template import (
     Piece,
@@ -24,6 +24,7 @@ TOOLS = (SEARCH, CLOCK, CodeInterpreter())
 NAMES = template_names()
 CALLS = (Call("search", "{}", "a"), Call("clock", "{}", "b"))
 
+_TAGGED = '<tool_call>\n{"name": "clock", "arguments'  # without a quote, so that the next token is whole
 PREFILLS = {  # the prefill for tool_choice none, and the prefill for the function "clock"
     "functionary_v1": ("", "\n<|START_OF_FUNCTION_CALL|>clock:\n"),
     "functionary_v1_plain": ("", " to=functions.clock:\n"),
@@ -34,6 +35,11 @@ PREFILLS = {  # the prefill for tool_choice none, and the prefill for the functi
     "functionary_v2_llama3": ("", "<|reserved_special_token_249|>clock\n"),
     "functionary_v3_llama31": ("", "<function=clock>"),
     "functionary_v4r": ("", "<function=clock>"),
+    "functionary_r1_llama": ("", "<function=clock>"),
+    "functionary_r1_qwen": ("", _TAGGED),
+    "functionary_qwen25": ("", _TAGGED),
+    "functionary_cogito": ("", _TAGGED),
+    "functionary_gemma3": ("", _TAGGED),
 }
 
 
@@ -41,13 +47,17 @@ PREFILLS = {  # the prefill for tool_choice none, and the prefill for the functi
 def test_none_hides_all_tools(name: str) -> None:
     template, choice = load_template(name), ToolChoice("none")
     assert template.visible_tools(TOOLS, choice) == ()
-    assert template.prefill(choice) == PREFILLS[name][0]
+    assert template.prefill(choice) == template.text_prefill == PREFILLS.get(name, ("", ""))[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_named_choice_shows_only_its_function_and_prefills_the_call(name: str) -> None:
     template, choice = load_template(name), ToolChoice("named", ("clock",))
     assert template.visible_tools(TOOLS, choice) == (CLOCK,)
+    if name == "functionary_r1":
+        with pytest.raises(RequestError, match="cannot force one function"):
+            template.prefill(choice)
+        return
     assert template.prefill(choice) == PREFILLS[name][1]
 
 

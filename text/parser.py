@@ -283,7 +283,7 @@ class OutputParser:
         self._region = self._prepared(target)
         if self._region.kind in ("head", "name"):
             is_continued = left.kind in ("head", "name")
-            is_shown = is_continued or (self._region.kind == "head" and not mark.is_control)
+            is_shown = is_continued or (left.kind == "text" and not mark.is_control)
             self._head = (self._head + before if is_continued else "") + (mark.text if is_shown else "")
             return
         self._head = ""

@@ -110,7 +110,7 @@ def test_names_end_where_their_mark_stands(name: str, called: str) -> None:
     assert read(name, written(name, "", calls)) == ("", calls)
 
 
-@pytest.mark.parametrize("text", ["Yes", "<", "1 <", "a <function", "</function>"])
+@pytest.mark.parametrize("text", ["Yes", "<", "1 <", "a <function", "</function>", "x <function=y z> z"])
 def test_llama31_keeps_short_texts_and_angle_brackets(text: str) -> None:
     """Regression test (D3): a stream held back its first token, so an answer of one token or a final `<` was lost."""
     assert read("functionary_v3_llama31", text) == (text, [])
