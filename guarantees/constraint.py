@@ -217,7 +217,7 @@ class _GrammarBuilder:
         stretch, is_control = next(self._split_at_control_tokens(mark), ("", True))
         if is_control:
             return "/(?s:.*)/"
-        escaped = re.escape(stretch).replace("/", r"\/")
+        escaped = re.escape(stretch).replace("/", r"\/").replace("\\\n", r"\n")
         return f"/(?s:.*)/ & ~/(?s:.*){escaped}(?s:.*)/"
 
     def _without_prefill(self, head: str) -> str:
