@@ -103,6 +103,7 @@ def test_a_callers_text_is_never_markup(name: str) -> None:
     assert not [piece for piece in pieces if piece.markup and mark in piece.text]
 
 
+TOOL_CALL = '<tool_call>\n{"name": "set_light", "arguments": {"room": "hall"}}\n</tool_call><|im_end|>'
 LEARNED = {
     "functionary_v3": 'set_light\n{"room": "hall"}<|eot_id|>all\nIt is on.<|eot_id|>',
     "functionary_v3_chatml": 'set_light\n{"room": "hall"}<|im_end|>all\nIt is on.<|im_end|>',
@@ -112,6 +113,20 @@ LEARNED = {
     ),
     "functionary_v1_plain": (
         'user:\n</s>assistant to=functions.set_light:\n{"room": "hall"}</s>assistant:\nIt is on.\n'
+    ),
+    "hermes": f"{TOOL_CALL}It is on.<|im_end|>",
+    "qwen25": f"{TOOL_CALL}It is on.<|im_end|>",
+    "qwen3": f"{TOOL_CALL}<think>\n\n</think>\n\nIt is on.<|im_end|>",
+    "qwen3_thinking": f"{TOOL_CALL}<think>\n\n</think>\n\nIt is on.<|im_end|>",
+    "llama31": '{"name": "set_light", "parameters": {"room": "hall"}}<|eot_id|>It is on.<|eot_id|>',
+    "mistral": '[TOOL_CALLS] [{"name": "set_light", "arguments": {"room": "hall"}}]</s> It is on.</s>',
+    "mistral_nemo": '[TOOL_CALLS][{"name": "set_light", "arguments": {"room": "hall"}}]</s>It is on.</s>',
+    "mistral_v7": '[TOOL_CALLS][{"name": "set_light", "arguments": {"room": "hall"}}]</s>It is on.</s>',
+    "mistral_v11": '[TOOL_CALLS]set_light[ARGS]{"room": "hall"}</s>It is on.</s>',
+    "mistral_v13": '[TOOL_CALLS]set_light[ARGS]{"room": "hall"}</s>It is on.</s>',
+    "gpt_oss": (
+        '<|channel|>commentary to=functions.set_light <|constrain|>json<|message|>{"room": "hall"}<|call|>'
+        "<|channel|>final<|message|>It is on.<|return|>"
     ),
 }
 
@@ -180,7 +195,7 @@ def test_an_empty_turn_leaves_no_trace(name: str) -> None:
     assert joined(template.render([*CHAT, empty, CHAT[1]], [])) == joined(template.render([*CHAT, CHAT[1]], []))
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name.startswith("functionary")])
 def test_functionarys_formats_have_no_names_of_authors_and_no_reasoning(name: str) -> None:
     template = load_template(name)
     told = [replace(one, name="ada", reasoning="Hm.") if one.role != "tool" else one for one in CHAT]
