@@ -74,6 +74,10 @@ class PromptTemplate(ABC):
     call_tail: str = ""
     separator: str | None = ""  # between two calls; None if a turn has at most one call
     calls_close: str = ""
+    code_tail: str = (
+        ""  # after the code of a call of the code interpreter; empty if the separator or a stop token ends it
+    )
+    code_function: Function | None = None  # the function whose JSON holds the code; None if the code stands by itself
     text_prefill: str = ""  # the prefill if no call is allowed; empty for formats that were trained without one
     required_prefill: str = ""  # the prefill if a call is required
     reasoning: ReasoningMarks | None = None  # None if the format does not mark the model's reasoning

@@ -233,7 +233,7 @@ class Diary(PromptTemplate):
         return name
 
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
-        return TurnFormat(start="text", marks={})
+        return TurnFormat(start="text", regions={})
 
 
 TALK = (
