@@ -74,9 +74,8 @@ class FunctionaryR1(PromptTemplate):
         return TurnFormat(
             start="text",
             regions={
-                "text": Region("text", (self.mark(_CALLS, "calls"), self.mark(_CALL, "type"))),
-                "calls": Region("skip", (self.mark(_CALL, "type"), calls_end), leads_to_call=True),
-                "type": Region("head", (self.mark(_SEPARATOR, "name"),), allowed=r"[a-z\s]"),
+                "text": Region("text", (self.mark(_CALLS, "calls"), self.mark(_CALL, "calls"))),
+                "calls": Region("skip", (self.mark(_SEPARATOR, "name"), calls_end), leads_to_call=True),
                 "name": Region("name", (Mark("\n```json\n", "args"), Mark("\n```python\n", "args"))),
                 "args": Region("args", (Mark("```", "calls"), *ends)),
                 "code": Region("code", (Mark("\n```", "calls"), *ends)),

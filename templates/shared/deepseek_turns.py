@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from core.conversation import CodeInterpreter, Message, Reasoning, Tool
 from prompt_template import Piece, functions_of
-from schema import function_json, inlined
+from schema import inlined
+from templates.shared.llama_calls import FUNCTIONS_HEAD, function_line
 
 SYSTEM = "<｜System｜>"
 USER = "<｜User｜>"
@@ -24,12 +25,8 @@ def header_pieces(tools: Sequence[Tool], wish: Reasoning, footer: str) -> list[P
     pieces = [Piece(f"{SYSTEM}\n{reasoning}{code}", markup=True)]
     if not functions:
         return pieces
-    lines = [
-        Piece(f"Use the function '{function.name}' to '{function.description}'\n{function_json(inlined(function))}\n\n")
-        for function in functions
-    ]
-    opening = Piece("\nYou have access to the following functions:\n\n", markup=True)
-    return [*pieces, opening, *lines, Piece(footer, markup=True)]
+    lines = [function_line(inlined(function)) for function in functions]
+    return [*pieces, Piece(FUNCTIONS_HEAD, markup=True), *lines, Piece(footer, markup=True)]
 
 
 def caller_turn(message: Message) -> list[Piece]:

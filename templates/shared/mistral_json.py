@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from core.conversation import Call, Message, Tool
 from core.turn_format import Mark, Region, TurnFormat
 from prompt_template import Piece
+from templates.shared.json_calls import call_object_regions
 from templates.shared.mistral import MistralTemplate, json_content
 
 
@@ -34,19 +35,9 @@ class MistralJsonTemplate(MistralTemplate):
         return f'{{"name": "{name}", "arguments": '
 
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
-        name = tuple(Mark(text, "name") for text in ('{"name": "', '{"name":"'))
-        args = tuple(Mark(f'"{comma}"arguments":{space}', "args") for comma in (", ", ",") for space in (" ", ""))
-        call = Mark("[TOOL_CALLS]", "calls", is_control=True)
-        return TurnFormat(
-            start="text",
-            regions={
-                "text": Region("text", (call,)),
-                "calls": Region("head", name, allowed=r"[\s\[]"),
-                "name": Region("name", args),
-                "args": Region("args", (call,), after_value="rest"),
-                "rest": Region("skip", (*name, call), leads_to_call=True),
-            },
-        )
+        call = Mark("[TOOL_CALLS]", "call", is_control=True)
+        regions = call_object_regions((call,), before=r"[\s\[{]")
+        return TurnFormat("text", {"text": Region("text", (call,)), **regions})
 
     def calls(self, calls: Sequence[Call]) -> Iterator[Piece]:
         """The ids are not learned, because the model writes calls without them."""
