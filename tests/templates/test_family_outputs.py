@@ -21,7 +21,7 @@ MISTRAL_ARGS = ("mistral_v11", "mistral_v13")
 LLAMA = ("llama31",)
 HARMONY = ("gpt_oss",)
 X = ("get_x", '{"a": 1}')
-NOW = ("get_x_now", '{"b": "</tool_call> \\" }"}')
+NOW = ("get_x_now", '{"b": "]} \\" {"}')
 ANALYSIS = "<|channel|>analysis<|message|>"
 COMMENTARY = "<|channel|>commentary"
 
@@ -227,6 +227,14 @@ def test_outputs_in_every_chunking(name: str, title: str, case: Case) -> None:
         assert parse(template, case, longest=1) == case
         for seed in range(20):
             assert parse(template, case, longest=7, seed=seed) == case
+
+
+@pytest.mark.parametrize("name", CHATML)
+def test_a_tag_in_a_string_is_text_where_it_is_no_control_token(name: str) -> None:
+    call = ("get_x", '{"a": "</tool_call> <tool_call> </think>"}')
+    case = Case(f"{tool_call(call)}\n{tool_call(X)}", calls=(call, X))
+    parser = OutputParser(bound(name, has_optional=False).turn_format(TOOLS))
+    assert folded([*parser.feed(case.output), *parser.finish()], case) == case
 
 
 @pytest.mark.parametrize("name", [*CHATML, *MISTRAL_JSON, *MISTRAL_ARGS, *LLAMA, *HARMONY])
