@@ -59,7 +59,7 @@ class CodeInterpreterTool(Shape):
 
 
 class ReasoningTool(Shape):
-    """A wish that the model reasons before it answers, as Functionary v4r has it. It is not a tool that can be called."""
+    """A wish that the model reasons before it answers, as Functionary v4r has it. It cannot be called."""
 
     type: Literal["reasoning"] = Field(description="Always reasoning.")
 
