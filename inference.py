@@ -1,49 +1,72 @@
 """Run one request: template, engine and parser. `python3 inference.py` asks the embedded model for the weather.
 
+`python3 inference.py --show-prompt` prints the prompt instead, without loading weights.
+
 from inference import load_model, generate
 message = generate(load_model(), [{"role": "user", "content": "..."}], functions=[...])
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import heapq
 import json
+import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from apis.chat_completions import Choice, chat_request, fold
-from checkpoints.model import Model, load_model
+from apis.rendered_prompt import rendered_prompt
+from apis.rules.json_text import parse_json
+from apis.rules.reasoning import ANSWER_FIELDS, ReasoningField
+from checkpoints.model import Model, load_model, open_format
 from core.conversation import ChatRequest, CompletionRequest, SamplingParams, Tool
-from core.errors import FunctionSizes, PromptTooLong
+from core.errors import FunctionSizes, ModelError, PromptTooLong, RequestError
 from core.generation import Sampling, TokenLogprob
 from core.turn_format import DecodedLogprob, Event, Finish, FinishReason, TextDelta, TokenReport
 from drafting.predictions import drafts
 from guarantees.constraint import completion_constraint, constraint
+from prompt_template import PromptTemplate
 from text.stop_strings import StopStrings
 from text.tokenizer import Tokenizer
 from text.turn import Token, Turn
 
-__all__ = ["Model", "chat_prompt", "complete", "generate", "ignored_fields", "load_model", "stream"]
+__all__ = ["Model", "chat_prompt", "complete", "generate", "ignored_fields", "load_model", "shown_prompt", "stream"]
 
 MAX_COUNTED = 262_144  # characters of a prompt that is too long; a longer one is not tokenized for its error
 MAX_RANKED = 8  # functions whose tokens are counted to find the largest
 DEFAULT_MAX_TOKENS = 4096  # for requests without a limit, so that an endless answer does not hold its slot for hours
 
 
-def generate(model: Model, messages: Sequence[Mapping[str, Any]], **parameters: Any) -> dict[str, Any]:
+def generate(
+    model: Model,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    reasoning_field: ReasoningField = "reasoning_content",
+    **parameters: Any,
+) -> dict[str, Any]:
     """Return the model's answer as an OpenAI message: role, content, and function_call or tool_calls.
+
+    If the model reasoned, the field `reasoning_content` has its reasoning; `reasoning_field` may be "reasoning" or
+    "both" instead.
 
     `parameters` are those of OpenAI's chat completions: functions or tools, function_call or tool_choice, temperature,
     max_tokens, seed and so on. Raises RequestError for a request that cannot be served. Cannot be called in a running
     event loop; use `stream` there.
     """
     request = chat_request({"model": model.names[0], "messages": list(messages), **parameters})
+    return _whole(model, request, ANSWER_FIELDS[reasoning_field])
+
+
+def _whole(model: Model, request: ChatRequest, reasoning_fields: Sequence[str]) -> dict[str, Any]:
+    """Generate the whole answer to `request`. Cannot be called in a running event loop."""
 
     async def collect() -> dict[str, Any]:
-        choice = Choice(request)
+        choice = Choice(request, reasoning_fields=reasoning_fields)
         async with aclosing(stream(model, request)) as events:
             chunks = [chunk async for event in events for chunk in choice.chunks(event)]
         message: dict[str, Any] = fold(chunks)["message"]
@@ -122,6 +145,18 @@ def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
     return ids
 
 
+def shown_prompt(template: PromptTemplate, tokenizer: Tokenizer, request: ChatRequest) -> dict[str, Any]:
+    """Return the prompt for `request` as JSON: text, token ids and pieces (apis/rendered_prompt.py).
+
+    The length is not checked. Raises RequestError for a tool that the template does not support.
+    """
+    pieces = template.prompt(request)
+    bos = [] if not template.bos or tokenizer.bos_id is None else [tokenizer.bos_id]
+    ids = tokenizer.encode(pieces, bos=template.bos).ids
+    shown = [(True, tokenizer.decode(bos)), *((piece.markup, piece.text) for piece in pieces)]
+    return rendered_prompt(request.model, template.name, ids, shown)
+
+
 def _function_sizes(
     model: Model, request: ChatRequest, tools: Sequence[Tool], *, is_exact: bool
 ) -> FunctionSizes | None:
@@ -153,8 +188,12 @@ def ignored_fields(model: Model, request: ChatRequest | CompletionRequest) -> tu
     """
     if isinstance(request, CompletionRequest):
         return request.ignored
-    unrendered = model.template.unrendered(request.messages)
-    return (*request.ignored, *(f"messages.{field}" for field in unrendered))
+    template = model.template
+    unrendered = template.unrendered(request.messages)
+    switches = () if template.has_thinking_switch else request.switch_fields
+    efforts = () if template.has_effort else request.effort_fields
+    wishes = dict.fromkeys((*switches, *efforts))
+    return (*request.ignored, *wishes, *(f"messages.{field}" for field in unrendered))
 
 
 def raw_prompt(model: Model, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
@@ -254,5 +293,50 @@ WEATHER: dict[str, Any] = {
     "function_call": {"name": "get_current_weather"},
 }
 
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="inference.py", description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", metavar="NAME", help="a folder or a name on the hub (default: the embedded model)")
+    parser.add_argument("--template", metavar="NAME", help="the prompt format (default: detected)")
+    parser.add_argument(
+        "--request",
+        metavar="FILE",
+        help="a chat completion's body in JSON, - for standard input (default: a question about the weather)",
+    )
+    parser.add_argument("--show-prompt", action="store_true", help="print the prompt, its tokens and its pieces")
+    options = parser.parse_args(arguments)
+    try:
+        request = chat_request({"model": options.model or "functionary", **_body(options.request)})
+        if options.show_prompt:
+            shown = shown_prompt(*open_format(options.model, template=options.template), request)
+            print(_as_text(shown))
+        else:
+            model = load_model(options.model, template=options.template)
+            print(json.dumps(_whole(model, request, ANSWER_FIELDS["reasoning_content"]), indent=2, ensure_ascii=False))
+    except (ModelError, RequestError, OSError) as error:
+        sys.exit(f"functionary: {error}")
+
+
+def _body(file: str | None) -> dict[str, Any]:
+    """Read a request's body. Raises OSError, or RequestError for a file without a JSON object."""
+    if file is None:
+        return WEATHER
+    return parse_json(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
+
+
+def _as_text(shown: Mapping[str, Any]) -> str:
+    """Return what `shown_prompt` returned as text: the prompt, one line for each piece, and the token ids."""
+    pieces = (f"{piece['kind']}  {json.dumps(piece['text'], ensure_ascii=False)}" for piece in shown["pieces"])
+    ids = " ".join(map(str, shown["token_ids"]))
+    parts = (
+        f"format  {shown['template']}",
+        shown["prompt"],
+        "\n".join(pieces),
+        f"{shown['prompt_tokens']} tokens\n{ids}",
+    )
+    return "\n\n".join(parts)
+
+
 if __name__ == "__main__":
-    print(json.dumps(generate(load_model(), **WEATHER), indent=2, ensure_ascii=False))
+    main()

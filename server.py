@@ -22,14 +22,16 @@ from apis.chat_completions import ChatCompletionRequest, chat_request, fold
 from apis.completions import EXAMPLES as TEXT_EXAMPLES
 from apis.completions import TextCompletion, TextCompletionRequest, completion_request, fold_text
 from apis.models import ModelCard, ModelList, card, card_list
+from apis.rendered_prompt import RenderedPrompt
 from apis.rules.answers import About, Health, usage
 from apis.rules.chat_answer import ChatCompletion, ChatCompletionChunk
 from apis.rules.json_text import parse_json
+from apis.rules.reasoning import ANSWER_FIELDS, ReasoningField
 from checkpoints.model import Model
 from core.conversation import ChatRequest, CompletionRequest
 from core.errors import EngineDown, ModelError, UnknownModel
 from core.turn_format import Finish
-from inference import ignored_fields
+from inference import chat_prompt, ignored_fields, shown_prompt
 from web.body import read_body
 from web.choices import as_chunks, chat_choices, text_choices
 from web.command_line import read_options
@@ -57,6 +59,7 @@ def create_app(
     allow_origins: Collection[str] = (),
     keep_alive_s: int = KEEP_ALIVE_S,
     strict_openai: bool = False,
+    reasoning_field: ReasoningField = "reasoning_content",
     on_failure: Callable[[ModelError], None] | None = None,
 ) -> FastAPI:
     """Create the application. `load` runs in a thread at start; until it returns, requests get 503 `starting`.
@@ -65,6 +68,7 @@ def create_app(
     `own_hosts`.
     allow_origins: the web sites whose pages may use the server, beside its own; `*` stands for all.
     keep_alive_s: how long a connection without requests stays open; the answers announce it.
+    reasoning_field: the field of answers that holds the reasoning; with strict_openai no field does.
     on_failure: called with the error if loading fails.
     """
 
@@ -79,6 +83,7 @@ def create_app(
     app = FastAPI(title="Functionary", version=VERSION, lifespan=lifespan, redirect_slashes=False)
     app.state.model = None
     app.state.strict_openai = strict_openai
+    app.state.reasoning_fields = () if strict_openai else ANSWER_FIELDS[reasoning_field]
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
     app.add_exception_handler(HTTPException, wrong_url)
@@ -154,15 +159,29 @@ async def chat_completions(request: Request) -> Response:
     chat = await _read(chat_request, request)
     headers = _admit(model, chat)
     base = _base("chatcmpl-", "chat.completion.chunk" if chat.stream else "chat.completion", chat.model)
+    choices = chat_choices(model, chat, request.app.state.reasoning_fields)
     if chat.stream:
-        chunks = as_chunks(chat_choices(model, chat), base, chat.include_usage, chat.n)
+        chunks = as_chunks(choices, base, chat.include_usage, chat.n)
         return await event_stream(request.receive, chunks, headers)
-    parts, finishes = await _whole(request, chat_choices(model, chat))
-    choices = [fold(part for part in parts if part["index"] == index) for index in range(chat.n)]
-    answer = {**base, "choices": choices, "usage": usage(finishes, chat.n)}
+    parts, finishes = await _whole(request, choices)
+    folded = [fold(part for part in parts if part["index"] == index) for index in range(chat.n)]
+    answer = {**base, "choices": folded, "usage": usage(finishes, chat.n)}
     if chat.metadata is not None:
         answer["metadata"] = chat.metadata
     return JSONResponse(answer, headers=headers)
+
+
+async def render(request: Request) -> Response:
+    """Show the prompt of a chat completion: its text, its tokens and its pieces. Nothing is generated."""
+    model = _model(request)
+    chat = await _read(chat_request, request)
+    headers = _admit(model, chat)
+
+    def shown() -> Json:
+        chat_prompt(model, chat)  # raises PromptTooLong
+        return shown_prompt(model.template, model.tokenizer, chat)
+
+    return JSONResponse(await asyncio.to_thread(shown), headers=headers)
 
 
 async def completions(request: Request) -> Response:
@@ -187,6 +206,12 @@ ROUTES: Sequence[tuple[str, Callable[..., Any], str, Operation]] = (
         chat_completions,
         "POST",
         Operation(ChatCompletion, ChatCompletionRequest, ChatCompletionChunk, CHAT_EXAMPLES),
+    ),
+    (
+        "/v1/chat/completions/render",
+        render,
+        "POST",
+        Operation(RenderedPrompt, ChatCompletionRequest, examples=CHAT_EXAMPLES),
     ),
     (
         "/v1/completions",

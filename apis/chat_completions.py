@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -13,14 +13,15 @@ from apis.rules.answers import spelled
 from apis.rules.constraints import ConstraintFields, constrained, schema_format
 from apis.rules.fields import Name, Shape, Size, by, read, tag, unfit
 from apis.rules.messages import MessageFields, Text, fold_messages, joined
-from apis.rules.requests import MAX_CHOICES, StreamFields, ignored, include_usage, unsupported
+from apis.rules.reasoning import ReasoningFields, ignored_switches, reasoning
+from apis.rules.requests import MAX_CHOICES, StreamFields, header_names, ignored, include_usage, unsupported
 from apis.rules.sampling import SamplingFields, TokenLimit, sampling_params
 from apis.rules.schemas import SchemaObject
 from apis.rules.tool_names import with_aliases
 from apis.rules.tools import CallingFields, calling, check_combinations
 from core.conversation import ChatRequest, Message, ResponseFormat
 from core.errors import RequestError
-from core.turn_format import ArgsDelta, CallStart, Event, Finish, TextDelta, TokenReport
+from core.turn_format import ArgsDelta, CallStart, Event, Finish, ReasoningDelta, TextDelta, TokenReport
 from json_schema.check import check_parameters
 from json_schema.strict import check_strict
 
@@ -159,7 +160,9 @@ _Metadata = Annotated[
 ]
 
 
-class ChatCompletionRequest(StreamFields, SamplingFields, ConstraintFields, CallingFields, MessageFields):
+class ChatCompletionRequest(
+    StreamFields, SamplingFields, ConstraintFields, ReasoningFields, CallingFields, MessageFields
+):
     """The body of POST /v1/chat/completions. In an optional field, null means the same as leaving it out."""
 
     refuses_unknown = "never"  # `ignored` has OpenAI's text for the fields of a body
@@ -191,9 +194,6 @@ class ChatCompletionRequest(StreamFields, SamplingFields, ConstraintFields, Call
     modalities: Annotated[list[Literal["text"]], Size(1, 1), BeforeValidator(_check_modalities)] | None = Field(
         None, description="The kinds of output. Only text is supported."
     )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
-        None, description="Ignored."
-    )
     verbosity: Literal["low", "medium", "high"] | None = Field(None, description="Ignored.")
     store: bool | None = Field(False, description="Ignored: nothing is stored.")
     user: str | None = Field(None, description="Ignored.")
@@ -222,6 +222,8 @@ def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRe
     for key in UNSUPPORTED:
         if body.get(key) is not None:
             raise unsupported(key)
+    wish, switch_fields, effort_fields = reasoning(asked, asked.tools or ())
+    unknown = ignored(body, ChatCompletionRequest, UNSUPPORTED, strict_openai=strict_openai)
     request = ChatRequest(
         model=asked.model,
         messages=messages,
@@ -230,13 +232,16 @@ def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRe
         max_calls=calls.max_calls,
         legacy=calls.legacy,
         response_format=constrained(asked, response_format),
+        reasoning=wish,
+        switch_fields=switch_fields,
+        effort_fields=effort_fields,
         sampling=sampling_params(asked, max_tokens=_token_limit(asked, strict_openai), logprobs=_num_logprobs(asked)),
         n=asked.n or 1,
         stream=asked.stream or False,
         include_usage=include_usage(asked),
         metadata=asked.metadata,
         prediction=joined(asked.prediction.content) if asked.prediction else "",
-        ignored=ignored(body, ChatCompletionRequest, UNSUPPORTED, strict_openai=strict_openai),
+        ignored=(*unknown, *header_names(ignored_switches(body))),
     )
     return with_aliases(request)
 
@@ -287,10 +292,16 @@ def _num_logprobs(asked: ChatCompletionRequest) -> int | None:
 
 
 class Choice:
-    """Turns the events of one choice into its chunks: {index, delta, logprobs, finish_reason}."""
+    """Turns the events of one choice into its chunks: {index, delta, logprobs, finish_reason}.
 
-    def __init__(self, request: ChatRequest, index: int = 0) -> None:
+    `reasoning_fields` are the fields that hold the reasoning; without any, the reasoning is left out.
+    """
+
+    def __init__(
+        self, request: ChatRequest, index: int = 0, *, reasoning_fields: Sequence[str] = ("reasoning_content",)
+    ) -> None:
         self._request = request
+        self._reasoning_fields = reasoning_fields
         self._index = index
         self._has_begun = False
         self._num_calls = 0
@@ -299,7 +310,7 @@ class Choice:
     def chunks(self, event: Event | TokenReport | Finish) -> Iterator[Json]:
         """Yield the chunks of one event.
 
-        The first chunk of the choice has the role. No chunk has both text and calls.
+        The first chunk of the choice has the role. Each chunk has only one of reasoning, text and calls.
         """
         match event:
             case TokenReport():
@@ -307,6 +318,10 @@ class Choice:
             case TextDelta(text):
                 yield from self._opening()
                 yield self._chunk({"content": text}, logprobs=True)
+            case ReasoningDelta(text):
+                yield from self._opening(content=None)
+                if self._reasoning_fields:
+                    yield self._chunk(dict.fromkeys(self._reasoning_fields, text))
             case CallStart(name):
                 yield self._chunk(self._call_start(self._request.own_name(name)))
             case ArgsDelta(text):
@@ -315,10 +330,10 @@ class Choice:
                 yield from self._opening()
                 yield self._chunk({}, finish_reason=self._finish_reason(reason))
 
-    def _opening(self) -> Iterator[Json]:
+    def _opening(self, content: str | None = "") -> Iterator[Json]:
         if not self._has_begun:
             self._has_begun = True
-            yield self._chunk({"role": "assistant", "content": "", "refusal": None})
+            yield self._chunk({"role": "assistant", "content": content, "refusal": None})
 
     def _call_start(self, name: str) -> Json:
         role = {} if self._has_begun else {"role": "assistant", "content": None}
@@ -369,6 +384,8 @@ def fold(chunks: Iterable[Json]) -> Json:
 def _add(message: Json, delta: Json) -> None:
     if delta.get("content") is not None:
         message["content"] = (message["content"] or "") + delta["content"]
+    for field in delta.keys() & {"reasoning_content", "reasoning"}:
+        message[field] = message.get(field, "") + delta[field]
     if call := delta.get("function_call"):
         function = message.setdefault("function_call", {"name": "", "arguments": ""})
         function["name"] += call.get("name", "")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from checkpoints.files import check_checkpoint
 from core.generation import Drafts, Engine, Sampling
@@ -15,6 +16,9 @@ from core.turn_format import TurnFormat
 from engines.local.threads import run_in_own_thread
 from prompt_template import Arguments, PromptTemplate, detect_template, load_template
 from text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from checkpoints.checkpoint import Checkpoint  # imports torch
 
 ANY_NAME = "*"
 
@@ -71,11 +75,7 @@ def load_model(
     from checkpoints.checkpoint import open_checkpoint  # imports torch, which check_model avoids
 
     checkpoint = open_checkpoint(name, device=device, dtype=dtype, revision=revision, max_context=max_context)
-    wanted = template or checkpoint.template
-    if wanted:
-        prompt_template = load_template(wanted)
-    else:
-        prompt_template = detect_template(checkpoint.chat_template, checkpoint.tokenizer.token_id, checkpoint.name)
+    prompt_template = _template(checkpoint, template)
     load_engine = partial(
         checkpoint.load_engine,
         max_running=max_running,
@@ -94,6 +94,24 @@ def load_model(
         top_p=checkpoint.top_p,
         arguments=arguments or prompt_template.arguments,
     )
+
+
+def open_format(
+    name: str | None, *, template: str | None = None, revision: str | None = None
+) -> tuple[PromptTemplate, Tokenizer]:
+    """Return the template and the tokenizer of a checkpoint without loading its weights. Raises ModelError."""
+    from checkpoints.checkpoint import open_checkpoint
+
+    checkpoint = open_checkpoint(name, device="cpu", revision=revision)
+    return _template(checkpoint, template), checkpoint.tokenizer
+
+
+def _template(checkpoint: Checkpoint, name: str | None) -> PromptTemplate:
+    """Return the template `name`, or that of the checkpoint if `name` is None. Raises ModelError."""
+    if wanted := name or checkpoint.template:
+        return load_template(wanted).bound(checkpoint.tokenizer.token_id)
+    found = detect_template(checkpoint.chat_template, checkpoint.tokenizer.token_id, checkpoint.name)
+    return found.bound(checkpoint.tokenizer.token_id)
 
 
 def check_model(name: str | None, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> None:

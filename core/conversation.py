@@ -136,6 +136,8 @@ class ChatRequest:
     owner: str = ""  # the API key; empty on a server without keys
     prediction: str = ""  # a text that the client expects in the answer
     own_names: dict[str, str] = field(default_factory=dict)  # alias of a tool -> its name in the request
+    switch_fields: tuple[str, ...] = ()  # the fields of the body that switch reasoning on or off
+    effort_fields: tuple[str, ...] = ()  # the fields of the body that state how much to reason
     ignored: tuple[str, ...] = field(default=())  # unknown fields of the request body
 
     def own_name(self, name: str) -> str:

@@ -20,12 +20,17 @@ T = TypeVar("T")
 Request = TypeVar("Request", ChatRequest, CompletionRequest)
 
 
-async def chat_choices(model: Model, request: ChatRequest) -> AsyncGenerator[Json | Finish]:
-    """Yield the chunks of all choices as they arrive, and each choice's Finish after its last chunk."""
+async def chat_choices(
+    model: Model, request: ChatRequest, reasoning_fields: Sequence[str]
+) -> AsyncGenerator[Json | Finish]:
+    """Yield the chunks of all choices as they arrive, and each choice's Finish after its last chunk.
+
+    `reasoning_fields` are the fields of the answer that hold the reasoning.
+    """
     prompt_ids = await asyncio.to_thread(chat_prompt, model, request)
 
     async def one(index: int) -> AsyncGenerator[Json | Finish]:
-        choice = Choice(request, index)
+        choice = Choice(request, index, reasoning_fields=reasoning_fields)
         async with aclosing(stream(model, _with_seed(request, index), prompt_ids)) as events:
             async for event in events:
                 for chunk in choice.chunks(event):

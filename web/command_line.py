@@ -58,6 +58,13 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="refuse all that OpenAI refuses, unknown fields too (see docs/api.md)",
     )
+    answers = parser.add_argument_group("answers")
+    answers.add_argument(
+        "--reasoning-field",
+        choices=("reasoning_content", "reasoning", "both"),
+        default="reasoning_content",
+        help="the field of answers that holds the model's reasoning (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
     options.api_key += [os.environ[KEY_VARIABLE]] if os.environ.get(KEY_VARIABLE) else []
     if any(not key.strip() for key in options.api_key):

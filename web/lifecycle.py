@@ -115,6 +115,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         allow_origins=options.allow_origin,
         keep_alive_s=options.keep_alive,
         strict_openai=options.strict_openai,
+        reasoning_field=options.reasoning_field,
         on_failure=on_failure,
     )
     config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})

@@ -37,7 +37,7 @@ class PromptTokensDetails(Answer):
 class CompletionTokensDetails(Answer):
     """Details of the generated tokens."""
 
-    reasoning_tokens: int = Field(description="Always 0: reasoning is not counted.")
+    reasoning_tokens: int = Field(description="Generated tokens that are the model's reasoning.")
     audio_tokens: Literal[0] = Field(description="Always 0: there is no audio.")
     accepted_prediction_tokens: int = Field(description="Draft tokens that the model accepted.")
     rejected_prediction_tokens: int = Field(description="Draft tokens that the model did not accept.")
@@ -104,7 +104,7 @@ def usage(finishes: Sequence[Finish], n: int) -> Json:
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
         "completion_tokens_details": {
-            "reasoning_tokens": 0,
+            "reasoning_tokens": sum(finish.reasoning_tokens for finish in finishes),
             "audio_tokens": 0,
             "accepted_prediction_tokens": sum(finish.accepted_tokens for finish in finishes),
             "rejected_prediction_tokens": sum(finish.rejected_tokens for finish in finishes),

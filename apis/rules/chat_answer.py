@@ -8,6 +8,8 @@ from pydantic import Field
 
 from apis.rules.answers import Answer, AnswerHead, Usage
 
+_ALIAS = "Another name of reasoning_content, if the server was started with --reasoning-field reasoning or both."
+
 
 class AnsweredFunction(Answer):
     """The function that the model calls."""
@@ -30,7 +32,11 @@ class AnswerMessage(Answer):
     """The model's message."""
 
     role: Literal["assistant"] = Field(description="Always assistant.")
-    content: str | None = Field(description="The text; null if the message only has calls.")
+    content: str | None = Field(description="The text; null if the message only has calls or reasoning.")
+    reasoning_content: str = Field(
+        "", description="What the model thought before the text and the calls. Absent if there is nothing."
+    )
+    reasoning: str = Field("", description=_ALIAS)
     refusal: None = Field(description="Always null.")
     annotations: Annotated[list[Any], Field(max_length=0)] = Field(description="Always empty.")
     tool_calls: list[AnsweredToolCall] = Field([], description="The calls. Absent if there are none.")
@@ -107,8 +113,12 @@ class Delta(Answer):
 
     role: Literal["assistant"] = Field("assistant", description="Always assistant, in a choice's first chunk only.")
     content: str | None = Field(
-        None, description="The new part of the text; null in the first chunk of a choice that starts with a call."
+        None,
+        description="The new part of the text; null in the first chunk of a choice that starts with a call or with "
+        "reasoning.",
     )
+    reasoning_content: str = Field("", description="The new part of the reasoning. Absent if there is none.")
+    reasoning: str = Field("", description=_ALIAS)
     refusal: None = Field(None, description="Always null.")
     tool_calls: list[ToolCallDelta] = Field([], description="The new parts of calls. Absent if there are none.")
     function_call: FunctionDelta | None = Field(

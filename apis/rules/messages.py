@@ -87,7 +87,7 @@ class UserMessage(Shape):
 class AssistantMessage(Shape):
     """An earlier message of the model: text, calls or both."""
 
-    beyond_openai = frozenset(("reasoning_content", "reasoning"))
+    beyond_openai = frozenset(("reasoning_content", "reasoning", "thinking"))
     unread = frozenset(("audio", "annotations"))
 
     role: Literal["assistant"] = Field(description="Always assistant.")
@@ -101,6 +101,7 @@ class AssistantMessage(Shape):
         "format has no place for it.",
     )
     reasoning: str | None = Field(None, description="Another name of reasoning_content.")
+    thinking: str | None = Field(None, description="Another name of reasoning_content.")
     refusal: str | None = Field(None, description="Used as the content if the message has none.")
     tool_calls: Annotated[list[ToolCall], Size()] | None = Field(
         None, description="The calls. The tool messages with their results must follow this message directly."
@@ -201,7 +202,7 @@ def _assistant(message: AssistantMessage, position: int, strict_openai: bool) ->
         path = f"messages[{position}].content"
         sentence = f"Invalid value for '{path}': expected a string or an array of parts, but got nothing. "
         raise RequestError(sentence + "It is required unless 'tool_calls' or 'function_call' is specified.", path)
-    reasoning = message.reasoning_content or message.reasoning or ""
+    reasoning = message.reasoning_content or message.reasoning or message.thinking or ""
     folded = Message("assistant", content, calls, name=message.name or "", reasoning=reasoning)
     return _Turn("assistant", folded, tool_calls)
 

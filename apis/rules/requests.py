@@ -14,7 +14,7 @@ MAX_CHOICES = 8
 MAX_IGNORED = 20
 # What this server has beyond OpenAI's API; with --strict-openai these fields are unknown.
 VENDOR_FIELDS = frozenset(("top_k", "min_p", "repetition_penalty", "stop_token_ids", "min_tokens", "ignore_eos"))
-VENDOR_FIELDS |= ConstraintFields.model_fields.keys()
+VENDOR_FIELDS |= ConstraintFields.model_fields.keys() | {"chat_template_kwargs", "enable_thinking"}
 
 
 class StreamOptions(Shape):
@@ -57,12 +57,18 @@ def ignored(
 ) -> tuple[str, ...]:
     """Return the unknown keys of `body` in the form in which a response header lists them.
 
-    Returns at most MAX_IGNORED names, each cut to 64 characters. Characters other than visible ASCII become "?".
     With strict_openai, raises RequestError for a key that OpenAI's API does not have.
     """
     known = {*shape.model_fields, *unsupported} - (VENDOR_FIELDS if strict_openai else set())
-    names = [key for key in body if key not in known][:MAX_IGNORED]
-    shown = tuple("".join(char if "!" <= char <= "~" else "?" for char in name[:64]) or "?" for name in names)
+    shown = header_names([key for key in body if key not in known])
     if shown and strict_openai:
         raise RequestError(f"Unrecognized request argument supplied: {shown[0]}")
     return shown
+
+
+def header_names(names: list[str]) -> tuple[str, ...]:
+    """Return the names in the form in which a response header lists them.
+
+    Returns at most MAX_IGNORED names, each cut to 64 characters. Characters other than visible ASCII become "?".
+    """
+    return tuple("".join(c if "!" <= c <= "~" else "?" for c in name[:64]) or "?" for name in names[:MAX_IGNORED])

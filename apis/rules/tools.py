@@ -58,6 +58,12 @@ class CodeInterpreterTool(Shape):
     )
 
 
+class ReasoningTool(Shape):
+    """A wish that the model reasons before it answers, as Functionary v4r has it. It cannot be called."""
+
+    type: Literal["reasoning"] = Field(description="Always reasoning.")
+
+
 def _check_custom(value: object) -> object:
     if isinstance(value, dict) and value.get("type") == "custom":
         message = "Custom tools are not supported by this server. Declare the tool with type 'function' instead."
@@ -66,8 +72,10 @@ def _check_custom(value: object) -> object:
 
 
 AnyTool = Annotated[
-    Annotated[FunctionTool, Tag(tag("function"))] | Annotated[CodeInterpreterTool, Tag(tag("code_interpreter"))],
-    by("type", "function", "code_interpreter"),
+    Annotated[FunctionTool, Tag(tag("function"))]
+    | Annotated[CodeInterpreterTool, Tag(tag("code_interpreter"))]
+    | Annotated[ReasoningTool, Tag(tag("reasoning"))],
+    by("type", "function", "code_interpreter", "reasoning"),
     BeforeValidator(_check_custom),
 ]
 
@@ -202,11 +210,12 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
         functions = tuple(
             _function(item, f"functions[{index}]", strict_openai) for index, item in enumerate(body.functions)
         )
-        _check_unique(functions, "functions", ".name")
+        _check_unique(functions, "functions", ".name", range(len(functions)))
         choice = _legacy_choice(body, {function.name for function in functions})
         return Calling(functions, choice, 1, legacy=True)
-    tools = tuple(_tool(item, f"tools[{index}]", strict_openai) for index, item in enumerate(body.tools or ()))
-    _check_unique(tools, "tools", ".function.name")
+    indexed = [(index, item) for index, item in enumerate(body.tools or ()) if not isinstance(item, ReasoningTool)]
+    tools = tuple(_tool(item, f"tools[{index}]", strict_openai) for index, item in indexed)
+    _check_unique(tools, "tools", ".function.name", [index for index, _ in indexed])
     choice = _choice(body, {tool.name for tool in tools})
     _legacy_choice(body, set())
     if not tools:
@@ -215,7 +224,7 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
     return Calling(tools, choice, max_calls=1 if at_most_one else None)
 
 
-def _tool(tool: AnyTool, path: str, strict_openai: bool) -> Tool:
+def _tool(tool: FunctionTool | CodeInterpreterTool, path: str, strict_openai: bool) -> Tool:
     if isinstance(tool, FunctionTool):
         return _function(tool.function, f"{path}.function", strict_openai)
     return CodeInterpreter()
@@ -229,9 +238,10 @@ def _function(function: FunctionDefinition, path: str, strict_openai: bool) -> F
     return Function(function.name, function.description or "", function.parameters, strict)
 
 
-def _check_unique(tools: Sequence[Tool], path: str, name_path: str) -> None:
+def _check_unique(tools: Sequence[Tool], path: str, name_path: str, indexes: Sequence[int]) -> None:
+    """Raise RequestError if two tools have the same name. `indexes` are the positions of the tools in the request."""
     seen: set[str] = set()
-    for index, tool in enumerate(tools):
+    for index, tool in zip(indexes, tools, strict=True):
         if tool.name in seen:
             param = f"{path}[{index}]{name_path if isinstance(tool, Function) else '.type'}"
             message = f"Invalid '{param}': the name '{tool.name}' is taken by an earlier tool. Expected unique names."

@@ -96,7 +96,12 @@ def test_an_assistant_message_with_nothing_is_an_empty_turn(turn: dict[str, Any]
 
 def test_reasoning_is_kept_under_either_name() -> None:
     """vLLM and OpenRouter call it `reasoning`; DeepSeek, llama.cpp and SGLang `reasoning_content`."""
-    for turn in ({"reasoning_content": "hm"}, {"reasoning": "hm"}, {"reasoning_content": "hm", "reasoning": "no"}):
+    for turn in (
+        {"reasoning_content": "hm"},
+        {"reasoning": "hm"},
+        {"thinking": "hm"},
+        {"reasoning_content": "hm", "reasoning": "no"},
+    ):
         assert chat(USER, {"role": "assistant", **turn}).messages[1] == Message("assistant", reasoning="hm")
     both = chat(USER, {**asks("a"), "reasoning_content": "hm"}, answer("a")).messages[1]
     assert (both.reasoning, both.calls[0].name) == ("hm", "f_a")

@@ -25,7 +25,8 @@ from tests.support.request_examples import FULL, LEGACY, PARAMETERS, RAW, USER, 
 
 PARTS = [{"type": "text", "text": "x"}]
 CALL = {"name": "f", "arguments": "{}"}
-TOOLS = {"tools": [tool("f", strict=False), {"type": "code_interpreter"}]}
+TOOLS = {"tools": [tool("f", strict=False), {"type": "code_interpreter"}, {"type": "reasoning"}]}
+SWITCHES = {"enable_thinking": True, "thinking": True, "reasoning_effort": "low"}
 CONSTRAINTS: list[Json] = [
     *({"structured_outputs": {"json": schema}} for schema in (PARAMETERS, "{}")),
     *({field: schema} for field in ("guided_json", "json_schema") for schema in (PARAMETERS, "{}")),
@@ -44,7 +45,7 @@ CHATS: list[Json] = [
             {"role": "user", "content": PARTS, "name": "n"},
             {"role": "assistant", "content": [*PARTS, {"type": "refusal", "refusal": "x"}], "name": "n"},
             {"role": "function", "name": "f", "content": PARTS},
-            {"role": "assistant", "reasoning_content": "hm", "reasoning": "hm"},
+            {"role": "assistant", "reasoning_content": "hm", "reasoning": "hm", "thinking": "hm"},
             {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": CALL}]},
             {"role": "tool", "tool_call_id": "a", "content": PARTS, "name": "n"},
         ],
@@ -65,6 +66,7 @@ CHATS: list[Json] = [
         },
     },
     {"model": "m", "messages": [USER], "response_format": {"type": "json_object", "schema": PARAMETERS}},
+    {"model": "m", "messages": [USER], "enable_thinking": True, "chat_template_kwargs": SWITCHES},
     *({"model": "m", "messages": [USER], **constraint} for constraint in CONSTRAINTS),
 ]
 SHARED = {key: value for key, value in FULL.items() if key in TextCompletionRequest.model_fields}

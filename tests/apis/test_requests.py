@@ -47,7 +47,7 @@ def test_null_means_not_given() -> None:
 
 def test_fields_that_change_nothing() -> None:
     accepted = {"user": "u", "store": True, "service_tier": "auto"}
-    assert chat(**accepted, reasoning_effort="minimal", verbosity="low", modalities=["text"]) == chat()
+    assert chat(**accepted, verbosity="low", modalities=["text"]) == chat()
     assert chat(logprobs=True).sampling.logprobs == 0
     assert chat(logprobs=False).sampling.logprobs is None
     assert chat(stop="").sampling.stop == chat(stop=[]).sampling.stop == ()

@@ -80,6 +80,10 @@ RANGES: dict[str, Range] = {
     "prompt_cache_key": Range(outside=(1, {}, [])),
     "store": Range(outside=("yes",)),
     "reasoning_effort": Range(outside=("much", 1)),
+    "chat_template_kwargs": Range(
+        inside=({}, {"date": 1}), outside=("x", [], {"enable_thinking": "no"}, {"thinking": 1})
+    ),
+    "enable_thinking": Range(inside=(True,), outside=("yes", 1)),
     "verbosity": Range(outside=("mute",)),
     "modalities": Range(outside=(["audio"], ["text", "audio"], [], "text")),
     "audio": Range(outside=({},)),

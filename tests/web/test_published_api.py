@@ -18,6 +18,7 @@ from tests.support.serving import serving
 from tests.support.streamed import events
 
 Json = dict[str, Any]
+RENDER = f"{CHAT}/render"
 EVENTS = "text/event-stream"
 PLAIN = "application/json"
 
@@ -106,7 +107,7 @@ def test_errors_and_other_routes_are_as_published(functionary: Client, document:
 def test_every_route_is_listed(document: Json) -> None:
     routes = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert routes == {
-        *(("post", CHAT), ("post", RAW), ("get", "/v1/models"), ("get", "/v1/models/{name}")),
+        *(("post", CHAT), ("post", RENDER), ("post", RAW), ("get", "/v1/models"), ("get", "/v1/models/{name}")),
         *(("get", "/"), ("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics")),
     }
     assert document["info"]["title"] == "Functionary"
