@@ -122,6 +122,8 @@ class _Child:
             raise RenderingError(f"its process ended with status {process.returncode}", is_limit=True)
         answer: Json = json.loads(line)
         if "error" in answer:
+            if answer["is_limit"]:
+                self.close()  # the process ends by itself, but perhaps not before the next rendering
             raise RenderingError(answer["error"], is_limit=answer["is_limit"])
         return answer
 

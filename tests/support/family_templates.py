@@ -125,7 +125,9 @@ LLAMA = Family(
 MISTRAL = Family(
     """\
 {{- bos_token }}
-{%- if messages[0].role == 'system' %}{%- set system = messages[0].content %}{%- set messages = messages[1:] %}{%- endif %}
+{%- if messages[0].role == 'system' %}
+{%- set system = messages[0].content %}{%- set messages = messages[1:] %}
+{%- endif %}
 {%- set turn = namespace(number=0) %}
 {%- for message in messages if message.role != 'tool' and not message.tool_calls %}
 {%- if (message.role == 'user') != (turn.number % 2 == 0) %}{{- raise_exception('Roles must alternate!') }}{%- endif %}
