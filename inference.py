@@ -22,7 +22,6 @@ from core.generation import Sampling, TokenLogprob
 from core.turn_format import DecodedLogprob, Event, Finish, FinishReason, TextDelta, TokenReport
 from drafting.predictions import drafts
 from guarantees.constraint import completion_constraint, constraint
-from prompt_template import Piece
 from text.stop_strings import StopStrings
 from text.tokenizer import Tokenizer
 from text.turn import Token, Turn
@@ -76,7 +75,8 @@ async def stream(
     for event in turn.end(is_truncated=reason == "length"):
         yield event
     draft_counts = (token.num_accepted, token.num_rejected) if request.prediction else (0, 0)
-    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached, *draft_counts)
+    counts = (len(prompt_ids), token.num_generated, token.num_cached, *draft_counts)
+    yield Finish(reason, *counts, reasoning_tokens=turn.num_reasoning_tokens)
 
 
 async def complete(
@@ -111,13 +111,12 @@ def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
     """
     template, tokenizer, max_context = model.template, model.tokenizer, model.engine.max_context
     tools = template.visible_tools(request.tools, request.choice)
-    pieces = template.render(request.messages, tools)
+    pieces = template.prompt(request)
     num_least = sum(tokenizer.min_num_tokens(piece.text) for piece in pieces)
     if num_least >= max_context and sum(len(piece.text) for piece in pieces) > MAX_COUNTED:
         sizes = _function_sizes(model, request, tools, is_exact=False)
         raise PromptTooLong(num_least, max_context, is_exact=False, functions=sizes)
-    prefill = Piece(template.prefill(request.choice), markup=True, learned=True)
-    ids = tokenizer.encode([*pieces, template.opening, prefill], bos=template.bos).ids
+    ids = tokenizer.encode(pieces, bos=template.bos).ids
     if len(ids) >= max_context:
         raise PromptTooLong(len(ids), max_context, functions=_function_sizes(model, request, tools, is_exact=True))
     return ids

@@ -75,6 +75,10 @@ class PromptTemplate(ABC):
     call_tail: str = ""
     separator: str | None = ""  # between two calls; None if a turn has at most one call
     calls_close: str = ""
+    code_tail: str = (
+        ""  # after the code of a call of the code interpreter; empty if the separator or a stop token ends it
+    )
+    code_function: Function | None = None  # the function whose JSON holds the code; None if the code stands by itself
     text_prefill: str = ""  # the prefill if no call is allowed; empty for formats that were trained without one
     required_prefill: str = ""  # the prefill if a call is required
     reasoning: ReasoningMarks | None = None  # None if the format does not mark the model's reasoning
@@ -344,9 +348,7 @@ def detect(chat_template: str | None, token_id: Callable[[str], int | None], che
     """
     text = chat_template or ""
     if stated := _VERSION.search(text):
-        # The chat template of the reasoning variant states the version of the plain one.
-        variant = "-reasoning" if stated[1] == "v3-llama3.1" and "Reasoning Mode" in text else ""
-        return Detected(stated[1] + variant, "the comment in its chat template")
+        return Detected(_with_reasoning(stated[1], text), "the comment in its chat template")
     if known := _CHECKPOINTS.get(re.split(r"[/\\]", checkpoint.rstrip("/\\"))[-1].lower()):
         return Detected(known, "its name")
     if by_tokens := _version_of_tokens(text, token_id):
@@ -363,7 +365,7 @@ def _version_of_tokens(text: str, token_id: Callable[[str], int | None]) -> str 
     if token_id("<|eom_id|>") == 128008:
         if ">>>" in text:
             return "v3.llama3"
-        return "v3-llama3.1" if "<function=" in text or not text else None
+        return _with_reasoning("v3-llama3.1", text) if "<function=" in text or not text else None
     if token_id("<|reserved_special_token_249|>") == 128254:
         if "image_url" in text and ">>>" in text:
             return "v3.llava_llama"
@@ -388,3 +390,9 @@ def templates_with_signs(chat_template: str) -> list[PromptTemplate]:
     signed = [template for template in _templates() if template.signs]
     found = [template for template in signed if all(sign in chat_template for sign in template.signs)]
     return sorted(found, key=lambda template: -len(template.signs))
+
+
+def _with_reasoning(version: str, chat_template: str) -> str:
+    """Tell v3-llama3.1 from its variant with reasoning, whose chat template states the same version."""
+    is_variant = version == "v3-llama3.1" and "Reasoning Mode" in chat_template
+    return "v3-llama3.1-reasoning" if is_variant else version

@@ -1,9 +1,9 @@
-"""Print functions as the TypeScript-style declarations that the models were trained on.
+"""Print functions as the TypeScript-style declarations that the models were trained on, or as JSON.
 
-The output equals the training renderer's byte for byte, with two exceptions. Text of a request cannot end its comment
-or string, and so can neither add nor hide a declaration. What the training renderer had no words for, such as unions
-of objects, is printed in its manner instead of as `any` (docs/schemas.md lists these forms). Equal input gives equal
-output in every process, since the prefix cache needs equal prompts.
+The declarations equal the training renderer's byte for byte, with two exceptions. Text of a request cannot end its
+comment or string, and so can neither add nor hide a declaration. What the training renderer had no words for, such as
+unions of objects, is printed in its manner instead of as `any` (docs/schemas.md lists these forms). Equal input gives
+equal output in every process, since the prefix cache needs equal prompts.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import assert_never
 
 from core.conversation import Function, JsonSchema
+from json_schema.inline import inline
 from json_schema.normalise import COMBINED_ROOT, Budget, unprintable
 from json_schema.types import (
     ANYTHING,
@@ -69,6 +71,20 @@ def typescript(functions: Sequence[Function]) -> str:
 def flat_typescript(functions: Sequence[Function]) -> str:
     """Declare `functions` in the format of functionary-7b-v1 and older: top-level properties and descriptions only."""
     return _namespace(functions, partial(_flat_declaration, budget=Budget()))
+
+
+def function_json(function: Function, *, is_ascii: bool = False) -> str:
+    """Return `function` on one line of JSON, as Python's `json.dumps` writes it."""
+    fields = {"name": function.name, "description": function.description, "parameters": function.parameters}
+    return json.dumps(fields, ensure_ascii=is_ascii)
+
+
+def inlined(function: Function) -> Function:
+    """Return `function` with the local `$ref`s of its parameters replaced by their targets."""
+    parameters = function.parameters
+    if parameters is None or '"$ref"' not in json.dumps(parameters):
+        return function
+    return replace(function, parameters=inline(parameters))
 
 
 def _namespace(functions: Sequence[Function], declaration: Callable[[Function], Iterator[str]]) -> str:

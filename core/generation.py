@@ -93,6 +93,9 @@ class Drafts:
     user_message:    the last message of the user, which may contain values of arguments.
     likely_function: the name of the function that the user message is probably about; empty if unknown.
     prediction:      a text that the client expects in the answer; empty if none.
+    call_tail:       what stands after the arguments of a call.
+
+    In `prefill`, heads and `call_tail`, control tokens are spelled out.
     """
 
     turn_format: TurnFormat
@@ -101,6 +104,7 @@ class Drafts:
     user_message: str = ""
     likely_function: str = ""
     prediction: str = ""
+    call_tail: str = ""
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class _CallDrafter:
         self._calls = {call.name: call for call in drafts.calls}
         self._scanner: CallScanner | None = None
         self._reader = TurnReader(drafts.turn_format, vocabulary)
-        self._follow(self._reader.read_text(drafts.prefill))
+        self._follow(self._reader.read_prefill(drafts.prefill))
 
     def read(self, token_id: int) -> None:
         self._follow(self._reader.read(token_id))
@@ -121,21 +121,30 @@ class _CallDrafter:
         return self._reader.region == "args"
 
     def propose(self) -> list[int]:
-        text = self._next_text()
-        if not text:
-            return self._stop if self._reader.region == "args" and self._scanner and self._scanner.is_at_end else []
-        return self._vocabulary.tokenize(text.encode()) + (self._stop if text.endswith("}") else [])
+        match self._reader.region:
+            case "args" if self._scanner:
+                text = self._scanner.next_text()
+                is_end = text.endswith("}") or (not text and self._scanner.is_at_end)
+                return self._vocabulary.tokenize(text.encode()) + (self._end_of_call("") if is_end else [])
+            case "skip" if self._scanner and self._scanner.is_at_end:
+                return self._end_of_call(self._reader.region_text)
+            case "name":
+                return self._name()
+        return []
 
-    def _next_text(self) -> str:
-        if self._reader.region == "args":
-            return self._scanner.next_text() if self._scanner else ""
-        if self._reader.region != "name":
-            return ""
+    def _end_of_call(self, written: str) -> list[int]:
+        """Return the tokens of the call's tail, of which `written` is the beginning, and the stop token."""
+        tail = self._drafts.call_tail
+        return self._vocabulary.tokenize_markup(tail[len(written) :]) + self._stop if tail.startswith(written) else []
+
+    def _name(self) -> list[int]:
+        """Return the tokens of the rest of the likeliest name, of the call's head, and of its first arguments."""
         beginning = self._reader.region_text.lstrip()
         candidates = [call for call in self._calls.values() if call.name.startswith(beginning)]
         candidates.sort(key=lambda call: call.name != self._drafts.likely_function)
         if not candidates or not (beginning or len(candidates) == 1 or self._drafts.likely_function):
-            return ""
-        mark = next((mark.text for mark in self._drafts.turn_format.marks["name"] if not mark.is_control), "")
-        arguments = CallScanner(candidates[0].parameters, self._user_message).next_text()
-        return candidates[0].name[len(beginning) :] + mark + arguments
+            return []
+        call = candidates[0]
+        rest_of_head = call.head[call.head.rindex(call.name) + len(beginning) :]
+        arguments = CallScanner(call.parameters, self._user_message).next_text()
+        return self._vocabulary.tokenize_markup(rest_of_head, arguments)

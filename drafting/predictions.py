@@ -25,7 +25,8 @@ def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
     user_message = user_messages[-1] if user_messages else ""
     return Drafts(
         turn_format=template.turn_format(request.tools),
-        prefill=template.prefill(request.choice),
+        prefill=template.prefill(request.choice, request.reasoning),
+        call_tail=template.call_tail,
         calls=tuple(DraftedCall(tool.name, template.call_head(tool.name), tool.parameters or {}) for tool in functions),
         user_message=user_message,
         likely_function=_likely_function(functions, user_message),

@@ -31,13 +31,13 @@ class CallWatcher:
         """`prefill` is the beginning of the turn, which the prompt already holds."""
         self._masks = masks
         self._reader = TurnReader(turn_format, vocabulary)
-        list(self._reader.read_text(prefill))
+        list(self._reader.read_prefill(prefill))
 
     def mask(self) -> Mask | None:
         """Return which tokens may come next, as booleans of shape (vocab_size,); None for all."""
         if self._reader.is_in_string:
             return None
-        return self._masks.mask(self._reader.region, self._reader.region_text)
+        return self._masks.mask(self._reader.region_name, self._reader.region_text, self._reader.pending_name)
 
     def read(self, token_id: int) -> OpenedCall | None:
         """Follow one more token, and return the call that it opens, if any.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
-from core.conversation import ChatRequest, CodeInterpreter, Function, ResponseFormat, Tool
+from core.conversation import ChatRequest, Function, ResponseFormat, Tool
 from core.errors import RequestError
 from core.generation import CallRule, Constraint, JsonRule, Lark
 from core.turn_format import CallStart, TurnFormat
@@ -22,7 +22,7 @@ from text.parser import OutputParser
 
 TokenId = Callable[[str], int | None]
 
-_CONTROL_LIKE = re.compile(r"(<[^<>\s]+>)")
+_CONTROL_LIKE = re.compile(r"(<[^<>\s]+>|\[/?[A-Z_]+\])")
 
 
 def constraint(
@@ -51,7 +51,7 @@ def constraint(
             for tool in callable_tools
             if isinstance(tool, Function) and (tool.strict or arguments == "schema")
         },
-        prefill=template.prefill(choice),
+        prefill=template.prefill(choice, request.reasoning),
     )
 
 
@@ -68,8 +68,13 @@ def completion_constraint(response_format: ResponseFormat, eos_id: int | None) -
 
 def _can_open_call(turn_format: TurnFormat) -> bool:
     """Return whether a call can open after the beginning of a text."""
-    marks = [*turn_format.marks.get("skip", ()), *turn_format.marks.get("text", ())]
-    return any(mark.next == "name" or mark.name not in (None, turn_format.text_recipient) for mark in marks)
+    regions = map(turn_format.region, {turn_format.start, "text", *turn_format.regions})
+    return any(
+        turn_format.opens_call(mark)
+        for region in regions
+        if region.kind in ("skip", "text", "reasoning") or (region.kind == "head" and not region.leads_to_call)
+        for mark in region.marks
+    )
 
 
 class _GrammarBuilder:
@@ -93,10 +98,10 @@ class _GrammarBuilder:
         rules: dict[str, str] = {}
         json_rules: dict[str, JsonRule] = {}
         param = ""
-        functions = [tool for tool in tools if isinstance(tool, Function)]
-        interpreters = [tool for tool in tools if isinstance(tool, CodeInterpreter)]
-        for tool in functions:
-            self._define_arguments(tool, rules, json_rules)
+        functions = [function for tool in tools if (function := self._as_function(tool))]
+        interpreters = [tool for tool in tools if self._as_function(tool) is None]
+        for function in functions:
+            self._define_arguments(function, rules, json_rules)
         starts = list(self._call_alternatives(functions, interpreters, rules))
         if may_be_text:
             starts.append(_sequence(self._literal(self._without_prefill(self._template.text_head)), "answer"))
@@ -107,7 +112,22 @@ class _GrammarBuilder:
                 rules["answer"], param = rule, self._request.response_format.param
         if not starts:
             raise RequestError("tool_choice allows no function that 'tools' declares.", "tool_choice")
-        return self._lark(_sequence(f"({' | '.join(starts)})", "stop" if self._stop else ""), rules, json_rules, param)
+        turn = (self._reasoning(rules), f"({' | '.join(starts)})", "stop" if self._stop else "")
+        return self._lark(_sequence(*turn), rules, json_rules, param)
+
+    def _reasoning(self, rules: dict[str, str]) -> str:
+        """Return the grammar of the reasoning before the answer; empty if the model cannot reason.
+
+        The reasoning is optional unless the prompt has begun it.
+        """
+        marks, wish = self._template.reasoning, self._request.reasoning
+        if marks is None or not self._template.may_reason(wish):
+            return ""
+        tail = marks.tail.strip()
+        rules["THOUGHT"] = self._text_without(tail)
+        space = r"/\s*/" if marks.tail[-1:].isspace() else ""
+        rest = _sequence("THOUGHT", self._literal(tail), space)
+        return rest if self._template.reasoning_prefill(wish) else f"({self._literal(marks.head.strip())} {rest})?"
 
     def rest_of_call(self, function: Function) -> CallRule:
         """Return the grammar of a call of `function` after the point where OutputParser reports its CallStart."""
@@ -115,7 +135,13 @@ class _GrammarBuilder:
 
     @cached_property
     def _ends_of_call(self) -> str:
-        ends = [*([self._literal(self._separator)] if self._separator else []), *([self._stop] if self._stop else [])]
+        """The Lark expression of what follows the arguments of a call. After the tail of a call, all is allowed."""
+        if self._template.call_tail:
+            return self._literal(self._template.call_tail)
+        if self._template.calls_close:
+            return ""
+        separator = self._separator and self._literal(self._separator)
+        ends = [*([separator] if separator else []), *([self._stop] if self._stop else [])]
         return f"({' | '.join(ends)})" if ends else ""
 
     def _lark(self, start: str, rules: dict[str, str], json_rules: dict[str, JsonRule], param: str = "") -> Lark:
@@ -127,32 +153,44 @@ class _GrammarBuilder:
     ) -> Iterator[str]:
         """Yield the grammar's alternatives for a turn of calls.
 
-        A call with code is the last of its turn, because only the stop token is certain to end code.
+        A call with code is the last of its turn where only the stop token is certain to end code.
         """
+        close = self._literal(self._template.calls_close)
         if interpreters:
-            rules["CODE"] = self._code_rule()
-            yield self._alternatives(interpreters, is_first=True)
-        if functions and not self._separator:
-            yield self._alternatives(functions, is_first=True)
-        elif functions:
-            rules["more"] = f"{self._literal(self._separator or '')} ({self._alternatives(functions, is_first=False)})"
-            last = ""
-            if interpreters:
-                rules["last"] = (
-                    f"{self._literal(self._separator or '')} ({self._alternatives(interpreters, is_first=False)})"
-                )
-                last = "last?"
-            yield _sequence(f"({self._alternatives(functions, is_first=True)})", "more*", last)
+            rules["CODE"] = self._text_without(self._template.code_tail or self._template.separator or "")
+            yield _sequence(f"({self._alternatives(interpreters, is_first=True)})", close)
+        if not functions:
+            return
+        first = f"({self._alternatives(functions, is_first=True)})"
+        if self._separator is None:
+            yield _sequence(first, close)
+            return
+        separator = self._literal(self._separator)
+        rules["more"] = _sequence(separator, f"({self._alternatives(functions, is_first=False)})")
+        last = ""
+        if interpreters:
+            rules["last"] = _sequence(separator, f"({self._alternatives(interpreters, is_first=False)})")
+            last = "last?"
+        yield _sequence(first, "more*", last, close)
 
     def _alternatives(self, tools: Sequence[Tool], *, is_first: bool) -> str:
-        heads = [(self._template.call_head(tool.name), tool) for tool in tools]
-        return " | ".join(
-            _sequence(self._literal(self._without_prefill(head) if is_first else head), self._arguments_rule_name(tool))
-            for head, tool in heads
-        )
+        """Return the grammar of one call of any of `tools`: all of them have JSON arguments, or all have code."""
+        template = self._template
+        tail = template.call_tail if self._as_function(tools[0]) else template.code_tail
+        alternatives = []
+        for tool in tools:
+            head = template.call_head(tool.name)
+            head = self._without_prefill(template.calls_open + head) if is_first else head
+            parts = (self._literal(head), self._arguments_rule_name(tool), self._literal(tail))
+            alternatives.append(_sequence(*parts))
+        return " | ".join(alternatives)
+
+    def _as_function(self, tool: Tool) -> Function | None:
+        """Return the function that stands for `tool` in this format; None if its arguments are plain code."""
+        return tool if isinstance(tool, Function) else self._template.code_function
 
     def _arguments_rule_name(self, tool: Tool) -> str:
-        return f"arguments_{self._numbers[tool.name]}" if isinstance(tool, Function) else "CODE"
+        return f"arguments_{self._numbers[tool.name]}" if self._as_function(tool) else "CODE"
 
     def _define_arguments(self, function: Function, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> None:
         rule = self._json_rule(function)
@@ -174,17 +212,17 @@ class _GrammarBuilder:
             code="invalid_function_parameters",
         )
 
-    def _code_rule(self) -> str:
-        """Return the rule for source code: any text without the separator between calls, which would end the code."""
-        separator = self._template.separator or ""
-        if not separator or self._token_id(separator) is not None:
+    def _text_without(self, mark: str) -> str:
+        """Return the rule for any text that does not contain `mark`, up to its first control token."""
+        stretch, is_control = next(self._split_at_control_tokens(mark), ("", True))
+        if is_control:
             return "/(?s:.*)/"
-        escaped = re.escape(separator).replace("/", r"\/")
+        escaped = re.escape(stretch).replace("/", r"\/")
         return f"/(?s:.*)/ & ~/(?s:.*){escaped}(?s:.*)/"
 
     def _without_prefill(self, head: str) -> str:
         """Return the part of `head` that is not yet in the prompt."""
-        return head.removeprefix(self._template.prefill(self._request.choice))
+        return head.removeprefix(self._template.prefill(self._request.choice, self._request.reasoning))
 
     @cached_property
     def _rest_of_heads(self) -> str:
@@ -194,12 +232,12 @@ class _GrammarBuilder:
         """
         name = next(tool.name for tool in self._request.tools if isinstance(tool, Function))
         parser = OutputParser(self.turn_format)
-        rest = self._template.call_head(name)
+        rest = self._template.calls_open + self._template.call_head(name)
         for text, is_control in self._split_at_control_tokens(rest):
             for piece in [text] if is_control else text:
                 rest = rest[len(piece) :]
                 if any(isinstance(event, CallStart) for event in parser.feed(piece, is_control=is_control)):
-                    return self._literal(rest)
+                    return self._literal(rest) if rest.strip() or not rest else f"{self._literal(rest)}?"
         raise ValueError(f"{self._template.name}: the turn format does not open a call at its head")
 
     def _literal(self, text: str) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from core.turn_format import Mark, Region, TurnFormat
+from core.turn_format import Mark, TurnFormat
 from text.vocabulary import Vocabulary
 
 Mask = NDArray[np.bool_]
@@ -77,107 +77,137 @@ class HeadMasks:
         self._callable = recipients if text_recipient is None else recipients | {text_recipient}
         self._constrained = constrained
         self._vocabulary = vocabulary
-        self._marks = turn_format.marks
+        self._format = turn_format
+        self._names = self._region_names()
         # No opening refers to these masks: the grammars that they keep are freed at once when the masks are dropped.
-        names = _Openings(self._names(self._marks.get("name", ())))
-        self._openings = {
-            region: names if region == "name" else _Openings(self._other_openings(marks, names))
-            for region, marks in self._marks.items()
-        }
-        self._ids: dict[tuple[Region, str], NDArray[np.int64]] = {}
-        for region in self._marks:
-            self.mask(region, "")  # the most expensive masks, computed here because this is not the engine's thread
+        self._openings: dict[tuple[str, str], _Openings] = {}
+        self._ids: dict[tuple[str, str, str], NDArray[np.int64]] = {}
+        for name in self._format.regions:
+            self.mask(name, "")  # the most expensive masks, computed here because this is not the engine's thread
 
     def is_callable(self, name: str) -> bool:
         """Return whether `name` is a function that may be called, or the text recipient."""
         return name in self._callable
 
-    def mask(self, region: Region, text: str) -> Mask | None:
+    def mask(self, region: str, text: str, pending: str = "") -> Mask | None:
         """Return which tokens may come next, as booleans of shape (vocab_size,); None for all.
 
-        `text` is the end of what the region holds so far; for a name all of it.
+        `text` is the end of what the region named `region` holds so far; for a name all of it. `pending` is the name of
+        the call whose arguments come next, if it is known.
         """
-        if region not in self._openings:
+        if region not in self._format.regions:
             return None
-        is_name = region == "name"
+        is_name = self._format.region(region).kind == "name"
         if is_name and not _BEGINS_NAME.match(text):
             return None  # such a text cannot become a name, so it will be shown
-        beginning = text if is_name else self._beginning_of_head(region, text)
-        if (region, beginning) not in self._ids:
+        beginning = text if is_name else self._beginning_of_head(region, text, pending)
+        key = (region, beginning, pending)
+        if key not in self._ids:
             if len(self._ids) >= _MAX_KEPT:
                 self._ids.clear()
-            found = self._allowed_ids(beginning) if is_name else self._banned_ids(region, beginning)
-            self._ids[region, beginning] = np.array(sorted(found), dtype=np.int64)
-        ids = self._ids[region, beginning]
+            found = self._allowed_ids(region, beginning) if is_name else self._banned_ids(*key)
+            self._ids[key] = np.array(sorted(found), dtype=np.int64)
+        ids = self._ids[key]
         if not is_name and not len(ids):
             return None
         mask = np.full(self._vocabulary.size, not is_name)
         mask[ids] = is_name
         return mask
 
-    def _names(self, marks: Sequence[Mark]) -> Iterator[_Opening]:
-        ends = [mark.text for mark in marks if not mark.is_control]
-        for name in self._callable:
-            yield from (_Opening(name + end, self._may_begin_arguments(name)) for end in ends)
+    def _region_names(self) -> frozenset[str]:
+        """Return the names of the regions that hold a name."""
+        return frozenset(name for name, region in self._format.regions.items() if region.kind == "name")
 
-    def _other_openings(self, marks: Sequence[Mark], names: _Openings) -> Iterator[_Opening]:
+    def _openings_of(self, region: str, pending: str = "") -> _Openings:
+        """Return the openings of a region. `pending` is the name of the call whose arguments come next, if known."""
+        key = (region, pending)
+        if key not in self._openings:
+            marks = self._format.region(region).marks
+            found = self._name_openings(marks) if region in self._names else self._other_openings(marks, pending)
+            self._openings[key] = _Openings(found)
+        return self._openings[key]
+
+    def _name_openings(self, marks: Sequence[Mark]) -> Iterator[_Opening]:
+        """Yield the callable names with what ends them: a mark, or whitespace before a control token."""
+        ends: list[tuple[str, bool]] = []
+        for mark in marks:
+            begins_arguments = self._format.region(mark.next).kind == "args"
+            ends += [(" ", False), ("\n", False)] if mark.is_control else [(mark.text, begins_arguments)]
+        for name in self._callable:
+            for end, begins_arguments in dict.fromkeys(ends):
+                may_begin = self._may_begin_arguments(name) if begins_arguments else _always
+                yield _Opening(name + end, _is_empty if end.isspace() and not begins_arguments else may_begin)
+
+    def _other_openings(self, marks: Sequence[Mark], pending: str) -> Iterator[_Opening]:
         """Yield the openings of a region in which a mark opens a call, if what follows them is limited."""
         for mark in marks:
             if mark.is_control:
                 continue
-            if mark.name is not None and (mark.name in self._constrained or not self.is_callable(mark.name)):
-                yield _Opening(mark.text, self._may_begin_arguments(mark.name))
-            elif mark.name is None and mark.next == "name":
-                yield _Opening(mark.text, names.may_begin_name if self._callable else _never)
+            kind = self._format.region(mark.next).kind
+            name = pending if mark.name is None and kind == "args" else mark.name
+            if name:
+                if name in self._constrained or not self.is_callable(name):
+                    yield _Opening(mark.text, self._may_begin_arguments(name))
+            elif not self._callable and self._format.opens_call(mark):
+                yield _Opening(mark.text, _never)
+            elif kind == "name":
+                yield _Opening(mark.text, self._openings_of(mark.next).may_begin_name)
 
     def _may_begin_arguments(self, name: str) -> MayBegin:
         if not self.is_callable(name):
             return _never
         return partial(_fits, self._constrained[name]) if name in self._constrained else _always
 
-    def _beginning_of_head(self, region: Region, text: str) -> str:
+    def _beginning_of_head(self, region: str, text: str, pending: str) -> str:
         """Return the longest end of `text` that begins a head; empty if there is none."""
-        openings = self._openings[region]
+        openings = self._openings_of(region, pending)
         first_characters = openings.first_characters
         if first_characters.isdisjoint(text):
             return ""
         starts = (at for at, char in enumerate(text) if char in first_characters)
         return next((text[at:] for at in starts if openings.after(text[at:])), "")
 
-    def _allowed_ids(self, written: str) -> set[int]:
+    def _allowed_ids(self, region: str, written: str) -> set[int]:
         """Return the tokens that continue a callable name of which `written` is the beginning."""
         beginning = written.lstrip()
         parts: set[bytes] = set()
         allowed: set[int] = set()
-        for opening in self._openings["name"].after(beginning):
+        for opening in self._openings_of(region).after(beginning):
             missing = opening.head[len(beginning) :].encode()
             parts.update(missing[:end] for end in range(1, len(missing) + 1))
             tokens = self._vocabulary.tokens_starting_with(missing)
             allowed.update(token_id for rest, token_id in tokens if opening.may_begin(rest))
         if not written:  # SentencePiece adds a space after a control token
             parts |= {b" " + part for part in parts} | {b" "}
+        if written.strip() in self._callable:
+            for mark in self._format.region(region).marks:
+                allowed.update(self._vocabulary.control_ids(mark.text) if mark.is_control else ())
         return allowed.union(*map(self._vocabulary.ids_of, parts))
 
-    def _banned_ids(self, region: Region, beginning: str) -> set[int]:
+    def _banned_ids(self, region: str, beginning: str, pending: str) -> set[int]:
         """Return the tokens that open a call that is not allowed, or begin forbidden arguments or a forbidden name.
 
         A head may have begun at each place in `beginning`, or begins with the next token.
         """
         banned: set[int] = set()
         for at in range(len(beginning) + 1):
-            for opening in self._openings[region].after(beginning[at:]):
+            for opening in self._openings_of(region, pending).after(beginning[at:]):
                 missing = opening.head[len(beginning) - at :].encode()
                 tokens = self._vocabulary.tokens_starting_with(missing)
                 banned.update(token_id for rest, token_id in tokens if not opening.may_begin(rest))
-        for mark in self._marks[region]:
-            opens_forbidden = not self._callable if mark.name is None else not self.is_callable(mark.name)
-            if mark.is_control and opens_forbidden and (mark.name is not None or mark.next == "name"):
+        for mark in self._format.region(region).marks:
+            is_forbidden = not self._callable if mark.name is None else not self.is_callable(mark.name)
+            if mark.is_control and is_forbidden and self._format.opens_call(mark):
                 banned.update(self._vocabulary.control_ids(mark.text))
         return banned
 
 
 def _never(_: bytes) -> bool:
     return False
+
+
+def _is_empty(rest: bytes) -> bool:
+    return not rest.strip()
 
 
 def _always(_: bytes) -> bool:

@@ -107,7 +107,7 @@ class ConstraintCompiler:
 
     def _masks(self, turn_format: TurnFormat, recipients: frozenset[str], calls: Mapping[str, Compiled]) -> HeadMasks:
         """Return the masks for one list of functions, which the requests with this list share."""
-        key = (tuple(turn_format.marks.items()), turn_format.text_recipient, recipients, tuple(calls.items()))
+        key = (tuple(turn_format.regions.items()), turn_format.text_recipient, recipients, tuple(calls.items()))
         with self._lock:
             if key in self._head_masks:
                 self._head_masks.move_to_end(key)

@@ -21,7 +21,7 @@ from prompt_template import (
 )
 from schema import typescript
 
-_HEADER = """\
+HEADER = """\
 You are capable of executing available function(s) if required.
 Only execute function(s) when absolutely necessary.
 Ask for the required input to:recipient==all
@@ -121,6 +121,6 @@ TEMPLATE: PromptTemplate = RecipientTemplate(
     start="<|start_header_id|>",
     body="<|end_header_id|>\n\n",
     end="<|eot_id|>",
-    header=_HEADER,
+    header=HEADER,
     arguments="free",
 )

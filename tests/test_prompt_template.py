@@ -29,6 +29,11 @@ PREFILLS = {  # the prefill for tool_choice none, and the prefill for the functi
     "functionary_v1_plain": ("", " to=functions.clock:\n"),
     "functionary_v3": ("all\n", "clock\n"),
     "functionary_v3_chatml": ("all\n", "clock\n"),
+    "functionary_v3_llava": ("all\n", "clock\n"),
+    "functionary_v2": ("all\n<|content|>", "clock\n<|content|>"),
+    "functionary_v2_llama3": ("", "<|reserved_special_token_249|>clock\n"),
+    "functionary_v3_llama31": ("", "<function=clock>"),
+    "functionary_v4r": ("", "<function=clock>"),
 }
 
 
@@ -48,14 +53,16 @@ def test_a_named_choice_shows_only_its_function_and_prefills_the_call(name: str)
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("choice", [ToolChoice("auto"), ToolChoice("required"), ToolChoice("required", ("clock",))])
-def test_other_choices_show_all_tools_and_have_no_prefill(name: str, choice: ToolChoice) -> None:
-    """`allowed_tools` limits the calls but not the functions in the prompt.
+def test_other_choices_show_all_tools(name: str, choice: ToolChoice) -> None:
+    """Only a required call has a prefill, the same for all functions.
+
+    `allowed_tools` limits the calls but not the functions in the prompt.
 
     Since the prompt is unchanged, the prefix cache still finds it.
     """
     template = load_template(name)
     assert template.visible_tools(TOOLS, choice) == TOOLS
-    assert template.prefill(choice) == ""
+    assert template.prefill(choice) == (template.required_prefill if choice.mode == "required" else "")
 
 
 def test_results_are_sorted_by_the_order_of_their_calls() -> None:
@@ -131,7 +138,7 @@ def test_templates_load_by_name_and_version(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["v9", "../conversation", "", "__init__"])
 def test_an_unknown_template_is_an_error_that_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(ModelError, match=r"^There is no prompt template .*; there are functionary_v1, .*\.$"):
+    with pytest.raises(ModelError, match=r"^There is no prompt template .*; there are .*functionary_v1, .*\.$"):
         load_template(name)
 
 
@@ -159,6 +166,32 @@ def test_a_comment_may_name_our_own_template() -> None:
 
 def test_llama_3_tokens_mean_v3() -> None:
     assert detect_template(None, LLAMA_3, "meetkai/functionary-medium-v3.0").name == "functionary_v3"
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "token_id", "name"),
+    [
+        (None, LLAMA_31, "functionary_v3_llama31"),
+        ("{# version=v3-llama3.1 #}{{ bos_token }}", LLAMA_31, "functionary_v3_llama31"),
+        ("<|reserved_special_token_249|>", LLAMA_3, "functionary_v2_llama3"),
+        ("image_url >>>", LLAMA_3, "functionary_v3_llava"),
+        (None, tokens(sender=32000), "functionary_v2"),
+    ],
+)
+def test_other_formats_are_known_by_their_tokens(
+    chat_template: str | None, token_id: Callable[[str], int | None], name: str
+) -> None:
+    assert detect_template(chat_template, token_id, "org/model").name == name
+
+
+def test_the_reasoning_format_is_known_by_its_switch() -> None:
+    """The chat template of functionary-v4r-small-preview states the version of the format without reasoning.
+
+    Regression test: a previous version of the server took it for that format, without `Reasoning Mode` in the prompt.
+    """
+    chat_template = "{# version=v3-llama3.1 #}{{ 'Reasoning Mode: On\\n\\n' }}"
+    assert detect_template(chat_template, LLAMA_31, "any").name == "functionary_v4r"
+    assert detect_template("{{ 'Reasoning Mode: On' }}", LLAMA_31, "any").name == "functionary_v4r"
 
 
 def test_the_call_token_means_v1() -> None:
@@ -214,7 +247,7 @@ def test_unknown_formats_ask_for_the_option(token_id: Callable[[str], int | None
     Llama 3's control tokens identify a format only if they have the ids of Llama 3's vocabulary.
     """
     with pytest.raises(
-        ModelError, match=r"^gpt2 has no known prompt format; choose one with --template: functionary_v1, "
+        ModelError, match=r"^gpt2 has no known prompt format; choose one with --template: .*functionary_v1, "
     ):
         detect_template(None, token_id, "gpt2")
 
@@ -233,7 +266,7 @@ class Diary(PromptTemplate):
         return name
 
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
-        return TurnFormat(start="text", marks={})
+        return TurnFormat(start="text", regions={})
 
 
 TALK = (

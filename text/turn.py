@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.conversation import ChatRequest
-from core.turn_format import ArgsDelta, CallStart, Event, FinishReason, TextDelta, TokenReport
+from core.turn_format import ArgsDelta, CallStart, Event, FinishReason, ReasoningDelta, TextDelta, TokenReport
 from prompt_template import Piece, PromptTemplate
 from text.parser import OutputParser
 from text.stop_strings import StopStrings
@@ -37,12 +37,13 @@ class Turn:
 
     def __init__(self, request: ChatRequest, template: PromptTemplate, tokenizer: Tokenizer) -> None:
         self.is_over = False
+        self.num_reasoning_tokens = 0
         self._parser = OutputParser(template.turn_format(request.tools))
         self._stop = StopStrings(request.sampling.stop)
         self._num_calls_left = 0 if request.choice.mode == "none" else request.max_calls
         self._ends_with_call = request.legacy and request.choice.mode != "none"  # with function_call, content is null
         self._reports: list[TokenReport] = []
-        prefill = tokenizer.encode([Piece(template.prefill(request.choice), markup=True)]).ids
+        prefill = tokenizer.encode([Piece(template.prefill(request.choice, request.reasoning), markup=True)]).ids
         decoder = tokenizer.stream_decoder()
         self._unread_prefill = [piece for token_id in prefill for piece in decoder.feed(token_id)]
 
@@ -53,6 +54,7 @@ class Turn:
         """
         yield from self._feed(self._unread_prefill)
         self._unread_prefill = []
+        self.num_reasoning_tokens += self._parser.region == "reasoning"
         if token.report and self._parser.region == "text":
             self._reports.append(token.report)
         yield from self._feed(token.pieces)
@@ -91,7 +93,7 @@ class Turn:
                     self._num_calls_left = None if self._num_calls_left is None else self._num_calls_left - 1
                     yield from self._text(self._stop.finish())
                     yield event
-                case ArgsDelta():
+                case ArgsDelta() | ReasoningDelta():
                     yield event
 
     def _text(self, text: str) -> Iterator[Event | TokenReport]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
@@ -43,6 +44,20 @@ class Vocabulary:
     def tokenize(self, text: bytes) -> list[int]:
         """Tokenize `text` without control tokens, even where it contains their spelling."""
         return list(self.ll_tokenizer.tokenize_bytes(text))
+
+    def tokenize_markup(self, markup: str, text: str = "") -> list[int]:
+        """Tokenize `markup`, in which the spelling of a control token is that token, and ordinary text after it."""
+        ids: list[int] = []
+        at = 0
+        for control in self._control_pattern.finditer(markup):
+            ids += [*self.tokenize(markup[at : control.start()].encode()), *self.control_ids(control[0])[:1]]
+            at = control.end()
+        return ids + self.tokenize((markup[at:] + text).encode())
+
+    @cached_property
+    def _control_pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self.control_tokens.values(), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
     @cached_property
     def starts_with_digit(self) -> NDArray[np.bool_]:

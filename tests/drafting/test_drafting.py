@@ -34,7 +34,7 @@ from text.tokenizer import Tokenizer
 from text.vocabulary import Vocabulary
 
 EVERYDAY = Path(__file__).parents[2] / "examples" / "everyday.jsonl"
-NOTHING = Drafts(turn_format=TurnFormat(start="text", marks={}), prefill="", calls=())
+NOTHING = Drafts(turn_format=TurnFormat(start="text", regions={}), prefill="", calls=())
 HOT = Sampling(max_tokens=30, temperature=1.0, seed=3)
 
 

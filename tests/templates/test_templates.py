@@ -7,13 +7,13 @@ Each tests/golden/TEMPLATE/CASE.json is a request, and CASE.txt is its exact pro
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
+from core.conversation import Call, ChatRequest, CodeInterpreter, Function, Message, Reasoning, Tool, ToolChoice
 from core.errors import RequestError
 from prompt_template import Piece, load_template, template_names
 
@@ -31,19 +31,17 @@ CHAT = [
 ]
 
 
-@dataclass(frozen=True)
-class Request:
-    messages: list[Message]
-    tools: list[Tool]
-    choice: ToolChoice
-
-
-def read_request(path: Path) -> Request:
+def read_request(path: Path) -> ChatRequest:
     body = json.loads(path.read_text(encoding="utf-8"))
     choice = body["choice"]
     names = tuple(choice["names"]) if "names" in choice else None
-    messages = [read_message(**message) for message in body["messages"]]
-    return Request(messages, [read_tool(tool) for tool in body["tools"]], ToolChoice(choice["mode"], names))
+    return ChatRequest(
+        model="",
+        messages=tuple(read_message(**message) for message in body["messages"]),
+        tools=tuple(read_tool(tool) for tool in body["tools"]),
+        choice=ToolChoice(choice["mode"], names),
+        reasoning=Reasoning(body.get("reasoning")),
+    )
 
 
 def read_message(*, calls: list[dict[str, str]] | None = None, **fields: Any) -> Message:
@@ -54,10 +52,8 @@ def read_tool(tool: dict[str, Any]) -> Tool:
     return CodeInterpreter() if "code_interpreter" in tool else Function(**tool)
 
 
-def prompt(template_name: str, request: Request) -> str:
-    template = load_template(template_name)
-    pieces = template.render(request.messages, template.visible_tools(request.tools, request.choice))
-    return joined([*pieces, template.opening]) + template.prefill(request.choice)
+def prompt(template_name: str, request: ChatRequest) -> str:
+    return joined(load_template(template_name).prompt(request))
 
 
 def joined(pieces: list[Piece]) -> str:
@@ -103,6 +99,8 @@ def test_a_callers_text_is_never_markup(name: str) -> None:
     assert not [piece for piece in pieces if piece.markup and mark in piece.text]
 
 
+HERMES_CALL = '<tool_call>\n{"name": "set_light", "arguments": {"room": "hall"}}\n</tool_call>'
+LLAMA_TURNS = '<function=set_light>{"room": "hall"}</function><|eom_id|>It is on.<|eot_id|>'
 LEARNED = {
     "functionary_v3": 'set_light\n{"room": "hall"}<|eot_id|>all\nIt is on.<|eot_id|>',
     "functionary_v3_chatml": 'set_light\n{"room": "hall"}<|im_end|>all\nIt is on.<|im_end|>',
@@ -110,9 +108,24 @@ LEARNED = {
         '\n<|START_OF_FUNCTION_CALL|>set_light:\n{"room": "hall"}<|END_OF_FUNCTION_CALL|>'
         "\nIt is on.<|END_OF_ASSISTANT|>"
     ),
+    "functionary_v2": ('set_light\n<|content|>{"room": "hall"}<|stop|>all\n<|content|>It is on.<|stop|>'),
+    "functionary_v2_llama3": ('<|reserved_special_token_249|>set_light\n{"room": "hall"}<|eot_id|>It is on.<|eot_id|>'),
+    "functionary_v3_llama31": LLAMA_TURNS,
+    "functionary_v4r": LLAMA_TURNS,
+    "functionary_v3_llava": 'set_light\n{"room": "hall"}<|eot_id|>all\nIt is on.<|eot_id|>',
     "functionary_v1_plain": (
         'user:\n</s>assistant to=functions.set_light:\n{"room": "hall"}</s>assistant:\nIt is on.\n'
     ),
+    "functionary_r1": (
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>set_light\n"
+        '```json\n{"room": "hall"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜><｜end▁of▁sentence｜>'
+        "It is on.<｜end▁of▁sentence｜>"
+    ),
+    "functionary_r1_llama": '<function=set_light>{"room": "hall"}</function><|eom_id|>It is on.<｜end▁of▁sentence｜>',
+    "functionary_r1_qwen": HERMES_CALL + "<｜end▁of▁sentence｜>It is on.<｜end▁of▁sentence｜>",
+    "functionary_qwen25": HERMES_CALL + "<|im_end|>It is on.<|im_end|>",
+    "functionary_cogito": HERMES_CALL + "<|im_end|>It is on.<|im_end|>",
+    "functionary_gemma3": HERMES_CALL + "<end_of_turn>It is on.<end_of_turn>",
 }
 
 
@@ -164,9 +177,12 @@ def test_formats_without_code_interpreter_raise_an_error(name: str) -> None:
         load_template(name).render([Message("user", "1 + 1?")], [CodeInterpreter()])
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name != "functionary_r1"])
 def test_a_longer_conversation_extends_the_prompt(name: str) -> None:
-    """The prompt of the next turn begins with the prompt of this one, so that the prefix cache finds all of it."""
+    """The prompt of the next turn begins with the prompt of this one, so that the prefix cache finds all of it.
+
+    The published format r1 has a line break after its opening, but none before the texts of earlier turns.
+    """
     template = load_template(name)
     before = joined([*template.render(CHAT[:2], [LIGHT]), template.opening])
     assert joined(template.render(CHAT, [LIGHT])).startswith(before)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from core.conversation import CodeInterpreter, Function
-from core.turn_format import ArgsDelta, CallStart, Event, Mark, TextDelta, TurnFormat
+from core.turn_format import ArgsDelta, CallStart, Event, Mark, Region, TextDelta, TurnFormat
 from prompt_template import load_template
 from text.parser import OutputParser
 
@@ -196,7 +196,11 @@ def test_v1_plain(output: str, subtests: pytest.Subtests) -> None:
 
 def test_the_longest_mark_counts() -> None:
     rules = TurnFormat(
-        "text", {"text": (Mark("<a", "skip"), Mark("<ab>", "name")), "skip": (), "name": (Mark(";", "args"),)}
+        "text",
+        {
+            "text": Region("text", (Mark("<a", "skip"), Mark("<ab>", "name"))),
+            "name": Region("name", (Mark(";", "args"),)),
+        },
     )
     assert read(rules, "x<ab>f;1", step=1) == ("x", [("f", "1")])
     assert read(rules, "x<abc", step=1) == ("x", [])
@@ -209,7 +213,12 @@ def test_closing_tags_inside_strings_are_arguments() -> None:
     Regression test (D4): it ended the arguments.
     """
     opening, closing = Mark("<function=", "name"), Mark("</function>", "text")
-    rules = TurnFormat("text", {"text": (opening,), "name": (Mark(">", "args"),), "args": (closing,)})
+    regions = {
+        "text": Region("text", (opening,)),
+        "name": Region("name", (Mark(">", "args"),)),
+        "args": Region("args", (closing,)),
+    }
+    rules = TurnFormat("text", regions)
     output = 'Sure <function=f>{"a": "</function>"}</function>\n<function=g></function>\nDone <'
     assert read(rules, output, step=1) == ("Sure \n\nDone <", [("f", '{"a": "</function>"}'), ("g", "{}")])
 
@@ -217,7 +226,8 @@ def test_closing_tags_inside_strings_are_arguments() -> None:
 def test_special_marks_end_names_and_strings() -> None:
     """In v2 a name ends at a line break and a control token, and the control token also ends a string."""
     name = (Mark("<|content|>", "args", is_control=True),)
-    rules = TurnFormat("name", {"name": name, "args": (Mark("<|from|>", "name", is_control=True),)}, "all")
+    args = (Mark("<|from|>", "name", is_control=True),)
+    rules = TurnFormat("name", {"name": Region("name", name), "args": Region("args", args)}, "all")
     assert read(rules, ' f\n<|content|> {"a": "<|from|>all\n<|content|>Hi', step=1) == ("Hi", [("f", '{"a": "')])
 
 

@@ -9,7 +9,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.conversation import Call, CodeInterpreter, Function, Message, Tool
@@ -54,6 +54,7 @@ CONTROL = [
     "<|im_end|>",
     "</s>",
 ]
+CONTROL += sorted({token for template in TEMPLATES for token in (*template.stop, *template.needed_tokens)} - {*CONTROL})
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from([*MARKS, *CONTROL, "🚆"]),
@@ -141,17 +142,13 @@ def spelled(piece: Piece) -> list[Stretch]:
     return [(part, part in CONTROL) for part in parts if part]
 
 
-def means_a_mark(text: str) -> bool:
+def means_a_mark(template: PromptTemplate, text: str) -> bool:
     """Return whether the format would take part of the text for a mark. A model cannot write such a text."""
-    heads = [f">>>{name}\n" for name in ("all", *(tool.name for tool in TOOLS))]
-    return any(mark in f"\n{text}\n" for mark in [*heads, "\n user:\n", "assistant to=functions."])
+    marks = [mark.text for mark in template.turn_format(TOOLS).region("text").marks]
+    return any(mark in f"\n{text}\n" for mark in [*marks, "assistant to=functions."])
 
 
-texts = (
-    st.lists(st.sampled_from([*MARKS, "🚆"]) | st.text(max_size=8))
-    .map("".join)
-    .filter(lambda text: not means_a_mark(text))
-)
+texts = st.lists(st.sampled_from([*MARKS, "🚆"]) | st.text(max_size=8)).map("".join)
 calls = st.builds(Call, st.sampled_from([tool.name for tool in TOOLS]), arguments)
 
 
@@ -162,12 +159,13 @@ def test_what_was_rendered_is_read_back(template: PromptTemplate, text: str | No
 
     The messages contain `>>>`, quotes, tags and emoji.
     """
+    assume(not means_a_mark(template, text or ""))
     if template.separator is None:
         calls = calls[:1]
     pieces = [piece for piece in template.render([Message("assistant", text, tuple(calls))], TOOLS) if piece.learned]
     stretches = [stretch for piece in pieces for stretch in spelled(piece)]
     if stretches:
-        stretches[0] = (stretches[0][0].removeprefix(template.opening.text), False)
+        stretches[0] = (stretches[0][0].removeprefix(template.opening.text), stretches[0][1])
     events = read(template, TOOLS, stretches)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == (text or "").strip()
     assert [event.name for event in events if isinstance(event, CallStart)] == [call.name for call in calls]
