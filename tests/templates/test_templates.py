@@ -100,7 +100,7 @@ def test_a_callers_text_is_never_markup(name: str) -> None:
 
 
 HERMES_CALL = '<tool_call>\n{"name": "set_light", "arguments": {"room": "hall"}}\n</tool_call>'
-LLAMA_TURNS = '<function=set_light>{"room": "hall"}</function><|eom_id|>It is on.<|eot_id|>'
+TOOL_CALL = f"{HERMES_CALL}<|im_end|>"
 LEARNED = {
     "functionary_v3": 'set_light\n{"room": "hall"}<|eot_id|>all\nIt is on.<|eot_id|>',
     "functionary_v3_chatml": 'set_light\n{"room": "hall"}<|im_end|>all\nIt is on.<|im_end|>',
@@ -108,11 +108,6 @@ LEARNED = {
         '\n<|START_OF_FUNCTION_CALL|>set_light:\n{"room": "hall"}<|END_OF_FUNCTION_CALL|>'
         "\nIt is on.<|END_OF_ASSISTANT|>"
     ),
-    "functionary_v2": ('set_light\n<|content|>{"room": "hall"}<|stop|>all\n<|content|>It is on.<|stop|>'),
-    "functionary_v2_llama3": ('<|reserved_special_token_249|>set_light\n{"room": "hall"}<|eot_id|>It is on.<|eot_id|>'),
-    "functionary_v3_llama31": LLAMA_TURNS,
-    "functionary_v4r": LLAMA_TURNS,
-    "functionary_v3_llava": 'set_light\n{"room": "hall"}<|eot_id|>all\nIt is on.<|eot_id|>',
     "functionary_v1_plain": (
         'user:\n</s>assistant to=functions.set_light:\n{"room": "hall"}</s>assistant:\nIt is on.\n'
     ),
@@ -126,6 +121,20 @@ LEARNED = {
     "functionary_qwen25": HERMES_CALL + "<|im_end|>It is on.<|im_end|>",
     "functionary_cogito": HERMES_CALL + "<|im_end|>It is on.<|im_end|>",
     "functionary_gemma3": HERMES_CALL + "<end_of_turn>It is on.<end_of_turn>",
+    "hermes": f"{TOOL_CALL}It is on.<|im_end|>",
+    "qwen25": f"{TOOL_CALL}It is on.<|im_end|>",
+    "qwen3": f"{TOOL_CALL}<think>\n\n</think>\n\nIt is on.<|im_end|>",
+    "qwen3_thinking": f"{TOOL_CALL}<think>\n\n</think>\n\nIt is on.<|im_end|>",
+    "llama31": '{"name": "set_light", "parameters": {"room": "hall"}}<|eot_id|>It is on.<|eot_id|>',
+    "mistral": '[TOOL_CALLS] [{"name": "set_light", "arguments": {"room": "hall"}}]</s> It is on.</s>',
+    "mistral_nemo": '[TOOL_CALLS][{"name": "set_light", "arguments": {"room": "hall"}}]</s>It is on.</s>',
+    "mistral_v7": '[TOOL_CALLS][{"name": "set_light", "arguments": {"room": "hall"}}]</s>It is on.</s>',
+    "mistral_v11": '[TOOL_CALLS]set_light[ARGS]{"room": "hall"}</s>It is on.</s>',
+    "mistral_v13": '[TOOL_CALLS]set_light[ARGS]{"room": "hall"}</s>It is on.</s>',
+    "gpt_oss": (
+        '<|channel|>commentary to=functions.set_light <|constrain|>json<|message|>{"room": "hall"}<|call|>'
+        "<|channel|>final<|message|>It is on.<|return|>"
+    ),
 }
 
 
@@ -196,7 +205,7 @@ def test_an_empty_turn_leaves_no_trace(name: str) -> None:
     assert joined(template.render([*CHAT, empty, CHAT[1]], [])) == joined(template.render([*CHAT, CHAT[1]], []))
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name.startswith("functionary")])
 def test_functionarys_formats_have_no_names_of_authors_and_no_reasoning(name: str) -> None:
     template = load_template(name)
     told = [replace(one, name="ada", reasoning="Hm.") if one.role != "tool" else one for one in CHAT]
