@@ -365,7 +365,8 @@ def _version_of_tokens(text: str, token_id: Callable[[str], int | None]) -> str 
     if token_id("<|eom_id|>") == 128008:
         if ">>>" in text:
             return "v3.llama3"
-        return _with_reasoning("v3-llama3.1", text) if "<function=" in text or not text else None
+        is_shown = not text or "<function=" in text or "Reasoning Mode" in text
+        return _with_reasoning("v3-llama3.1", text) if is_shown else None
     if token_id("<|reserved_special_token_249|>") == 128254:
         if "image_url" in text and ">>>" in text:
             return "v3.llava_llama"

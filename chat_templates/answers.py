@@ -9,18 +9,26 @@ from dataclasses import replace
 from core.turn_format import Mark, Region, TurnFormat
 from prompt_template import PromptTemplate, ReasoningMarks, load_template, templates_with_signs
 
+# Ways of calling that a chat template may share with a template whose prompts are quite different.
+_SHARED = (
+    ("<tool_call>", "hermes"),
+    ("<\uff5ctool\u2581calls\u2581begin\uff5c>", "functionary_r1"),
+    ("<function=", "functionary_v3_llama31"),
+)
 DEFAULT = "hermes"  # the template whose way of calling most other models have learned
 
 
 def answer_template(chat_template: str, control_tokens: frozenset[str]) -> PromptTemplate:
     """Return the template whose turn format, heads and prefills fit the answers of a model with `chat_template`.
 
-    It is the template with the most signs in the chat template, whose prompts may be quite different.
+    It is the template with the most signs in the chat template, else one with the same way of calling, else `DEFAULT`.
     """
     found = [one for one in templates_with_signs(chat_template) if control_tokens.issuperset(one.needed_tokens)]
-    template = copy(found[0] if found else load_template(DEFAULT))
-    template.control_tokens = control_tokens.intersection(template.optional_tokens)
-    return template
+    shared = [name for sign, name in _SHARED if sign in chat_template]
+    template = copy(found[0] if found else load_template([*shared, DEFAULT][0]))
+    # Not the template's own prompts, so the tokens that only those need may be missing.
+    template.needed_tokens, template.stop = (), ()
+    return template.bound(lambda text: 0 if text in control_tokens else None)
 
 
 def reasoning_marks(chat_template: str) -> ReasoningMarks | None:

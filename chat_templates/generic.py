@@ -52,7 +52,7 @@ class GenericTemplate(PromptTemplate):
             self._facts = probe(self._renderer, special_tokens, control_tokens)
             self._answers = answer_template(chat_template, frozenset(control_tokens))
             self.reasoning = self._answers.reasoning or reasoning_marks(chat_template)
-            stop = dict.fromkeys([self._facts.end, *end_tokens, *self._answers.stop])
+            stop = dict.fromkeys([self._facts.end, *end_tokens])
             self.stop = tuple(text for text in stop if text in control_tokens)
             if not self.stop:
                 raise ModelError("The checkpoint has no control token that ends an answer of its chat template.")
