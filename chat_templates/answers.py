@@ -14,6 +14,7 @@ _SHARED = (
     ("<tool_call>", "hermes"),
     ("<\uff5ctool\u2581calls\u2581begin\uff5c>", "functionary_r1"),
     ("<function=", "functionary_v3_llama31"),
+    ('"parameters":', "llama31"),
 )
 DEFAULT = "hermes"  # the template whose way of calling most other models have learned
 
