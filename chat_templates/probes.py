@@ -87,6 +87,8 @@ class _Prober:
     def facts(self, control_tokens: Collection[str]) -> Facts:
         variables = self._renderer.variables()
         plain, answered = self._render((_USER,)), self._render((_USER, _ANSWER))
+        if (_USER.content or "") not in plain:
+            raise RenderingError("it leaves out the user's message")
         called = self._try(_CALLED, shapes=SHAPES, is_shown=_shows_json) or self._try(
             _CALLED, shapes=SHAPES, is_shown=_shows_values
         )

@@ -28,6 +28,7 @@ HOSTILE = {
     "includes": ("{% include '/etc/passwd' %}", "TypeError: no loader for this environment specified"),
     "reads attributes": ("{{ ''.__class__.__mro__ }}", "SecurityError: access to attribute '__class__' of 'str'"),
     "reads globals": ("{{ cycler.__init__.__globals__.os.popen('id') }}", "SecurityError: access to attribute"),
+    "shows nothing": ("{{ ''.__class__ }}", "it leaves out the user's message"),
     "changes messages": ("{{ messages.append(1) }}", "SecurityError: access to attribute 'append' of 'list' object"),
     "calls itself": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError: "),
     "has no end": ("{% if", "TemplateSyntaxError: unexpected 'end of template'"),

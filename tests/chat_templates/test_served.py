@@ -52,7 +52,7 @@ def test_a_checkpoint_is_served_by_its_own_chat_template(chatml_folder: Path, tm
 
 
 def test_a_hostile_chat_template_ends_the_start(chatml_folder: Path, tmp_path: Path) -> None:
-    name = checkpoint(chatml_folder, tmp_path / "hostile", "{{ ''.__class__ }}")
+    name = checkpoint(chatml_folder, tmp_path / "hostile", "{{ ''.__class__.__mro__ }}")
     with pytest.raises(ModelError, match="cannot be rendered: SecurityError"):
         load_model(name)
 
