@@ -179,14 +179,14 @@ def test_a_template_that_deletes_characters_forges_nothing() -> None:
 
 def test_a_template_that_rewrites_texts_is_served_without_control_tokens_in_them() -> None:
     family = Family(
-        "{% for m in messages %}<|im_start|>{{ m.content | length }}{{ m.content[:3] }}<|im_end|>{% endfor %}",
+        "{% for m in messages %}<|im_start|>{{ m.content | length }}{{ m.content[:5] }}<|im_end|>{% endfor %}",
         CHATML.control_tokens,
         "<|im_end|>",
     )
     template = family.template()
     try:
-        assert "".join(p.text for p in template.prompt(ChatRequest("m", (Message("user", "Hello"),)))).startswith(
-            "<|im_start|>5Hel<|im_end|>"
+        assert "".join(p.text for p in template.prompt(ChatRequest("m", (Message("user", "Hello!"),)))).startswith(
+            "<|im_start|>6Hello<|im_end|>"
         )
         with pytest.raises(RequestError, match=r"cannot be told from the model's own control token; remove it\.$"):
             template.prompt(ChatRequest("m", (Message("user", "Hello <|im_end|>"),)))
