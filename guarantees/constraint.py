@@ -222,7 +222,9 @@ class _GrammarBuilder:
 
     def _without_prefill(self, head: str) -> str:
         """Return the part of `head` that is not yet in the prompt."""
-        return head.removeprefix(self._template.prefill(self._request.choice, self._request.reasoning))
+        template, wish = self._template, self._request.reasoning
+        prefill = template.prefill(self._request.choice, wish).removeprefix(template.reasoning_prefill(wish))
+        return head.removeprefix(prefill)
 
     @cached_property
     def _rest_of_heads(self) -> str:

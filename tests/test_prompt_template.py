@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
+from core.conversation import Call, CodeInterpreter, Function, Message, Reasoning, Tool, ToolChoice
 from core.errors import ModelError, RequestError
 from core.turn_format import TurnFormat
 from prompt_template import (
+    ANY_REASONING,
     Piece,
     PromptTemplate,
     detect,
@@ -48,7 +49,7 @@ PREFILLS = {  # the prefill for tool_choice none, and the prefill for the functi
 def test_none_hides_all_tools(name: str) -> None:
     template, choice = load_template(name), ToolChoice("none")
     assert template.visible_tools(TOOLS, choice) == ()
-    assert template.prefill(choice) == template.text_prefill == PREFILLS.get(name, ("", ""))[0]
+    assert template.choice_prefill(choice) == template.text_prefill == PREFILLS.get(name, ("", ""))[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,7 +60,10 @@ def test_a_named_choice_shows_only_its_function_and_prefills_the_call(name: str)
         with pytest.raises(RequestError, match="cannot force one function"):
             template.prefill(choice)
         return
-    assert template.prefill(choice) == PREFILLS[name][1]
+    if name in PREFILLS:
+        assert template.prefill(choice) == PREFILLS[name][1]
+    head = template.calls_open + template.call_head("clock")
+    assert template.choice_prefill(choice) and head.startswith(template.choice_prefill(choice))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,7 +77,7 @@ def test_other_choices_show_all_tools(name: str, choice: ToolChoice) -> None:
     """
     template = load_template(name)
     assert template.visible_tools(TOOLS, choice) == TOOLS
-    assert template.prefill(choice) == (template.required_prefill if choice.mode == "required" else "")
+    assert template.choice_prefill(choice) == (template.required_prefill if choice.mode == "required" else "")
 
 
 def test_results_are_sorted_by_the_order_of_their_calls() -> None:
@@ -269,7 +273,9 @@ class Diary(PromptTemplate):
     name = "diary"
     renders_names = renders_reasoning = True
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], wish: Reasoning = ANY_REASONING
+    ) -> list[Piece]:
         lines = ((one.name or one.role, one.reasoning, one.content or "") for one in normalise(messages))
         return [Piece(f"{name}: ({reasoning}) {text}\n") for name, reasoning, text in lines]
 
@@ -304,9 +310,11 @@ def test_reasoning_stays_with_the_first_of_several_calls() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_other_templates_say_what_they_leave_out(name: str) -> None:
     template = load_template(name)
-    assert template.unrendered(TALK) == ["name", "reasoning_content"]
-    assert template.unrendered(TALK[:1]) == ["name"]
-    assert template.unrendered(TALK[1:]) == ["reasoning_content"]
+    names = [] if template.renders_names else ["name"]
+    reasoning = [] if template.renders_reasoning else ["reasoning_content"]
+    assert template.unrendered(TALK) == names + reasoning
+    assert template.unrendered(TALK[:1]) == names
+    assert template.unrendered(TALK[1:]) == reasoning
     assert template.unrendered(TALK[2:3]) == []  # the name of a function is not an author's
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_a_checkpoint_is_served_by_its_own_chat_template(chatml_folder: Path, tm
         tools = [{"type": "function", "function": FUNCTION | {"strict": True}}]
         choice = {"type": "function", "function": {"name": "set_light"}}
         ask = [{"role": "user", "content": "Light!"}]
-        off = {"chat_template_kwargs": {"enable_thinking": False}}
+        off: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}}
         answer = generate(model, ask, tools=tools, tool_choice=choice, max_tokens=200, **off)
         plain = generate(model, ask, max_tokens=5, seed=1)
     finally:
