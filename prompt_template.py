@@ -82,6 +82,8 @@ class PromptTemplate(ABC):
     required_prefill: str = ""  # the prefill if a call is required
     reasoning: ReasoningMarks | None = None  # None if the format does not mark the model's reasoning
 
+    # How the arguments of a call are written: as JSON, or each one between tags, as Region.is_tagged says.
+    arguments_style: Literal["json", "tagged"] = "json"
     # The default of --arguments: "free" for the formats of checkpoints that Functionary trained.
     arguments: Arguments = "schema"
     # Whether `render` shows the name of an author (not of a function) and the reasoning of earlier turns.
@@ -318,6 +320,8 @@ def _detect_version(chat_template: str, token_id: Callable[[str], int | None], c
         return _with_reasoning(stated[1], chat_template)
     if known := _CHECKPOINTS.get(re.split(r"[/\\]", checkpoint.rstrip("/\\"))[-1].lower()):
         return known
+    if "<function=example_function_name>" in chat_template:
+        return "qwen3.5" if "<think>" in chat_template else None
     if token_id("<|eom_id|>") == 128008:
         return _with_reasoning("v3-llama3.1", chat_template)
     if token_id("<|reserved_special_token_249|>") == 128254:
