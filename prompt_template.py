@@ -83,6 +83,7 @@ class PromptTemplate(ABC):
     required_prefill: str = ""  # the prefill if a call is required
     reasoning: ReasoningMarks | None = None  # None if the format does not mark the model's reasoning
 
+    arguments_style: Literal["json", "tagged"] = "json"  # tagged: see Region.is_tagged
     # The default of --arguments: "free" for the formats of checkpoints that Functionary trained.
     arguments: Arguments = "schema"
     # Whether `render` shows the name of an author (not of a function) and the reasoning of earlier turns.

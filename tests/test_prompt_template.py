@@ -362,6 +362,7 @@ QWEN = "<|im_start|>assistant\\n <tool_call>{'name': ..., 'arguments': ...}</too
         (f"{QWEN} You are Qwen, created by Alibaba Cloud. You are a helpful assistant.", CHATML, "qwen25"),
         (f"{QWEN} reasoning_content <think> enable_thinking", CHATML, "qwen3"),
         (f"{QWEN} reasoning_content '<|im_start|>assistant\\n<think>\\n'", CHATML, "qwen3_thinking"),
+        (f"{QWEN} <think> enable_thinking <function=example_function_name>", CHATML, "qwen35"),
         (f"{QWEN} Use the following pydantic model json schema", CHATML, "hermes"),
         (QWEN, CHATML, None),
         ("<|start|>assistant<|channel|>analysis<|message|> <|constrain|>json", HARMONY, "gpt_oss"),
