@@ -1,4 +1,4 @@
-"""Outputs of a model as stretches of text and control tokens, rendered from messages, and the events parsed from them."""
+"""Outputs of a model as stretches of text and control tokens, and the events parsed from them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Mutated outputs of every template: no exception, and the same events however the output is cut into chunks.
 
-Real outputs, rendered from messages, are damaged at random. FORMAT_FUZZ=20000 sets the number of outputs for each format;
-the default takes less than a minute for all formats together.
+Real outputs, rendered from messages, are damaged at random. FORMAT_FUZZ=20000 sets the number of outputs
+for each format; the default takes less than a minute for all formats together.
 """
 
 from __future__ import annotations
@@ -21,10 +21,23 @@ from tests.support.model_outputs import Bound, Stretch, bound_templates, charact
 NUM_OUTPUTS = int(os.environ.get("FORMAT_FUZZ", "500"))
 BOUND = bound_templates()
 WORDS = (
-    '"', "\\", '\\"', "\\u12", "\\ud83d", "\\ude80", "{", "}", "[", "]", "}}", "```", " ", "\n", "\n\n", "\t", ":", ">", "<",
-    "|", ",", "get_x", "get_x_now", "python", "all", "user", "name", "arguments", "{}", '{"a": "', "🚆", "\u2028", "\0", "x",
+    '"', "\\", '\\"', "\\u12", "\\ud83d", "\\ude80", "{", "}", "[", "]", "}}", "```", " ", "\n", "\n\n", "\t", ":", ">",
+    "<",
+    "|", ",", "get_x", "get_x_now", "python", "all", "user", "name", "arguments", "{}", '{"a": "', "🚆", "\u2028", "\0",
+    "x",
 )  # fmt: skip
-VALUES: tuple[object, ...] = (1, None, True, "x", "]} \\ \" {", "</tool_call>", ">>>get_x\n", "🚆", ["a", {}], {"b": [1.5]})
+VALUES: tuple[object, ...] = (
+    1,
+    None,
+    True,
+    "x",
+    ']} \\ " {',
+    "</tool_call>",
+    ">>>get_x\n",
+    "🚆",
+    ["a", {}],
+    {"b": [1.5]},
+)
 
 
 @cache
@@ -114,5 +127,7 @@ def test_arguments_without_a_name_belong_to_no_later_call(name: str) -> None:
     bound = next(one for one in BOUND if one.template.name == name)
     head = bound.template.call_head("")
     call = turns(bound, Message("assistant", None, (Call("get_x", "{}"),)))[0]
-    events = read(bound.template, bound.tools, [*bound.stretches(bound.template.calls_open + head), ("1", False), *call])
+    events = read(
+        bound.template, bound.tools, [*bound.stretches(bound.template.calls_open + head), ("1", False), *call]
+    )
     assert [event.name for event in events if isinstance(event, CallStart)] in (["get_x"], [])
