@@ -287,8 +287,9 @@ class OutputParser:
             target = "text"
         elif name is not None:
             self._name = name
-            if self._early_arguments is not None:
+            if self._early_arguments is not None and self._format.region("args").after_value:
                 target = self._open_early_call()
+            self._early_arguments = None  # arguments that only a mark ended belong to no later name
         if target == "args" and self._name in self._format.code_names:
             target = "code"
         self._region = self._prepared(target)
@@ -317,7 +318,7 @@ class OutputParser:
         """Emit the call whose arguments came before its name. Return the region that follows."""
         self._events.append(CallStart(self._name))
         self._events += [ArgsDelta(text) for text in self._early_arguments or ("{}",)]
-        self._name, self._early_arguments = "", None
+        self._name = ""
         return self._format.region("args").after_value
 
     def _end_region(self) -> None:
