@@ -43,8 +43,8 @@ class Region:
 
     after_value:   for args: the arguments end with their JSON value, and the region of this name follows. Empty if only
                    marks end them.
-    is_tagged:     for args: each argument is written as `<parameter=KEY>`, its value and `</parameter>`, and is shown as a
-                   member of a JSON object. In a parameter, only control tokens are marks.
+    is_tagged:     for args: each argument is written as `<parameter=KEY>`, its value and `</parameter>`, and becomes
+                   a member of a JSON object. In a parameter, only control tokens are marks.
     is_string:     for code: the code is the content of a JSON string, whose quote is a mark and whose escapes are
                    decoded.
     leads_to_call: for skip: nothing but calls can follow, so a mark that opens this region opens a call.

@@ -54,7 +54,9 @@ class TaggedArguments:
                 return "", len(text)
             at, self._state = end + 1, "start"
         if self._state == "start":
-            if at == len(text) or (("\n" + _END).startswith(text[at:]) and len(text) - at <= len(_END) and not is_final):
+            if at == len(text) or (
+                ("\n" + _END).startswith(text[at:]) and len(text) - at <= len(_END) and not is_final
+            ):
                 return "", at
             begun = self._begin_value(is_on_lines=text[at] == "\n")
             at += self._is_on_lines and not text.startswith("\n" + _END, at)

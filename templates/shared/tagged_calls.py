@@ -1,4 +1,4 @@
-"""Calls whose arguments are written as tagged parameters: `<function=f>`, `<parameter=KEY>`, a value, `</parameter>`."""
+"""Calls whose arguments are tagged parameters: `<function=f>`, `<parameter=KEY>`, a value, `</parameter>`."""
 
 from __future__ import annotations
 
