@@ -237,7 +237,9 @@ class _GrammarBuilder:
 
     def _without_prefill(self, head: str) -> str:
         """Return the part of `head` that is not yet in the prompt."""
-        return head.removeprefix(self._template.prefill(self._request.choice, self._request.reasoning))
+        choice, wish = self._request.choice, self._request.reasoning
+        prefill = self._template.prefill(choice, wish).removeprefix(self._template.reasoning_prefill(wish))
+        return head.removeprefix(prefill)
 
     @cached_property
     def _rest_of_heads(self) -> str:
