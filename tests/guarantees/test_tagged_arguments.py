@@ -85,7 +85,7 @@ def answer(model: RandomModel, request: ChatRequest, seed: int, script: str = ""
             break
     prefill = TEMPLATE.prefill(request.choice, request.reasoning)
     turn = model.read(TEMPLATE, request.tools, ids, prefill)
-    assert not turn.text
+    assert not turn.text or request.choice.mode == "auto"  # after its call, the model may write a text
     return [(name, json.loads(arguments)) for name, arguments in turn.calls]
 
 
@@ -118,7 +118,7 @@ def test_strict_patterns_and_formats_are_bound(bytes_model: RandomModel) -> None
     [
         ("<parameter=name>\nab\n</parameter>\n<parameter=seats>\n5\n</parameter>\n<parameter=note>\nnull", True),
         ("<parameter=name>\nab\n</parameter>\n<parameter=class>\nsecond\n</parameter>\n<parameter=seats>", True),
-        ("<parameter=name>\na</para\nm\n", True),
+        ("<parameter=name>\na</par\nm", True),
         ("<parameter=name>\n\n</parameter>", False),
         ("<parameter=name>\nabcdefghi", False),
         ("<parameter=name>\nab\n</parameter>\n<parameter=class>\nthird", False),

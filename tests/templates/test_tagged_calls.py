@@ -1,4 +1,4 @@
-"""Calls with tagged parameters are read as JSON, whatever the chunks, and the prompt's calls are read back as they were."""
+"""Calls with tagged parameters are read as JSON, whatever the chunks; a prompt's calls are read back as they were."""
 
 from __future__ import annotations
 
