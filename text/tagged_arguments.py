@@ -76,7 +76,7 @@ class TaggedArguments:
 
     def _begin_value(self, *, is_on_lines: bool) -> str:
         """Return the JSON before the value of a string; the value of any other type is emitted with its key."""
-        self._name = "".join(self._parts).strip()
+        self._name = "".join(self._parts)
         self._is_repeated = self._name in self._names
         self._state, self._parts, self._is_on_lines = "value", [], is_on_lines
         return self._key() + '"' if self._is_streamed() else ""
