@@ -47,6 +47,7 @@ class Qwen35(TaggedCallTemplate):
 
     name = "qwen35"
     versions = ("qwen3.5",)
+    signs = ("<function=example_function_name>", "<tool_call>", "<|im_start|>", "<think>", "enable_thinking")
     bos = False
     stop = (END, "<|endoftext|>")
     opening = Piece("<|im_start|>assistant\n", markup=True)

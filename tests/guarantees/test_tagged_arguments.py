@@ -15,9 +15,10 @@ from core.generation import Constraint
 from drafting.predictions import drafts
 from guarantees.constraint import constraint
 from prompt_template import load_template
-from tests.support.random_model import RandomModel
+from tests.support.random_model import RandomModel, byte_level
+from text.tokenizer import Tokenizer
 
-TEMPLATE = load_template("qwen35")
+TEMPLATE = load_template("qwen35").bound(Tokenizer(byte_level().backend_tokenizer).token_id)
 BEGIN, END = "<tool_call>\n<function=book>\n", "</function>\n</tool_call>"
 TRIP: JsonSchema = {
     "type": "object",

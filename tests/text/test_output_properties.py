@@ -148,11 +148,13 @@ def means_a_mark(template: PromptTemplate, text: str) -> bool:
     return any(mark in f"\n{text}\n" for mark in [*marks, "assistant to=functions."])
 
 
+# Tagged arguments are typed by the schema of a function; tests/templates/test_tagged_calls.py reads them back.
+WITH_JSON = [template for template in TEMPLATES if template.arguments_style == "json"]
 texts = st.lists(st.sampled_from([*MARKS, "🚆"]) | st.text(max_size=8)).map("".join)
 calls = st.builds(Call, st.sampled_from([tool.name for tool in TOOLS]), arguments)
 
 
-@every_template
+@pytest.mark.parametrize("template", WITH_JSON, ids=lambda template: template.name)
 @given(text=st.none() | texts, calls=st.lists(calls, max_size=3))
 def test_what_was_rendered_is_read_back(template: PromptTemplate, text: str | None, calls: list[Call]) -> None:
     """Parsing the text that the model learns for a message gives back the message.
