@@ -11,6 +11,7 @@ from prompt_template import PromptTemplate, ReasoningMarks, load_template, templ
 
 # Ways of calling that a chat template may share with a template whose prompts are quite different.
 _SHARED = (
+    ("<function=example_function_name>", "qwen35"),
     ("<tool_call>", "hermes"),
     ("<\uff5ctool\u2581calls\u2581begin\uff5c>", "functionary_r1"),
     ("<function=", "functionary_v3_llama31"),
@@ -27,6 +28,8 @@ def answer_template(chat_template: str, control_tokens: frozenset[str]) -> Promp
     found = [one for one in templates_with_signs(chat_template) if control_tokens.issuperset(one.needed_tokens)]
     shared = [name for sign, name in _SHARED if sign in chat_template]
     template = copy(found[0] if found else load_template([*shared, DEFAULT][0]))
+    if not found and template.reasoning and template.reasoning.head.strip() not in chat_template:
+        template.reasoning = None
     # Not the template's own prompts, so the tokens that only those need may be missing.
     template.needed_tokens, template.stop = (), ()
     return template.bound(lambda text: 0 if text in control_tokens else None)

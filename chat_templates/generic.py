@@ -64,6 +64,7 @@ class GenericTemplate(PromptTemplate):
         self.opening = Piece(opening.removesuffix(self.reasoning_prefill(ANY_REASONING)), markup=True)
         self.text_head, self.text_prefill = self._answers.text_head, self._answers.text_prefill
         self.calls_open, self.calls_close = self._answers.calls_open, self._answers.calls_close
+        self.arguments_style = self._answers.arguments_style
         self.call_tail, self.separator = self._answers.call_tail, self._answers.separator
         self.renders_names, self.renders_reasoning = self._facts.shows_names, self._facts.shows_reasoning
         self.has_thinking_switch, self.has_effort = self._facts.has_switch, self._facts.has_effort

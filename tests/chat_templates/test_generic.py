@@ -11,7 +11,8 @@ from chat_templates.generic import GenericTemplate
 from core.conversation import Call, ChatRequest, CodeInterpreter, Function, Message, Reasoning, ToolChoice
 from core.errors import ModelError, RequestError
 from core.turn_format import ArgsDelta, CallStart, Event, ReasoningDelta, TextDelta
-from tests.support.family_templates import CHATML, FAMILIES, LLAMA
+from guarantees.constraint import constraint
+from tests.support.family_templates import CHATML, FAMILIES, LLAMA, Family
 from text.parser import OutputParser
 
 LIGHT = Function("set_light", "Switch a lamp.", {"type": "object", "properties": {"room": {"type": "string"}}})
@@ -109,6 +110,39 @@ def test_calls_are_read_by_the_signs_of_the_chat_template(
     events = read(templates[name], answer)
     assert CallStart("set_light") in events and joined(events, ArgsDelta) == '{"room": "hall"}'
     assert sum(isinstance(event, ArgsDelta) for event in events) > 5
+
+
+TAGGED = Family(
+    """\
+{%- for tool in tools %}{{- '<tool>' + (tool | tojson) + '</tool>\\n' }}{%- endfor %}
+{%- if tools %}{{- '<tool_call>\\n<function=example_function_name>\\n</function>\\n</tool_call>\\n' }}{%- endif %}
+{%- for message in messages %}
+{{- '<|im_start|>' + message.role + '\\n' + (message.content or '') }}
+{%- for call in message.tool_calls or [] %}
+{{- '<tool_call>\\n<function=' + call.function.name + '>\\n' }}
+{%- for name, value in call.function.arguments | items %}
+{{- '<parameter=' + name + '>\\n' + value | string + '\\n</parameter>\\n' }}
+{%- endfor %}{{- '</function>\\n</tool_call>' }}
+{%- endfor %}{{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}""",
+    ("<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"),
+    "<|im_end|>",
+)
+
+
+def test_calls_with_tagged_parameters() -> None:
+    """Calls as those of Qwen3-Coder were read as text: its chat template has `<tool_call>`, but no JSON inside."""
+    template = TAGGED.template()
+    try:
+        answer = "<tool_call>\n<function=set_light>\n<parameter=room>\n5\n</parameter>\n</function>\n</tool_call>"
+        events = read(template, answer)
+        assert CallStart("set_light") in events and joined(events, ArgsDelta) == '{"room": "5"}'
+        wanted = constraint(ask(CHAT[0], mode="named"), template, lambda text: None)
+        assert wanted and wanted.turn and "<parameter=room>" in wanted.turn.text
+        assert template.reasoning is None
+    finally:
+        template.close()
 
 
 def test_reasoning_before_a_call(templates: dict[str, GenericTemplate]) -> None:
