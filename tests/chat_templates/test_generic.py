@@ -114,7 +114,7 @@ def test_calls_are_read_by_the_signs_of_the_chat_template(
 
 TAGGED = Family(
     """\
-{%- for tool in tools %}{{- '<tool>' + (tool | tojson) + '</tool>\\n' }}{%- endfor %}
+{%- for tool in tools or [] %}{{- '<tool>' + (tool | tojson) + '</tool>\\n' }}{%- endfor %}
 {%- if tools %}{{- '<tool_call>\\n<function=example_function_name>\\n</function>\\n</tool_call>\\n' }}{%- endif %}
 {%- for message in messages %}
 {{- '<|im_start|>' + message.role + '\\n' + (message.content or '') }}
