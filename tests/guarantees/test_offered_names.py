@@ -172,7 +172,7 @@ def test_bound_arguments_are_the_same_with_drafts_and_in_a_batch(model: Model, l
     stop_id = model.tokenizer.token_id(model.template.stop[0])
     assert isinstance(model.engine, LocalEngine) and stop_id is not None
     drafted = Sampling(
-        max_tokens=240,  # tags take many tokens of this small vocabulary
+        max_tokens=200,
         temperature=0.0,
         stop_ids=frozenset([stop_id]),
         constraint=constraint(asked[0], model.template, model.tokenizer.token_id, "schema"),

@@ -185,3 +185,18 @@ def test_a_strict_schema_is_never_silently_unbound(
 def test_no_json_is_drafted() -> None:
     """A draft of JSON arguments was rejected token by token; the copies of the prompt's text remain."""
     assert drafts(asked("auto", Function("book", "", TRIP)), TEMPLATE).calls == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "head"), [("qwen3", '<tool_call>\n{"name": "book", "arguments": '), ("qwen35", BEGIN)]
+)
+def test_the_head_of_a_forced_call_is_written_once(bytes_model: RandomModel, name: str, head: str) -> None:
+    """After reasoning that the prompt closes, the grammar asked for the head that was already in the prompt.
+
+    The model wrote it a second time, and the call had no arguments.
+    """
+    template, request = load_template(name), asked("named", Function("book", "", TRIP))
+    assert template.prefill(request.choice, request.reasoning).endswith(head)
+    wanted = constraint(request, template, bytes_model.tokenizer.token_id)
+    assert wanted is not None and not bytes_model.allows(wanted, "<tool_call>\n")
+    assert bytes_model.allows(wanted, "<parameter=name>" if name == "qwen35" else '{"name": "')
