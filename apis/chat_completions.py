@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Tag
+from pydantic import BeforeValidator, Field
 
 from apis.rules.answers import spelled
-from apis.rules.constraints import ConstraintFields, constrained, schema_format
-from apis.rules.fields import Name, Shape, Size, by, read, tag, unfit
+from apis.rules.constraints import ConstraintFields, constrained
+from apis.rules.fields import Shape, Size, read, unfit
 from apis.rules.messages import MessageFields, Text, fold_messages, joined
 from apis.rules.reasoning import ReasoningFields, ignored_switches, reasoning
 from apis.rules.requests import MAX_CHOICES, StreamFields, header_names, ignored, include_usage, unsupported
+from apis.rules.response_format import AnyResponseFormat, folded_format
 from apis.rules.sampling import SamplingFields, TokenLimit, sampling_params
-from apis.rules.schemas import SchemaObject
 from apis.rules.tool_names import with_aliases
 from apis.rules.tools import CallingFields, calling, check_combinations
-from core.conversation import ChatRequest, Message, ResponseFormat
+from core.conversation import ChatRequest
 from core.errors import RequestError
 from core.turn_format import ArgsDelta, CallStart, Event, Finish, ReasoningDelta, TextDelta, TokenReport
-from json_schema.check import check_parameters
-from json_schema.strict import check_strict
 
 Json = dict[str, Any]
 
@@ -90,54 +87,11 @@ EXAMPLES = {
 # The request
 
 
-class TextFormat(Shape):
-    """The answer is any text."""
-
-    type: Literal["text"] = Field(description="Always text.")
-
-
-class JsonObjectFormat(Shape):
-    """The answer is a JSON object. The messages should ask for JSON."""
-
-    beyond_openai = frozenset(("schema",))
-
-    type: Literal["json_object"] = Field(description="Always json_object.")
-    schema_: dict[str, Any] | None = Field(
-        None, alias="schema", description="A JSON Schema that the object follows, as in llama.cpp. Default: any object."
-    )
-
-
-class NamedSchema(Shape):
-    """A JSON Schema with a name."""
-
-    name: Name = Field(description="The name that error messages use.")
-    description: str | None = Field(None, description="Ignored.")
-    schema_: SchemaObject = Field(alias="schema", description="A JSON Schema of type object.")
-    strict: bool | None = Field(
-        False, description="true: the answer always matches the schema, which must follow OpenAI's strict rules."
-    )
-
-
-class JsonSchemaFormat(Shape):
-    """The answer is JSON that follows a schema."""
-
-    type: Literal["json_schema"] = Field(description="Always json_schema.")
-    json_schema: NamedSchema = Field(description="The schema of the answer.")
-
-
 class Prediction(Shape):
     """A text that the client expects in the answer. If the answer repeats it, the answer is generated faster."""
 
     type: Literal["content"] = Field(description="Always content.")
     content: Text = Field(description="The expected text, as a string or as parts.")
-
-
-_ResponseFormat = Annotated[
-    Annotated[JsonObjectFormat, Tag(tag("json_object"))]
-    | Annotated[JsonSchemaFormat, Tag(tag("json_schema"))]
-    | Annotated[TextFormat, Tag(tag("text"))],
-    by("type", "json_object", "json_schema", "text"),
-]
 
 
 def _check_modalities(value: object) -> object:
@@ -167,7 +121,7 @@ class ChatCompletionRequest(
 
     refuses_unknown = "never"  # `ignored` has OpenAI's text for the fields of a body
 
-    response_format: _ResponseFormat | None = Field(
+    response_format: AnyResponseFormat | None = Field(
         None, description="The format of the answer's text. Default: any text."
     )
     max_completion_tokens: TokenLimit | None = Field(
@@ -216,9 +170,7 @@ def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRe
     asked = read(ChatCompletionRequest, body, strict_openai=strict_openai)
     messages = fold_messages(asked.messages, strict_openai=strict_openai)
     calls = calling(asked, strict_openai=strict_openai)
-    response_format = _folded_format(asked.response_format, strict_openai)
-    if response_format.kind == "json_object" and strict_openai:
-        _require_word_json(messages)
+    response_format = folded_format(asked.response_format, messages, strict_openai=strict_openai)
     for key in UNSUPPORTED:
         if body.get(key) is not None:
             raise unsupported(key)
@@ -244,31 +196,6 @@ def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRe
         ignored=(*unknown, *header_names(ignored_switches(body))),
     )
     return with_aliases(request)
-
-
-def _folded_format(
-    asked: JsonObjectFormat | JsonSchemaFormat | TextFormat | None, strict_openai: bool
-) -> ResponseFormat:
-    if isinstance(asked, JsonObjectFormat) and asked.schema_ is not None:
-        return schema_format({"type": "object", **asked.schema_}, "response_format")
-    if not isinstance(asked, JsonSchemaFormat):
-        return ResponseFormat(asked.type) if asked else ResponseFormat()
-    named = asked.json_schema
-    check = partial(check_strict, strict_openai=strict_openai) if named.strict else check_parameters
-    check(named.schema_, owner=f"response_format '{named.name}'", param="response_format", code=None)
-    return ResponseFormat("json_schema", named.schema_, named.strict or False, named.name)
-
-
-def _require_word_json(messages: tuple[Message, ...]) -> None:
-    """Raise RequestError unless a message contains the word "json".
-
-    A model that is not asked for JSON, but constrained to it, may write whitespace endlessly.
-    """
-    if not any("json" in (message.content or "").lower() for message in messages):
-        message = (
-            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
-        )
-        raise RequestError(message, "messages")
 
 
 def _token_limit(asked: ChatCompletionRequest, strict_openai: bool) -> int | None:
@@ -304,6 +231,7 @@ class Choice:
         self._reasoning_fields = reasoning_fields
         self._index = index
         self._has_begun = False
+        self._only_reasoned = False  # nothing but reasoning came so far
         self._num_calls = 0
         self._reports: list[TokenReport] = []
 
@@ -317,8 +245,10 @@ class Choice:
                 self._reports.append(event)
             case TextDelta(text):
                 yield from self._opening()
+                self._only_reasoned = False
                 yield self._chunk({"content": text}, logprobs=True)
             case ReasoningDelta(text):
+                self._only_reasoned = self._only_reasoned or not self._has_begun
                 yield from self._opening(content=None)
                 if self._reasoning_fields:
                     yield self._chunk(dict.fromkeys(self._reasoning_fields, text))
@@ -328,6 +258,8 @@ class Choice:
                 yield self._chunk(self._arguments(text))
             case Finish(reason):
                 yield from self._opening()
+                if self._only_reasoned and reason == "stop":
+                    yield self._chunk({"content": ""})  # an answer that ended has a text, if it has no calls
                 yield self._chunk({}, finish_reason=self._finish_reason(reason))
 
     def _opening(self, content: str | None = "") -> Iterator[Json]:
@@ -338,6 +270,7 @@ class Choice:
     def _call_start(self, name: str) -> Json:
         role = {} if self._has_begun else {"role": "assistant", "content": None}
         self._has_begun = True
+        self._only_reasoned = False
         self._num_calls += 1
         function = {"name": name, "arguments": ""}
         if self._request.legacy:

@@ -58,6 +58,8 @@ class Turn:
         if token.report and self._parser.region == "text":
             self._reports.append(token.report)
         yield from self._feed(token.pieces)
+        if self._parser.region == "reasoning":
+            self._reports.clear()  # those of the mark that opens the reasoning
         if self._stop.would_hit(self._parser.trailing_whitespace):
             yield from self._text(self._stop.feed(self._parser.trailing_whitespace))
             self.is_over = True

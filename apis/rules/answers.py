@@ -37,7 +37,9 @@ class PromptTokensDetails(Answer):
 class CompletionTokensDetails(Answer):
     """Details of the generated tokens."""
 
-    reasoning_tokens: int = Field(description="Generated tokens that are the model's reasoning.")
+    reasoning_tokens: int = Field(
+        description="Generated tokens that are the model's reasoning, with the mark that ends it."
+    )
     audio_tokens: Literal[0] = Field(description="Always 0: there is no audio.")
     accepted_prediction_tokens: int = Field(description="Draft tokens that the model accepted.")
     rejected_prediction_tokens: int = Field(description="Draft tokens that the model did not accept.")

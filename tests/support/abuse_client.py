@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CHAT = "/v1/chat/completions"
+RENDER = f"{CHAT}/render"
 RAW = "/v1/completions"
 HANG_S = 20
 CANARY = "canary7f3a"  # part of every prompt; it must never appear in a log

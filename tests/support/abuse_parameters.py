@@ -43,6 +43,8 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "ignore_eos": (True,),
     "stop_token_ids": ([], [1]),
     "reasoning_effort": (),
+    "chat_template_kwargs": ({}, {"x": 1}),
+    "enable_thinking": (True,),
     "verbosity": (),
     "prediction": ({"type": "content", "content": "x"},),
     "response_format": (),
@@ -69,7 +71,7 @@ IGNORED: dict[str, tuple[Any, ...]] = {
         "{{ ''.__class__.__mro__ }}",
         "{{ 'x' * 10**10 }}",
     ),
-    "chat_template_kwargs": ({"tokenize": True, "chat_template": "{{ 1/0 }}", "enable_thinking": True}, [1], "x"),
+    "chat_template_kwargs": ({"tokenize": True, "chat_template": "{{ 1/0 }}", "enable_thinking": True},),
 }
 TOOL_CHOICES: tuple[Any, ...] = (
     *("any", "", "f", "AUTO", {}, [], 1, True, {"type": "function"}, {"type": "function", "function": {}}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -80,18 +81,25 @@ def make_tiny_llama(folder: Path, *, max_context: int = 512) -> Path:
 
 def make_tiny_chatml(folder: Path, *, max_context: int = 1024) -> Path:
     """Make a checkpoint for functionary_v3_chatml, with one token per byte and ChatML's control tokens."""
+    control = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    return make_tiny_format(folder, "functionary_v3_chatml", control, eos="<|im_end|>", max_context=max_context)
+
+
+def make_tiny_format(
+    folder: Path, version: str, control: Sequence[str], *, eos: str, max_context: int = 1024, bos: str | None = None
+) -> Path:
+    """Make a checkpoint with one token per byte and the control tokens `control`, whose chat template has `version`."""
     folder.mkdir(parents=True, exist_ok=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = Tokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")  # type: ignore[no-untyped-call]
-    tokenizer.chat_template = "{# version=functionary_v3_chatml #}"
+    backend.add_special_tokens(list(control))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=eos, bos_token=bos)  # type: ignore[no-untyped-call]
+    tokenizer.chat_template = f"{{# version={version} #}}"
     tokenizer.save_pretrained(folder)
-    _write_model(
-        folder, vocab_size=272, max_context=max_context
-    )  # more than the tokenizer has, as in many real checkpoints
+    # 272 is more than the tokenizer has, as in many real checkpoints.
+    _write_model(folder, vocab_size=272, max_context=max_context)
     return folder
 
 

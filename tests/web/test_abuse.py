@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from inference import Model, load_model
 from server import create_app
-from tests.support.abuse_client import BODY, CANARY, CHAT, PROMPT, RAW, USER, Client, check_answer
+from tests.support.abuse_client import BODY, CANARY, CHAT, PROMPT, RAW, RENDER, USER, Client, check_answer
 from tests.support.abuse_json import Case, broken_documents, controls, numbers_that_are_none, odd_documents, surrogates
 from tests.support.abuse_messages import called, heavy_texts, histories, lengths, media, result, shapes
 from tests.support.abuse_parameters import RIGHT, combinations, ranges, raw_completions, wrong_types
@@ -230,7 +230,7 @@ FIELDS = sorted({*RIGHT, "prompt", "echo", "best_of", "suffix", "messages", "mod
         st.sampled_from(["role", "content", "name", "tool_calls", "tool_call_id"]), JSON, max_size=3
     ),
     function=st.dictionaries(st.sampled_from(["name", "parameters", "description", "strict"]), JSON, max_size=3),
-    path=st.sampled_from([CHAT, RAW]),
+    path=st.sampled_from([CHAT, RENDER, RAW]),
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_bodies(
@@ -240,7 +240,7 @@ def test_random_bodies(
 
     The bodies also have some valid fields, so that they pass the first check.
     """
-    start = BODY if path == CHAT else PROMPT
+    start = PROMPT if path == RAW else BODY
     with Client(url) as client:
         for body in (
             {**start, **fields},

@@ -20,6 +20,7 @@ from tests.support.abuse_client import (
     CANARY,
     CHAT,
     RAW,
+    RENDER,
     Client,
     check_answer,
     check_error,
@@ -85,7 +86,18 @@ WRONG_KEYS: dict[str, str | None] = {
 }
 # Paths that some servers have mistaken for a public path.
 BYPASSES = (
-    *(CHAT, RAW, "/v1/models", "/v1/models/tiny", "/docs", "/redoc", "/openapi.json", "/metrics", *UNKNOWN_PATHS),
+    *(
+        CHAT,
+        RENDER,
+        RAW,
+        "/v1/models",
+        "/v1/models/tiny",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/metrics",
+        *UNKNOWN_PATHS,
+    ),
     *(
         "/live/../v1/models",
         "/live/%2e%2e/v1/models",

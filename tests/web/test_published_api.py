@@ -12,13 +12,12 @@ from jsonschema import Draft202012Validator
 
 from inference import Model
 from server import create_app
-from tests.support.abuse_client import CHAT, RAW, Answer, Client
+from tests.support.abuse_client import CHAT, RAW, RENDER, Answer, Client
 from tests.support.request_examples import tool
 from tests.support.serving import serving
 from tests.support.streamed import events
 
 Json = dict[str, Any]
-RENDER = f"{CHAT}/render"
 EVENTS = "text/event-stream"
 PLAIN = "application/json"
 
@@ -59,10 +58,10 @@ def check(document: Json, answer: Answer, method: str, path: str) -> None:
 
 def test_every_example_is_answered_as_published(functionary: Client, document: Json) -> None:
     num_examples = 0
-    for path in (CHAT, RAW):
+    for path in (CHAT, RENDER, RAW):
         body = document["paths"][path]["post"]["requestBody"]["content"][PLAIN]
         for example in body["examples"].values():
-            for stream in (False, True):
+            for stream in (False,) if path == RENDER else (False, True):
                 asked = {**example["value"], "stream": stream}
                 if not stream:
                     asked.pop("stream_options", None)
@@ -91,7 +90,12 @@ def test_rare_parts_of_answers_are_as_published(functionary: Client, document: J
 
 
 def test_errors_and_other_routes_are_as_published(functionary: Client, document: Json) -> None:
-    for path, body, status in ((CHAT, {}, 400), (CHAT, {"model": "x", "messages": []}, 400), (RAW, {"n": 0}, 400)):
+    for path, body, status in (
+        (CHAT, {}, 400),
+        (RENDER, {}, 400),
+        (CHAT, {"model": "x", "messages": []}, 400),
+        (RAW, {"n": 0}, 400),
+    ):
         answer = functionary.post(path, body)
         assert answer.status == status
         check(document, answer, "POST", path)
@@ -111,7 +115,7 @@ def test_every_route_is_listed(document: Json) -> None:
         *(("get", "/"), ("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics")),
     }
     assert document["info"]["title"] == "Functionary"
-    for operation in (document["paths"][path]["post"] for path in (CHAT, RAW)):
+    for operation in (document["paths"][path]["post"] for path in (CHAT, RENDER, RAW)):
         assert {"200", "400", "401", "404", "429", "500", "503"} <= operation["responses"].keys()
         assert operation["requestBody"]["required"]
 
