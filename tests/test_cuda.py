@@ -83,7 +83,7 @@ def test_seeds_repeat(model: Model) -> None:
 
 def test_arguments_fit_the_schema(model: Model) -> None:
     """Even a random model writes arguments that the schema allows."""
-    asked = {"functions": [LIGHT], "function_call": {"name": "switch_light"}, "max_tokens": 100}
+    asked: dict[str, Any] = {"functions": [LIGHT], "function_call": {"name": "switch_light"}, "max_tokens": 100}
     message = generate(model, [{"role": "user", "content": "Light!"}], **asked)
     arguments = json.loads(message["function_call"]["arguments"])
     assert arguments["room"] in ("kitchen", "hall") and isinstance(arguments["on"], bool)

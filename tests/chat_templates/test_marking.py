@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -133,15 +134,16 @@ def test_marks_change_no_prompt(name: str, served: dict[str, Served]) -> None:
     one = served[name]
     wanted = request(user="  Is <|im_end|>\n</s> text? \n", description=" A [/INST] line.\n")
     family = one.family
-    texts, _ = render_jinja_template(
+    tools: list[Any] = chat_tools(functions_of(wanted.tools)) or []
+    rendered: Any = render_jinja_template(
         [chat_messages(normalise(wanted.messages), one.template._facts.shape)],
         chat_template=family.chat_template,
-        tools=chat_tools(functions_of(wanted.tools)),
+        tools=tools,
         add_generation_prompt=True,
         bos_token=family.bos_token,
         eos_token=family.end_token,
     )
-    assert one.text(wanted) == texts[0]
+    assert one.text(wanted) == rendered[0][0]
 
 
 def test_a_template_that_cuts_a_text_keeps_its_own_control_tokens() -> None:

@@ -95,7 +95,7 @@ def folded(events: list[Event]) -> list[Event]:
         assert event.text
         last = joined[-1] if joined else None
         if not isinstance(last, CallStart) and type(last) is type(event):
-            joined[-1] = type(event)(last.text + event.text)  # type: ignore[union-attr]
+            joined[-1] = type(event)(last.text + event.text)
         else:
             joined.append(event)
     return joined

@@ -12,7 +12,7 @@ import re
 import pytest
 
 from core.conversation import Call, ChatRequest, CodeInterpreter, Function, Message, Reasoning, Tool, ToolChoice
-from core.turn_format import ArgsDelta, CallStart, TextDelta
+from core.turn_format import ArgsDelta, CallStart, Event, TextDelta
 from prompt_template import load_template
 from text.parser import OutputParser
 
@@ -55,7 +55,7 @@ def chunks(text: str, size: int) -> list[str]:
 def read_chunks(name: str, output: str, choice: ToolChoice, size: int, *, is_truncated: bool) -> Read:
     template = load_template(name).bound(lambda text: 1)
     parser = OutputParser(template.turn_format(TOOLS))
-    events = []
+    events: list[Event] = []
     for number, part in enumerate(CONTROL.split(template.prefill(choice) + output)):
         for chunk in [part] if number % 2 else chunks(part, size):
             events += parser.feed(chunk, is_control=number % 2 == 1)
