@@ -1,6 +1,7 @@
 """The documentation agrees with the repository.
 
-The tests check the tree in docs/architecture.md, the links, the options, and the size of the README.
+The tests check the tree and the example in docs/architecture.md, the tables of formats, the links, the options, and the
+size of the README.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from prompt_template import GENERIC, load_template, template_names
 from web.command_line import read_options
 
 ROOT = Path(__file__).parent.parent
@@ -78,3 +80,23 @@ def test_every_option_is_explained() -> None:
     options = {f"--{name.replace('_', '-')}" for name in vars(read_options([]))}
     text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
     assert options == set(re.findall(r"--[a-z-]+", text)) & options, "docs/deployment.md lacks options"
+
+
+def test_the_example_of_a_format_is_small_and_whole() -> None:
+    """docs/architecture.md shows one template as an example, which has to stay short and to be a format itself."""
+    section = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Adding a format\n", 1)[1]
+    section = section.split("\n## ", 1)[0]
+    assert len(re.findall(r"(?m)^\d+\. ", section)) <= 10
+    examples = re.findall(r"\]\(\.\./templates/(\w+)\.py\)", section)
+    assert len(examples) == 1
+    text = (ROOT / "templates" / f"{examples[0]}.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 30
+    assert "\nTEMPLATE: PromptTemplate = " in text
+    assert load_template(examples[0]).name == examples[0]
+    assert len(list((ROOT / "tests" / "golden" / examples[0]).glob("*.json"))) >= 5
+
+
+def test_every_format_is_in_the_tables_of_models() -> None:
+    """docs/models.md lacked the formats that were added last, so a user could not know that they exist."""
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", text)) == {*template_names(), GENERIC}
