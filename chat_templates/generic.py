@@ -133,17 +133,21 @@ class GenericTemplate(PromptTemplate):
     ) -> list[list[Piece]]:
         """Return the pieces of each conversation. The flag says whether the opening of an answer follows."""
         functions = self.functions_only(tools)
-        values = [self._shown(turns, functions) for turns, _ in conversations]
         others = self._special_tokens | self._facts.wish_variables(wish)
-        renderings = [
-            {**others, **shown, "add_generation_prompt": has_opening}
-            for value, (_, has_opening) in zip(values, conversations, strict=True)
-            for shown in (self._marking.marked(value), value)
-        ]
         try:
+            values = [self._shown(turns, functions) for turns, _ in conversations]
+            renderings = [
+                {**others, **shown, "add_generation_prompt": has_opening}
+                for value, (_, has_opening) in zip(values, conversations, strict=True)
+                for shown in (self._marking.marked(value), value)
+            ]
             texts = self._renderer.render(renderings)
             pairs = zip(texts[::2], texts[1::2], values, strict=True)
             return [self._marking.pieces(marked, plain, value) for marked, plain, value in pairs]
+        except RecursionError:
+            raise RequestError(
+                "The request has JSON that is nested too deeply for its chat template.", "messages"
+            ) from None
         except RenderingError as error:
             raise RequestError(f"The model's chat template refuses the request: {error}", "messages") from None
         except Indistinct as error:

@@ -130,7 +130,7 @@ class HeadMasks:
     def _name_openings(self, marks: Sequence[Mark]) -> Iterator[_Opening]:
         """Yield the callable names with what ends them: a mark, or whitespace before a control token."""
         ends: list[tuple[str, bool]] = []
-        for mark in marks:
+        for mark in (mark for mark in marks if mark.name is None):  # the others open a call of their own
             begins_arguments = self._format.region(mark.next).kind == "args"
             ends += [(" ", False), ("\n", False)] if mark.is_control else [(mark.text, begins_arguments)]
         for name in self._callable:
@@ -148,8 +148,8 @@ class HeadMasks:
             if name:
                 if name in self._constrained or not self.is_callable(name):
                     yield _Opening(mark.text, self._may_begin_arguments(name))
-            elif not self._callable and self._format.opens_call(mark):
-                yield _Opening(mark.text, _never)
+            elif (kind == "args" and self._constrained) or (not self._callable and self._format.opens_call(mark)):
+                yield _Opening(mark.text, _never)  # arguments before their name cannot be bound by its schema
             elif kind == "name":
                 yield _Opening(mark.text, self._openings_of(mark.next).may_begin_name)
 
@@ -181,7 +181,8 @@ class HeadMasks:
             parts |= {b" " + part for part in parts} | {b" "}
         if written.strip() in self._callable:
             for mark in self._format.region(region).marks:
-                allowed.update(self._vocabulary.control_ids(mark.text) if mark.is_control else ())
+                ends_name = mark.is_control and mark.name is None
+                allowed.update(self._vocabulary.control_ids(mark.text) if ends_name else ())
         return allowed.union(*map(self._vocabulary.ids_of, parts))
 
     def _banned_ids(self, region: str, beginning: str, pending: str) -> set[int]:

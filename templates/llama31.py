@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from core.conversation import CodeInterpreter, Function, Message, Reasoning, Tool
 from core.turn_format import Mark, Region, TurnFormat
@@ -27,6 +28,7 @@ _IN_SYSTEM_MESSAGE = (
     + _FORMAT
 )
 _CODE = "<|python_tag|>"
+_PYTHON = CodeInterpreter().name
 
 
 class Llama31(PromptTemplate):
@@ -36,6 +38,7 @@ class Llama31(PromptTemplate):
     bos = True
     stop = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
     needed_tokens = ("<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", _CODE)
+    optional_tokens = (_CODE,)
     opening = Piece("<|start_header_id|>assistant<|end_header_id|>\n\n", markup=True)
     separator = None
     call_tail = "}"
@@ -59,16 +62,18 @@ class Llama31(PromptTemplate):
         return pieces
 
     def call_head(self, name: str) -> str:
-        return f'{{"name": "{name}", "parameters": '
+        return _CODE if name == _PYTHON else f'{{"name": "{name}", "parameters": '
 
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         """A turn is a call only if it begins with the head of one of the request's functions.
 
-        So an answer that is JSON stays text, even if it has a `name`.
+        So an answer that is JSON stays text, even if it has a `name`. A function that is named like the code
+        interpreter may also be called behind `_CODE`.
         """
         heads = [Mark(text, "args", name=tool.name) for tool in functions_of(tools) for text in _heads(tool.name)]
         interpreter = next((tool.name for tool in tools if isinstance(tool, CodeInterpreter)), None)
-        tag = Mark(_CODE, "args" if interpreter else "call", name=interpreter, is_control=True)
+        has_python = any(tool.name == _PYTHON for tool in tools)
+        tag = replace(self.mark(_CODE, "args" if has_python else "call"), name=_PYTHON if has_python else None)
         return TurnFormat(
             start="start",
             regions={

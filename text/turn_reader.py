@@ -63,6 +63,8 @@ class TurnReader:
         if control is None:
             yield from self.read_text(self._decoder.decode(self._vocabulary.token_bytes(token_id)))
             return
+        # An incomplete character before a control token is a character for OutputParser too.
+        yield from self.read_text(self._decoder.decode(b"", final=True))
         self._decoder.reset()
         yield from self._read_control(control)
 

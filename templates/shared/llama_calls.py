@@ -59,15 +59,15 @@ class LlamaCallTemplate(PromptTemplate):
 
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         code_names = frozenset(tool.name for tool in tools if isinstance(tool, CodeInterpreter))
-        marks = [Mark(_CALL, "name")]
-        if any(tool.name == _PYTHON for tool in tools):
-            marks.append(replace(self.mark(_CODE, "rest" if code_names else "args"), name=_PYTHON))
+        has_code = any(tool.name == _PYTHON for tool in tools)
+        code = [replace(self.mark(_CODE, "rest" if code_names else "args"), name=_PYTHON)] if has_code else []
         end_of_call = (Mark(_CALL_END, "text"),)
         return TurnFormat(
             start="text",
             regions={
-                "text": Region("text", tuple(marks)),
-                "name": Region("name", (Mark(">", "args"),)),
+                "text": Region("text", (Mark(_CALL, "name"), *code)),
+                # Code may follow `required_prefill`, which ends in a name.
+                "name": Region("name", (Mark(">", "args"), *(mark for mark in code if mark.is_control))),
                 "args": Region("args", end_of_call),
                 "code": Region("code", end_of_call),
                 "rest": Region("code"),

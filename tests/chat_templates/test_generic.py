@@ -197,3 +197,14 @@ def test_sizes_of_functions_need_no_messages(templates: dict[str, GenericTemplat
 def test_a_template_without_an_end_is_an_error() -> None:
     with pytest.raises(ModelError, match="no control token that ends an answer"):
         GenericTemplate(CHATML.chat_template, special_tokens={}, control_tokens=("<|im_start|>",))
+
+
+@pytest.mark.parametrize("depth", [300, 900, 5_000])
+def test_deep_arguments_are_no_server_error(templates: dict[str, GenericTemplate], depth: int) -> None:
+    """Arguments of an earlier call that were nested 900 deep ended the request with an internal error."""
+    deep = Call("set_light", '{"a":' * depth + "1" + "}" * depth, "call_1")
+    for template in templates.values():
+        try:
+            assert template.prompt(ask(Message("user", "Light!"), Message("assistant", None, (deep,))))
+        except RequestError as error:
+            assert len(str(error)) < 400

@@ -52,7 +52,7 @@ def bound_templates() -> list[Bound]:
 
 
 def bind(template: PromptTemplate, *, has_optional: bool) -> Bound:
-    missing = () if has_optional else template.optional_tokens
+    missing = set() if has_optional else {*template.optional_tokens} - {*template.needed_tokens}
     template = template.bound(lambda text: None if text in missing else 1)
     regions = template.turn_format(WITH_CODE).regions.values()
     marks = {mark.text for region in regions for mark in region.marks if mark.is_control}

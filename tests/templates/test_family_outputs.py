@@ -170,7 +170,7 @@ RUNS = [(name, title, case) for names, title, case in CASES for name in names]
 
 def bound(name: str, *, has_optional: bool = True) -> PromptTemplate:
     template = load_template(name)
-    missing = () if has_optional else template.optional_tokens
+    missing = set() if has_optional else {*template.optional_tokens} - {*template.needed_tokens}
     return template.bound(lambda text: None if text in missing else 1)
 
 
