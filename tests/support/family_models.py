@@ -1,12 +1,14 @@
-"""Make a small random checkpoint for each prompt format, with the control tokens of the real checkpoints at their ids.
+"""Make a small random checkpoint for each prompt format, with the control tokens of real checkpoints.
 
-The vocabularies have one token per byte (or character) and no words: the ids of the words are holes.
+The ids of other families than Llama 3 are moved together, because only the ids of Llama 3 tell formats apart. The
+vocabularies have one token per byte or character; the other ids have words without merges, which no text becomes.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,7 @@ _LLAMA3 = {
     "<|reserved_special_token_249|>": 128254,
 }
 _LLAMA31 = {**_LLAMA3, "<|eom_id|>": 128008, "<|python_tag|>": 128010}
+_HERMES = {**_LLAMA3, "<|im_end|>": 128003, "<|im_start|>": 128002}
 _CHATML = {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645}
 _QWEN25 = {**_CHATML, "<tool_call>": 151657, "</tool_call>": 151658}
 _QWEN3 = {
@@ -104,6 +107,9 @@ _V2 = ("<|from|>", "<|recipient|>", "<|content|>", "<|stop|>")
 _ORDINARY = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
 
 
+_WORD = re.compile(r"[Ġ▁]w\d+")
+
+
 @dataclass(frozen=True)
 class Family:
     """The tokenizer of a family of checkpoints.
@@ -121,30 +127,36 @@ class Family:
     symbols: tuple[str, ...] = ()
 
 
+def _together(control: Mapping[str, int]) -> dict[str, int]:
+    """Move the ids above the first thousand next to it, in the same order and with the same distances."""
+    moved = min((number for number in control.values() if number > 1000), default=1000) - 1000
+    return {text: number - moved if number > 1000 else number for text, number in control.items()}
+
+
 _LLAMA31_FAMILY = Family("bytes", _LLAMA31, "<|begin_of_text|>", "<|eot_id|>")
 _LLAMA3_FAMILY = Family("bytes", _LLAMA3, "<|begin_of_text|>", "<|eot_id|>")
-_QWEN25_FAMILY = Family("bytes", _QWEN25, eos="<|im_end|>")
-_QWEN3_FAMILY = Family("bytes", _QWEN3, eos="<|im_end|>")
+_QWEN25_FAMILY = Family("bytes", _together(_QWEN25), eos="<|im_end|>")
+_QWEN3_FAMILY = Family("bytes", _together(_QWEN3), eos="<|im_end|>")
 _GEMMA = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "<start_of_turn>": 105, "<end_of_turn>": 106}
 
 FAMILIES = {
     "functionary_cogito": _QWEN25_FAMILY,
     "functionary_gemma3": Family("gemma", _GEMMA, "<bos>", "<eos>"),
     "functionary_qwen25": _QWEN25_FAMILY,
-    "functionary_r1": Family("bytes", _DEEPSEEK, "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
-    "functionary_r1_llama": Family("bytes", _R1_LLAMA, "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
-    "functionary_r1_qwen": Family("bytes", _R1_QWEN, "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+    "functionary_r1": Family("bytes", _together(_DEEPSEEK), "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+    "functionary_r1_llama": Family("bytes", _together(_R1_LLAMA), "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+    "functionary_r1_qwen": Family("bytes", _together(_R1_QWEN), "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
     "functionary_v1": Family("llama2", added=_V1),
     "functionary_v1_plain": Family("llama2"),
     "functionary_v2": Family("llama2", added=_V2),
     "functionary_v2_llama3": _LLAMA3_FAMILY,
     "functionary_v3": _LLAMA3_FAMILY,
-    "functionary_v3_chatml": Family("bytes", _CHATML, eos="<|im_end|>"),
+    "functionary_v3_chatml": Family("bytes", _together(_CHATML), eos="<|im_end|>"),
     "functionary_v3_llama31": _LLAMA31_FAMILY,
     "functionary_v3_llava": _LLAMA3_FAMILY,
     "functionary_v4r": _LLAMA31_FAMILY,
-    "gpt_oss": Family("bytes", _HARMONY, "<|startoftext|>", "<|return|>"),
-    "hermes": Family("bytes", {**_LLAMA3, "<|im_end|>": 128003, "<|im_start|>": 128002}, "<|begin_of_text|>", "<|im_end|>"),
+    "gpt_oss": Family("bytes", _together(_HARMONY), "<|startoftext|>", "<|return|>"),
+    "hermes": Family("bytes", _together(_HERMES), "<|begin_of_text|>", "<|im_end|>"),
     "llama31": _LLAMA31_FAMILY,
     "mistral": Family("llama2", symbols=tuple(_MISTRAL_V3)),
     "mistral_nemo": Family("bytes", _TEKKEN, "<s>"),
@@ -157,14 +169,14 @@ FAMILIES = {
 }
 
 
-def make_family_model(folder: Path, family: Family, *, max_context: int = 8192) -> Path:
+def make_family_model(folder: Path, family: Family, *, max_context: int = 4096) -> Path:
     """Make the checkpoint: one layer of width 16, and the tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
     if family.kind == "llama2":
         ids = _write_sentencepiece(folder, family)
     else:
         backend = _byte_level(family.control) if family.kind == "bytes" else _gemma(family.control)
-        ids = list(backend.get_vocab().values())
+        ids = [number for token, number in backend.get_vocab().items() if not _WORD.fullmatch(token)]
         names = {"eos_token": family.eos, **({"bos_token": family.bos} if family.bos else {})}
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **names)  # type: ignore[no-untyped-call]
         tokenizer.save_pretrained(folder)
@@ -176,7 +188,9 @@ def _byte_level(control: Mapping[str, int]) -> Tokenizer:
     taken = set(control.values())
     free = (number for number in range(1_000_000) if number not in taken)
     vocab = {char: next(free) for char in sorted(pre_tokenizers.ByteLevel.alphabet())}
-    backend = Tokenizer(models.BPE(vocab={**vocab, **control}, merges=[]))
+    used = {*taken, *vocab.values()}
+    words = {f"Ġw{number}": number for number in range(max(taken)) if number not in used}
+    backend = Tokenizer(models.BPE(vocab={**vocab, **words, **control}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
     return _with_control(backend, control)
@@ -185,6 +199,7 @@ def _byte_level(control: Mapping[str, int]) -> Tokenizer:
 def _gemma(control: Mapping[str, int]) -> Tokenizer:
     tokens = [*(f"<0x{byte:02X}>" for byte in range(256)), "▁", *map(chr, range(0x21, 0x7F)), "\n"]
     vocab = {token: 217 + number for number, token in enumerate(tokens)}
+    vocab |= {f"▁w{number}": number for number in range(217) if number not in control.values()}
     backend = Tokenizer(models.BPE(vocab={**vocab, **control}, merges=[], unk_token="<unk>", byte_fallback=True))
     backend.normalizer = normalizers.Replace(" ", "▁")
     backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
@@ -233,7 +248,7 @@ def _write_sentencepiece(folder: Path, family: Family) -> list[int]:
 
 
 def _write_model(folder: Path, ids: list[int], max_context: int) -> None:
-    """Write random weights whose logits differ much, and are 0 for the ids without a token."""
+    """Write random weights whose logits differ much, and are 0 for the words."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=max(ids) + 17,  # more than the tokenizer has, as in many real checkpoints

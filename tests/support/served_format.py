@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Served:
     model: Model
     client: httpx2.Client
 
-    @property
+    @cached_property
     def brief(self) -> Json:
         """The logit bias of a model that closes strings, reasoning and turns as soon as it may."""
         template = self.model.template
@@ -60,8 +61,11 @@ class Served:
 
     def ids(self, text: str) -> list[str]:
         """Return the ids of the characters of `text` where they are tokens, for `logit_bias`."""
-        vocabulary = {self.model.tokenizer.token_bytes(one): one for one in range(self.model.engine.vocab_size)}
-        return [str(vocabulary[char.encode()]) for char in text if char.encode() in vocabulary]
+        return [str(self._by_bytes[char.encode()]) for char in text if char.encode() in self._by_bytes]
+
+    @cached_property
+    def _by_bytes(self) -> dict[bytes, int]:
+        return {self.model.tokenizer.token_bytes(one): one for one in range(self.model.engine.vocab_size)}
 
     def post(self, **fields: Any) -> httpx2.Response:
         body = {

@@ -82,11 +82,12 @@ def test_response_format(served: Served) -> None:
 
 
 def test_several_forced_calls(served: Served) -> None:
-    """A model that prefers the separator to the end of its turn makes parallel calls where the format has them."""
-    separator = served.model.template.separator
-    if separator is None:
+    """A model that does not want to end its turn makes parallel calls where the format has them."""
+    template = served.model.template
+    if template.separator is None:
         return
-    bias = {**served.brief, **dict.fromkeys(map(str, served.model.tokenizer.encode_raw(separator)), 80)}
+    stops = (served.model.tokenizer.token_id(text) for text in template.stop)
+    bias = served.brief | {str(stop): -100 for stop in stops if stop is not None}
     answer = served.ask(tools=TOOLS, tool_choice="required", logit_bias=bias, max_tokens=400)
     names = [name for name, _ in calls_of(answer["message"])]
     assert len(names) > 1
@@ -135,7 +136,7 @@ class NoDrafts:
 
 
 def test_drafts_change_no_answer(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    bodies = [{"tools": TOOLS, "tool_choice": "required"}, {"tools": TOOLS}, {}]
+    bodies = [{"tools": TOOLS[:1], "tool_choice": "required"}, {"tools": TOOLS}, {}]
     drafted = [served.ask(**body) for body in bodies]
     assert drafted[0]["usage"]["completion_tokens_details"]["accepted_prediction_tokens"] > 0
     monkeypatch.setattr(served.model.engine, "_make_drafter", lambda prompt, sampling: NoDrafts())
