@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from core.turn_format import Mark, TurnFormat
 # Whether the arguments of calls that the model opens by itself are bound by the function's schema, or free.
 Arguments = Literal["schema", "free"]
 
+GENERIC = "generic"  # the name of the template that renders a checkpoint's own chat template
 _TEMPLATES = Path(__file__).with_name("templates")  # not imported here: templates import this module
 
 DEFAULT_SYSTEM = (
@@ -82,11 +83,14 @@ class PromptTemplate(ABC):
     required_prefill: str = ""  # the prefill if a call is required
     reasoning: ReasoningMarks | None = None  # None if the format does not mark the model's reasoning
 
+    arguments_style: Literal["json", "tagged"] = "json"  # tagged: see Region.is_tagged
     # The default of --arguments: "free" for the formats of checkpoints that Functionary trained.
     arguments: Arguments = "schema"
     # Whether `render` shows the name of an author (not of a function) and the reasoning of earlier turns.
     renders_names: bool = False
     renders_reasoning: bool = False
+    # Texts in a checkpoint's chat template that show this format. Empty if other things show it.
+    signs: tuple[str, ...] = ()
     # Control tokens that the format cannot do without, beside the stop tokens.
     needed_tokens: tuple[str, ...] = ()
     # Spellings of marks that are control tokens in some tokenizers and ordinary text in others; `bound` decides.
@@ -127,15 +131,21 @@ class PromptTemplate(ABC):
 
         Raises ModelError if the tokenizer lacks a control token that the format needs.
         """
-        missing = [text for text in (*self.needed_tokens, *self.stop[:1]) if token_id(text) is None]
-        if missing:
+        if missing := self.missing_token(token_id):
             raise ModelError(
-                f"The tokenizer has no control token {missing[0]}, which the prompt format {self.name} needs; "
+                f"The tokenizer has no control token {missing}, which the prompt format {self.name} needs; "
                 "choose another one with --template."
             )
         template = copy(self)
         template.control_tokens = frozenset(text for text in self.optional_tokens if token_id(text) is not None)
         return template
+
+    def missing_token(self, token_id: Callable[[str], int | None]) -> str | None:
+        """Return a control token that the format needs and a tokenizer lacks, or None."""
+        return next((text for text in (*self.needed_tokens, *self.stop[:1]) if token_id(text) is None), None)
+
+    def close(self) -> None:  # noqa: B027  (most templates have nothing to close)
+        """Free what the template holds, once its model is no longer used."""
 
     def mark(self, text: str, next_region: str) -> Mark:
         """Return the mark `text`, one of `optional_tokens`."""
@@ -279,11 +289,14 @@ def load_template(name: str) -> PromptTemplate:
 
 
 def _find(name: str) -> PromptTemplate | None:
+    return next((template for template in _templates() if name in (template.name, *template.versions)), None)
+
+
+def _templates() -> Iterator[PromptTemplate]:
     for file in template_names():
         template = importlib.import_module(f"templates.{file}").TEMPLATE
-        if isinstance(template, PromptTemplate) and name in (template.name, *template.versions):
-            return template
-    return None
+        if isinstance(template, PromptTemplate):
+            yield template
 
 
 # Checkpoints whose format the tokenizer does not show: the first three have no control tokens of their own, the others
@@ -298,35 +311,87 @@ _CHECKPOINTS = {
 _VERSION = re.compile(r"\{#\s*version=([\w.-]{1,60})\s*#\}")
 
 
+@dataclass(frozen=True)
+class Detected:
+    """The format of a checkpoint: its name or version, what shows it, and its template if there is one here."""
+
+    version: str
+    sign: str
+
+    @property
+    def template(self) -> PromptTemplate | None:
+        return _find(self.version)
+
+
 def detect_template(
     chat_template: str | None, token_id: Callable[[str], int | None], checkpoint: str
 ) -> PromptTemplate:
-    """Return the template of a checkpoint, found by its chat template, its name or its control tokens, in this order.
+    """Return the template that `detect` finds. Raises ModelError if there is none."""
+    detected = detect(chat_template, token_id, checkpoint)
+    if detected and detected.template:
+        return detected.template
+    raise ModelError(missing_template(detected, checkpoint))
 
-    `token_id` returns the id of a control token, or None. Raises ModelError if no template fits.
+
+def missing_template(detected: Detected | None, checkpoint: str) -> str:
+    """Return the error for a checkpoint whose format has no template."""
+    found = "has no known prompt format"
+    if detected:
+        found = f"has the prompt format {detected.version}, which has no template here"
+    return f"{checkpoint} {found}; choose one with --template: {', '.join(template_names())}."
+
+
+def detect(chat_template: str | None, token_id: Callable[[str], int | None], checkpoint: str) -> Detected | None:
+    """Return the format of a checkpoint, found by its chat template, its name or its control tokens, or None.
+
+    The formats of Functionary come first, then those of other families, by the signs of their templates. `token_id`
+    returns the id of a control token, or None.
     """
-    version = _detect_version(chat_template or "", token_id, checkpoint)
-    template = _find(version) if version else None
-    if template is not None:
-        return template
-    found = f"has the prompt format {version}, which has no template here" if version else "has no known prompt format"
-    raise ModelError(f"{checkpoint} {found}; choose one with --template: {', '.join(template_names())}.")
-
-
-def _detect_version(chat_template: str, token_id: Callable[[str], int | None], checkpoint: str) -> str | None:
-    if stated := _VERSION.search(chat_template):
-        return _with_reasoning(stated[1], chat_template)
+    text = chat_template or ""
+    if stated := _VERSION.search(text):
+        return Detected(_with_reasoning(stated[1], text), "the comment in its chat template")
     if known := _CHECKPOINTS.get(re.split(r"[/\\]", checkpoint.rstrip("/\\"))[-1].lower()):
-        return known
+        return Detected(known, "its name")
+    if by_tokens := _version_of_tokens(text, token_id):
+        return Detected(by_tokens, "its control tokens")
+    return _family(text, token_id)
+
+
+def _version_of_tokens(text: str, token_id: Callable[[str], int | None]) -> str | None:
+    """Return the format of Functionary that the control tokens mean.
+
+    The models of Meta have the same tokens as the models of Functionary that were made from them. A chat template tells
+    them apart: those of Functionary show the head of a call in their format.
+    """
     if token_id("<|eom_id|>") == 128008:
-        return _with_reasoning("v3-llama3.1", chat_template)
+        if ">>>" in text:
+            return "v3.llama3"
+        is_shown = not text or "<function=" in text or "Reasoning Mode" in text
+        return _with_reasoning("v3-llama3.1", text) if is_shown else None
     if token_id("<|reserved_special_token_249|>") == 128254:
-        if "image_url" in chat_template and ">>>" in chat_template:
+        if "image_url" in text and ">>>" in text:
             return "v3.llava_llama"
-        return "v2.llama3" if "<|reserved_special_token_249|>" in chat_template else "v3.llama3"
+        if "<|reserved_special_token_249|>" in text:
+            return "v2.llama3"
+        return "v3.llama3" if ">>>" in text or not text else None
     if token_id("<|from|>") is not None:
         return "v2"
     return "v1" if token_id("<|START_OF_FUNCTION_CALL|>") is not None else None
+
+
+def _family(text: str, token_id: Callable[[str], int | None]) -> Detected | None:
+    """Return the format with the most signs in a chat template, of those whose control tokens the tokenizer has."""
+    fitting = [template for template in templates_with_signs(text) if template.missing_token(token_id) is None]
+    if not fitting:
+        return None
+    return Detected(fitting[0].name, f"{' and '.join(fitting[0].signs)} in its chat template")
+
+
+def templates_with_signs(chat_template: str) -> list[PromptTemplate]:
+    """Return the templates whose signs all stand in `chat_template`, those with the most signs first."""
+    signed = [template for template in _templates() if template.signs]
+    found = [template for template in signed if all(sign in chat_template for sign in template.signs)]
+    return sorted(found, key=lambda template: -len(template.signs))
 
 
 def _with_reasoning(version: str, chat_template: str) -> str:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import assert_never
+from typing import Literal, assert_never
 
 from core.conversation import Function, JsonSchema
 from json_schema.inline import inline
 from json_schema.normalise import COMBINED_ROOT, Budget, unprintable
+from json_schema.parameter_kinds import parameter_kinds
 from json_schema.types import (
     ANYTHING,
     IDENTIFIER,
@@ -381,3 +382,12 @@ def _literal(text: str) -> str:
 def _quoted(text: str) -> str:
     shown = json.dumps(text, ensure_ascii=False)
     return _LINE_BREAK.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
+
+
+def string_parameters(function: Function) -> dict[str, Literal["string", "string or null"]]:
+    """Return the parameters of `function` whose only value, or only value beside null, is a string."""
+    found: dict[str, Literal["string", "string or null"]] = {}
+    for name, kinds in parameter_kinds(function.parameters or {}).items():
+        if "string" in kinds and kinds <= {"string", "null"}:
+            found[name] = "string or null" if "null" in kinds else "string"
+    return found

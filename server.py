@@ -78,7 +78,7 @@ def create_app(
         yield
         loading.cancel()
         if app.state.model:
-            await app.state.model.engine.close()
+            await app.state.model.close()
 
     app = FastAPI(title="Functionary", version=VERSION, lifespan=lifespan, redirect_slashes=False)
     app.state.model = None

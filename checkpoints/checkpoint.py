@@ -6,8 +6,8 @@ Weights are read from safetensors only, because a pickle can run code. Code that
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from checkpoints import embedded
-from checkpoints.files import advised_sampling, find_checkpoint, weights_bytes
+from checkpoints.files import advised_sampling, end_token_ids, find_checkpoint, weights_bytes
 from core.errors import ModelError
 from engines.local.devices import pick_device, pick_dtype
 from engines.local.engine import LocalEngine
@@ -36,6 +36,8 @@ _CONTEXT = 4096  # tokens, for a model whose configuration has no limit
 class Checkpoint:
     """A checkpoint whose weights are not loaded yet; `load_engine` loads them.
 
+    special_tokens: the control tokens that chat templates know by a name, such as `bos_token`.
+    end_tokens: the control tokens that end an answer, by generation_config.json and the tokenizer.
     temperature, top_p: the values for requests that do not set them, from generation_config.json, else OpenAI's.
     """
 
@@ -46,6 +48,8 @@ class Checkpoint:
     load_engine: Callable[..., LocalEngine]  # takes max_running, cache_bytes, quantize and step_timeout_s
     temperature: float = 1.0
     top_p: float = 1.0
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
+    end_tokens: tuple[str, ...] = ()
 
 
 def open_checkpoint(
@@ -97,7 +101,25 @@ def _open_folder(
         return _engine(name, model.eval(), backend, max_context, **options)
 
     tokenizer = Tokenizer(backend.backend_tokenizer, bos_id=backend.bos_token_id, eos_id=backend.eos_token_id)
-    return Checkpoint(name, tokenizer, backend.chat_template, None, load_engine, **advised_sampling(name, folder))
+    end_ids = (*end_token_ids(name, folder), backend.eos_token_id)
+    return Checkpoint(
+        name,
+        tokenizer,
+        _chat_template(backend),
+        None,
+        load_engine,
+        **advised_sampling(name, folder),
+        special_tokens={key: str(token) for key, token in backend.special_tokens_map.items() if isinstance(token, str)},
+        end_tokens=tuple(text for text in tokenizer.control_tokens if tokenizer.token_id(text) in end_ids),
+    )
+
+
+def _chat_template(backend: PreTrainedTokenizerBase) -> str | None:
+    """Return the chat template; of several by name, the one for tools."""
+    templates: Any = backend.chat_template
+    if isinstance(templates, dict):
+        templates = templates.get("tool_use") or templates.get("default")
+    return templates or None
 
 
 def _engine(

@@ -58,6 +58,14 @@ def advised_sampling(name: str, folder: Path) -> dict[str, float]:
     return {key: float(advice[key]) for key in ("temperature", "top_p") if isinstance(advice.get(key), int | float)}
 
 
+def end_token_ids(name: str, folder: Path) -> tuple[int, ...]:
+    """Return the ids of the tokens that end an answer by generation_config.json."""
+    file = folder / "generation_config.json"
+    ids = _json(name, file).get("eos_token_id") if file.is_file() else None
+    listed = ids if isinstance(ids, list) else [ids]
+    return tuple(one for one in listed if isinstance(one, int))
+
+
 def _find_embedded() -> Path:
     """Find the GGUF file of the installed package, without importing the package."""
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)

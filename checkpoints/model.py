@@ -8,17 +8,13 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 from checkpoints.files import check_checkpoint
 from core.generation import Drafts, Engine, Sampling
 from core.turn_format import TurnFormat
 from engines.local.threads import run_in_own_thread
-from prompt_template import Arguments, PromptTemplate, detect_template, load_template
+from prompt_template import Arguments, PromptTemplate
 from text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from checkpoints.checkpoint import Checkpoint  # imports torch
 
 ANY_NAME = "*"
 
@@ -31,6 +27,7 @@ class Model:
     takes_any_name: requests may use any other value too.
     temperature, top_p: the values for requests that do not set them.
     arguments: whether the arguments of calls that the model opens by itself are bound by the function's schema.
+    template_reason: how the template was found, for the lines printed at start.
     """
 
     names: tuple[str, ...]
@@ -41,10 +38,16 @@ class Model:
     temperature: float = 1.0
     top_p: float = 1.0
     arguments: Arguments = "free"
+    template_reason: str = ""
     created: int = field(default_factory=lambda: int(time.time()))
 
     def serves(self, name: str) -> bool:
         return self.takes_any_name or name in self.names
+
+    async def close(self) -> None:
+        """End the engine, whose requests fail then, and the template's processes."""
+        await self.engine.close()
+        self.template.close()
 
 
 def load_model(
@@ -65,7 +68,8 @@ def load_model(
     """Load a checkpoint with its weights: a folder, a name on the hub, or None for the embedded model.
 
     device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: its
-    name; by default detected from the chat template. max_running: the number of slots, 16 by default. cache_bytes: the
+    name; by default the one that the checkpoint shows, else
+    "generic". max_running: the number of slots, 16 by default. cache_bytes: the
     memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter of the free
     memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default 60 on a GPU,
     else 120. arguments: "schema" binds the arguments of every call by the function's schema, "free" only those of
@@ -73,9 +77,10 @@ def load_model(
     "schema". served_names: further names; "*" stands for any. Raises ModelError with one line that says what to do.
     """
     from checkpoints.checkpoint import open_checkpoint  # imports torch, which check_model avoids
+    from checkpoints.templates import choose_template
 
     checkpoint = open_checkpoint(name, device=device, dtype=dtype, revision=revision, max_context=max_context)
-    prompt_template = _template(checkpoint, template)
+    prompt_template, template_reason = choose_template(checkpoint, template)
     load_engine = partial(
         checkpoint.load_engine,
         max_running=max_running,
@@ -88,6 +93,7 @@ def load_model(
         names=tuple(one for one in dict.fromkeys(names) if one != ANY_NAME),
         takes_any_name=ANY_NAME in names,
         template=prompt_template,
+        template_reason=template_reason,
         tokenizer=checkpoint.tokenizer,
         engine=run_in_own_thread(load_engine),
         temperature=checkpoint.temperature,
@@ -101,17 +107,10 @@ def open_format(
 ) -> tuple[PromptTemplate, Tokenizer]:
     """Return the template and the tokenizer of a checkpoint without loading its weights. Raises ModelError."""
     from checkpoints.checkpoint import open_checkpoint
+    from checkpoints.templates import choose_template
 
     checkpoint = open_checkpoint(name, device="cpu", revision=revision)
-    return _template(checkpoint, template), checkpoint.tokenizer
-
-
-def _template(checkpoint: Checkpoint, name: str | None) -> PromptTemplate:
-    """Return the template `name`, or that of the checkpoint if `name` is None. Raises ModelError."""
-    if wanted := name or checkpoint.template:
-        return load_template(wanted).bound(checkpoint.tokenizer.token_id)
-    found = detect_template(checkpoint.chat_template, checkpoint.tokenizer.token_id, checkpoint.name)
-    return found.bound(checkpoint.tokenizer.token_id)
+    return choose_template(checkpoint, template)[0], checkpoint.tokenizer
 
 
 def check_model(name: str | None, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> None:

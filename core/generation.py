@@ -46,13 +46,14 @@ class CallRule:
     """The grammar for the rest of a call after OutputParser reports its CallStart.
 
     before:    the Lark expression of the rest of the head; empty if the head is complete.
-    arguments: the rule of the arguments; None if they can only be "{}".
+    arguments: the rule of the arguments, or a grammar with the rule `arguments`; None if they can only be "{}".
     after:     the Lark expression of the separator or stop token after the arguments; empty if there is none.
     """
 
     before: str
-    arguments: JsonRule | None
+    arguments: JsonRule | Lark | None
     after: str
+    is_strict: bool = False
 
 
 @dataclass(frozen=True)

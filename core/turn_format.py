@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 RegionKind = Literal["skip", "head", "name", "text", "reasoning", "args", "code", "end"]
+StringKind = Literal["string", "string or null"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class Region:
     name:      a name up to its mark. The text recipient opens text. Characters that cannot be a name are text.
     text:      shown as text.
     reasoning: shown as reasoning.
-    args:      the JSON arguments of a call.
+    args:      the arguments of a call: JSON, or with `is_tagged` parameters between tags.
     code:      arguments that are source code; unlike in args, marks inside quotes count.
     end:       all that follows is dropped.
 
     after_value:   for args: the arguments end with their JSON value, and the region of this name follows. Empty if only
                    marks end them.
+    is_tagged:     for args: each argument is written as `<parameter=KEY>`, its value and `</parameter>`, and becomes
+                   a member of a JSON object. In a parameter, only control tokens are marks.
     is_string:     for code: the code is the content of a JSON string, whose quote is a mark and whose escapes are
                    decoded.
     leads_to_call: for skip: nothing but calls can follow, so a mark that opens this region opens a call.
@@ -51,6 +54,7 @@ class Region:
     marks: tuple[Mark, ...] = ()
     allowed: str = r"\s"
     after_value: str = ""
+    is_tagged: bool = False
     is_string: bool = False
     leads_to_call: bool = False
 
@@ -61,12 +65,16 @@ class TurnFormat:
 
     A region with the name of its kind and without marks may be missing in `regions`. Text that turns out not to be a
     call continues in the region "text". The region "args" is "code" for the functions in `code_names`.
+
+    string_parameters: for tagged arguments, the parameters of each function whose value is text even if it looks like
+                       another JSON value.
     """
 
     start: str
     regions: Mapping[str, Region]
     text_recipient: str | None = None
     code_names: frozenset[str] = frozenset()
+    string_parameters: Mapping[str, Mapping[str, StringKind]] = field(default_factory=dict)
 
     def region(self, name: str) -> Region:
         """Return the region of this name."""

@@ -19,7 +19,10 @@ def drafts(request: ChatRequest, template: PromptTemplate) -> Drafts:
     functions = [
         tool
         for tool in request.tools
-        if isinstance(tool, Function) and request.choice.mode != "none" and (names is None or tool.name in names)
+        if isinstance(tool, Function)
+        and template.arguments_style == "json"  # the drafter writes JSON
+        and request.choice.mode != "none"
+        and (names is None or tool.name in names)
     ]
     user_messages = [message.content or "" for message in request.messages if message.role == "user"]
     user_message = user_messages[-1] if user_messages else ""

@@ -16,6 +16,7 @@ from core.errors import RequestError
 from core.generation import CallRule, Constraint, JsonRule, Lark
 from core.turn_format import CallStart, TurnFormat
 from guarantees.response_rule import response_rule
+from guarantees.tagged_rules import TaggedRules, tagged_rules
 from json_schema.walk import takes_nothing
 from prompt_template import Arguments, PromptTemplate
 from text.parser import OutputParser
@@ -101,7 +102,7 @@ class _GrammarBuilder:
         functions = [function for tool in tools if (function := self._as_function(tool))]
         interpreters = [tool for tool in tools if self._as_function(tool) is None]
         for function in functions:
-            self._define_arguments(function, rules, json_rules)
+            param = self._define_arguments(function, rules, json_rules) or param
         starts = list(self._call_alternatives(functions, interpreters, rules))
         if may_be_text:
             starts.append(_sequence(self._literal(self._without_prefill(self._template.text_head)), "answer"))
@@ -131,7 +132,10 @@ class _GrammarBuilder:
 
     def rest_of_call(self, function: Function) -> CallRule:
         """Return the grammar of a call of `function` after the point where OutputParser reports its CallStart."""
-        return CallRule(self._rest_of_heads, self._json_rule(function), self._ends_of_call)
+        arguments: JsonRule | Lark | None = self._json_rule(function)
+        if self._template.arguments_style == "tagged":
+            arguments = self._tagged_rules(function, "arguments").lark
+        return CallRule(self._rest_of_heads, arguments, self._ends_of_call, function.strict)
 
     @cached_property
     def _ends_of_call(self) -> str:
@@ -192,12 +196,23 @@ class _GrammarBuilder:
     def _arguments_rule_name(self, tool: Tool) -> str:
         return f"arguments_{self._numbers[tool.name]}" if self._as_function(tool) else "CODE"
 
-    def _define_arguments(self, function: Function, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> None:
+    def _define_arguments(self, function: Function, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> str:
+        """Add the rules for the arguments of `function`. Return the field of the request whose text they contain."""
         rule = self._json_rule(function)
+        if self._template.arguments_style == "tagged":
+            tagged = self._tagged_rules(function, self._arguments_rule_name(function))
+            rules |= tagged.rules
+            json_rules |= tagged.json_rules
+            return tagged.param
         if rule is None:
             rules[self._arguments_rule_name(function)] = '"{}"'
         else:
             json_rules[self._arguments_rule_name(function)] = rule
+        return ""
+
+    def _tagged_rules(self, function: Function, name: str) -> TaggedRules:
+        kinds = self.turn_format.string_parameters.get(function.name, {})
+        return tagged_rules(self._json_rule(function), kinds, name=name, number=self._numbers[function.name])
 
     def _json_rule(self, function: Function) -> JsonRule | None:
         """Return the rule of the function's arguments; None if it takes none."""
@@ -222,7 +237,9 @@ class _GrammarBuilder:
 
     def _without_prefill(self, head: str) -> str:
         """Return the part of `head` that is not yet in the prompt."""
-        return head.removeprefix(self._template.prefill(self._request.choice, self._request.reasoning))
+        choice, wish = self._request.choice, self._request.reasoning
+        prefill = self._template.prefill(choice, wish).removeprefix(self._template.reasoning_prefill(wish))
+        return head.removeprefix(prefill)
 
     @cached_property
     def _rest_of_heads(self) -> str:

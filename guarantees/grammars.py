@@ -58,8 +58,9 @@ class Compiled:
 
     @cached_property
     def ends_numbers(self) -> bool:
-        """Whether numbers in this grammar have a limit of digits: it is JSON, without code and without long numbers."""
-        return bool(self.lark.json_rules) and "CODE" not in self.lark.text and not has_long_number(self.text)
+        """Whether numbers in this grammar have a limit of digits: it is JSON, without free text and long numbers."""
+        has_free_text = any(name in self.lark.text for name in ("CODE", "TEXT_"))
+        return bool(self.lark.json_rules) and not has_free_text and not has_long_number(self.text)
 
     def loosened(self) -> LLMatcher | None:
         """Compile the grammar without the keywords that can exceed limits during an answer.
@@ -175,6 +176,8 @@ def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Co
     grammar does not depend on its size: 16 calls take 6 ms, and each alone 2 ms. A grammar that does not compile like
     this is compiled alone. Raises RequestError for a strict rule that cannot be compiled.
     """
+    if any(isinstance(rule.arguments, Lark) for rule in rules):
+        return [_compiled_alone(_lark_of(rule), vocabulary) for rule in rules]
     together, bodies = _together(rules)
     matcher = _matcher(together, vocabulary) if len(together) <= _MAX_CHARACTERS else None
     found: list[Compiled] = []
@@ -190,7 +193,7 @@ def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Co
 
 def _together(rules: Sequence[CallRule]) -> tuple[str, list[str]]:
     """Return a grammar whose alternatives are the calls, and the bodies of the rules for their arguments."""
-    bodies = ['"{}"' if rule.arguments is None else body(rule.arguments) for rule in rules]
+    bodies = [body(rule.arguments) if isinstance(rule.arguments, JsonRule) else '"{}"' for rule in rules]
     lines = ["start: " + " | ".join(f'"{number};" call_{number}' for number in range(len(rules)))]
     for number, (rule, rule_body) in enumerate(zip(rules, bodies, strict=True)):
         lines += [f"call_{number}: {rule.before} arguments_{number} {rule.after}", f"arguments_{number}: {rule_body}"]
@@ -212,6 +215,8 @@ def _lark_of(rule: CallRule) -> Lark:
     start = f'start: "{_PREFIX.decode()}" {rule.before}'
     if rule.arguments is None:
         return Lark(f'{start} "{{}}" {rule.after}\n', {})
+    if isinstance(rule.arguments, Lark):
+        return replace(rule.arguments, text=f"{start} arguments {rule.after}\n{rule.arguments.text}")
     return Lark(f"{start} arguments {rule.after}\n", {"arguments": rule.arguments})
 
 

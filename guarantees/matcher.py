@@ -70,7 +70,7 @@ class ConstraintCompiler:
 
     def _compiled_turn(self, lark: Lark) -> Compiled:
         lark = replace(lark, json_rules={name: bounded(rule) for name, rule in lark.json_rules.items()})
-        key = json.dumps([lark.text, *((name, *_key(rule)) for name, rule in lark.json_rules.items())])
+        key = json.dumps(_key(lark))
         if (found := self._cached(key)) is None:
             found = compiled(lark, self.vocabulary)
             self._remember(key, found)
@@ -82,7 +82,8 @@ class ConstraintCompiler:
         Calls that are not strict and for which no time is left are missing.
         """
         rules = {
-            name: replace(rule, arguments=rule.arguments and bounded(rule.arguments)) for name, rule in calls.items()
+            name: replace(rule, arguments=bounded(rule.arguments)) if isinstance(rule.arguments, JsonRule) else rule
+            for name, rule in calls.items()
         }
         keys = {name: json.dumps([rule.before, rule.after, *_key(rule.arguments)]) for name, rule in rules.items()}
         rule_by_key = {key: rules[name] for name, key in keys.items()}
@@ -145,12 +146,17 @@ class ConstraintCompiler:
             self._num_cached_bytes -= _num_bytes(key, grammar)
 
 
-def _key(rule: JsonRule | None) -> list[object]:
-    return [] if rule is None else [rule.strict, rule.schema]
+def _key(rule: JsonRule | Lark | None) -> list[object]:
+    match rule:
+        case None:
+            return []
+        case Lark():
+            return [rule.text, *((name, *_key(inner)) for name, inner in rule.json_rules.items())]
+    return [rule.strict, rule.schema]
 
 
 def _is_strict(rule: CallRule) -> bool:
-    return rule.arguments is not None and rule.arguments.strict
+    return rule.is_strict or (isinstance(rule.arguments, JsonRule) and rule.arguments.strict)
 
 
 def _batches(keys: Sequence[str]) -> Iterator[list[str]]:

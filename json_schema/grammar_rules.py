@@ -59,6 +59,11 @@ def body(rule: JsonRule) -> str:
     return _written(_bound(rule).schema)
 
 
+def bound_schema(rule: JsonRule) -> JsonSchema:
+    """Return the schema of `rule` as the compiler gets it: an object or `anyOf` objects. Raises RequestError."""
+    return _bound(bounded(rule)).schema
+
+
 def _bound(rule: JsonRule, contradictions: frozenset[Context] = frozenset()) -> Bound:
     try:
         bound = bind(rule.schema, is_strict=rule.strict, contradictions=contradictions)

@@ -22,6 +22,7 @@ _EFFORTS = {"minimal": "low", "xhigh": "high", "max": "high"}
 class GptOss(PromptTemplate):
     name = "gpt_oss"
     versions = ("gpt-oss", "harmony")
+    signs = ("<|channel|>", "<|message|>", "<|constrain|>")
     bos = False
     stop = ("<|return|>", "<|call|>", "<|endoftext|>")
     needed_tokens = ("<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|call|>")

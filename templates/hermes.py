@@ -32,6 +32,7 @@ _TYPES = {"string": "str", "number": "float", "integer": "int", "boolean": "bool
 class Hermes(ChatmlCalls):
     name = "hermes"
     versions = ("hermes-2-pro", "hermes-3")
+    signs = ("<tool_call>", "pydantic model json schema")
     bos = True
 
     def system_pieces(self, turns: list[Message], functions: Sequence[Function]) -> list[Piece]:

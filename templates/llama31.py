@@ -32,6 +32,7 @@ _CODE = "<|python_tag|>"
 class Llama31(PromptTemplate):
     name = "llama31"
     versions = ("llama-3.1", "llama-3.2", "llama-3.3")
+    signs = ("<|start_header_id|>", "<|python_tag|>", '"parameters"')
     bos = True
     stop = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
     needed_tokens = ("<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", _CODE)

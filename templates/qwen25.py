@@ -12,6 +12,7 @@ from templates.shared.chatml_calls import ChatmlCalls, qwen_system
 class Qwen25(ChatmlCalls):
     name = "qwen25"
     versions = ("qwen2.5",)
+    signs = ("<tool_call>", "<|im_start|>", "You are Qwen, created by Alibaba Cloud")
 
     def system_pieces(self, turns: list[Message], functions: Sequence[Function]) -> list[Piece]:
         default = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."

@@ -18,6 +18,7 @@ class Qwen3(ChatmlCalls):
 
     name = "qwen3"
     versions: tuple[str, ...] = ("qwen3",)
+    signs: tuple[str, ...] = ("<tool_call>", "<|im_start|>", "<think>", "enable_thinking")
     reasoning = ReasoningMarks(head="<think>\n", tail="\n</think>\n\n")
     has_thinking_switch = True
     renders_reasoning = True

@@ -10,6 +10,7 @@ from templates.qwen3 import Qwen3
 class Qwen3Thinking(Qwen3):
     name = "qwen3_thinking"
     versions = ("qwen3-thinking-2507",)
+    signs = ("<tool_call>", "<|im_start|>", "<think>", "<|im_start|>assistant\\n<think>\\n", "reasoning_content")
     has_thinking_switch = False
 
     def reasoning_prefill(self, wish: Reasoning) -> str:

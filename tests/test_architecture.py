@@ -18,7 +18,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("inference",),
     ("checkpoints",),
     ("engines",),
-    ("guarantees", "drafting", "templates"),
+    ("guarantees", "drafting", "templates", "chat_templates"),
     ("schema", "text", "apis"),
     ("prompt_template", "json_schema"),
     ("core",),
@@ -39,6 +39,10 @@ FORBIDDEN: dict[str, set[str]] = {
     "guarantees": TORCH | HTTP | {"apis", "schema"},
     "drafting": TORCH | TOKENS | HTTP | {"apis", "schema"},
     "templates": TORCH | TOKENS | HTTP | {"text", "apis", "json_schema", "core.generation"},
+    "chat_templates": (TORCH - {"transformers"})
+    | TOKENS
+    | HTTP
+    | {"schema", "text", "apis", "json_schema", "core.generation"},
     "schema": TORCH | TOKENS | HTTP | {"prompt_template", "core.generation", "core.turn_format"},
     "text": TORCH | HTTP | {"json_schema"},
     "apis": TORCH | TOKENS | HTTP | {"prompt_template", "core.generation"},

@@ -96,8 +96,9 @@ def test_auto_binds_names_and_as_the_model_says_arguments(chatml: Model) -> None
 def test_arguments_are_free_for_functionarys_own_checkpoints(chatml: Model, llama: Model, chatml_folder: Path) -> None:
     """The template decides unless `arguments` is given, and the lines at start show the result."""
     by_template = {name: load_template(name).arguments for name in template_names()}
-    own = ("functionary_v1", "functionary_v1_plain", "functionary_v3")
-    assert by_template == {**dict.fromkeys(own, "free"), "functionary_v3_chatml": "schema"}
+    own = ["v1", "v1_plain", "v2", "v2_llama3", "v3", "v3_llama31", "v3_llava", "v4r"]
+    assert {name for name, default in by_template.items() if default == "free"} == {f"functionary_{one}" for one in own}
+    assert by_template["functionary_v3_chatml"] == "schema"
     assert (llama.arguments, chatml.arguments) == ("free", "schema")
     assert load_model(str(chatml_folder), dtype="float32", arguments="free").arguments == "free"
     assert "functions, arguments free\n" in introduction(llama, read_options([]), 8000)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from core.conversation import Call, CodeInterpreter, Function, Message, Tool, ToolChoice
+from core.conversation import Call, CodeInterpreter, Function, Message, Reasoning, Tool, ToolChoice
 from core.errors import ModelError, RequestError
 from core.turn_format import TurnFormat
 from prompt_template import (
+    ANY_REASONING,
     Piece,
     PromptTemplate,
+    detect,
     detect_template,
     load_template,
     normalise,
@@ -47,7 +49,7 @@ PREFILLS = {  # the prefill for tool_choice none, and the prefill for the functi
 def test_none_hides_all_tools(name: str) -> None:
     template, choice = load_template(name), ToolChoice("none")
     assert template.visible_tools(TOOLS, choice) == ()
-    assert template.prefill(choice) == template.text_prefill == PREFILLS.get(name, ("", ""))[0]
+    assert template.choice_prefill(choice) == template.text_prefill == PREFILLS.get(name, ("", ""))[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,7 +60,10 @@ def test_a_named_choice_shows_only_its_function_and_prefills_the_call(name: str)
         with pytest.raises(RequestError, match="cannot force one function"):
             template.prefill(choice)
         return
-    assert template.prefill(choice) == PREFILLS[name][1]
+    if name in PREFILLS:
+        assert template.prefill(choice) == PREFILLS[name][1]
+    head = template.calls_open + template.call_head("clock")
+    assert template.choice_prefill(choice) and head.startswith(template.choice_prefill(choice))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +77,7 @@ def test_other_choices_show_all_tools(name: str, choice: ToolChoice) -> None:
     """
     template = load_template(name)
     assert template.visible_tools(TOOLS, choice) == TOOLS
-    assert template.prefill(choice) == (template.required_prefill if choice.mode == "required" else "")
+    assert template.choice_prefill(choice) == (template.required_prefill if choice.mode == "required" else "")
 
 
 def test_results_are_sorted_by_the_order_of_their_calls() -> None:
@@ -268,7 +273,9 @@ class Diary(PromptTemplate):
     name = "diary"
     renders_names = renders_reasoning = True
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Piece]:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], wish: Reasoning = ANY_REASONING
+    ) -> list[Piece]:
         lines = ((one.name or one.role, one.reasoning, one.content or "") for one in normalise(messages))
         return [Piece(f"{name}: ({reasoning}) {text}\n") for name, reasoning, text in lines]
 
@@ -303,7 +310,74 @@ def test_reasoning_stays_with_the_first_of_several_calls() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_other_templates_say_what_they_leave_out(name: str) -> None:
     template = load_template(name)
-    assert template.unrendered(TALK) == ["name", "reasoning_content"]
-    assert template.unrendered(TALK[:1]) == ["name"]
-    assert template.unrendered(TALK[1:]) == ["reasoning_content"]
+    names = [] if template.renders_names else ["name"]
+    reasoning = [] if template.renders_reasoning else ["reasoning_content"]
+    assert template.unrendered(TALK) == names + reasoning
+    assert template.unrendered(TALK[:1]) == names
+    assert template.unrendered(TALK[1:]) == reasoning
     assert template.unrendered(TALK[2:3]) == []  # the name of a function is not an author's
+
+
+LLAMA_31_CHAT = """<|start_header_id|>{{ role }}<|end_header_id|> <|python_tag|>
+{"name": function name, "parameters": dictionary of argument name and its value} <|eom_id|>"""
+LLAMA_31_TOKENS = {
+    "<|eom_id|>": 128008,
+    "<|eot_id|>": 128009,
+    "<|python_tag|>": 128010,
+    "<|start_header_id|>": 128006,
+    "<|end_header_id|>": 128007,
+}
+
+
+def test_stock_llama_3_1_is_not_taken_for_a_functionary_model() -> None:
+    """Meta's own Llama 3.1 has the control tokens of functionary-v3.1; only the chat template tells them apart."""
+    found = detect(LLAMA_31_CHAT, LLAMA_31_TOKENS.get, "meta-llama/Llama-3.1-8B-Instruct")
+    assert found and found.version == "llama31" and '"parameters"' in found.sign
+    found = detect("<function=name>{...}</function> <|eom_id|>", LLAMA_31_TOKENS.get, "any")
+    assert found and found.version == "v3-llama3.1"
+    found = detect("<|start_header_id|>assistant<|end_header_id|>\n\n>>>", LLAMA_31_TOKENS.get, "any")
+    assert found and found.version == "v3.llama3"
+    assert detect("{{ messages[0].content }}", LLAMA_31_TOKENS.get, "a/fine-tune") is None
+
+
+def test_stock_llama_3_is_not_taken_for_a_functionary_model() -> None:
+    assert detect("<|start_header_id|>{{ role }}<|end_header_id|>", LLAMA_3, "meta-llama/Meta-Llama-3-8B") is None
+
+
+CHATML = {"<|im_start|>": 1, "<|im_end|>": 2}
+MISTRAL = dict.fromkeys(
+    ("[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "</s>"), 1
+)
+MISTRAL |= dict.fromkeys(("[/TOOL_RESULTS]", "[ARGS]", "[CALL_ID]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"), 1)
+MISTRAL |= {"[TOOL_CONTENT]": 1}
+HARMONY = dict.fromkeys(
+    ("<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|call|>", "<|return|>"), 1
+)
+QWEN = "<|im_start|>assistant\\n <tool_call>{'name': ..., 'arguments': ...}</tool_call>"
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "ids", "found"),
+    [
+        (f"{QWEN} You are Qwen, created by Alibaba Cloud. You are a helpful assistant.", CHATML, "qwen25"),
+        (f"{QWEN} reasoning_content <think> enable_thinking", CHATML, "qwen3"),
+        (f"{QWEN} reasoning_content '<|im_start|>assistant\\n<think>\\n'", CHATML, "qwen3_thinking"),
+        (f"{QWEN} <think> enable_thinking <function=example_function_name>", CHATML, "qwen35"),
+        (f"{QWEN} Use the following pydantic model json schema", CHATML, "hermes"),
+        (QWEN, CHATML, None),
+        ("<|start|>assistant<|channel|>analysis<|message|> <|constrain|>json", HARMONY, "gpt_oss"),
+        ("<|start|>assistant<|channel|>analysis<|message|> <|constrain|>json", CHATML, None),
+        ("'[INST] ' '[TOOL_CALLS] ['", MISTRAL, "mistral"),
+        ("'[INST]' '[TOOL_CALLS]['", MISTRAL, "mistral_nemo"),
+        ("'[SYSTEM_PROMPT]' '[INST]' '[TOOL_CALLS]['", MISTRAL, "mistral_v7"),
+        ("'[SYSTEM_PROMPT]' '[INST]' '[TOOL_CALLS]' '[CALL_ID]' '[ARGS]'", MISTRAL, "mistral_v11"),
+        ("'[SYSTEM_PROMPT]' '[INST]' '[TOOL_CALLS]' '[ARGS]'", MISTRAL, "mistral_v13"),
+        ("'[INST]' only", MISTRAL, None),
+    ],
+)
+def test_families_are_known_by_the_signs_in_their_chat_template(
+    chat_template: str, ids: dict[str, int], found: str | None
+) -> None:
+    """A format is detected only if the tokenizer has its control tokens too; others get the generic template."""
+    detected = detect(chat_template, ids.get, "org/model")
+    assert (detected.version if detected else None) == found

@@ -18,6 +18,7 @@ from core.turn_format import (
 )
 from text.json_string import JsonStringDecoder
 from text.marks import STRING_REST, MarkFinder
+from text.tagged_arguments import PARAMETER, TaggedArguments
 from text.trim import Trimmer
 
 _NAME = re.compile(r"\s*[A-Za-z0-9_.-]{1,64}\s*")  # the names that a request may declare
@@ -51,6 +52,7 @@ class OutputParser:
         self._reasoning = Trimmer()
         self._arguments = Trimmer()
         self._string = JsonStringDecoder()
+        self._tagged = TaggedArguments({})
         self._events: list[Event] = []
 
     @property
@@ -70,8 +72,8 @@ class OutputParser:
 
     @property
     def is_in_string(self) -> bool:
-        """Whether the next character is in a JSON string of arguments, where only control tokens are marks."""
-        return self._in_string
+        """Whether the next character is in a string or parameter of arguments, where only control tokens are marks."""
+        return self._in_string or self._tagged.is_in_parameter
 
     @property
     def trailing_whitespace(self) -> str:
@@ -139,6 +141,10 @@ class OutputParser:
                 at, can_continue = self._read_name(text, at, is_final)
             elif self._region.kind == "head":
                 at, can_continue = self._read_head(text, at, is_final)
+            elif self._tagged.is_in_parameter:
+                shown, at = self._tagged.read(text, at, is_final=is_final)
+                self._push_arguments(shown)
+                can_continue = not self._tagged.is_in_parameter
             else:
                 at, can_continue = self._read_shown(text, at, is_final)
         self._held_back = text[at:]
@@ -149,8 +155,11 @@ class OutputParser:
         Return the index to continue at, and whether parsing can continue before more text arrives.
         """
         end, after, mark = self._find(text, at, is_final)
-        self._emit(text[at:end])
-        if mark is not None:
+        if not self._region.is_tagged:
+            self._emit(text[at:end])
+        if mark is _PARAMETER:
+            self._tagged.open()
+        elif mark is not None:
             self._enter_region(mark)
         return after, mark is not None
 
@@ -257,9 +266,11 @@ class OutputParser:
                 if shown := self._reasoning.push(text):
                     self._events.append(ReasoningDelta(shown))
             case "args" | "code":
-                text = self._string.push(text) if self._region.is_string else text
-                if shown := self._arguments.push(text):
-                    self._emit_arguments(shown)
+                self._push_arguments(self._string.push(text) if self._region.is_string else text)
+
+    def _push_arguments(self, text: str) -> None:
+        if shown := self._arguments.push(text):
+            self._emit_arguments(shown)
 
     def _emit_arguments(self, text: str) -> None:
         if self._early_arguments is None:
@@ -276,8 +287,9 @@ class OutputParser:
             target = "text"
         elif name is not None:
             self._name = name
-            if self._early_arguments is not None:
+            if self._early_arguments is not None and self._format.region("args").after_value:
                 target = self._open_early_call()
+            self._early_arguments = None  # arguments that only a mark ended belong to no later name
         if target == "args" and self._name in self._format.code_names:
             target = "code"
         self._region = self._prepared(target)
@@ -297,6 +309,7 @@ class OutputParser:
         self._arguments, self._string, self._depth = Trimmer(), JsonStringDecoder(), 0
         if self._name:
             self._events.append(CallStart(self._name))
+            self._tagged = TaggedArguments(self._format.string_parameters.get(self._name, {}))
             self._name = ""
         else:
             self._early_arguments = []
@@ -305,16 +318,19 @@ class OutputParser:
         """Emit the call whose arguments came before its name. Return the region that follows."""
         self._events.append(CallStart(self._name))
         self._events += [ArgsDelta(text) for text in self._early_arguments or ("{}",)]
-        self._name, self._early_arguments = "", None
+        self._name = ""
         return self._format.region("args").after_value
 
     def _end_region(self) -> None:
+        if self._region.is_tagged:
+            self._push_arguments(self._tagged.close())
         if self._region.kind == "args" and not self._arguments.has_text:
             self._emit_arguments("{}")
         self._in_string = False
 
 
 _BRACKET = Mark("", "")  # stands for every bracket that is counted
+_PARAMETER = Mark(PARAMETER, "")
 
 
 class _Region:
@@ -324,11 +340,14 @@ class _Region:
         self.name = name
         self.kind = region.kind
         self.is_string = region.is_string
-        self.has_strings = region.kind == "args"
+        self.is_tagged = region.is_tagged
+        self.has_strings = region.kind == "args" and not region.is_tagged
         self.allowed = re.compile(f"(?:{region.allowed})*+")
         self.value_end = Mark("", region.after_value) if region.after_value else None
         self.control_tokens = {mark.text: mark for mark in region.marks if mark.is_control}
         self.strings = {mark.text: mark for mark in region.marks if not mark.is_control}
+        if region.is_tagged:
+            self.strings[PARAMETER] = _PARAMETER
         self.brackets: re.Pattern[str] | None = None
         if self.value_end:
             # Brackets that begin a mark are counted one by one, when it is clear that no mark follows.

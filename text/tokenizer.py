@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -68,6 +68,11 @@ class Tokenizer:
         self._space_after = self._find_added_spaces()
         self._max_token_bytes = max(len(text.encode()) for text in backend.get_vocab())
         self._adds_bos = bos_id is not None and list(backend.encode("").ids)[:1] == [bos_id]
+
+    @property
+    def control_tokens(self) -> Collection[str]:
+        """The spellings of all control tokens."""
+        return self._control.keys()
 
     def token_id(self, text: str) -> int | None:
         """Return the id of the control token spelled `text`, or None."""

@@ -10,11 +10,12 @@ from typing import NoReturn
 
 from core.errors import ModelError
 from inference import Model
-from prompt_template import template_names
+from prompt_template import GENERIC, template_names
 from web.edge import KEEP_ALIVE_S
 from web.sites import ANY_ORIGIN, LOOPBACK, ORIGIN, hostname
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"
+_TEMPLATES = (*template_names(), GENERIC)
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -73,8 +74,8 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(
             f"--host {options.host} opens the server to other machines: give --api-key too, or set {KEY_VARIABLE}"
         )
-    if options.template and options.template not in template_names():
-        parser.error(f"--template {options.template}: there is none; choose from {', '.join(template_names())}")
+    if options.template and options.template not in _TEMPLATES:
+        parser.error(f"--template {options.template}: there is none; choose from {', '.join(_TEMPLATES)}")
     return options
 
 
@@ -84,7 +85,7 @@ def _add_model_options(model: argparse._ArgumentGroup) -> None:
     )
     model.add_argument("--revision", help="branch, tag or commit of the checkpoint on the hub")
     model.add_argument(
-        "--template", metavar="NAME", help=f"prompt format, detected if not given: {', '.join(template_names())}"
+        "--template", metavar="NAME", help=f"prompt format, detected if not given: {', '.join(_TEMPLATES)}"
     )
     model.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:0, mps (default: the GPU if there is one)"
@@ -181,7 +182,7 @@ def introduction(model: Model, options: argparse.Namespace, port: int) -> str:
     return "\n".join(
         (
             f"model    {', '.join((*model.names, *(['any other name'] if model.takes_any_name else [])))}",
-            f"format   {model.template.name}",
+            f"format   {model.template.name}{f' ({model.template_reason})' if model.template_reason else ''}",
             f"calls    names bound to the request's functions, arguments {arguments}",
             f"device   {model.engine.description()}, context of {model.engine.max_context} tokens",
             f"address  http://{shown}:{port}/v1",

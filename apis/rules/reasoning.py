@@ -69,7 +69,7 @@ def ignored_switches(body: dict[str, Any]) -> list[str]:
 
 
 def _switches(body: ReasoningFields, tools: Sequence[AnyTool]) -> Iterator[tuple[str, bool]]:
-    nested = body.chat_template_kwargs or TemplateSwitches()
+    nested = body.chat_template_kwargs or TemplateSwitches.model_construct()
     given = {
         "chat_template_kwargs.enable_thinking": nested.enable_thinking,
         "chat_template_kwargs.thinking": nested.thinking,
@@ -82,7 +82,7 @@ def _switches(body: ReasoningFields, tools: Sequence[AnyTool]) -> Iterator[tuple
 
 
 def _efforts(body: ReasoningFields) -> Iterator[tuple[str, Any]]:
-    nested = body.chat_template_kwargs or TemplateSwitches()
+    nested = body.chat_template_kwargs or TemplateSwitches.model_construct()
     given = {
         "chat_template_kwargs.reasoning_effort": nested.reasoning_effort,
         "reasoning_effort": body.reasoning_effort,

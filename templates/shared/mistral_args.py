@@ -24,6 +24,7 @@ class MistralArgsTemplate(MistralTemplate):
 
     def __init__(self, name: str, *, versions: tuple[str, ...], has_call_ids: bool) -> None:
         self.name, self.versions, self._has_call_ids = name, versions, has_call_ids
+        self.signs = ("[TOOL_CALLS]", "[SYSTEM_PROMPT]", "[ARGS]", *(["[CALL_ID]"] if has_call_ids else []))
         self.functions_before = "last" if has_call_ids else "first"
         self.reasoning = _THINK
 

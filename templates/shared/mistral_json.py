@@ -25,6 +25,7 @@ class MistralJsonTemplate(MistralTemplate):
         self, name: str, *, versions: tuple[str, ...], space: str = "", has_system_turns: bool = False
     ) -> None:
         self.name, self.versions = name, versions
+        self.signs = ("[TOOL_CALLS]", f"[INST]{space}", *(["[SYSTEM_PROMPT]"] if has_system_turns else []))
         self.space = self.text_head = space
         self.has_system_turns = has_system_turns
         if has_system_turns:

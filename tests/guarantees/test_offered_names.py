@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from apis.chat_completions import chat_request
+from core.conversation import Reasoning, ToolChoice
 from core.generation import Sampling, TokenLogprob
 from drafting.predictions import drafts
 from engines.local.engine import LocalEngine
@@ -24,7 +25,7 @@ from guarantees.constraint import constraint
 from inference import Model, chat_prompt
 from prompt_template import Piece, PromptTemplate, load_template, template_names
 from server import create_app
-from tests.support.random_model import byte_level
+from tests.support.random_model import RandomModel, byte_level
 from tests.support.serving import serving
 from tests.support.small_engine import SIZES, ids, steps, together
 from text.tokenizer import Tokenizer
@@ -50,7 +51,21 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", params=template_names())
 def template(request: pytest.FixtureRequest) -> PromptTemplate:
-    return load_template(request.param)
+    return load_template(request.param).bound(Tokenizer(byte_level().backend_tokenizer).token_id)
+
+
+def turn(template: PromptTemplate, *parts: str | tuple[str, str]) -> str:
+    """Return a whole turn: texts, and calls as pairs of a name and arguments, after reasoning that the prompt began."""
+    written = "Hm." + template.reasoning.tail if template.reasoning and template.reasoning_prefill(Reasoning()) else ""
+    has_calls = False
+    for part in parts:
+        if isinstance(part, str):
+            written += template.text_head + part + (template.separator or "" if template.text_prefill else "")
+            continue
+        begin = (template.separator or "") if has_calls else template.calls_open
+        written += begin + template.call_head(part[0]) + part[1] + template.call_tail
+        has_calls = True
+    return written + (template.calls_close if has_calls else "")
 
 
 @pytest.fixture(scope="module")
@@ -110,28 +125,27 @@ def test_a_function_that_is_gone_is_not_called(
     Agents stopped with "tool not found". Now the name cannot be written as a call's name: at the start of the turn,
     after a text, or after a call of another function.
     """
-    gone = template.call_head("delete_all") + '{"really": true}'
-    offered = template.call_head("get_weather") + "{}"
-    separator = template.separator or ""
+    gone, offered = ("delete_all", '{"really": true}'), ("get_weather", "{}")
     for kind, body in REQUESTS.items():
-        prefill = template.text_prefill if kind in ("none", "without tools") else ""
-        for begins in (gone, f"{template.text_head}A text.{separator}{gone}", f"{offered}{separator}{gone}"):
-            with subtests.test(kind=kind, begins=begins):
-                lean(begins.removeprefix(prefill))
+        mode = {"none": "none", "required": "required", "without tools": "none"}.get(kind, "auto")
+        prefill = template.choice_prefill(ToolChoice(mode))  # type: ignore[arg-type]
+        for parts in ((gone,), ("A text.", gone), (offered, gone)):
+            with subtests.test(kind=kind, parts=parts):
+                lean(turn(template, *parts).removeprefix(prefill))
                 names = called(client, body)
                 assert set(names) <= ({"get_weather"} if kind in ("auto", "at most one call", "required") else set())
 
 
 def test_the_leaning_model_calls_what_is_offered(template: PromptTemplate, client: OpenAI, lean: Lean) -> None:
     """The script of the test above does reach the answer: with the function in `tools`, the function is called."""
-    lean(template.call_head("delete_all") + '{"really": true}')
+    lean(turn(template, ("delete_all", '{"really": true}')))
     offered = json.loads(json.dumps(WEATHER).replace("get_weather", "delete_all"))
     assert called(client, {"tools": [WEATHER, offered]}) == ["delete_all"]
 
 
 def test_without_tools_a_text_stays_a_text(template: PromptTemplate, client: OpenAI, lean: Lean) -> None:
     """Where no call is offered, a model that leans to one writes a text, and the answer is not empty."""
-    lean(template.call_head("delete_all").removeprefix("\n") + " and a text")
+    lean(turn(template, ("delete_all", "{}")).removeprefix("\n") + " and a text")
     answer = client.chat.completions.create(model="tiny", messages=HISTORY, max_tokens=30)  # type: ignore[arg-type]
     assert answer.choices[0].message.content
 
@@ -149,7 +163,8 @@ TRIP = {
 
 def test_bound_arguments_are_the_same_with_drafts_and_in_a_batch(model: Model, lean: Lean) -> None:
     """With `--arguments schema`, a greedy answer is the same with and without drafts, and alone and in a batch."""
-    lean(model.template.call_head("book_trip").rstrip())
+    template = model.template
+    lean(turn(template, ("book_trip", "")).removesuffix(template.call_tail + template.calls_close))
     tools = [{"type": "function", "function": {"name": "book_trip", "parameters": TRIP}}, WEATHER]
     bodies = [{"model": "tiny", "messages": [{"role": "user", "content": f"Book {n} seats."}]} for n in range(1, 5)]
     asked = [chat_request({**body, "tools": tools}) for body in bodies]
@@ -157,7 +172,7 @@ def test_bound_arguments_are_the_same_with_drafts_and_in_a_batch(model: Model, l
     stop_id = model.tokenizer.token_id(model.template.stop[0])
     assert isinstance(model.engine, LocalEngine) and stop_id is not None
     drafted = Sampling(
-        max_tokens=120,
+        max_tokens=200,
         temperature=0.0,
         stop_ids=frozenset([stop_id]),
         constraint=constraint(asked[0], model.template, model.tokenizer.token_id, "schema"),
@@ -169,5 +184,7 @@ def test_bound_arguments_are_the_same_with_drafts_and_in_a_batch(model: Model, l
     batched = asyncio.run(together(model.engine, prompts, drafted))
     assert [ids(got) for got in alone] == [ids(got) for got in undrafted] == [ids(got) for got in batched]
     for got in alone:
-        text = model.tokenizer.decode(ids(got)).removesuffix(model.template.stop[0])
-        jsonschema.validate(json.loads(text[text.index("{") :]), TRIP)
+        prefill = template.prefill(ToolChoice("auto"))
+        calls = RandomModel(byte_level()).read(template, asked[0].tools, ids(got), prefill).calls
+        assert [name for name, _ in calls] == ["book_trip"]
+        jsonschema.validate(json.loads(calls[0][1]), TRIP)

@@ -16,14 +16,23 @@ from core.conversation import Tool
 from core.generation import Constraint
 from core.turn_format import ArgsDelta, CallStart, TextDelta
 from guarantees.matcher import ConstraintCompiler, Matcher
-from prompt_template import PromptTemplate
+from prompt_template import PromptTemplate, load_template, template_names
 from text.parser import OutputParser
 from text.tokenizer import Tokenizer
 
-CONTROL = [
-    *("<s>", "</s>", "<|eot_id|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>"),
-    *("<|START_OF_FUNCTION_CALL|>", "<|END_OF_FUNCTION_CALL|>", "<|END_OF_ASSISTANT|>"),
-]
+
+def _control_like(template: PromptTemplate) -> set[str]:
+    """Return the marks of a template that are control tokens."""
+    regions = template.turn_format([]).regions.values()
+    return {mark.text for region in regions for mark in region.marks if mark.is_control}
+
+
+_TEMPLATES = [load_template(name) for name in template_names()]
+CONTROL = sorted(
+    {"<s>", "</s>", "<|eot_id|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>"}.union(
+        *((*one.stop, *one.needed_tokens, *one.optional_tokens, *_control_like(one)) for one in _TEMPLATES)
+    )
+)
 _CONTROL = re.compile("(" + "|".join(map(re.escape, CONTROL)) + ")")
 CORPUS = [
     '>>>all\nThe weather in Paris is sunny.>>>get_weather\n{"location": "Istanbul", "format": "celsius", "days": 3}',

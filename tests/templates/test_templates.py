@@ -131,6 +131,10 @@ LEARNED = {
     "qwen25": f"{TOOL_CALL}It is on.<|im_end|>",
     "qwen3": f"{TOOL_CALL}<think>\n\n</think>\n\nIt is on.<|im_end|>",
     "qwen3_thinking": f"{TOOL_CALL}<think>\n\n</think>\n\nIt is on.<|im_end|>",
+    "qwen35": (
+        "<think>\n\n</think>\n\n<tool_call>\n<function=set_light>\n<parameter=room>\nhall\n</parameter>\n"
+        "</function>\n</tool_call><|im_end|><think>\n\n</think>\n\nIt is on.<|im_end|>"
+    ),
     "llama31": '{"name": "set_light", "parameters": {"room": "hall"}}<|eot_id|>It is on.<|eot_id|>',
     "mistral": '[TOOL_CALLS] [{"name": "set_light", "arguments": {"room": "hall"}}]</s> It is on.</s>',
     "mistral_nemo": '[TOOL_CALLS][{"name": "set_light", "arguments": {"room": "hall"}}]</s>It is on.</s>',

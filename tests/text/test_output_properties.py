@@ -6,22 +6,31 @@ The size of chunks does not matter, no output raises an exception, and rendered 
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.conversation import Call, CodeInterpreter, Function, Message, Tool
-from core.turn_format import ArgsDelta, CallStart, Event, TextDelta
-from prompt_template import Piece, PromptTemplate, load_template, template_names
-from text.parser import OutputParser
+from core.conversation import Call, Message, Tool
+from core.turn_format import ArgsDelta, CallStart
+from prompt_template import PromptTemplate, load_template, template_names
+from tests.support.model_outputs import (
+    TOOLS,
+    WITH_CODE,
+    Bound,
+    Stretch,
+    bound_templates,
+    characters,
+    check_shown,
+    merged,
+    read,
+    shown_reasoning,
+    shown_text,
+    turns,
+)
 
 TEMPLATES = [load_template(name) for name in template_names()]
-TOOLS: list[Tool] = [Function("get_x"), Function("get_x_now"), Function("all_stations")]
-WITH_CODE = [[*TOOLS, CodeInterpreter()], TOOLS]
 every_template = pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
-Stretch = tuple[str, bool]  # a text, and whether the text is a control token
 
 MARKS = [
     ">>>",
@@ -70,38 +79,8 @@ outputs = st.lists(
 )
 
 
-def folded(events: list[Event]) -> list[Event]:
-    """Return the events after joining neighbours of the same class."""
-    joined: list[Event] = []
-    for event in events:
-        last = joined[-1] if joined else None
-        if isinstance(event, TextDelta) and isinstance(last, TextDelta):
-            joined[-1] = TextDelta(last.text + event.text)
-        elif isinstance(event, ArgsDelta) and isinstance(last, ArgsDelta):
-            joined[-1] = ArgsDelta(last.text + event.text)
-        else:
-            joined.append(event)
-    return joined
-
-
-def read(template: PromptTemplate, tools: list[Tool], stretches: list[Stretch], *, cut: bool = False) -> list[Event]:
-    parser = OutputParser(template.turn_format(tools))
-    events = [event for text, special in stretches for event in parser.feed(text, is_control=special)]
-    return folded([*events, *parser.finish(is_truncated=cut)])
-
-
-def merged(stretches: list[Stretch]) -> list[Stretch]:
-    whole: list[Stretch] = []
-    for text, special in stretches:
-        if whole and not special and not whole[-1][1]:
-            whole[-1] = (whole[-1][0] + text, False)
-        else:
-            whole.append((text, special))
-    return whole
-
-
 @every_template
-@given(outputs=outputs, tools=st.sampled_from(WITH_CODE), cut=st.booleans())
+@given(outputs=outputs, tools=st.sampled_from([WITH_CODE, TOOLS]), cut=st.booleans())
 def test_chunks_do_not_matter(template: PromptTemplate, outputs: list[Stretch], tools: list[Tool], cut: bool) -> None:
     """An output gives the same events as a whole, in chunks of any size and in single characters.
 
@@ -115,58 +94,41 @@ def test_chunks_do_not_matter(template: PromptTemplate, outputs: list[Stretch], 
 @every_template
 @given(outputs=outputs, cut=st.booleans())
 def test_what_is_shown_is_stripped_and_never_empty(template: PromptTemplate, outputs: list[Stretch], cut: bool) -> None:
-    events = read(template, TOOLS, outputs, cut=cut)
-    text = "".join(event.text for event in events if isinstance(event, TextDelta))
-    assert text == text.strip()
-    for before, event in zip([None, *events], events, strict=False):
-        if isinstance(event, ArgsDelta):
-            assert isinstance(before, CallStart)
-            assert event.text and event.text == event.text.strip()
-        if isinstance(event, CallStart):
-            assert event.name and not any(char.isspace() for char in event.name)
+    check_shown(read(template, TOOLS, outputs, cut=cut))
 
 
-def characters(stretches: list[Stretch]) -> list[Stretch]:
-    return [
-        stretch
-        for text, special in stretches
-        for stretch in ([(text, True)] if special else [(c, False) for c in text])
-    ]
-
-
-def spelled(piece: Piece) -> list[Stretch]:
-    """Return a piece as the model writes it, as stretches of text and of the template's control tokens."""
-    if not piece.markup:
-        return [(piece.text, False)]
-    parts = re.split("(" + "|".join(map(re.escape, CONTROL)) + ")", piece.text)
-    return [(part, part in CONTROL) for part in parts if part]
-
-
-def means_a_mark(template: PromptTemplate, text: str) -> bool:
+def means_a_mark(bound: Bound, text: str) -> bool:
     """Return whether the format would take part of the text for a mark. A model cannot write such a text."""
-    marks = [mark.text for mark in template.turn_format(TOOLS).region("text").marks]
+    regions = bound.template.turn_format(bound.tools).regions.values()
+    shown = [region for region in regions if region.kind in ("text", "reasoning")]
+    marks = [mark.text for region in shown for mark in region.marks]
     return any(mark in f"\n{text}\n" for mark in [*marks, "assistant to=functions."])
 
 
+# Tagged arguments are typed by the schema of a function; tests/templates/test_tagged_calls.py reads them back.
+WITH_JSON = [bound for bound in bound_templates() if bound.template.arguments_style == "json"]
 texts = st.lists(st.sampled_from([*MARKS, "🚆"]) | st.text(max_size=8)).map("".join)
 calls = st.builds(Call, st.sampled_from([tool.name for tool in TOOLS]), arguments)
+code_calls = st.builds(
+    Call, st.just("python"), st.sampled_from(["print('a')", 'x = {"a": [1]}\nprint("\\n")', "1 + 1  # é"])
+)
 
 
-@every_template
-@given(text=st.none() | texts, calls=st.lists(calls, max_size=3))
-def test_what_was_rendered_is_read_back(template: PromptTemplate, text: str | None, calls: list[Call]) -> None:
+@pytest.mark.parametrize("bound", WITH_JSON, ids=lambda bound: f"{bound.template.name}-{len(bound.control)}")
+@given(text=st.none() | texts, calls=st.lists(calls | code_calls, max_size=3), reasoning=st.sampled_from(["", "Hm. {"]))
+def test_what_was_rendered_is_read_back(bound: Bound, text: str | None, calls: list[Call], reasoning: str) -> None:
     """Parsing the text that the model learns for a message gives back the message.
 
-    The messages contain `>>>`, quotes, tags and emoji.
+    The messages contain `>>>`, quotes, tags, code and emoji. Optional tokens are control tokens or text.
     """
-    assume(not means_a_mark(template, text or ""))
-    if template.separator is None:
+    assume(not means_a_mark(bound, text or ""))
+    calls = [call for call in calls if call.name in [tool.name for tool in bound.tools]]
+    if bound.template.separator is None:
         calls = calls[:1]
-    pieces = [piece for piece in template.render([Message("assistant", text, tuple(calls))], TOOLS) if piece.learned]
-    stretches = [stretch for piece in pieces for stretch in spelled(piece)]
-    if stretches:
-        stretches[0] = (stretches[0][0].removeprefix(template.opening.text), stretches[0][1])
-    events = read(template, TOOLS, stretches)
-    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == (text or "").strip()
+    message = Message("assistant", text, tuple(calls), reasoning=reasoning)
+    written = [read(bound.template, bound.tools, turn) for turn in turns(bound, message)]
+    events = [event for turn in written for event in turn]
+    assert shown_text(events) == (text or "").strip()
+    assert shown_reasoning(events) in ("", reasoning)
     assert [event.name for event in events if isinstance(event, CallStart)] == [call.name for call in calls]
     assert [event.text for event in events if isinstance(event, ArgsDelta)] == [call.arguments for call in calls]
