@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from core.conversation import CodeInterpreter, Function, Message, Tool
+from core.conversation import CodeInterpreter, Function, Message, Tool, ToolChoice
 from core.turn_format import Mark, Region, TurnFormat
 from prompt_template import Piece, PromptTemplate
 from schema import function_json
@@ -56,6 +56,11 @@ class LlamaCallTemplate(PromptTemplate):
 
     def call_head(self, name: str) -> str:
         return _CODE if name == _PYTHON else f"{_CALL}{name}>"
+
+    def choice_prefill(self, choice: ToolChoice) -> str:
+        """Return the prefill. A required call that may be one of `_PYTHON` has none, as its head is another one."""
+        may_be_code = choice.mode == "required" and _PYTHON in (choice.names or ())
+        return "" if may_be_code else super().choice_prefill(choice)
 
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         code_names = frozenset(tool.name for tool in tools if isinstance(tool, CodeInterpreter))

@@ -1,7 +1,7 @@
 """Make a small random checkpoint for each prompt format, with the control tokens of real checkpoints.
 
-The ids of other families than Llama 3 are moved together, because only the ids of Llama 3 tell formats apart. The
-vocabularies have one token per byte or character; the other ids have words without merges, which no text becomes.
+The ids of control tokens are moved to 1000 and after, so that the vocabularies are small. The vocabularies have one
+token per byte or character; the other ids have words without merges, which no text becomes.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ def _together(control: Mapping[str, int]) -> dict[str, int]:
     return {text: number - moved if number > 1000 else number for text, number in control.items()}
 
 
-_LLAMA31_FAMILY = Family("bytes", _LLAMA31, "<|begin_of_text|>", "<|eot_id|>")
-_LLAMA3_FAMILY = Family("bytes", _LLAMA3, "<|begin_of_text|>", "<|eot_id|>")
+_LLAMA31_FAMILY = Family("bytes", _together(_LLAMA31), "<|begin_of_text|>", "<|eot_id|>")
+_LLAMA3_FAMILY = Family("bytes", _together(_LLAMA3), "<|begin_of_text|>", "<|eot_id|>")
 _QWEN25_FAMILY = Family("bytes", _together(_QWEN25), eos="<|im_end|>")
 _QWEN3_FAMILY = Family("bytes", _together(_QWEN3), eos="<|im_end|>")
 _GEMMA = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "<start_of_turn>": 105, "<end_of_turn>": 106}
@@ -166,6 +166,7 @@ FAMILIES = {
     "qwen25": _QWEN25_FAMILY,
     "qwen3": _QWEN3_FAMILY,
     "qwen3_thinking": _QWEN3_FAMILY,
+    "qwen35": _QWEN3_FAMILY,
 }
 
 
