@@ -126,7 +126,8 @@ class _GrammarBuilder:
             return ""
         tail = marks.tail.strip()
         rules["THOUGHT"] = self._text_without(tail)
-        space = r"/\s*/" if marks.tail[-1:].isspace() else ""
+        num_spaces = len(marks.tail) - len(marks.tail.rstrip())
+        space = rf"/[ \n]{{0,{num_spaces}}}/" if num_spaces else ""  # a limit, as a model may repeat spaces for ever
         rest = _sequence("THOUGHT", self._literal(tail), space)
         return rest if self._template.reasoning_prefill(wish) else f"({self._literal(marks.head.strip())} {rest})?"
 

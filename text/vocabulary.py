@@ -26,7 +26,10 @@ class Vocabulary:
         described = {**json.loads(tokenizer.to_str()), "truncation": None, "padding": None}
         for token in described["added_tokens"]:
             token["special"] = True  # otherwise llguidance accepts the token where its characters are allowed
-        num_tokens = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+        used = set(tokenizer.get_vocab(with_added_tokens=True).values())
+        num_tokens = 1 + max(used)
+        # llguidance takes the number of tokens for the largest id, so ids without a token get one.
+        described["added_tokens"] += [_unused(token_id) for token_id in range(num_tokens) if token_id not in used]
         self.size = size
         self.control_tokens = {
             token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items()
@@ -84,3 +87,9 @@ class Vocabulary:
     def ids_of(self, text: bytes) -> list[int]:
         """Return the ids of the ordinary tokens whose bytes are `text`."""
         return [token_id for _, token_id in takewhile(lambda found: not found[0], self.tokens_starting_with(text))]
+
+
+def _unused(token_id: int) -> dict[str, object]:
+    """Return a control token for an id that no token has."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {"id": token_id, "content": f"<|unused {token_id}|>", "special": True, **flags}

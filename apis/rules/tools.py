@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -217,6 +217,8 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
     tools = tuple(_tool(item, f"tools[{index}]", strict_openai) for index, item in indexed)
     _check_unique(tools, "tools", ".function.name", [index for index, _ in indexed])
     choice = _choice(body, {tool.name for tool in tools})
+    if choice.mode == "required" and choice.names is None:
+        choice = replace(choice, names=tuple(tool.name for tool in tools))
     _legacy_choice(body, set())
     if not tools:
         return Calling()
