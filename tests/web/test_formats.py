@@ -44,7 +44,8 @@ def test_text(served: Served) -> None:
     none = served.ask(tools=TOOLS, tool_choice="none", temperature=1.5, seed=1)
     assert not calls_of(none["message"])
     stops = map(served.model.tokenizer.token_id, served.model.template.stop)
-    unending = {str(stop): -100 for stop in stops if stop is not None}
+    ends = {*stops, served.model.tokenizer.eos_id} - {None}
+    unending = dict.fromkeys(map(str, ends), -100)
     cut = served.post(max_tokens=5, logit_bias=unending).json()
     assert cut["usage"]["completion_tokens"] == 5
     assert cut["choices"][0]["finish_reason"] == "length"
