@@ -75,6 +75,7 @@ class PromptTemplate(ABC):
     call_tail: str = ""
     separator: str | None = ""  # between two calls; None if a turn has at most one call
     calls_close: str = ""
+    code_head: str = ""  # the head of a call of the code interpreter; empty if it is that of any call
     code_tail: str = (
         ""  # after the code of a call of the code interpreter; empty if the separator or a stop token ends it
     )

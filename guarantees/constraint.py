@@ -185,6 +185,7 @@ class _GrammarBuilder:
         alternatives = []
         for tool in tools:
             head = template.call_head(tool.name)
+            head = head if self._as_function(tool) else template.code_head or head
             head = self._without_prefill(template.calls_open + head) if is_first else head
             parts = (self._literal(head), self._arguments_rule_name(tool), self._literal(tail))
             alternatives.append(_sequence(*parts))

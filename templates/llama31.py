@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from core.conversation import CodeInterpreter, Function, Message, Reasoning, Tool
+from core.conversation import CodeInterpreter, Function, Message, Reasoning, Tool, ToolChoice
 from core.turn_format import Mark, Region, TurnFormat
 from prompt_template import ANY_REASONING, Piece, PromptTemplate, functions_of, normalise, one_call_per_turn
 from templates.shared.declared import declaration
@@ -42,6 +42,7 @@ class Llama31(PromptTemplate):
     opening = Piece("<|start_header_id|>assistant<|end_header_id|>\n\n", markup=True)
     separator = None
     call_tail = "}"
+    code_head = _CODE
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], wish: Reasoning = ANY_REASONING
@@ -63,6 +64,10 @@ class Llama31(PromptTemplate):
 
     def call_head(self, name: str) -> str:
         return _CODE if name == _PYTHON else f'{{"name": "{name}", "parameters": '
+
+    def choice_prefill(self, choice: ToolChoice) -> str:
+        """Return the prefill. A tool with the name of the code interpreter has none, as it may be a function."""
+        return "" if choice.names == (CodeInterpreter().name,) else super().choice_prefill(choice)
 
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         """A turn is a call only if it begins with the head of one of the request's functions.
