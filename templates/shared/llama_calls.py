@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from core.conversation import CodeInterpreter, Function, Message, Tool
+from core.conversation import CodeInterpreter, Function, Message, Tool, ToolChoice
 from core.turn_format import Mark, Region, TurnFormat
 from prompt_template import Piece, PromptTemplate
 from schema import function_json
@@ -57,17 +57,22 @@ class LlamaCallTemplate(PromptTemplate):
     def call_head(self, name: str) -> str:
         return _CODE if name == _PYTHON else f"{_CALL}{name}>"
 
+    def choice_prefill(self, choice: ToolChoice) -> str:
+        """Return the prefill. A required call that may be one of `_PYTHON` has none, as its head is another one."""
+        may_be_code = choice.mode == "required" and _PYTHON in (choice.names or ())
+        return "" if may_be_code else super().choice_prefill(choice)
+
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         code_names = frozenset(tool.name for tool in tools if isinstance(tool, CodeInterpreter))
-        has_code = any(tool.name == _PYTHON for tool in tools)
-        code = [replace(self.mark(_CODE, "rest" if code_names else "args"), name=_PYTHON)] if has_code else []
+        marks = [Mark(_CALL, "name")]
+        if any(tool.name == _PYTHON for tool in tools):
+            marks.append(replace(self.mark(_CODE, "rest" if code_names else "args"), name=_PYTHON))
         end_of_call = (Mark(_CALL_END, "text"),)
         return TurnFormat(
             start="text",
             regions={
-                "text": Region("text", (Mark(_CALL, "name"), *code)),
-                # Code may follow `required_prefill`, which ends in a name.
-                "name": Region("name", (Mark(">", "args"), *(mark for mark in code if mark.is_control))),
+                "text": Region("text", tuple(marks)),
+                "name": Region("name", (Mark(">", "args"),)),
                 "args": Region("args", end_of_call),
                 "code": Region("code", end_of_call),
                 "rest": Region("code"),

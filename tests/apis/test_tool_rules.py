@@ -20,7 +20,7 @@ def test_default_is_auto() -> None:
     [
         ("none", ToolChoice("none"), None),
         ("auto", ToolChoice("auto"), None),
-        ("required", ToolChoice("required"), None),
+        ("required", ToolChoice("required", ("f", "g", "python")), None),
         ({"type": "function", "function": {"name": "f"}}, ToolChoice("named", ("f",)), 1),
         ({"type": "function", "function": {"name": "f", "parameters": {}}}, ToolChoice("named", ("f",)), 1),
         ({"type": "code_interpreter"}, ToolChoice("named", ("python",)), 1),

@@ -55,7 +55,7 @@ class Served:
         """The logit bias of a model that closes strings, reasoning and turns as soon as it may."""
         template = self.model.template
         tails = (template.reasoning.tail.strip(),) if template.reasoning else ()
-        marks = [*template.stop, *tails, "<|end|>", "</think>"]
+        marks = [*template.stop, *tails, template.calls_close, "<|end|>", "</think>"]
         found = (self.model.tokenizer.token_id(mark) for mark in marks)
         return {str(token_id): 60 for token_id in found if token_id is not None} | dict.fromkeys(self.ids('"}]'), 40)
 
