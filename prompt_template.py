@@ -76,9 +76,7 @@ class PromptTemplate(ABC):
     separator: str | None = ""  # between two calls; None if a turn has at most one call
     calls_close: str = ""
     code_head: str = ""  # the head of a call of the code interpreter; empty if it is that of any call
-    code_tail: str = (
-        ""  # after the code of a call of the code interpreter; empty if the separator or a stop token ends it
-    )
+    code_tail: str = ""  # what ends the code of such a call; empty if the separator or a stop token does
     code_function: Function | None = None  # the function whose JSON holds the code; None if the code stands by itself
     text_prefill: str = ""  # the prefill if no call is allowed; empty for formats that were trained without one
     required_prefill: str = ""  # the prefill if a call is required

@@ -44,7 +44,7 @@ def test_bound_arguments_do_not_come_before_their_name(name: str) -> None:
     found = {
         arguments: constraint(request, template, model.tokenizer.token_id, arguments)
         for arguments in ("schema", "free")
-    }  # type: ignore[arg-type]
+    }
     assert found["schema"] is not None and found["free"] is not None
     assert not model.allows(found["schema"], early) and model.allows(found["free"], early)
     usual = template.calls_open + template.call_head("get_x") + '{"city": "Oslo"}'
@@ -64,10 +64,10 @@ def test_forced_code_is_a_call(name: str, mode: str) -> None:
     """
     model = RandomModel(byte_level())
     template = bound(name, model)
-    request = asked(mode, CITY, PYTHON, names=("python",) if mode == "named" else None)
+    request = asked(mode, CITY, PYTHON, names=("python",) if mode == "named" else ("get_x", "python"))
     prefill = template.prefill(request.choice)
     code = "print('<function=gone>1</function>')"
-    head = "" if mode == "named" else "<|python_tag|>"
+    head = "" if prefill else "<|python_tag|>"
     wanted = constraint(request, template, model.tokenizer.token_id)
     assert wanted is not None
     ids, is_cut = model.walk(wanted, model.stop_ids(template), 1, script=head + code, patience=0)

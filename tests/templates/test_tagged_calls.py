@@ -206,7 +206,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-texts = st.text(st.sampled_from('ab\n<>/parmete"\\5 é😀'), max_size=12)
+# A line that begins with the end tag ends the value: the format has no way to write it.
+texts = st.text(st.sampled_from('ab\n<>/parmete"\\5 é😀'), max_size=12).filter(
+    lambda text: not any(line.startswith("</parameter>") for line in text.split("\n"))
+)
 
 
 @given(
