@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core.conversation import Call, Message, Tool
 from core.turn_format import ArgsDelta, CallStart
 from prompt_template import PromptTemplate, load_template, template_names
+from templates.shared.llama_calls import LlamaCallTemplate
 from tests.support.model_outputs import (
     TOOLS,
     WITH_CODE,
@@ -125,6 +126,8 @@ def test_what_was_rendered_is_read_back(bound: Bound, text: str | None, calls: l
     calls = [call for call in calls if call.name in [tool.name for tool in bound.tools]]
     if bound.template.separator is None:
         calls = calls[:1]
+    if isinstance(bound.template, LlamaCallTemplate):  # nothing but a stop token ends code there
+        assume(all(call.name != "python" for call in calls[:-1]))
     message = Message("assistant", text, tuple(calls), reasoning=reasoning)
     written = [read(bound.template, bound.tools, turn) for turn in turns(bound, message)]
     events = [event for turn in written for event in turn]
