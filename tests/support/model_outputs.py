@@ -65,13 +65,13 @@ def turns(bound: Bound, message: Message) -> list[list[Stretch]]:
     user = Message("user", "Hi")
     pieces = template.render([user, message], tools)[len(template.render([user], tools)) :]
     written: list[list[Stretch]] = []
-    was_learned = False
+    is_over = True
     for piece in pieces:
-        if piece.learned:
-            if not was_learned:
+        if piece.learned:  # ids of calls are not learned, though they stand inside a turn
+            if is_over:
                 written.append([])
             written[-1] += bound.stretches(piece.text) if piece.markup else [(piece.text, False)]
-        was_learned = piece.learned
+            is_over = piece.markup and piece.text.endswith(tuple(template.stop))
     return written
 
 
