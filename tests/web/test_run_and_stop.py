@@ -33,7 +33,7 @@ def test_start_lines(locked: Started, chatml_folder: Path) -> None:
     """The lines at start show the model, its format, what is bound in calls, the device and the address."""
     assert locked.url.startswith("http://127.0.0.1:")
     assert locked.line("model") == f"tiny, {chatml_folder}"
-    assert locked.line("format") == "functionary_v3_chatml"
+    assert locked.line("format") == "functionary_v3_chatml (detected by the comment in its chat template)"
     assert locked.line("calls") == "names bound to the request's functions, arguments bound by the schema"
     how = r"cpu \((bfloat16, packed|float32, (packed|16-bit)) weights, fused layers\)"
     bound = r"at most \d+ MB for the KV cache and the prefix cache"
