@@ -68,12 +68,11 @@ def load_model(
     """Load a checkpoint with its weights: a folder, a name on the hub, or None for the embedded model.
 
     device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: its
-    name; by default the one that the checkpoint shows, else
-    "generic". max_running: the number of slots, 16 by default. cache_bytes: the
-    memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter of the free
-    memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default 60 on a GPU,
-    else 120. arguments: "schema" binds the arguments of every call by the function's schema, "free" only those of
-    forced calls and strict functions; by default "free" for the formats of Functionary's own checkpoints, else
+    name; by default the one that the checkpoint shows, else "generic". max_running: the number of slots, 16 by default.
+    cache_bytes: the memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter
+    of the free memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default
+    60 on a GPU, else 120. arguments: "schema" binds the arguments of every call by the function's schema, "free" only
+    those of forced calls and strict functions; by default "free" for the formats of Functionary's own checkpoints, else
     "schema". served_names: further names; "*" stands for any. Raises ModelError with one line that says what to do.
     """
     from checkpoints.checkpoint import open_checkpoint  # imports torch, which check_model avoids

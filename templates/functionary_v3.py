@@ -21,7 +21,7 @@ from prompt_template import (
 )
 from schema import typescript
 
-HEADER = """\
+_HEADER = """\
 You are capable of executing available function(s) if required.
 Only execute function(s) when absolutely necessary.
 Ask for the required input to:recipient==all
@@ -113,14 +113,19 @@ class RecipientTemplate(PromptTemplate):
             yield Piece(self._after, markup=True)
 
 
-TEMPLATE: PromptTemplate = RecipientTemplate(
-    "functionary_v3",
-    versions=("v3.llama3",),
-    bos=True,
-    stop=("<|eot_id|>", "<|end_of_text|>"),
-    start="<|start_header_id|>",
-    body="<|end_header_id|>\n\n",
-    end="<|eot_id|>",
-    header=HEADER,
-    arguments="free",
-)
+def in_llama3_turns(name: str, version: str) -> RecipientTemplate:
+    """Return the format v3 in Llama 3's turns, with the header that these checkpoints were trained with."""
+    return RecipientTemplate(
+        name,
+        versions=(version,),
+        bos=True,
+        stop=("<|eot_id|>", "<|end_of_text|>"),
+        start="<|start_header_id|>",
+        body="<|end_header_id|>\n\n",
+        end="<|eot_id|>",
+        header=_HEADER,
+        arguments="free",
+    )
+
+
+TEMPLATE: PromptTemplate = in_llama3_turns("functionary_v3", "v3.llama3")
