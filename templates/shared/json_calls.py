@@ -32,6 +32,17 @@ def call_object_regions(after_call: tuple[Mark, ...], *, before: str = r"[\s{]")
     }
 
 
+def text_regions(template: PromptTemplate, opening: Mark) -> dict[str, Region]:
+    """Return the region of text, which `opening` ends, and that of reasoning if the format marks it."""
+    if template.reasoning is None:
+        return {"text": Region("text", (opening,))}
+    head, tail = template.reasoning.head.strip(), template.reasoning.tail.strip()
+    return {
+        "text": Region("text", (opening, template.mark(head, "reasoning"))),
+        "reasoning": Region("reasoning", (template.mark(tail, "text"),)),
+    }
+
+
 class JsonCallTemplate(PromptTemplate):
     """A format whose calls are JSON objects between the tags `call_start` and `call_end`."""
 
@@ -47,14 +58,10 @@ class JsonCallTemplate(PromptTemplate):
     def turn_format(self, tools: Sequence[Tool]) -> TurnFormat:
         opening = self.mark(self.call_start, "call")
         regions: dict[str, Region] = {
-            "text": Region("text", (opening,)),
+            **text_regions(self, opening),
             **call_object_regions((self.mark(self.call_end, "text"), opening)),
             **self._code_regions(),
         }
-        if self.reasoning is not None:
-            thinking = self.mark(self.reasoning.head.strip(), "reasoning")
-            regions["text"] = Region("text", (opening, thinking))
-            regions["reasoning"] = Region("reasoning", (self.mark(self.reasoning.tail.strip(), "text"),))
         code_names = frozenset() if self.code_function is None else frozenset({self.code_function.name})
         return TurnFormat("text", regions, code_names=code_names)
 

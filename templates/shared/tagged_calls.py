@@ -9,6 +9,7 @@ from core.conversation import Call, Tool
 from core.turn_format import Mark, Region, TurnFormat
 from prompt_template import Piece, PromptTemplate, functions_of
 from schema import string_parameters
+from templates.shared.json_calls import text_regions
 
 
 class TaggedCallTemplate(PromptTemplate):
@@ -27,16 +28,12 @@ class TaggedCallTemplate(PromptTemplate):
         opening, closing = self.mark("<tool_call>", "call"), self.mark("</tool_call>", "text")
         function = Mark("<function=", "name")
         regions = {
-            "text": Region("text", (opening,)),
+            **text_regions(self, opening),
             "call": Region("head", (function,)),
             "name": Region("name", (Mark(">", "args"),)),
             "args": Region("args", (Mark("</function>", "after_call"), closing, opening), is_tagged=True),
             "after_call": Region("skip", (closing, opening, function)),
         }
-        if self.reasoning is not None:
-            thinking = self.mark(self.reasoning.head.strip(), "reasoning")
-            regions["text"] = Region("text", (opening, thinking))
-            regions["reasoning"] = Region("reasoning", (self.mark(self.reasoning.tail.strip(), "text"),))
         kinds = {function.name: string_parameters(function) for function in functions_of(tools)}
         return TurnFormat("text", regions, string_parameters=kinds)
 
