@@ -68,7 +68,8 @@ def test_what_is_no_such_file_is_said(tmp_path: Path) -> None:
 def test_a_run_of_prepared_sequences_is_the_run_of_the_rows(chatml_folder: Path, tmp_path: Path) -> None:
     rows = tmp_path / "ten.jsonl"
     write_rows(rows, TEN)
-    model = ["--preset", "functionary-7b-v1", "--model", str(chatml_folder), "--max-length", "1024"]
+    model = ["--model", str(chatml_folder), "--template", "functionary_v3_chatml", "--max-length", "1024"]
+    model = ["--preset", "functionary-7b-v1", *model]
     options = [*model, "--batch-size", "4", "--device-batch-size", "4", "--learning-rate", "1e-3"]
     main([*options, "--data", str(rows), "--out", str(tmp_path / "rows")])
     main([*options, "--data", str(rows), "--prepare", str(tmp_path / "kept.xz")])

@@ -30,7 +30,8 @@ from train.learning.presets import PRESETS
 from train.learning.run import newest_checkpoint
 from train.sft import main
 
-FAST = ["--max-length", "1024", "--batch-size", "4", "--device-batch-size", "4", "--weight-decay", "0", "--as-is"]
+QUICK = ["--max-length", "1024", "--batch-size", "4", "--device-batch-size", "4", "--weight-decay", "0", "--as-is"]
+FAST = ["--template", "functionary_v3_chatml", *QUICK]
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,8 @@ def sft(ten: Path, out: Path, *options: str) -> None:
 
 def test_a_tiny_model_learns_ten_conversations_and_serves_them(ten: Path, chatml_folder: Path, tmp_path: Path) -> None:
     """The real server answers with exactly the assistant's turns that the model was trained on."""
-    base = ("--model", str(chatml_folder), "--template", "functionary_v3_chatml")
     quick = ("--max-length", "512", "--batch-size", "1", "--device-batch-size", "1", "--adam-beta2", "0.98")
-    sft(ten, tmp_path, *base, *quick, "--epochs", "90", "--learning-rate", "3e-3")
+    sft(ten, tmp_path, "--model", str(chatml_folder), *quick, "--epochs", "90", "--learning-rate", "3e-3")
     assert (tmp_path / "loss.png").stat().st_size > 10_000
     model = load_model(str(tmp_path / "model"), dtype="float32")
     with serving(create_app(lambda: model)) as url, OpenAI(base_url=f"{url}/v1", api_key="none") as client:
@@ -125,6 +125,8 @@ def test_what_cannot_be_trained_on_is_said(
         (ten, (*model, "--max-length", "20"), "no row is short enough"),
         (ten, ("--model", str(tmp_path / "nowhere")), "nowhere"),
         (ten, (*model, "--template", "nonsense"), "no prompt template 'nonsense'"),
+        # The server would refuse the trained model: without </s> no answer in this format ends.
+        (ten, (*model, "--template", "functionary_v1_plain"), "no control token </s>"),
         (
             ten,
             (*model, "--lora-rank", "4", "--lora-alpha", "4", "--adapter", str(tmp_path)),
@@ -162,7 +164,7 @@ def test_a_full_disk_ends_with_a_message(ten: Path, chatml_folder: Path, tmp_pat
 def test_a_dry_run_shows_what_is_learned(
     ten: Path, chatml_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sft(ten, tmp_path / "out", "--model", str(chatml_folder), "--template", "functionary_v3_chatml", "--dry-run")
+    sft(ten, tmp_path / "out", "--model", str(chatml_folder), "--dry-run")
     shown = capsys.readouterr()
     assert 'get_weather\n{"city": "Oslo"}<|im_end|>]]' in shown.out
     assert "20 conversations" in shown.err

@@ -52,14 +52,14 @@ class Base:
 def open_base(name: str | None, template: str | None) -> Base:
     """Open a base: a folder, a name on the hub or, for None, the embedded model. Raises ModelError.
 
-    Weights are not read.
+    Weights are not read. The tokenizer needs the control tokens of the template, as in the server.
     """
     path = find_checkpoint(name)
     if name is None:
         reader = embedded.open_file(str(path))
         backend = embedded.load_tokenizer(reader)
         tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
-        chosen = load_template(template or embedded.TEMPLATE)
+        chosen = load_template(template or embedded.TEMPLATE).bound(tokenizer.token_id)
         backend.chat_template = _template_marker(chosen)
 
         def load() -> Any:  # the Trainer moves the model to the device
@@ -92,7 +92,7 @@ def _open_folder(name: str, folder: Path, template: str | None) -> Base:
         return model
 
     found = chosen or detect_template(backend.chat_template, tokenizer.token_id, name)
-    return Base(name, False, found, tokenizer, backend, load)
+    return Base(name, False, found.bound(tokenizer.token_id), tokenizer, backend, load)
 
 
 def _template_marker(template: PromptTemplate) -> str:
