@@ -9,13 +9,36 @@ JsonSchema = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class ResponseFormat:
+    """The format of the answer's text.
+
+    schema, strict, name: for "json_schema"; a strict schema is an error if the grammar compiler does not support it.
+    pattern: for "regex", the regular expression that the whole text matches. choices: for "choice", the allowed texts.
+    grammar: for "grammar", a grammar in Lark or GBNF. param: the field of the request that states the format.
+    """
+
+    kind: Literal["text", "json_object", "json_schema", "regex", "choice", "grammar"] = "text"
+    schema: JsonSchema | None = None
+    strict: bool = False
+    name: str = ""
+    pattern: str = ""
+    choices: tuple[str, ...] = ()
+    grammar: str = ""
+    param: str = "response_format"
+
+
+@dataclass(frozen=True)
 class Function:
-    """A function that the model may call. `parameters` is a JSON Schema, or None for no parameters."""
+    """A function that the model may call. `parameters` is a JSON Schema, or None for no parameters.
+
+    input_format: for a custom tool (apis/rules/custom_tools.py), the format of its one parameter, which is a text.
+    """
 
     name: str
     description: str = ""
     parameters: JsonSchema | None = None
     strict: bool = False
+    input_format: ResponseFormat | None = None
 
 
 @dataclass(frozen=True)
@@ -74,25 +97,6 @@ class Reasoning:
 
     is_enabled: bool | None = None
     effort: Literal["minimal", "low", "medium", "high", "xhigh", "max"] | None = None
-
-
-@dataclass(frozen=True)
-class ResponseFormat:
-    """The format of the answer's text.
-
-    schema, strict, name: for "json_schema"; a strict schema is an error if the grammar compiler does not support it.
-    pattern: for "regex", the regular expression that the whole text matches. choices: for "choice", the allowed texts.
-    grammar: for "grammar", a grammar in Lark or GBNF. param: the field of the request that states the format.
-    """
-
-    kind: Literal["text", "json_object", "json_schema", "regex", "choice", "grammar"] = "text"
-    schema: JsonSchema | None = None
-    strict: bool = False
-    name: str = ""
-    pattern: str = ""
-    choices: tuple[str, ...] = ()
-    grammar: str = ""
-    param: str = "response_format"
 
 
 @dataclass(frozen=True)

@@ -92,5 +92,9 @@ class EngineDown(EngineError):
         self.code = code
 
 
+class StoreError(Exception):
+    """The store of responses cannot be read or written now. The message is one sentence without paths."""
+
+
 class ModelError(Exception):
     """A model cannot be loaded. The message is one line that tells the server's operator what to do."""

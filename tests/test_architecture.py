@@ -19,8 +19,9 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("checkpoints",),
     ("engines",),
     ("guarantees", "drafting", "templates", "chat_templates"),
-    ("schema", "text", "apis"),
-    ("prompt_template", "json_schema"),
+    ("schema", "apis"),
+    ("text",),
+    ("prompt_template", "json_schema", "stores"),
     ("core",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
@@ -48,6 +49,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "apis": TORCH | TOKENS | HTTP | {"prompt_template", "core.generation"},
     "prompt_template": TORCH | TOKENS | HTTP | {"core.generation"},
     "json_schema": TORCH | TOKENS | HTTP,
+    "stores": TORCH | TOKENS | HTTP,
     "core": TORCH | TOKENS | HTTP,
 }
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from apis.chat_completions import Choice
 from apis.completions import TextChoice
 from apis.rules.answers import usage
 from core.conversation import ChatRequest, CompletionRequest
-from core.turn_format import Finish
+from core.turn_format import Event, Finish, TokenReport
 from inference import Model, chat_prompt, complete, raw_prompt, stream
 
 Json = dict[str, Any]
@@ -41,6 +41,23 @@ async def chat_choices(
     async with aclosing(_merged([one(index) for index in range(request.n)])) as items:
         async for item in items:
             yield item
+
+
+class AnswerWriter(Protocol):
+    """Turns the events of one answer into the events of an API."""
+
+    def items(self, event: Event | TokenReport | Finish) -> Iterator[Json]:
+        """Yield the API's events for one event of the answer."""
+
+
+async def written(model: Model, request: ChatRequest, writer: Callable[[int], AnswerWriter]) -> AsyncGenerator[Json]:
+    """Yield the events of an API that has one answer a request. `writer` takes the number of prompt tokens."""
+    prompt_ids = await asyncio.to_thread(chat_prompt, model, request)
+    answer = writer(len(prompt_ids))
+    async with aclosing(stream(model, request, prompt_ids)) as events:
+        async for event in events:
+            for item in answer.items(event):
+                yield item
 
 
 async def text_choices(model: Model, request: CompletionRequest) -> AsyncGenerator[Json | Finish]:

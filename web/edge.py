@@ -64,6 +64,7 @@ class Edge:
         headers = Headers(scope=request)
         always = self._sites.cors_headers(headers) | (self._kept if _is_kept(scope, headers) else {})
         answer = _Answer(send, _request_id(headers), always)
+        request["state"] = {**scope.get("state", {}), "request_id": answer.request_id}
         try:
             _check_head(scope, headers)
             if is_preflight(request["method"], headers):
@@ -82,7 +83,7 @@ class Edge:
             elif isinstance(error, HttpError) and error.status == 403:  # a browser does not show it to its user
                 log.info("request %s: %s", answer.request_id, error.message)
             if not answer.has_started:
-                await render(error)(request, receive, answer.send)
+                await render(error, request)(request, receive, answer.send)
         finally:
             route = getattr(request.get("route"), "path", "other")
             self._num_answers.labels(route, f"{answer.status // 100}xx" if answer.status else "none").inc()
@@ -101,7 +102,7 @@ class Edge:
                 self._sites.check_host(host)
             self._sites.check_origin(headers)
         elif request["path"] not in PUBLIC_PATHS:
-            request.setdefault("state", {})["owner"] = self._check_key(headers)
+            request["state"]["owner"] = self._check_key(headers)
 
     def _check_key(self, headers: Headers) -> str:
         """Return the owner: the SHA-256 digest of the key in hex. Raises HttpError 401 if no header has a right key."""

@@ -1,4 +1,4 @@
-"""Render every error as OpenAI's error object, for all routes, methods and statuses."""
+"""Render every error for all routes, methods and statuses: as OpenAI's error object, or as Anthropic's."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import secrets
 from typing import Any
 
 from starlette.responses import JSONResponse
+from starlette.types import Scope
 
-from core.errors import EngineBusy, EngineDown, EngineError, RequestError, UnknownModel
+from core.errors import EngineBusy, EngineDown, EngineError, RequestError, StoreError, UnknownModel
+from web.dialects import anthropic_error, speaks_anthropic
 
 Json = dict[str, Any]
 
@@ -59,6 +61,9 @@ def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
             message = f"The server serves no requests now: {error}."
             body = error_body(message, "service_unavailable_error", None, error.code)
             return 503, body, {"Retry-After": "5"}
+        case StoreError():
+            body = error_body(str(error), "service_unavailable_error", None, "store_unavailable")
+            return 503, body, {"Retry-After": "5"}
         case EngineError():
             message = f"The server could not finish this request: {error}."
             return 500, error_body(message, "server_error", None, "internal_error"), {}
@@ -69,12 +74,18 @@ def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
 
 def is_unforeseen(error: Exception) -> bool:
     """Whether the error is not one of this project's classes, so that its traceback must be logged."""
-    return not isinstance(error, RequestError | HttpError | EngineBusy | EngineError)
+    return not isinstance(error, RequestError | HttpError | EngineBusy | EngineError | StoreError)
 
 
-def render(error: Exception) -> JSONResponse:
+def render(error: Exception, scope: Scope) -> JSONResponse:
     """Build the answer to a request that failed with `error`."""
-    status, body, headers = describe(error)
+    return rendered(*describe(error), scope)
+
+
+def rendered(status: int, body: Json, headers: dict[str, str], scope: Scope) -> JSONResponse:
+    """Build the answer of an error, OpenAI's `body`, in the dialect of the request."""
+    if speaks_anthropic(scope):
+        body = anthropic_error(status, body, scope["state"]["request_id"])
     return JSONResponse(body, status, headers)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from web.dialects import Framing
 from web.errors import ClientStalled, describe, is_unforeseen
 
 T = TypeVar("T")
@@ -21,16 +21,19 @@ log = logging.getLogger("functionary")
 
 
 class EventStream(Response):
-    """An answer of server-sent events that ends with [DONE], or with an error event and no [DONE]."""
+    """An answer of server-sent events. After an error event it has no end, such as [DONE]."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: Awaitable[Any], rest: AsyncGenerator[Any], headers: dict[str, str]) -> None:
+    def __init__(
+        self, first: Awaitable[Any], rest: AsyncGenerator[Any], headers: dict[str, str], framing: Framing
+    ) -> None:
         """`first` is the first item, maybe still pending; `rest` yields the others and is read only after `first`."""
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no", **headers})
         del self.headers["content-length"]
         self._first = first
         self._rest = rest
+        self._framing = framing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         first = asyncio.ensure_future(self._first)
@@ -45,22 +48,36 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
 
         try:
-            item = await _with_pings(first, write)
+            item = await self._with_pings(first, write)
             while True:
-                await write(f"data: {json.dumps(item, ensure_ascii=False, separators=(',', ':'))}\n\n")
-                item = await _with_pings(anext(self._rest), write)
+                await write(self._framing.event(item))
+                item = await self._with_pings(anext(self._rest), write)
         except StopAsyncIteration:
-            await write("data: [DONE]\n\n", more=False)
+            await write(self._framing.end(), more=False)
         except ClientStalled:
             raise
         except Exception as error:
             if is_unforeseen(error):
                 log.exception("a stream failed")
-            _, body, _ = describe(error)
-            await write(f"data: {json.dumps(body)}\n\n", more=False)
+            status, body, _ = describe(error)
+            await write(self._framing.error(status, body), more=False)
+
+    async def _with_pings(self, next_item: Awaitable[T], write: Any) -> T:
+        """Await the next item and send a ping every PING_AFTER_S, so that proxies keep the connection open."""
+        task = asyncio.ensure_future(next_item)
+        try:
+            while not (await asyncio.wait({task}, timeout=PING_AFTER_S))[0]:
+                await write(self._framing.ping())
+            return task.result()
+        finally:
+            if not task.done():  # awaited, since a running generator cannot be closed
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
 
-async def event_stream(receive: Receive, items: AsyncGenerator[Any], headers: dict[str, str]) -> EventStream:
+async def event_stream(
+    receive: Receive, items: AsyncGenerator[Any], headers: dict[str, str], framing: Framing | None = None
+) -> EventStream:
     """Wait for the first item. An error that occurs before that item is sent as an HTTP error, not as an event.
 
     If the first item takes longer than PING_AFTER_S seconds, the request is valid and only waits in the queue. Then the
@@ -74,7 +91,7 @@ async def event_stream(receive: Receive, items: AsyncGenerator[Any], headers: di
     except BaseException:
         await _close(first, items)
         raise
-    return EventStream(first, items, headers)
+    return EventStream(first, items, headers, framing or Framing())
 
 
 async def _close(first: asyncio.Future[Any], rest: AsyncGenerator[Any]) -> None:
@@ -82,19 +99,6 @@ async def _close(first: asyncio.Future[Any], rest: AsyncGenerator[Any]) -> None:
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await rest.aclose()
-
-
-async def _with_pings(next_item: Awaitable[T], write: Any) -> T:
-    """Await the next item and send a comment line every PING_AFTER_S, so that proxies keep the connection open."""
-    task = asyncio.ensure_future(next_item)
-    try:
-        while not (await asyncio.wait({task}, timeout=PING_AFTER_S))[0]:
-            await write(": ping\n\n")
-        return task.result()
-    finally:
-        if not task.done():  # awaited, since a running generator cannot be closed
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -56,6 +56,15 @@ class Operation:
             body = {"schema": _ref(self.request), "examples": examples}
             extra = {"requestBody": {"required": True, "content": {"application/json": body}}}
         return {"responses": responses, "openapi_extra": extra}
+
+
+class Route(NamedTuple):
+    """A path of the server, the function that answers it, its method, and what is published about it."""
+
+    path: str
+    endpoint: Callable[..., Any]
+    method: str
+    operation: Operation
 
 
 def document(app: FastAPI, operations: list[Operation]) -> Json:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Scope
 
-from web.errors import error_body
+from web.errors import error_body, rendered
 from web.sites import hostname
 
 VERSION = "/v1"
@@ -30,7 +30,7 @@ async def wrong_url(request: Request, error: Exception) -> JSONResponse:
     if allowed := headers.get("Allow"):
         headers["Allow"] = ", ".join(_with_head(allowed.split(", ")))
         message += f" This path takes {headers['Allow']}."
-    return JSONResponse(error_body(message, "invalid_request_error"), status, headers)
+    return rendered(status, error_body(message, "invalid_request_error"), headers, request.scope)
 
 
 def base_url(scope: Scope) -> str:

@@ -12,6 +12,9 @@ from core.turn_format import DecodedLogprob, Finish
 
 Json = dict[str, Any]
 
+VERSION = "0.1.0"
+FINGERPRINT = "fp_functionary_" + VERSION.replace(".", "_")
+
 
 def _without_defaults(schema: Json) -> None:
     for field in schema["properties"].values():

@@ -16,6 +16,7 @@ from core.errors import EngineBusy, EngineError
 from tests.support.abuse_client import check_error
 from tests.support.edge import a_scope, ask
 from web import edge, event_stream
+from web.dialects import Framing
 from web.edge import Edge
 from web.event_stream import EventStream, until_disconnect
 from web.event_stream import event_stream as start_stream
@@ -42,7 +43,7 @@ def streaming(*items: Any, wait_s: float = 0.0, closing_s: float = 0.0) -> tuple
     async def first() -> str:
         return "first"
 
-    return EventStream(first(), rest(), {"x-more": "1"}), seen
+    return EventStream(first(), rest(), {"x-more": "1"}, Framing()), seen
 
 
 def test_a_stream() -> None:

@@ -1,0 +1,105 @@
+"""OpenAI's chat completions and raw text completions, and the rendered prompt of a chat completion."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import JSONResponse, Response
+
+from apis.chat_completions import EXAMPLES as CHAT_EXAMPLES
+from apis.chat_completions import ChatCompletionRequest, chat_request, fold
+from apis.completions import EXAMPLES as TEXT_EXAMPLES
+from apis.completions import TextCompletion, TextCompletionRequest, completion_request, fold_text
+from apis.rendered_prompt import RenderedPrompt
+from apis.rules.answers import FINGERPRINT, usage
+from apis.rules.chat_answer import ChatCompletion, ChatCompletionChunk
+from inference import chat_prompt, shown_prompt
+from web.choices import as_chunks, chat_choices, text_choices
+from web.event_stream import event_stream
+from web.openapi import Operation, Route
+from web.serving import admit, loaded_model, read_owned, whole
+
+Json = dict[str, Any]
+
+
+async def chat_completions(request: Request) -> Response:
+    """Serve OpenAI's chat completions, with `tools` or the older `functions`."""
+    model = loaded_model(request)
+    chat = await read_owned(chat_request, request)
+    headers = admit(model, chat)
+    base = _base("chatcmpl-", "chat.completion.chunk" if chat.stream else "chat.completion", chat.model)
+    choices = chat_choices(model, chat, request.app.state.reasoning_fields)
+    if chat.stream:
+        chunks = as_chunks(choices, base, chat.include_usage, chat.n)
+        return await event_stream(request.receive, chunks, headers)
+    parts, finishes = await whole(request, choices)
+    folded = [fold(part for part in parts if part["index"] == index) for index in range(chat.n)]
+    answer = {**base, "choices": folded, "usage": usage(finishes, chat.n)}
+    if chat.metadata is not None:
+        answer["metadata"] = chat.metadata
+    return JSONResponse(answer, headers=headers)
+
+
+async def render(request: Request) -> Response:
+    """Show the prompt of a chat completion: its text, its tokens and its pieces. Nothing is generated."""
+    model = loaded_model(request)
+    chat = await read_owned(chat_request, request)
+    headers = admit(model, chat)
+
+    def shown() -> Json:
+        chat_prompt(model, chat)  # raises PromptTooLong
+        return shown_prompt(model.template, model.tokenizer, chat)
+
+    return JSONResponse(await asyncio.to_thread(shown), headers=headers)
+
+
+async def completions(request: Request) -> Response:
+    """Serve OpenAI's older text completions, whose prompts are not rendered by a template."""
+    model = loaded_model(request)
+    completion = await read_owned(completion_request, request)
+    headers = admit(model, completion)
+    base = _base("cmpl-", "text_completion", completion.model)
+    if completion.stream:
+        chunks = as_chunks(text_choices(model, completion), base, completion.include_usage, completion.n)
+        return await event_stream(request.receive, chunks, headers)
+    parts, finishes = await whole(request, text_choices(model, completion))
+    num_choices = len(completion.prompts) * completion.n
+    choices = [fold_text(part for part in parts if part["index"] == index) for index in range(num_choices)]
+    return JSONResponse({**base, "choices": choices, "usage": usage(finishes, completion.n)}, headers=headers)
+
+
+def _base(prefix: str, kind: str, model: str) -> Json:
+    return {
+        "id": prefix + secrets.token_hex(12),
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+        "system_fingerprint": FINGERPRINT,
+        "service_tier": "default",
+    }
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "/v1/chat/completions",
+        chat_completions,
+        "POST",
+        Operation(ChatCompletion, ChatCompletionRequest, ChatCompletionChunk, CHAT_EXAMPLES),
+    ),
+    Route(
+        "/v1/chat/completions/render",
+        render,
+        "POST",
+        Operation(RenderedPrompt, ChatCompletionRequest, examples=CHAT_EXAMPLES),
+    ),
+    Route(
+        "/v1/completions",
+        completions,
+        "POST",
+        Operation(TextCompletion, TextCompletionRequest, TextCompletion, TEXT_EXAMPLES),
+    ),
+)

@@ -1,0 +1,72 @@
+"""Routes about the server itself: what it is, whether it is ready, its models and its metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from apis.models import ModelCard, ModelList, card, card_list
+from apis.rules.answers import About, Health
+from checkpoints.model import Model
+from core.errors import EngineDown
+from web.openapi import Operation, Route
+from web.serving import check_name, loaded_model
+from web.wrong_urls import base_url
+
+Json = dict[str, Any]
+
+
+async def about(request: Request) -> Json:
+    """Say what this server is and where its API and documentation are."""
+    base = base_url(request.scope)
+    return {"name": "functionary", "version": request.app.version, "base_url": base, "docs": "/docs"}
+
+
+async def live() -> Json:
+    """Answer 200 while the process runs."""
+    return {"status": "ok"}
+
+
+async def ready(request: Request) -> Json:
+    """Answer 200 if the model is loaded and its engine works, else 503."""
+    if trouble := loaded_model(request).engine.health():
+        raise EngineDown(trouble)
+    return {"status": "ok"}
+
+
+async def metrics(request: Request) -> Response:
+    """Return the metrics of the process, the HTTP answers and the loaded model's engine in Prometheus's text format."""
+    model: Model | None = request.app.state.model
+    registries = [request.app.state.registry, *([model.engine.registry] if model else [])]
+    text = b"".join(map(generate_latest, registries))
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def models(request: Request) -> Json:
+    """List the model names that requests may use."""
+    model = loaded_model(request)
+    return card_list(model.names, model.created)
+
+
+async def model_card(request: Request, name: str) -> Json:
+    """Describe one model name; 404 if it is not served. Without a name, list all as /v1/models does."""
+    if not name:
+        return await models(request)
+    model = loaded_model(request)
+    check_name(model, name)
+    return card(name, model.created)
+
+
+_HEALTH = Operation(Health)
+ROUTES: tuple[Route, ...] = (
+    Route("/v1/models", models, "GET", Operation(ModelList)),
+    Route("/v1/models/{name:path}", model_card, "GET", Operation(ModelCard)),
+    Route("/", about, "GET", Operation(About)),
+    Route("/live", live, "GET", _HEALTH),
+    Route("/ready", ready, "GET", _HEALTH),
+    Route("/health", ready, "GET", _HEALTH),
+    Route("/metrics", metrics, "GET", Operation()),
+)

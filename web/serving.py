@@ -1,0 +1,86 @@
+"""What all routes of the model share: the model, its name, the body of a request, and whole answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from apis.rules.json_text import parse_json
+from checkpoints.model import Model
+from core.conversation import ChatRequest, CompletionRequest
+from core.errors import UnknownModel
+from core.turn_format import Finish
+from inference import ignored_fields
+from web.body import read_body
+from web.errors import HttpError
+from web.event_stream import until_disconnect
+
+Json = dict[str, Any]
+T = TypeVar("T")
+Asked = TypeVar("Asked", ChatRequest, CompletionRequest)
+
+log = logging.getLogger("functionary")
+
+
+def loaded_model(request: Request) -> Model:
+    """Return the model. Raises HttpError 503 while it is loading."""
+    model: Model | None = request.app.state.model
+    if model is None:
+        message = "The model is still loading."
+        raise HttpError(503, message, "service_unavailable_error", code="starting", headers={"Retry-After": "2"})
+    return model
+
+
+def check_name(model: Model, name: str) -> None:
+    """Raise UnknownModel if the model is not served under `name`."""
+    if not model.serves(name):
+        without_folders = [one for one in model.names if not one.startswith("/")]  # an error shows no path if it can
+        raise UnknownModel(name, without_folders or model.names)
+
+
+def owner(request: Request) -> str:
+    """Return the digest of the request's API key; empty on a server without keys."""
+    return str(getattr(request.state, "owner", ""))
+
+
+async def read_request(check: Callable[..., T], request: Request) -> T:
+    """Parse the body and convert it by `check(body, strict_openai=...)`.
+
+    This runs in a thread, because the worst body of 2 MiB takes half a second.
+    """
+    body = await read_body(request)
+    return await asyncio.to_thread(lambda: check(parse_json(body), strict_openai=request.app.state.strict_openai))
+
+
+async def read_owned(check: Callable[..., Asked], request: Request) -> Asked:
+    """Parse and check the body like `read_request`, and set the request's owner."""
+    owned: Asked = replace(await read_request(check, request), owner=owner(request))
+    return owned
+
+
+def admit(model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:
+    """Check the model name. Returns the answer's header that lists the ignored fields."""
+    check_name(model, asked.model)
+    ignored = ", ".join(ignored_fields(model, asked))
+    if not ignored:
+        return {}
+    log.info("ignored body fields: %s", ignored)
+    return {"x-ignored-fields": ignored}
+
+
+async def whole(request: Request, items: AsyncGenerator[T | Finish]) -> tuple[list[T], list[Finish]]:
+    """Collect the chunks and finishes of an answer that is not streamed. Stops if the client disconnects."""
+
+    async def collect() -> list[T | Finish]:
+        async with aclosing(items):
+            return [item async for item in items]
+
+    everything = await until_disconnect(request.receive, collect())
+    finishes = [item for item in everything if isinstance(item, Finish)]
+    return [item for item in everything if not isinstance(item, Finish)], finishes
