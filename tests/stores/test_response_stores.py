@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stores.memory import MemoryStore
+from stores.sqlite import SqliteStore
 from stores.store import ResponseStore
 from tests.support.stored import stored
 
@@ -17,13 +18,16 @@ Make = Callable[[int, int], ResponseStore]  # from the bounds in bytes and in en
 OWNERS = ("", "a" * 64, "b" * 64)
 
 
-@pytest.fixture(scope="module")
-def make() -> Iterator[Make]:
+@pytest.fixture(scope="module", params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """A function that makes an empty store."""
+    folder = tmp_path_factory.mktemp("stores")
     made: list[ResponseStore] = []
 
-    def make(max_bytes: int = 1 << 20, max_entries: int = 100) -> ResponseStore:
-        made.append(MemoryStore(max_bytes, max_entries))
+    def make(max_bytes: int, max_entries: int) -> ResponseStore:
+        if request.param == "memory":
+            return MemoryStore(max_bytes, max_entries)
+        made.append(SqliteStore(folder / f"{len(made)}.db", max_bytes, max_entries))
         return made[-1]
 
     yield make
