@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -120,9 +120,11 @@ class SqliteStore(ResponseStore):
         try:
             status = self._file.stat()
         except OSError:
+            self._leave()
             raise StoreError("its file is gone") from None
         inode = (status.st_dev, status.st_ino)
         if self._connection and inode != self._inode:  # what is written to the old file would be lost
+            self._leave()
             raise StoreError("its file was replaced")
         if not self._connection:
             if not stat.S_ISREG(status.st_mode):
@@ -134,6 +136,15 @@ class SqliteStore(ResponseStore):
             )
             _prepare(self._connection)
         return self._connection
+
+    def _leave(self) -> None:
+        """Move what is in the journal into the file, which is no longer in its place.
+
+        SQLite does not do so when it closes a moved file, and would write the journal into the file that replaced it.
+        """
+        if self._connection:
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _disconnect(self) -> None:
         if self._connection:

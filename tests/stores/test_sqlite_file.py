@@ -247,15 +247,43 @@ def test_a_removed_file_is_not_made_anew(filled: Path) -> None:
 
 
 def test_a_replaced_file(filled: Path) -> None:
-    """The first call after another file was moved into the place fails; the next one uses that file."""
-    other = filled.with_name("other.db")
-    SqliteStore(other, max_entries=9).close()
+    """The first call after another file was moved into the place fails; the next one uses that file.
+
+    The old file's journal stayed behind, and SQLite wrote it into the new file, so that both files were spoilt.
+    """
+    other, away = filled.with_name("other.db"), filled.with_name("away.db")
+    small = SqliteStore(other)
+    small.put(OWNER, stored("2"))
+    small.close()
     store = SqliteStore(filled)
-    other.replace(filled)
+    store.put(OWNER, stored("before"))
+    filled.rename(away)
+    other.rename(filled)
     with pytest.raises(StoreError, match=r"^its file was replaced$"):
         store.put(OWNER, stored("1"))
-    assert names(store) == []
+    assert names(store) == [2]
     assert store.put(OWNER, stored("1"))
+    store.close()
+    for file, kept in ((filled, [1, 2]), (away, list(range(30)))):
+        store = SqliteStore(file)
+        assert names(store) == kept
+        assert (store.get(OWNER, "resp_before") is not None) is (file == away)
+        store.close()
+
+
+def test_text_in_the_place_of_the_file(filled: Path) -> None:
+    """What was stored just before is in the moved file, not in the journal that SQLite removes beside the text."""
+    away = filled.with_name("away.db")
+    store = SqliteStore(filled)
+    store.put(OWNER, stored("before"))
+    filled.rename(away)
+    filled.write_text("garbage " * 1_000)
+    for reason in ("its file was replaced", "file is not a database", "file is not a database"):
+        with pytest.raises(StoreError, match=reason):
+            store.get(OWNER, "resp_before")
+    away.rename(filled)
+    assert store.get(OWNER, "resp_before")
+    assert names(store) == list(range(30))
     store.close()
 
 
