@@ -34,6 +34,7 @@ _TABLES = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_VERSION}",
 )
+_EMPTY_JOURNAL = "PRAGMA wal_checkpoint(TRUNCATE)"  # moves what it has into the file
 _MALFORMED = "database disk image is malformed"  # SQLite's own text
 
 log = logging.getLogger("functionary")
@@ -93,7 +94,10 @@ class SqliteStore(ResponseStore):
     def delete(self, owner: str, response_id: str) -> bool:
         with self._database() as database:
             query = "DELETE FROM responses WHERE owner = ? AND id = ?"
-            return database.execute(query, (owner, response_id)).rowcount > 0
+            num_deleted = database.execute(query, (owner, response_id)).rowcount
+            if num_deleted:
+                database.execute(_EMPTY_JOURNAL)  # it has the text too
+            return num_deleted > 0
 
     def close(self) -> None:
         with self._lock:
@@ -144,7 +148,7 @@ class SqliteStore(ResponseStore):
         """
         if self._connection:
             with suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._connection.execute(_EMPTY_JOURNAL)
 
     def _disconnect(self) -> None:
         if self._connection:
