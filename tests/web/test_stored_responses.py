@@ -17,6 +17,7 @@ from stores.store import ResponseStore
 from tests.support.abuse_client import Client, check_answer
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
+from tests.support.started_server import started
 from tests.support.stored import stored
 
 KEYS = ["sk-first-key", "sk-second-key"]
@@ -199,3 +200,19 @@ def test_a_file_that_fails_is_a_503(chatml: Model, tmp_path: Path) -> None:
         assert client.responses.retrieve("resp_1").output_text == "hello"
     assert KEYS[0].encode() not in file.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == [file.name]  # the application closed its store
+
+
+def test_the_option_of_the_command_line(chatml_folder: Path, tmp_path: Path) -> None:
+    """`--response-store` reads what an earlier run has kept; the bound removes the oldest; SIGTERM closes the file."""
+    file = tmp_path / "responses.db"
+    store = SqliteStore(file)
+    for name in ("1", "2"):
+        store.put(FIRST, stored(name, "x" * 200_000))  # 0.8 MB each, since an answer is kept with its context
+    store.close()
+    options = ("--model", str(chatml_folder), "--response-store", str(file), "--response-store-mb", "1")
+    with started(*options, "--api-key", KEYS[0]) as server:
+        with Client(server.url, KEYS[0]) as client:
+            assert [client.send("GET", f"/v1/responses/resp_{name}").status for name in ("1", "2")] == [404, 200]
+        server.terminate()
+        assert server.exit_status() == 0
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
