@@ -16,6 +16,8 @@ from apis.rules.answers import VERSION
 from apis.rules.reasoning import ANSWER_FIELDS, ReasoningField
 from checkpoints.model import Model
 from core.errors import ModelError
+from stores.memory import MemoryStore
+from stores.store import ResponseStore
 from web.command_line import read_options
 from web.edge import KEEP_ALIVE_S, Edge
 from web.lifecycle import serve
@@ -37,6 +39,7 @@ def create_app(
     keep_alive_s: int = KEEP_ALIVE_S,
     strict_openai: bool = False,
     reasoning_field: ReasoningField = "reasoning_content",
+    response_store: ResponseStore | None = None,
     on_failure: Callable[[ModelError], None] | None = None,
 ) -> FastAPI:
     """Create the application. `load` runs in a thread at start; until it returns, requests get 503 `starting`.
@@ -46,6 +49,7 @@ def create_app(
     allow_origins: the web sites whose pages may use the server, beside its own; `*` stands for all.
     keep_alive_s: how long a connection without requests stays open; the answers announce it.
     reasoning_field: the field of answers that holds the reasoning; with strict_openai no field does.
+    response_store: keeps the answers of the Responses API, in memory if none is given; closed with the application.
     on_failure: called with the error if loading fails.
     """
 
@@ -56,9 +60,11 @@ def create_app(
         loading.cancel()
         if app.state.model:
             await app.state.model.close()
+        app.state.response_store.close()
 
     app = FastAPI(title="Functionary", version=VERSION, lifespan=lifespan, redirect_slashes=False)
     app.state.model = None
+    app.state.response_store = response_store or MemoryStore()
     app.state.strict_openai = strict_openai
     app.state.reasoning_fields = () if strict_openai else ANSWER_FIELDS[reasoning_field]
     app.state.registry = CollectorRegistry()

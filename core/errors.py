@@ -93,7 +93,7 @@ class EngineDown(EngineError):
 
 
 class StoreError(Exception):
-    """The store of responses cannot be read or written now. The message is one sentence without paths."""
+    """The store of responses cannot be read or written now. The message is the reason, a phrase without paths."""
 
 
 class ModelError(Exception):

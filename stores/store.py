@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,17 @@ class StoredResponse:
     @property
     def id(self) -> str:
         return str(self.response["id"])
+
+    def packed(self) -> bytes:
+        """Return the response as compact JSON. Its length is the size that counts against the bound of a store."""
+        content = {"response": self.response, "input_items": self.input_items, "context": self.context}
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> StoredResponse:
+        """Return the response that `packed` describes. Raises ValueError, KeyError or TypeError for other bytes."""
+        content = json.loads(packed.decode("utf-8", "surrogatepass"))
+        return cls(content["response"], tuple(content["input_items"]), tuple(content["context"]))
 
 
 class ResponseStore(ABC):

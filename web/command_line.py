@@ -6,6 +6,7 @@ import argparse
 import os
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from core.errors import ModelError
@@ -59,13 +60,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="refuse all that OpenAI refuses, unknown fields too (see docs/api.md)",
     )
-    answers = parser.add_argument_group("answers")
-    answers.add_argument(
-        "--reasoning-field",
-        choices=("reasoning_content", "reasoning", "both"),
-        default="reasoning_content",
-        help="the field of answers that holds the model's reasoning (default: %(default)s)",
-    )
+    _add_answer_options(parser.add_argument_group("answers"))
     options = parser.parse_args(arguments)
     options.api_key += [os.environ[KEY_VARIABLE]] if os.environ.get(KEY_VARIABLE) else []
     if any(not key.strip() for key in options.api_key):
@@ -135,6 +130,27 @@ def _add_site_options(http: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="HOST",
         help="further host names of this server, as host.docker.internal; needed only without --api-key",
+    )
+
+
+def _add_answer_options(answers: argparse._ArgumentGroup) -> None:
+    answers.add_argument(
+        "--reasoning-field",
+        choices=("reasoning_content", "reasoning", "both"),
+        default="reasoning_content",
+        help="the field of answers that holds the model's reasoning (default: %(default)s)",
+    )
+    answers.add_argument(
+        "--response-store",
+        type=Path,
+        metavar="FILE",
+        help="an SQLite file that keeps the answers of /v1/responses over restarts (default: in memory)",
+    )
+    answers.add_argument(
+        "--response-store-mb",
+        type=_positive,
+        metavar="MB",
+        help="how much of them is kept; the oldest go first (default: 48 in memory, 256 in a file)",
     )
 
 

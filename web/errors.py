@@ -62,7 +62,8 @@ def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
             body = error_body(message, "service_unavailable_error", None, error.code)
             return 503, body, {"Retry-After": "5"}
         case StoreError():
-            body = error_body(str(error), "service_unavailable_error", None, "store_unavailable")
+            message = f"The store of responses cannot be used now: {error}."
+            body = error_body(message, "service_unavailable_error", None, "store_unavailable")
             return 503, body, {"Retry-After": "5"}
         case EngineError():
             message = f"The server could not finish this request: {error}."

@@ -8,6 +8,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -15,7 +16,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from checkpoints.model import Model, check_model, load_model, warm_up
-from core.errors import ModelError
+from core.errors import ModelError, StoreError
+from stores.memory import MemoryStore
+from stores.sqlite import SqliteStore
+from stores.store import ResponseStore
 from web.command_line import bind, introduction
 from web.connection import MAX_HEAD, Connection
 from web.edge import KEEP_ALIVE_S
@@ -72,13 +76,25 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def response_store(file: Path | None, max_mb: int | None) -> ResponseStore:
+    """Open the store of responses: the SQLite file, or memory if there is none. Raises ModelError if it is unfit."""
+    bound = {"max_bytes": max_mb << 20} if max_mb else {}  # each store has a default of its own
+    if file is None:
+        return MemoryStore(**bound)
+    try:
+        return SqliteStore(file, **bound)
+    except StoreError as error:
+        raise ModelError(f"--response-store {file}: {error}; choose another file") from None
+
+
 def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
-    """Check the options and the address, then load the model and serve until a signal stops the process."""
+    """Check the options, the store and the address, then load the model and serve until a signal stops the process."""
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
     failures: list[ModelError] = []
     try:
         check_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+        store = response_store(options.response_store, options.response_store_mb)
         listener = bind(options.host, options.port)
     except ModelError as error:
         sys.exit(f"functionary: {error}")
@@ -116,6 +132,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         keep_alive_s=options.keep_alive,
         strict_openai=options.strict_openai,
         reasoning_field=options.reasoning_field,
+        response_store=store,
         on_failure=on_failure,
     )
     config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})

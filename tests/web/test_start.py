@@ -17,7 +17,9 @@ import pytest
 
 from prompt_template import template_names
 from server import main
+from stores.sqlite import SqliteStore
 from tests.support.started_server import ROOT, environment
+from tests.support.stored import stored
 
 FAILED_START_S = 20  # the goal is 5 s on an idle machine
 
@@ -142,6 +144,16 @@ def test_unknown_prompt_format(folder: Path) -> None:
             "--model a/b/c: neither a folder on this machine nor a name of the form owner/model.",
         ),
         (["--port", "x"], 2, "--port: 'x' is not a port; use 0 to 65535; --help lists the options"),
+        (
+            ["--response-store", "/nowhere/responses.db"],
+            1,
+            "--response-store /nowhere/responses.db: No such file or directory; choose another file",
+        ),
+        (
+            ["--response-store-mb", "0"],
+            2,
+            "--response-store-mb: '0' is not a whole number above 0; --help lists the options",
+        ),
         (["--port", "65536"], 2, "--port: '65536' is not a port; use 0 to 65535; --help lists the options"),
         (["--max-context", "0"], 2, "--max-context: '0' is not a whole number above 0; --help lists the options"),
         (["--api-key", " "], 2, "--api-key is empty; give a long random string; --help lists the options"),
@@ -206,6 +218,32 @@ def test_port_in_use(chatml_folder: Path) -> None:
     )
 
 
+def test_unfit_store_of_responses(chatml_folder: Path, tmp_path: Path) -> None:
+    """A file that holds no responses is an error before the model is loaded, and is left as it is."""
+    file = tmp_path / "diary.txt"
+    file.write_text("dear diary, " * 100)
+    options = ("--model", str(chatml_folder), "--port", "0", "--response-store", str(file))
+    assert failed_start(*options) == (
+        1,
+        f"functionary: --response-store {file}: file is not a database; choose another file",
+    )
+    assert file.read_text() == "dear diary, " * 100
+
+
+def test_damaged_store_of_responses(chatml_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "responses.db"
+    store = SqliteStore(file)
+    for number in range(30):
+        store.put("", stored(str(number), "x" * 9_000))
+    store.close()
+    os.truncate(file, file.stat().st_size // 2)
+    options = ("--model", str(chatml_folder), "--port", "0", "--response-store", str(file))
+    assert failed_start(*options) == (
+        1,
+        f"functionary: --response-store {file}: database disk image is malformed; choose another file",
+    )
+
+
 def test_hub_that_cannot_be_reached(tmp_path: Path) -> None:
     """An unreachable hub is reported quickly. By default, transformers would retry for half a minute."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
@@ -223,6 +261,7 @@ def test_help_lists_every_option() -> None:
     for option in (
         *("--model", "--revision", "--template", "--device", "--dtype", "--max-context"),
         *("--max-running", "--cache-mb", "--quantize", "--host", "--port"),
+        *("--response-store", "--response-store-mb"),
         *("--served-model-name", "--api-key", "--step-timeout", "--stay-up", "--strict-openai"),
     ):
         assert f"  {option}" in run.stdout

@@ -1,0 +1,23 @@
+"""Responses to put into a store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stores.store import StoredResponse
+
+Json = dict[str, Any]
+
+
+def message(number: int, text: str) -> Json:
+    content = [{"type": "input_text", "text": text}]
+    return {"type": "message", "id": f"msg_{number}", "status": "completed", "role": "user", "content": content}
+
+
+def stored(name: str, text: str = "hello", num_items: int = 1) -> StoredResponse:
+    """Return the response resp_NAME, an answer with `text` to `num_items` messages with the same text."""
+    content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
+    output = {"type": "message", "id": f"msg_{name}", "status": "completed", "role": "assistant", "content": content}
+    items = tuple(message(number, text) for number in range(num_items))
+    response = {"id": f"resp_{name}", "object": "response", "status": "completed", "output": [output]}
+    return StoredResponse(response, items, (*items, output))
