@@ -1,4 +1,4 @@
-"""A schema of parameters with what `strict` requires, as the Responses API adds it where a request leaves out `strict`."""
+"""A schema with what `strict` requires, as the Responses API adds it to parameters where `strict` is left out."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ResponseFunctionTool(FunctionDefinition):
     strict: bool | None = Field(
         None,
         description="true: the arguments always match the schema, which must follow OpenAI's strict rules. Default: "
-        "true if the schema can be made to follow them, by closing all objects and requiring all properties; else false.",
+        "true if the schema can be made to follow them by closing all objects and requiring all properties, else false.",
     )
 
 
