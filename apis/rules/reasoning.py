@@ -56,8 +56,8 @@ def reasoning(
 ) -> tuple[Reasoning, tuple[str, ...], tuple[str, ...]]:
     """Return the wish, the fields that switch reasoning on or off, and the fields that state an effort.
 
-    `stated` is the effort that the request states in `field`. A switch counts more than that, and that more than a tool of type "reasoning". Of two fields of the
-    same kind, the one in `chat_template_kwargs` counts.
+    `stated` is the effort that the request states in `field`. A switch counts more than that, and that more than a tool
+    of type "reasoning". Of two fields of the same kind, the one in `chat_template_kwargs` counts.
     """
     switches, efforts = list(_switches(body, stated, tools, field)), list(_efforts(body, stated, field))
     is_enabled = switches[0][1] if switches else None

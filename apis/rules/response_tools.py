@@ -36,7 +36,7 @@ class ResponseFunctionTool(FunctionDefinition):
     strict: bool | None = Field(
         None,
         description="true: the arguments always match the schema, which must follow OpenAI's strict rules. Default: "
-        "true if the schema can be made to follow them by closing all objects and requiring all properties, else false.",
+        "true if the schema can be made to follow them by closing all objects and requiring each property, else false.",
     )
 
 
@@ -96,7 +96,7 @@ class HostedTool(Shape):
 
     refuses_unknown = "never"
 
-    type: str = Field(description="The kind of tool.")
+    type: str = Field(description="The kind of tool.", json_schema_extra={"enum": list(HOSTED)})
 
 
 _KINDS = ("function", "custom", "namespace")
