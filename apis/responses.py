@@ -236,7 +236,8 @@ def _check_unsupported(asked: ResponseRequest, body: Json) -> None:
     if asked.background:
         raise unsupported("background")
     if asked.input is None and asked.previous_response_id is None:
-        raise RequestError("Missing required parameter: 'input'.", "input", "missing_required_parameter")
+        message = "One of 'input' and 'previous_response_id' must be provided."
+        raise RequestError(message, "input", "missing_required_parameter")
 
 
 def _previous(asked: ResponseRequest, find: Find) -> tuple[Json, ...]:

@@ -146,15 +146,16 @@ class ReferenceItem(Shape):
 class AdditionalToolsItem(Shape):
     """Further tools, which count like those in `tools`."""
 
-    unread = _STATED
+    unread = _STATED | {"role"}
 
     type: Literal["additional_tools"] = Field(description="Always additional_tools.")
-    role: Literal["developer"] = Field("developer", description="Always developer.")
     tools: Annotated[list[AnyResponseTool], Size(MAX_TOOLS)] = Field(description="The tools.")
 
 
-_TYPES = ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
-_TYPES += ("reasoning", "item_reference", "additional_tools")
+_TYPES = (
+    *("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
+    *("reasoning", "item_reference", "additional_tools"),
+)
 
 
 def _kind(value: object) -> str | None:

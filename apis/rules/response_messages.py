@@ -56,23 +56,21 @@ def fold_items(items: Iterable[AnyItem]) -> list[Message]:
     callers: dict[str, tuple[_Turn, str]] = {}  # call id -> the turn and the name of the last call with it
     unanswered: dict[str, str] = {}  # call id -> the kind of the call
     for item in items:
-        # Types are compared since isinstance with a pydantic class is slower than the rest of this function.
-        if item.type in ("function_call_output", "custom_tool_call_output"):
-            _add_result(item, callers)
-            unanswered.pop(item.call_id, None)
-        elif (
-            item.type in ("function_call", "custom_tool_call", "reasoning") or getattr(item, "role", "") == "assistant"
-        ):
-            last = turns[-1] if turns else None
-            turn = last if isinstance(last, _Turn) and last.takes(item) else _Turn()
-            if turn is not last:
-                turns.append(turn)
-            _add(item, turn)
-            if item.type in ("function_call", "custom_tool_call"):
-                callers[item.call_id] = turn, turn.calls[-1].name
-                unanswered[item.call_id] = "function" if item.type == "function_call" else "custom tool"
-        elif item.type != "additional_tools":
-            turns.append(Message("user" if item.role == "user" else "system", _joined(item.content)))
+        match item:
+            case CallOutputItem():
+                _add_result(item, callers)
+                unanswered.pop(item.call_id, None)
+            case MessageItem(role="user" | "system" | "developer"):
+                turns.append(Message("user" if item.role == "user" else "system", _joined(item.content)))
+            case MessageItem() | ReasoningItem() | FunctionCallItem() | CustomCallItem():
+                last = turns[-1] if turns else None
+                turn = last if isinstance(last, _Turn) and last.takes(item) else _Turn()
+                if turn is not last:
+                    turns.append(turn)
+                _add(item, turn)
+                if isinstance(item, FunctionCallItem | CustomCallItem):
+                    callers[item.call_id] = turn, turn.calls[-1].name
+                    unanswered[item.call_id] = "function" if isinstance(item, FunctionCallItem) else "custom tool"
     if unanswered:
         call_id, kind = next(iter(unanswered.items()))
         raise RequestError(f"No tool output found for {kind} call {call_id[:100]}.", "input")

@@ -446,7 +446,13 @@ def test_unknown_fields_with_strict_openai() -> None:
 
 def test_the_answer_repeats_the_request() -> None:
     """Every field that the official client's type requires is there, of the right type."""
-    fields = {"temperature": 0.5, "top_p": 1.0, "metadata": {"k": "v"}, "instructions": "Be brief", "store": False}
+    fields: Json = {
+        "temperature": 0.5,
+        "top_p": 1.0,
+        "metadata": {"k": "v"},
+        "instructions": "Be brief",
+        "store": False,
+    }
     head = ask("Hi", **fields, tools=[FUNCTION, PATCH], max_output_tokens=9, user="u").head
     check_response(head)
     assert {key: head[key] for key in fields} == fields

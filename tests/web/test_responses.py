@@ -212,7 +212,7 @@ def test_a_custom_tool(official: OpenAI, play: Play, stream: bool) -> None:
         assert "".join(deltas) == text
         assert len(deltas) > 2
     else:
-        (call,) = official.responses.create(model="tiny", input="Hi", tools=[PATCH]).output
+        (call,) = official.responses.create(model="tiny", input="Hi", tools=[PATCH]).output  # type: ignore[assignment]
     assert call.type == "custom_tool_call"
     assert (call.name, call.input) == ("patch", text)
     items: list[Any] = [
@@ -251,19 +251,18 @@ def test_parse(chatml: Model) -> None:
         with client.responses.stream(**asked, text_format=Weather) as stream:
             assert stream.get_final_response().output_parsed == parsed.output_parsed
         tool: Any = openai.pydantic_function_tool(Weather)["function"]
-        (call,) = client.responses.create(
-            **asked, tools=[{"type": "function", **tool}], tool_choice="required", parallel_tool_calls=False
-        ).output
+        forced: Any = {"tool_choice": "required", "parallel_tool_calls": False}
+        strict: Any = [{"type": "function", **tool}]
+        (call,) = client.responses.create(**asked, **forced, tools=strict).output
         assert call.type == "function_call"
         Weather.model_validate_json(call.arguments)
-        made_strict = {
+        made_strict: Any = {
             "type": "function",
             "name": "f",
             "parameters": {"type": "object", "properties": {"b": {"type": "boolean"}}},
         }
-        (call,) = client.responses.create(
-            **asked, tools=[made_strict], tool_choice={"type": "function", "name": "f"}
-        ).output
+        named: Any = {"tools": [made_strict], "tool_choice": {"type": "function", "name": "f"}}
+        (call,) = client.responses.create(**asked, **named).output
         assert call.type == "function_call"
         assert json.loads(call.arguments) in ({"b": True}, {"b": False})
 
