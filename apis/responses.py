@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import BeforeValidator, Field, Tag
 
 from apis.rules.constraints import ConstraintFields, constrained, schema_format
-from apis.rules.fields import Shape, Size, by, read, tag
+from apis.rules.fields import Shape, Size, by, read, tag, unfit
 from apis.rules.reasoning import Effort, SwitchFields, ignored_switches, reasoning
 from apis.rules.requests import Metadata, header_names, ignored, unsupported
 from apis.rules.response_format import JsonObjectFormat, NamedSchema, TextFormat, asks_for_json, named_format
@@ -126,6 +126,14 @@ class ResponseStreamOptions(Shape):
     include_obfuscation: bool | None = Field(False, description="Ignored.")
 
 
+def _refuse_background(value: object) -> object:
+    if value is True:
+        raise unfit(
+            "Unsupported parameter: '{path}' is not supported by this server. Leave it out.", "unsupported_parameter"
+        )
+    return value
+
+
 class ResponseRequest(ResponseCallingFields, SamplingFields, ConstraintFields, SwitchFields):
     """The body of POST /v1/responses. In an optional field, null means the same as leaving it out."""
 
@@ -163,7 +171,9 @@ class ResponseRequest(ResponseCallingFields, SamplingFields, ConstraintFields, S
         None, description="How many of the most likely tokens to return for each token of the text."
     )
     metadata: Metadata | None = Field(None, description="Returned unchanged.", examples=[{"purpose": "test"}])
-    background: bool | None = Field(False, description="true is not supported.")
+    background: (
+        Annotated[bool, BeforeValidator(_refuse_background), Field(json_schema_extra={"const": False})] | None
+    ) = Field(False, description="true is not supported.")
     truncation: Literal["auto", "disabled"] | None = Field("disabled", description="Ignored: nothing is truncated.")
     max_tool_calls: int | None = Field(None, description="Ignored: it limits tools that OpenAI's servers run.")
     context_management: list[Any] | None = Field(None, description="Ignored.")
@@ -233,8 +243,6 @@ def _check_unsupported(asked: ResponseRequest, body: Json) -> None:
     for key in UNSUPPORTED:
         if body.get(key) is not None:
             raise unsupported(key)
-    if asked.background:
-        raise unsupported("background")
     if asked.input is None and asked.previous_response_id is None:
         message = "One of 'input' and 'previous_response_id' must be provided."
         raise RequestError(message, "input", "missing_required_parameter")

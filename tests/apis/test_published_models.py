@@ -145,6 +145,7 @@ IN_WORDS = (
     "does not rank answers",
     "no function named",
     "Previous response with id",
+    "must be provided",
     "cannot both be provided",
 )
 Reader = Callable[..., Any]
