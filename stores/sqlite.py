@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -34,6 +34,7 @@ _TABLES = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_VERSION}",
 )
+_EMPTY_JOURNAL = "PRAGMA wal_checkpoint(TRUNCATE)"  # moves what it has into the file
 _MALFORMED = "database disk image is malformed"  # SQLite's own text
 
 log = logging.getLogger("functionary")
@@ -93,7 +94,10 @@ class SqliteStore(ResponseStore):
     def delete(self, owner: str, response_id: str) -> bool:
         with self._database() as database:
             query = "DELETE FROM responses WHERE owner = ? AND id = ?"
-            return database.execute(query, (owner, response_id)).rowcount > 0
+            num_deleted = database.execute(query, (owner, response_id)).rowcount
+            if num_deleted:
+                database.execute(_EMPTY_JOURNAL)  # it has the text too
+            return num_deleted > 0
 
     def close(self) -> None:
         with self._lock:
@@ -120,9 +124,11 @@ class SqliteStore(ResponseStore):
         try:
             status = self._file.stat()
         except OSError:
+            self._leave()
             raise StoreError("its file is gone") from None
         inode = (status.st_dev, status.st_ino)
         if self._connection and inode != self._inode:  # what is written to the old file would be lost
+            self._leave()
             raise StoreError("its file was replaced")
         if not self._connection:
             if not stat.S_ISREG(status.st_mode):
@@ -134,6 +140,15 @@ class SqliteStore(ResponseStore):
             )
             _prepare(self._connection)
         return self._connection
+
+    def _leave(self) -> None:
+        """Move what is in the journal into the file, which is no longer in its place.
+
+        SQLite does not do so when it closes a moved file, and would write the journal into the file that replaced it.
+        """
+        if self._connection:
+            with suppress(sqlite3.Error):
+                self._connection.execute(_EMPTY_JOURNAL)
 
     def _disconnect(self) -> None:
         if self._connection:

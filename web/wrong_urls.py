@@ -10,13 +10,14 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from web.errors import error_body, rendered
 from web.sites import hostname
 
 VERSION = "/v1"
+_PARAMETER = re.compile(r"\\\{\w+(:path)?\\\}")  # {name} or {name:path} in a path, after re.escape
 
 
 async def wrong_url(request: Request, error: Exception) -> JSONResponse:
@@ -27,8 +28,8 @@ async def wrong_url(request: Request, error: Exception) -> JSONResponse:
     message = f"Invalid URL ({method} {path})."
     if status == 404:
         message += " " + _hint(request.app, re.sub("/+", "/", path).rstrip("/"), base_url(request.scope))
-    if allowed := headers.get("Allow"):
-        headers["Allow"] = ", ".join(_with_head(allowed.split(", ")))
+    if status == 405:
+        headers["Allow"] = ", ".join(_methods(request.app, request.scope))
         message += f" This path takes {headers['Allow']}."
     return rendered(status, error_body(message, "invalid_request_error"), headers, request.scope)
 
@@ -43,10 +44,10 @@ def _hint(app: FastAPI, path: str, base: str) -> str:
     """Return the right path if `path` ends like a route, as it does if a client has a wrong base URL; else all."""
     served = list(_operations(app))
     for _, route in sorted(served, key=lambda one: -len(one[1])):
-        ending = re.escape(route.removeprefix(VERSION)).replace(r"\{name:path\}", ".+")
+        ending = _PARAMETER.sub(lambda one: ".+" if one[1] else "[^/]+", re.escape(route.removeprefix(VERSION)))
         if found := re.search(f"{ending}$", path):
             return f"The path is {VERSION}{found[0]} here: set your client's base URL to {base}."
-    names = ", ".join(f"{method} {route.replace(':path', '')}" for method, route in served)
+    names = ", ".join(f"{method} {route}" for method, route in served if "{" not in route)  # all would be too long
     return f"This server has {names}; the base URL for clients is {base}, and /docs describes all routes."
 
 
@@ -57,6 +58,8 @@ def _operations(app: FastAPI) -> Iterator[tuple[str, str]]:
             yield sorted(route.methods or ())[0], route.path
 
 
-def _with_head(methods: list[str]) -> list[str]:
-    """Add HEAD to the methods of a route: it is served as GET (web/edge.py)."""
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """Return the methods of all routes of a path. HEAD is served as GET (web/edge.py)."""
+    routes = [route for route in app.routes if isinstance(route, Route) and route.matches(scope)[0] != Match.NONE]
+    methods = {method for route in routes for method in route.methods or ()}
     return sorted({*methods, *(["HEAD"] if "GET" in methods else [])})

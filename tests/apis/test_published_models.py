@@ -146,6 +146,7 @@ IN_WORDS = (
     "no function named",
     "Previous response with id",
     "must be provided",
+    "Invalid 'input': empty array",
     "cannot both be provided",
 )
 Reader = Callable[..., Any]

@@ -42,7 +42,10 @@ def size(name: str, text: str) -> int:
 TEXTS = st.sampled_from(["", "x", "é" * 40, '🙂\ud83d\u0000\n"\\', "y" * 300, "z" * 2_000])
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["put", "put", "put", "get", "delete"]), st.sampled_from(OWNERS), st.integers(0, 9), TEXTS
+        st.sampled_from(["put", "put", "put", "get", "delete", "close"]),
+        st.sampled_from(OWNERS),
+        st.integers(0, 9),
+        TEXTS,
     ),
     max_size=40,
 )
@@ -65,6 +68,8 @@ def test_a_store_does_what_a_list_does(
                 kept[key] = text
                 while len(kept) > most or sum(size(name[5:], text) for (_, name), text in kept.items()) > high:
                     del kept[next(iter(kept))]
+        elif step == "close":
+            store.close()  # a file is opened again by the next call, as by a restart
         elif step == "delete":
             assert store.delete(*key) is (kept.pop(key, None) is not None)
         for owner in OWNERS:

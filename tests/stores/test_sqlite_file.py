@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,17 +103,15 @@ def test_only_the_user_can_read_the_file(file: Path) -> None:
 
 
 def test_deleted_text_is_overwritten(file: Path) -> None:
-    """DELETE is for private text, so the text must not stay in free pages of the file."""
+    """DELETE is for private text, so the text must not stay in free pages of the file or in the journal."""
     store = SqliteStore(file)
     store.put(OWNER, stored("1", SECRET))
     store.put(OWNER, stored("2", SECRET * 1_000))
-    store.close()
-    assert SECRET.encode() in file.read_bytes()
-    store = SqliteStore(file)
+    assert SECRET.encode() in b"".join(path.read_bytes() for path in file.parent.iterdir())
     assert store.delete(OWNER, "resp_1")
     assert store.delete(OWNER, "resp_2")
+    assert SECRET.encode() not in b"".join(path.read_bytes() for path in file.parent.iterdir())
     store.close()
-    assert SECRET.encode() not in file.read_bytes()
 
 
 # Files that a store does not take
@@ -193,6 +192,36 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "nowhere" / "responses.db")
 
 
+@contextmanager
+def plain_user() -> Iterator[Path]:
+    """Yield a folder of root's or of the user's. Inside the context root is nobody, since root may write anywhere."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    is_root = os.geteuid() == 0
+    try:
+        (folder / "read-only.db").touch(mode=0o444)
+        (folder / "writable.db").touch()
+        (folder / "writable.db").chmod(0o666)
+        folder.chmod(0o555)
+        if is_root:
+            os.seteuid(65534)
+        yield folder
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def test_what_the_user_may_not_write() -> None:
+    """SQLite opens a file that it may not write for reading, and needs to write to the folder for its journal."""
+    reasons = {"new.db": "Permission denied", "read-only.db": "Permission denied", "writable.db": "readonly database"}
+    with plain_user() as folder:
+        for name, reason in reasons.items():
+            with pytest.raises(StoreError, match=reason):
+                SqliteStore(folder / name)
+
+
 def test_an_empty_file_is_taken(file: Path) -> None:
     """An operator may create the file first, to set its owner and mode."""
     file.touch()
@@ -247,15 +276,43 @@ def test_a_removed_file_is_not_made_anew(filled: Path) -> None:
 
 
 def test_a_replaced_file(filled: Path) -> None:
-    """The first call after another file was moved into the place fails; the next one uses that file."""
-    other = filled.with_name("other.db")
-    SqliteStore(other, max_entries=9).close()
+    """The first call after another file was moved into the place fails; the next one uses that file.
+
+    The old file's journal stayed behind, and SQLite wrote it into the new file, so that both files were spoilt.
+    """
+    other, away = filled.with_name("other.db"), filled.with_name("away.db")
+    small = SqliteStore(other)
+    small.put(OWNER, stored("2"))
+    small.close()
     store = SqliteStore(filled)
-    other.replace(filled)
+    store.put(OWNER, stored("before"))
+    filled.rename(away)
+    other.rename(filled)
     with pytest.raises(StoreError, match=r"^its file was replaced$"):
         store.put(OWNER, stored("1"))
-    assert names(store) == []
+    assert names(store) == [2]
     assert store.put(OWNER, stored("1"))
+    store.close()
+    for file, kept in ((filled, [1, 2]), (away, list(range(30)))):
+        store = SqliteStore(file)
+        assert names(store) == kept
+        assert (store.get(OWNER, "resp_before") is not None) is (file == away)
+        store.close()
+
+
+def test_text_in_the_place_of_the_file(filled: Path) -> None:
+    """What was stored just before is in the moved file, not in the journal that SQLite removes beside the text."""
+    away = filled.with_name("away.db")
+    store = SqliteStore(filled)
+    store.put(OWNER, stored("before"))
+    filled.rename(away)
+    filled.write_text("garbage " * 1_000)
+    for reason in ("its file was replaced", "file is not a database", "file is not a database"):
+        with pytest.raises(StoreError, match=reason):
+            store.get(OWNER, "resp_before")
+    away.rename(filled)
+    assert store.get(OWNER, "resp_before")
+    assert names(store) == list(range(30))
     store.close()
 
 
@@ -316,19 +373,37 @@ def is_damaged(store: SqliteStore, number: int) -> bool:
         return True
 
 
+@contextmanager
+def largest_file(num_bytes: int) -> Iterator[None]:
+    """Let writes beyond this size of a file fail, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+FULL = r"^disk I/O error$|^database or disk is full$"
+
+
+def test_a_full_disk_at_start(file: Path) -> None:
+    with largest_file(1_000), pytest.raises(StoreError, match=FULL):
+        SqliteStore(file)
+    store = SqliteStore(file)
+    assert store.put(OWNER, stored("1"))
+    store.close()
+
+
 def test_a_full_disk(filled: Path) -> None:
     """A failed put leaves all earlier responses as they are, also those that it would have pushed out or replaced."""
     store = SqliteStore(filled, max_entries=30)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))  # a write beyond it fails, as on a full disk
-    try:
+    with largest_file(50_000):
         for name in ("30", "3"):
-            with pytest.raises(StoreError, match=r"disk I/O error|disk is full"):
+            with pytest.raises(StoreError, match=FULL):
                 store.put(OWNER, stored(name, "new " * 50_000))
             assert names(store) == list(range(30))
             assert store.get(OWNER, "resp_3") == stored("3", "3 " * 3_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert store.put(OWNER, stored("30", "new " * 50_000))
     assert names(store) == list(range(1, 30))
     assert store.get(OWNER, "resp_30") == stored("30", "new " * 50_000)

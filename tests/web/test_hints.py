@@ -80,8 +80,7 @@ def test_an_unknown_path_says_what_is_served(url: str, path: str) -> None:
         check_answer(answer)
         assert answer.status == 404
         message = answer.error["message"]
-        shown = f"POST {CHAT}, POST {CHAT}/render, POST {RAW}, GET /v1/models, GET /v1/models/{{name}}; "
-        assert shown in message
+        assert f"POST {CHAT}, POST {CHAT}/render, POST {RAW}, GET /v1/models; " in message
         assert f"the base URL for clients is {url}/v1, and /docs describes all routes." in message
 
 

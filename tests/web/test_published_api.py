@@ -12,10 +12,12 @@ from jsonschema import Draft202012Validator
 
 from inference import Model
 from server import create_app
+from stores.memory import MemoryStore
 from tests.support.abuse_client import CHAT, RAW, RENDER, Answer, Client
 from tests.support.request_examples import tool
 from tests.support.response_events import numbered
 from tests.support.serving import serving
+from tests.support.stored import stored
 from tests.support.streamed import events
 
 Json = dict[str, Any]
@@ -23,13 +25,20 @@ RESPONSES = "/v1/responses"
 COUNT = f"{RESPONSES}/input_tokens"
 EVENTS = "text/event-stream"
 PLAIN = "application/json"
+STORED = "/v1/responses/{response_id}"
 
 
 @pytest.fixture(scope="module")
-def functionary(chatml: Model) -> Iterator[Client]:
+def responses() -> MemoryStore:
+    """The store of the server."""
+    return MemoryStore()
+
+
+@pytest.fixture(scope="module")
+def functionary(chatml: Model, responses: MemoryStore) -> Iterator[Client]:
     """A server with the tiny model, under the model name of the examples."""
     model = replace(chatml, names=("functionary",))
-    with serving(create_app(lambda: model)) as url, Client(url) as client:
+    with serving(create_app(lambda: model, response_store=responses)) as url, Client(url) as client:
         yield client
 
 
@@ -122,11 +131,28 @@ def test_errors_and_other_routes_are_as_published(functionary: Client, document:
     schema_of(document, "GET", "/v1/models/{name}", "200", PLAIN).validate(card)
 
 
+def test_stored_responses_are_as_published(functionary: Client, document: Json, responses: MemoryStore) -> None:
+    responses.put("", stored("1", num_items=3))
+    for method, path, query, status in (
+        ("GET", STORED, "", 200),
+        ("GET", STORED, "?stream=true", 400),
+        ("GET", f"{STORED}/input_items", "?limit=2", 200),
+        ("GET", f"{STORED}/input_items", "?after=msg_0", 200),
+        ("POST", f"{STORED}/cancel", "", 400),
+        ("DELETE", STORED, "", 200),
+        ("DELETE", STORED, "", 404),
+    ):
+        answer = functionary.send(method, path.replace("{response_id}", "resp_1") + query)
+        assert answer.status == status
+        schema_of(document, method, path, "200" if status == 200 else "default", PLAIN).validate(answer.json)
+
+
 def test_every_route_is_listed(document: Json) -> None:
     routes = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert routes == {
         *(("post", CHAT), ("post", RENDER), ("post", RAW), ("get", "/v1/models"), ("get", "/v1/models/{name}")),
         *(("post", RESPONSES), ("post", COUNT)),
+        *(("get", STORED), ("delete", STORED), ("get", f"{STORED}/input_items"), ("post", f"{STORED}/cancel")),
         *(("get", "/"), ("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics")),
     }
     assert document["info"]["title"] == "Functionary"
