@@ -8,12 +8,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from apis.rules.answers import spelled
+from apis.rules.answers import reported
 from apis.rules.constraints import ConstraintFields, constrained
 from apis.rules.fields import Shape, Size, read, unfit
 from apis.rules.messages import MessageFields, Text, fold_messages, joined
 from apis.rules.reasoning import ReasoningFields, ignored_switches, reasoning
-from apis.rules.requests import MAX_CHOICES, StreamFields, header_names, ignored, include_usage, unsupported
+from apis.rules.requests import (
+    MAX_CHOICES,
+    Metadata,
+    StreamFields,
+    header_names,
+    ignored,
+    include_usage,
+    unsupported,
+)
 from apis.rules.response_format import AnyResponseFormat, folded_format
 from apis.rules.sampling import SamplingFields, TokenLimit, sampling_params
 from apis.rules.tool_names import with_aliases
@@ -101,19 +109,6 @@ def _check_modalities(value: object) -> object:
     return value
 
 
-def _check_key(key: str) -> str:
-    if len(key) > 64:
-        message = f"Invalid '{{path}}': key too long. Expected keys with maximum length 64, but got one of {len(key)}."
-        raise unfit(message, "string_above_max_length")
-    return key
-
-
-_Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64), BeforeValidator(_check_key)], Annotated[str, Field(max_length=512)]],
-    Size(16),
-]
-
-
 class ChatCompletionRequest(
     StreamFields, SamplingFields, ConstraintFields, ReasoningFields, CallingFields, MessageFields
 ):
@@ -139,7 +134,7 @@ class ChatCompletionRequest(
         None, description="How many of the most likely tokens to return for each token. Needs logprobs."
     )
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(1, description="The number of choices.")
-    metadata: _Metadata | None = Field(
+    metadata: Metadata | None = Field(
         None, description="Returned unchanged with an answer that is not streamed.", examples=[{"purpose": "test"}]
     )
     prediction: Prediction | None = Field(
@@ -174,7 +169,7 @@ def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRe
     for key in UNSUPPORTED:
         if body.get(key) is not None:
             raise unsupported(key)
-    wish, switch_fields, effort_fields = reasoning(asked, asked.tools or ())
+    wish, switch_fields, effort_fields = reasoning(asked, asked.reasoning_effort, asked.tools or ())
     unknown = ignored(body, ChatCompletionRequest, UNSUPPORTED, strict_openai=strict_openai)
     request = ChatRequest(
         model=asked.model,
@@ -292,12 +287,8 @@ class Choice:
 
     def _chunk(self, delta: Json, *, finish_reason: str | None = None, logprobs: bool = False) -> Json:
         reports, self._reports = (self._reports, []) if logprobs else ([], self._reports)
-        shown = {"content": [_logprob(report) for report in reports], "refusal": None} if reports else None
+        shown = {"content": [reported(report) for report in reports], "refusal": None} if reports else None
         return {"index": self._index, "delta": delta, "logprobs": shown, "finish_reason": finish_reason}
-
-
-def _logprob(report: TokenReport) -> Json:
-    return {**spelled(report.chosen), "top_logprobs": [spelled(top) for top in report.top]}
 
 
 def fold(chunks: Iterable[Json]) -> Json:

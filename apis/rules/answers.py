@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import MAX_MESSAGE
-from core.turn_format import DecodedLogprob, Finish
+from core.turn_format import DecodedLogprob, Finish, TokenReport
 
 Json = dict[str, Any]
 
@@ -120,3 +120,8 @@ def usage(finishes: Sequence[Finish], n: int) -> Json:
 def spelled(token: DecodedLogprob) -> Json:
     """Build a token's text, log probability and bytes. An incomplete character in the text becomes U+FFFD."""
     return {"token": token.token.decode("utf-8", "replace"), "logprob": token.logprob, "bytes": list(token.token)}
+
+
+def reported(report: TokenReport) -> Json:
+    """Build a token of the text with the most likely tokens at its position."""
+    return {**spelled(report.chosen), "top_logprobs": [spelled(top) for top in report.top]}

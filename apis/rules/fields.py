@@ -29,7 +29,7 @@ MAX_OWN_NAME = 256
 LEGAL_NAME = re.compile("[a-zA-Z0-9_-]+")
 MAX_INT32 = 2**31 - 1
 
-_MEDIA = ("image_url", "input_audio", "file")
+_MEDIA = ("image_url", "input_audio", "file", "input_image", "input_file")
 _TAG = "~"  # pydantic's location of an error holds the tags of union members too; this prefix sets them apart from keys
 _KINDS = {
     type(None): "null",
@@ -195,9 +195,11 @@ def _unsupported_word(value: object, words: Sequence[str], path: str) -> Request
     """Create the error for a value that is not one of the allowed strings `words`."""
     if not isinstance(value, str):
         return _wrong_type(path, "a string", value)
-    if words[0] == "text" and value in _MEDIA:
+    if words[0] in ("text", "input_text") and value in _MEDIA:
         path = path.removesuffix(".type")
-        message = f"Invalid '{path}': this model reads text only. Expected a part of type 'text', but got '{value}'."
+        message = (
+            f"Invalid '{path}': this model reads text only. Expected a part of type '{words[0]}', but got '{value}'."
+        )
         return RequestError(message, path, "invalid_value")
     supported = " and ".join(f"'{word}'" for word in words)
     if len(words) > 2:

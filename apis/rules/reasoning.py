@@ -18,7 +18,7 @@ ANSWER_FIELDS: dict[ReasoningField, tuple[str, ...]] = {
     "reasoning": ("reasoning",),
     "both": ("reasoning_content", "reasoning"),
 }
-_Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _SWITCH = "true: the model reasons before it answers. false: it does not. Default: as the model's template has it."
 
 
@@ -29,30 +29,37 @@ class TemplateSwitches(Shape):
 
     enable_thinking: bool | None = Field(None, description=_SWITCH)
     thinking: bool | None = Field(None, description="Another name of enable_thinking.")
-    reasoning_effort: _Effort | None = Field(None, description="The same as reasoning_effort of the body.")
+    reasoning_effort: Effort | None = Field(None, description="The same as reasoning_effort of the body.")
 
 
-class ReasoningFields(Shape):
-    """The fields of a chat request that control reasoning."""
+class SwitchFields(Shape):
+    """The fields of other servers that control reasoning."""
 
-    reasoning_effort: _Effort | None = Field(
-        None,
-        description="How much the model reasons before it answers; none: not at all. Ignored if the model's template "
-        "has no place for it.",
-    )
     chat_template_kwargs: TemplateSwitches | None = Field(
         None, description="Values for the model's chat template, as in vLLM. Not in OpenAI's API."
     )
     enable_thinking: bool | None = Field(None, description=f"{_SWITCH} Not in OpenAI's API.")
 
 
-def reasoning(body: ReasoningFields, tools: Sequence[AnyTool]) -> tuple[Reasoning, tuple[str, ...], tuple[str, ...]]:
+class ReasoningFields(SwitchFields):
+    """The fields of a chat request that control reasoning."""
+
+    reasoning_effort: Effort | None = Field(
+        None,
+        description="How much the model reasons before it answers; none: not at all. Ignored if the model's template "
+        "has no place for it.",
+    )
+
+
+def reasoning(
+    body: SwitchFields, stated: Effort | None, tools: Sequence[AnyTool] = (), *, field: str = "reasoning_effort"
+) -> tuple[Reasoning, tuple[str, ...], tuple[str, ...]]:
     """Return the wish, the fields that switch reasoning on or off, and the fields that state an effort.
 
-    A switch counts more than `reasoning_effort`, and that more than a tool of type "reasoning". Of two fields of the
-    same kind, the one in `chat_template_kwargs` counts.
+    `stated` is the effort that the request states in `field`. A switch counts more than that, and that more than a tool
+    of type "reasoning". Of two fields of the same kind, the one in `chat_template_kwargs` counts.
     """
-    switches, efforts = list(_switches(body, tools)), list(_efforts(body))
+    switches, efforts = list(_switches(body, stated, tools, field)), list(_efforts(body, stated, field))
     is_enabled = switches[0][1] if switches else None
     effort = efforts[0][1] if efforts else None
     return (
@@ -68,23 +75,25 @@ def ignored_switches(body: dict[str, Any]) -> list[str]:
     return [f"chat_template_kwargs.{key}" for key in switches if key not in TemplateSwitches.model_fields]
 
 
-def _switches(body: ReasoningFields, tools: Sequence[AnyTool]) -> Iterator[tuple[str, bool]]:
+def _switches(
+    body: SwitchFields, stated: Effort | None, tools: Sequence[AnyTool], field: str
+) -> Iterator[tuple[str, bool]]:
     nested = body.chat_template_kwargs or TemplateSwitches.model_construct()
     given = {
         "chat_template_kwargs.enable_thinking": nested.enable_thinking,
         "chat_template_kwargs.thinking": nested.thinking,
         "enable_thinking": body.enable_thinking,
         "chat_template_kwargs.reasoning_effort": False if nested.reasoning_effort == "none" else None,
-        "reasoning_effort": False if body.reasoning_effort == "none" else None,
+        field: False if stated == "none" else None,
         "tools.reasoning": True if any(isinstance(tool, ReasoningTool) for tool in tools) else None,
     }
-    yield from ((field, value) for field, value in given.items() if value is not None)
+    yield from ((key, value) for key, value in given.items() if value is not None)
 
 
-def _efforts(body: ReasoningFields) -> Iterator[tuple[str, Any]]:
+def _efforts(body: SwitchFields, stated: Effort | None, field: str) -> Iterator[tuple[str, Any]]:
     nested = body.chat_template_kwargs or TemplateSwitches.model_construct()
     given = {
         "chat_template_kwargs.reasoning_effort": nested.reasoning_effort,
-        "reasoning_effort": body.reasoning_effort,
+        field: stated,
     }
-    yield from ((field, value) for field, value in given.items() if value not in (None, "none"))
+    yield from ((key, value) for key, value in given.items() if value not in (None, "none"))

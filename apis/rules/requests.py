@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from apis.rules.constraints import ConstraintFields
-from apis.rules.fields import Shape
+from apis.rules.fields import Shape, Size, unfit
 from core.errors import RequestError
 
 MAX_CHOICES = 8
@@ -15,6 +15,19 @@ MAX_IGNORED = 20
 # What this server has beyond OpenAI's API; with --strict-openai these fields are unknown.
 VENDOR_FIELDS = frozenset(("top_k", "min_p", "repetition_penalty", "stop_token_ids", "min_tokens", "ignore_eos"))
 VENDOR_FIELDS |= ConstraintFields.model_fields.keys() | {"chat_template_kwargs", "enable_thinking"}
+
+
+def _check_key(key: str) -> str:
+    if len(key) > 64:
+        message = f"Invalid '{{path}}': key too long. Expected keys with maximum length 64, but got one of {len(key)}."
+        raise unfit(message, "string_above_max_length")
+    return key
+
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64), BeforeValidator(_check_key)], Annotated[str, Field(max_length=512)]],
+    Size(16),
+]
 
 
 class StreamOptions(Shape):
@@ -59,7 +72,8 @@ def ignored(
 
     With strict_openai, raises RequestError for a key that OpenAI's API does not have.
     """
-    known = {*shape.model_fields, *unsupported} - (VENDOR_FIELDS if strict_openai else set())
+    foreign = VENDOR_FIELDS | shape.beyond_openai if strict_openai else frozenset()
+    known = {*shape.model_fields, *unsupported} - foreign
     shown = header_names([key for key in body if key not in known])
     if shown and strict_openai:
         raise RequestError(f"Unrecognized request argument supplied: {shown[0]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -69,25 +70,28 @@ def folded_format(
 
     With strict_openai, one of `messages` must ask for JSON if the answer shall be a JSON object.
     """
-    if isinstance(asked, JsonObjectFormat) and strict_openai:
-        _require_word_json(messages)
-    if isinstance(asked, JsonObjectFormat) and asked.schema_ is not None:
-        return schema_format({"type": "object", **asked.schema_}, "response_format")
-    if not isinstance(asked, JsonSchemaFormat):
-        return ResponseFormat(asked.type) if asked else ResponseFormat()
-    named = asked.json_schema
-    check = partial(check_strict, strict_openai=strict_openai) if named.strict else check_parameters
-    check(named.schema_, owner=f"response_format '{named.name}'", param="response_format", code=None)
-    return ResponseFormat("json_schema", named.schema_, named.strict or False, named.name)
-
-
-def _require_word_json(messages: tuple[Message, ...]) -> None:
-    """Raise RequestError unless a message contains the word "json".
-
-    A model that is not asked for JSON, but constrained to it, may write whitespace endlessly.
-    """
-    if not any("json" in (message.content or "").lower() for message in messages):
+    if isinstance(asked, JsonObjectFormat) and strict_openai and not asks_for_json(messages):
         message = (
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
         )
         raise RequestError(message, "messages")
+    if isinstance(asked, JsonObjectFormat) and asked.schema_ is not None:
+        return schema_format({"type": "object", **asked.schema_}, "response_format")
+    if isinstance(asked, JsonSchemaFormat):
+        return named_format(asked.json_schema, "response_format", None, strict_openai=strict_openai)
+    return ResponseFormat(asked.type) if asked else ResponseFormat()
+
+
+def named_format(named: NamedSchema, param: str, code: str | None, *, strict_openai: bool) -> ResponseFormat:
+    """Convert a named schema. Raises RequestError with this param and code if it is not a valid one."""
+    check = partial(check_strict, strict_openai=strict_openai) if named.strict else check_parameters
+    check(named.schema_, owner=f"response_format '{named.name}'", param=param, code=code)
+    return ResponseFormat("json_schema", named.schema_, named.strict or False, named.name, param=param)
+
+
+def asks_for_json(messages: Sequence[Message]) -> bool:
+    """Whether a message contains the word "json".
+
+    A model that is not asked for JSON, but constrained to it, may write whitespace endlessly.
+    """
+    return any("json" in (message.content or "").lower() for message in messages)

@@ -208,7 +208,7 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
     if body.functions:
         _choice(body, set())
         functions = tuple(
-            _function(item, f"functions[{index}]", strict_openai) for index, item in enumerate(body.functions)
+            checked_function(item, f"functions[{index}]", strict_openai) for index, item in enumerate(body.functions)
         )
         _check_unique(functions, "functions", ".name", range(len(functions)))
         choice = _legacy_choice(body, {function.name for function in functions})
@@ -228,11 +228,12 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
 
 def _tool(tool: FunctionTool | CodeInterpreterTool, path: str, strict_openai: bool) -> Tool:
     if isinstance(tool, FunctionTool):
-        return _function(tool.function, f"{path}.function", strict_openai)
+        return checked_function(tool.function, f"{path}.function", strict_openai)
     return CodeInterpreter()
 
 
-def _function(function: FunctionDefinition, path: str, strict_openai: bool) -> Function:
+def checked_function(function: FunctionDefinition, path: str, strict_openai: bool) -> Function:
+    """Convert a function at `path` of the request. Raises RequestError for an invalid schema."""
     strict = function.strict or False
     if function.parameters is not None:
         check = partial(check_strict, strict_openai=strict_openai) if strict else check_parameters
@@ -266,7 +267,7 @@ def _choice(body: CallingFields, names: Set[str]) -> ToolChoice:
 
 def _chosen(tool: FunctionChoice | CodeInterpreterChoice, names: Set[str]) -> str:
     name = tool.function.name if isinstance(tool, FunctionChoice) else CodeInterpreter().name
-    return _declared(name, names, "tool_choice", "tools")
+    return declared(name, names, "tool_choice", "tools")
 
 
 def _legacy_choice(body: CallingFields, names: Set[str]) -> ToolChoice:
@@ -276,10 +277,11 @@ def _legacy_choice(body: CallingFields, names: Set[str]) -> ToolChoice:
         case "none" | "auto" as mode:
             return ToolChoice(mode)
         case NamedFunction(name=name):
-            return ToolChoice("named", (_declared(name, names, "function_call", "functions"),))
+            return ToolChoice("named", (declared(name, names, "function_call", "functions"),))
 
 
-def _declared(name: str, names: Set[str], param: str, source: str) -> str:
+def declared(name: str, names: Set[str], param: str, source: str) -> str:
+    """Return `name`. Raises RequestError unless it is one of `names`, those of the field `source`."""
     if name in names:
         return name
     message = f"Invalid value for '{param}': no function named {name[:64]} was specified in the '{source}' parameter"

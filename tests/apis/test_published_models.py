@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming as ChatParams
 from openai.types.completion_create_params import CompletionCreateParamsStreaming as TextParams
+from openai.types.responses.response_create_params import ResponseCreateParamsStreaming as ResponseParams
 
-from apis import chat_completions, completions
+from apis import chat_completions, completions, responses
 from apis.chat_completions import ChatCompletionRequest, chat_request
 from apis.completions import TextCompletionRequest, completion_request
+from apis.responses import ResponseRequest, response_request
 from apis.rules.fields import Shape, read
+from core.conversation import ChatRequest
 from core.errors import RequestError
 from server import create_app
 from tests.support.published import SAMPLES, Json, Place, Published, bounds, put, without
@@ -75,6 +78,65 @@ RAWS: list[Json] = [
     *({"model": "m", "prompt": prompt} for prompt in ("x", ["x"], [7])),
     *({"model": "m", "prompt": "x", **constraint} for constraint in CONSTRAINTS),
 ]
+FLAT = {"type": "function", "name": "f", "description": "d", "parameters": PARAMETERS, "strict": False}
+CUSTOM = {"type": "custom", "name": "c", "description": "d", "format": {"type": "text"}}
+GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: /a/"}
+OUTPUT = {"type": "function_call_output", "call_id": "a", "output": PARTS}
+ITEMS: list[Json] = [
+    {"type": "message", "role": "user", "content": [*PARTS, {"type": "refusal", "refusal": "x"}]},
+    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x"}]},
+    {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "x"}]},
+    {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}", "namespace": "n"},
+    OUTPUT,
+    {"type": "custom_tool_call", "call_id": "a", "name": "c", "input": "x", "namespace": "n"},
+    {**OUTPUT, "type": "custom_tool_call_output", "output": "x"},
+    {"type": "additional_tools", "tools": [{**FLAT, "name": "g"}]},
+]
+ASKED_RESPONSE: Json = {
+    **{key: value for key, value in FULL.items() if key in ResponseRequest.model_fields},
+    "input": ITEMS,
+    "instructions": "x",
+    "previous_response_id": "resp_1",
+    "store": False,
+    "stream_options": {"include_obfuscation": False},
+    "max_output_tokens": 9,
+    "text": {
+        "format": {"type": "json_schema", "name": "x", "description": "d", "schema": PARAMETERS, "strict": False},
+        "verbosity": "low",
+    },
+    "reasoning": {"effort": "low"},
+    "include": ["message.output_text.logprobs"],
+    "background": False,
+    "truncation": "disabled",
+    "client_metadata": {},
+    "tools": [FLAT, CUSTOM, {"type": "namespace", "name": "n", "description": "d", "tools": [FLAT, CUSTOM]}],
+    "tool_choice": {"type": "function", "name": "f", "namespace": "n"},
+}
+ANSWERS: list[Json] = [
+    ASKED_RESPONSE,
+    *(
+        {"model": "m", "input": "x", "tools": [FLAT, CUSTOM], "tool_choice": choice}
+        for choice in (
+            "auto",
+            {"type": "custom", "name": "c", "namespace": ""},
+            {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "custom", "name": "c"}]},
+        )
+    ),
+    {"model": "m", "input": [{"type": "item_reference", "id": "msg_1_0"}], "tools": [{**CUSTOM, "format": GRAMMAR}]},
+    {"model": "m", "input": "x", "tools": [{"type": "web_search"}], "text": {"format": {"type": "text"}}},
+    {"model": "m", "input": "x", "text": {"format": {"type": "json_object", "schema": PARAMETERS}}},
+    {"model": "m", "input": "x", "enable_thinking": True, "chat_template_kwargs": SWITCHES},
+    {"model": "m", "input": "x", "reasoning": {"effort": "low", "summary": "auto"}, "max_tool_calls": 1},
+    {"model": "m", "input": "x", "context_management": []},
+    *({"model": "m", "input": "x", **constraint} for constraint in CONSTRAINTS),
+]
+
+
+def read_response(body: Json, *, strict_openai: bool = False) -> ChatRequest:
+    kept = {"type": "message", "id": "msg_1_0", "role": "user", "content": PARTS}
+    return response_request(body, find={"resp_1": [kept]}.get, strict_openai=strict_openai).chat
+
+
 # Rules between fields, and rules for JSON Schemas, are published in descriptions only.
 IN_WORDS = (
     "Invalid schema",
@@ -82,13 +144,22 @@ IN_WORDS = (
     "it is not a JSON Schema as text",
     "does not rank answers",
     "no function named",
+    "Previous response with id",
+    "must be provided",
+    "Invalid 'input': empty array",
     "cannot both be provided",
 )
 Reader = Callable[..., Any]
 REQUESTS: list[tuple[type[Shape], Reader, list[Json]]] = [
     (ChatCompletionRequest, chat_request, CHATS),
     (TextCompletionRequest, completion_request, RAWS),
+    (ResponseRequest, read_response, ANSWERS),
 ]
+MODULES: dict[type[Shape], Any] = {
+    ChatCompletionRequest: chat_completions,
+    TextCompletionRequest: completions,
+    ResponseRequest: responses,
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +170,7 @@ def published() -> Published:
     return Published(create_app(nothing).openapi())
 
 
-@pytest.fixture(params=REQUESTS, ids=["chat", "raw"])
+@pytest.fixture(params=REQUESTS, ids=["chat", "raw", "responses"])
 def request_of(request: pytest.FixtureRequest) -> tuple[type[Shape], Reader, list[Json]]:
     found: tuple[type[Shape], Reader, list[Json]] = request.param
     return found
@@ -242,7 +313,7 @@ def test_all_other_fields_are_ignored_by_name_or_an_error(
 ) -> None:
     shape, reader, [document, *_] = request_of
     known = set(published.components[shape.__name__]["properties"])
-    module = chat_completions if shape is ChatCompletionRequest else completions
+    module = MODULES[shape]
     assert not known & set(module.UNSUPPORTED)
     for key in module.UNSUPPORTED:
         error = error_of(reader, {**document, key: "x"})
@@ -258,13 +329,14 @@ def test_all_other_fields_are_ignored_by_name_or_an_error(
     [
         (ChatCompletionRequest, chat_request, {"model": "m", "messages": [USER]}, ChatParams),
         (TextCompletionRequest, completion_request, {"model": "m", "prompt": "x"}, TextParams),
+        (ResponseRequest, read_response, {"model": "m", "input": "x"}, ResponseParams),
     ],
 )
 def test_strict_openai_takes_the_fields_of_openais_client_only(
     shape: type[Shape], reader: Reader, document: Json, params: Any
 ) -> None:
     """Somebody tests with --strict-openai and `top_k`, deploys at OpenAI, and gets a 400 there."""
-    known = params.__required_keys__ | params.__optional_keys__
+    known = params.__required_keys__ | params.__optional_keys__ | {"client_metadata"}  # Codex sends it to OpenAI
     reader(document, strict_openai=True)
     for field in shape.model_fields:
         error = None
@@ -278,6 +350,6 @@ def test_strict_openai_takes_the_fields_of_openais_client_only(
 
 def test_every_field_has_a_line_of_text(published: Published) -> None:
     for name, schema in published.components.items():
-        for key, field in schema["properties"].items():
+        for key, field in schema.get("properties", {}).items():
             assert "$ref" in field or field["description"].endswith("."), (name, key)
         assert schema["description"].endswith("."), name

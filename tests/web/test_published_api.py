@@ -15,11 +15,14 @@ from server import create_app
 from stores.memory import MemoryStore
 from tests.support.abuse_client import CHAT, RAW, RENDER, Answer, Client
 from tests.support.request_examples import tool
+from tests.support.response_events import numbered
 from tests.support.serving import serving
 from tests.support.stored import stored
 from tests.support.streamed import events
 
 Json = dict[str, Any]
+RESPONSES = "/v1/responses"
+COUNT = f"{RESPONSES}/input_tokens"
 EVENTS = "text/event-stream"
 PLAIN = "application/json"
 STORED = "/v1/responses/{response_id}"
@@ -58,19 +61,23 @@ def check(document: Json, answer: Answer, method: str, path: str) -> None:
     if content_type == PLAIN:
         validator.validate(answer.json)
         return
-    *chunks, done = events(answer.body)
-    assert done == "[DONE]"
+    if path == RESPONSES:
+        chunks = numbered(answer.body)
+    else:
+        *texts, done = events(answer.body)
+        assert done == "[DONE]"
+        chunks = [json.loads(text) for text in texts]
     assert chunks
     for chunk in chunks:
-        validator.validate(json.loads(chunk))
+        validator.validate(chunk)
 
 
 def test_every_example_is_answered_as_published(functionary: Client, document: Json) -> None:
     num_examples = 0
-    for path in (CHAT, RENDER, RAW):
+    for path in (CHAT, RENDER, RAW, RESPONSES, COUNT):
         body = document["paths"][path]["post"]["requestBody"]["content"][PLAIN]
         for example in body["examples"].values():
-            for stream in (False,) if path == RENDER else (False, True):
+            for stream in (False,) if path in (RENDER, COUNT) else (False, True):
                 asked = {**example["value"], "stream": stream}
                 if not stream:
                     asked.pop("stream_options", None)
@@ -79,7 +86,7 @@ def test_every_example_is_answered_as_published(functionary: Client, document: J
                 assert answer.headers["content-type"].startswith(EVENTS if stream else PLAIN)
                 check(document, answer, "POST", path)
                 num_examples += 1
-    assert num_examples >= 8
+    assert num_examples >= 20
 
 
 def test_rare_parts_of_answers_are_as_published(functionary: Client, document: Json) -> None:
@@ -96,6 +103,11 @@ def test_rare_parts_of_answers_are_as_published(functionary: Client, document: J
             answer = functionary.post(path, {**body, **options})
             assert answer.status == 200, answer
             check(document, answer, "POST", path)
+    for stream in (False, True):
+        asked = {"model": "functionary", "input": "x", "max_output_tokens": 8, "top_logprobs": 2, "stream": stream}
+        check(document, functionary.post(RESPONSES, asked), "POST", RESPONSES)
+        custom = {"tools": [{"type": "custom", "name": "f"}], "tool_choice": "required", "max_output_tokens": 40}
+        check(document, functionary.post(RESPONSES, {**asked, **custom}), "POST", RESPONSES)
 
 
 def test_errors_and_other_routes_are_as_published(functionary: Client, document: Json) -> None:
@@ -104,6 +116,8 @@ def test_errors_and_other_routes_are_as_published(functionary: Client, document:
         (RENDER, {}, 400),
         (CHAT, {"model": "x", "messages": []}, 400),
         (RAW, {"n": 0}, 400),
+        (RESPONSES, {}, 400),
+        (COUNT, {}, 400),
     ):
         answer = functionary.post(path, body)
         assert answer.status == status
@@ -137,11 +151,12 @@ def test_every_route_is_listed(document: Json) -> None:
     routes = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert routes == {
         *(("post", CHAT), ("post", RENDER), ("post", RAW), ("get", "/v1/models"), ("get", "/v1/models/{name}")),
+        *(("post", RESPONSES), ("post", COUNT)),
         *(("get", STORED), ("delete", STORED), ("get", f"{STORED}/input_items"), ("post", f"{STORED}/cancel")),
         *(("get", "/"), ("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics")),
     }
     assert document["info"]["title"] == "Functionary"
-    for operation in (document["paths"][path]["post"] for path in (CHAT, RENDER, RAW)):
+    for operation in (document["paths"][path]["post"] for path in (CHAT, RENDER, RAW, RESPONSES, COUNT)):
         assert {"200", "400", "401", "404", "429", "500", "503"} <= operation["responses"].keys()
         assert operation["requestBody"]["required"]
 

@@ -1,0 +1,112 @@
+"""OpenAI's Responses: answers whole and streamed, which continue kept ones, and counts of input tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import JSONResponse, Response
+
+from apis.response_events import ResponseWriter
+from apis.responses import EXAMPLES, AskedResponse, ResponseRequest, response_request
+from apis.rules.response_answer import InputTokens, ResponseAnswer
+from apis.rules.response_stream import ResponseEvent
+from core.errors import PromptTooLong
+from inference import Model, chat_prompt
+from stores.store import ResponseStore, StoredResponse
+from web.choices import written
+from web.dialects import ResponsesFraming
+from web.event_stream import event_stream
+from web.openapi import Operation, Route
+from web.serving import admit, loaded_model, owner, read_request, whole
+
+Json = dict[str, Any]
+
+
+async def responses(request: Request) -> Response:
+    """Serve OpenAI's Responses. Unless the request has `store: false`, the answer is kept."""
+    model = loaded_model(request)
+    asked = await _asked(request)
+    headers = admit(model, asked.chat)
+    events = _kept(_events(model, asked), asked, request.app.state.response_store)
+    if asked.chat.stream:
+        return await event_stream(request.receive, events, headers, ResponsesFraming())
+    everything, _ = await whole(request, events)
+    return JSONResponse(everything[-1]["response"], headers=headers)
+
+
+async def input_tokens(request: Request) -> Response:
+    """Count the tokens of the prompt that a request for a response would have. Nothing is generated."""
+    model = loaded_model(request)
+    asked = await _asked(request, {"model": model.names[0]})
+    headers = admit(model, asked.chat)
+    try:
+        prompt_ids = await asyncio.to_thread(chat_prompt, model, asked.chat)
+    except PromptTooLong as error:
+        raise _about_input(error) from None
+    return JSONResponse({"object": "response.input_tokens", "input_tokens": len(prompt_ids)}, headers=headers)
+
+
+async def _asked(request: Request, defaults: Json | None = None) -> AskedResponse:
+    """Read and check the body, in a thread, since the store may have to be read for it."""
+    store: ResponseStore = request.app.state.response_store
+
+    def find(response_id: str) -> Sequence[Json] | None:
+        stored = store.get(owner(request), response_id)
+        return stored.context if stored else None
+
+    def check(body: Json, *, strict_openai: bool) -> AskedResponse:
+        return response_request({**(defaults or {}), **body}, find=find, strict_openai=strict_openai)
+
+    asked = await read_request(check, request)
+    return replace(asked, chat=replace(asked.chat, owner=owner(request)))
+
+
+async def _events(model: Model, asked: AskedResponse) -> AsyncGenerator[Json]:
+    """Yield the events of the answer. An error about the prompt's length names the field `input`."""
+    defaults = {"temperature": model.temperature, "top_p": model.top_p}
+    head = {**asked.head, **{key: usual for key, usual in defaults.items() if asked.head[key] is None}}
+    try:
+        async with aclosing(
+            written(model, asked.chat, lambda _: ResponseWriter(head, asked.chat, asked.tools))
+        ) as events:
+            async for event in events:
+                yield event
+    except PromptTooLong as error:
+        raise _about_input(error) from None
+
+
+def _about_input(error: PromptTooLong) -> PromptTooLong:
+    error.param = "input" if error.param == "messages" else error.param
+    return error
+
+
+async def _kept(events: AsyncGenerator[Json], asked: AskedResponse, store: ResponseStore) -> AsyncGenerator[Json]:
+    """Yield the events, and keep the response before its last event. An answer that is not kept says so.
+
+    If the store fails, the answer ends with that error in place of its last event.
+    """
+    async with aclosing(events):
+        async for event in events:
+            if event["type"] in ("response.completed", "response.incomplete") and asked.is_stored:
+                response = event["response"]
+                context = (*asked.previous_items, *asked.input_items, *response["output"])
+                stored = StoredResponse(response, asked.input_items, context)
+                if not await asyncio.to_thread(store.put, asked.chat.owner, stored):
+                    event = {**event, "response": {**response, "store": False}}
+            yield event
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("/v1/responses", responses, "POST", Operation(ResponseAnswer, ResponseRequest, ResponseEvent, EXAMPLES)),
+    Route(
+        "/v1/responses/input_tokens",
+        input_tokens,
+        "POST",
+        Operation(InputTokens, ResponseRequest, examples=EXAMPLES),
+    ),
+)
