@@ -172,7 +172,7 @@ def count_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatR
 
 def _converted(asked: MessagesRequest, body: dict[str, Any], *, strict_openai: bool) -> ChatRequest:
     messages = fold_turns(asked.system, asked.messages)
-    calls, ignored_tools = calling(asked)
+    calls = calling(asked)
     if body.get("mcp_servers"):
         raise unsupported("mcp_servers")
     unknown = ignored(body, MessagesRequest, UNSUPPORTED, strict_openai=strict_openai, beyond_openai=frozenset())
@@ -196,7 +196,7 @@ def _converted(asked: MessagesRequest, body: dict[str, Any], *, strict_openai: b
                 stop=tuple(filter(None, asked.stop_sequences or ())),  # an empty string would stop every answer at once
             ),
             stream=asked.stream or False,
-            ignored=(*unknown, *ignored_tools),
+            ignored=unknown,
         )
     )
 

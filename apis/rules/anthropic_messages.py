@@ -47,17 +47,58 @@ class ToolUseBlock(Shape):
     input: Any = Field(None, description="The arguments, an object.")
 
 
-class ToolResultBlock(Shape):
-    """The result of a call in the message before."""
+class ToolReferenceBlock(Shape):
+    """The name of a tool that a search for tools has found. The model is shown the name."""
 
     unread = _CACHED
 
+    type: Literal["tool_reference"] = Field(description="Always tool_reference.")
+    tool_name: str = Field(description="The name of the tool.")
+
+
+_Result = Annotated[
+    _String
+    | Annotated[
+        list[
+            Annotated[
+                Annotated[TextBlock, Tag(tag("text"))] | Annotated[ToolReferenceBlock, Tag(tag("tool_reference"))],
+                by("type", "text", "tool_reference"),
+            ]
+        ],
+        Size(),
+        Tag(tag("array")),
+    ],
+    _STRING_OR_BLOCKS,
+]
+
+
+class ToolResultBlock(Shape):
+    """The result of a call in the message before."""
+
+    unread = _CACHED | {"toolset_name"}
+
     type: Literal["tool_result"] = Field(description="Always tool_result.")
     tool_use_id: str = Field(description="The id of the call.")
-    content: Text | None = Field(None, description="The result, as a string or as text blocks; may be empty.")
+    content: _Result | None = Field(None, description="The result, as a string or as blocks; may be empty.")
     is_error: bool | None = Field(
         False, description="true: the call failed. The model is shown the content with `Error: ` before it."
     )
+
+
+class DeclaredTool(Shape):
+    """A tool in the request's `tools`."""
+
+    type: Literal["tool_reference"] = Field(description="Always tool_reference.")
+    name: str = Field(description="The name of the tool.")
+
+
+class ToolChangeBlock(Shape):
+    """Adds a tool to the conversation or removes it. Ignored: the model may always call all of the request's tools."""
+
+    unread = _CACHED
+
+    type: Literal["tool_addition", "tool_removal"] = Field(description="tool_addition or tool_removal.")
+    tool: DeclaredTool = Field(description="The tool.")
 
 
 class ThinkingBlock(Shape):
@@ -90,6 +131,14 @@ _AssistantBlock = Annotated[
 ]
 
 
+_SystemBlock = Annotated[
+    Annotated[TextBlock, Tag(tag("text"))]
+    | Annotated[ToolChangeBlock, Tag(tag("tool_addition"))]
+    | Annotated[ToolChangeBlock, Tag(tag("tool_removal"))],
+    by("type", "text", "tool_addition", "tool_removal"),
+]
+
+
 class UserTurn(Shape):
     """A message of the user: text, and the results of the calls in the message before."""
 
@@ -111,8 +160,12 @@ class AssistantTurn(Shape):
 class SystemTurn(Shape):
     """Instructions in the middle of the conversation."""
 
+    unread = frozenset(("clear_at", "output_config"))
+
     role: Literal["system"] = Field(description="Always system.")
-    content: Text = Field(description="The text, as a string or as text blocks.")
+    content: Annotated[_String | Annotated[list[_SystemBlock], Size(), Tag(tag("array"))], _STRING_OR_BLOCKS] = Field(
+        description="The text, or blocks."
+    )
 
 
 AnyTurn = Annotated[
@@ -122,7 +175,7 @@ AnyTurn = Annotated[
     by("role", "user", "assistant", "system"),
 ]
 Turns = Annotated[list[AnyTurn], Size(MAX_MESSAGES, 1)]
-_Block = TextBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock | RedactedThinkingBlock
+_Block = TextBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock | RedactedThinkingBlock | ToolChangeBlock
 
 
 @dataclass
@@ -157,16 +210,18 @@ def fold_turns(system: str | Sequence[TextBlock] | None, turns: Sequence[AnyTurn
             caller, names = turn.path, {call.id: call.name for call in message.calls}
             folded.append(message)
         elif turn.role == "system":
-            folded.append(Message("system", joined(texts)))
+            folded += [Message("system", joined(texts))] if texts else []
         elif texts or not results:
             folded.append(Message("user", joined(texts)))
     _check_answered(names.keys(), (), caller)
     return tuple(folded)
 
 
-def joined(content: str | Iterable[TextBlock]) -> str:
+def joined(content: str | Iterable[TextBlock | ToolReferenceBlock]) -> str:
     """Return a content as one text."""
-    return content if isinstance(content, str) else "\n\n".join(block.text for block in content)
+    if isinstance(content, str):
+        return content
+    return "\n\n".join(block.text if block.type == "text" else block.tool_name for block in content)
 
 
 def _joined_turns(turns: Sequence[AnyTurn]) -> list[_Turn]:

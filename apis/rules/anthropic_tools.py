@@ -8,15 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from apis.rules.fields import MAX_OWN_NAME, Shape, Size, by, tag
-from apis.rules.requests import header_names
 from apis.rules.schemas import SchemaObject
 from apis.rules.tools import MAX_TOOLS, Calling
 from core.conversation import Function, ToolChoice
 from core.errors import RequestError
 from json_schema.check import check_parameters
 from json_schema.strict import check_strict
-
-IGNORED_TOOLS: tuple[str, ...] = ()
 
 
 class ClientTool(Shape):
@@ -95,29 +92,24 @@ class ToolFields(Shape):
     )
 
 
-def calling(body: ToolFields) -> tuple[Calling, tuple[str, ...]]:
-    """Convert the checked fields. Returns what may be called, and the tools that are ignored as a header lists them.
+def calling(body: ToolFields) -> Calling:
+    """Convert the checked fields. Empty `tools` mean none.
 
     Raises RequestError for a tool that is not supported, an invalid schema, and an unknown or repeated name.
     """
     functions: list[Function] = []
-    ignored: list[str] = []
     for index, tool in enumerate(body.tools or ()):
         path = f"tools[{index}]"
-        if isinstance(tool, ClientTool):
-            functions.append(_function(tool, functions, path))
-        elif tool.type.startswith(IGNORED_TOOLS):
-            ignored.append(f"tools.{tool.type}")
-        else:
+        if isinstance(tool, BuiltInTool):
             raise RequestError(
                 f"Invalid '{path}.type': '{tool.type[:64]}' is built into Anthropic's models or servers, and this "
                 "server does not have it. Declare a tool with name, description and input_schema instead.",
                 f"{path}.type",
                 "unsupported_value",
             )
+        functions.append(_function(tool, functions, path))
     choice, max_calls = _choice(body, [function.name for function in functions])
-    found = Calling(tuple(functions), choice, max_calls) if functions else Calling()
-    return found, header_names(ignored)
+    return Calling(tuple(functions), choice, max_calls) if functions else Calling()
 
 
 def _function(tool: ClientTool, earlier: Sequence[Function], path: str) -> Function:
