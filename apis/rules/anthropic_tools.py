@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field, Tag
 
-from apis.rules.fields import MAX_OWN_NAME, Shape, Size, by, tag
+from apis.rules.fields import MAX_OWN_NAME, Shape, Size, by, tag, unfit
 from apis.rules.schemas import SchemaObject
 from apis.rules.tools import MAX_TOOLS, Calling
 from core.conversation import Function, ToolChoice
@@ -33,25 +33,15 @@ class ClientTool(Shape):
     strict: bool | None = Field(False, description="true: the arguments always match the schema.")
 
 
-class BuiltInTool(Shape):
-    """A tool that Anthropic's models or servers bring along, such as web_search_20250305. Not supported."""
-
-    refuses_unknown = "never"
-
-    type: str = Field(description="The tool and its version.")
-
-
-def _kind_of_tool(value: object) -> str | None:
-    kind = value.get("type") if isinstance(value, dict) else 0
-    if kind in (None, "custom"):
-        return tag("custom")
-    return tag("built in") if isinstance(kind, str) else None
-
-
-_AnyTool = Annotated[
-    Annotated[ClientTool, Tag(tag("custom"))] | Annotated[BuiltInTool, Tag(tag("built in"))],
-    Discriminator(_kind_of_tool, "no_member", "type custom"),
-]
+def _check_built_in(value: object) -> object:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if isinstance(kind, str) and kind != "custom":
+        message = (
+            f"Invalid '{{path}}.type': '{kind[:64]}' is built into Anthropic's models or servers, and this server "
+        )
+        message += "does not have it. Declare a tool with name, description and input_schema instead."
+        raise unfit(message, "unsupported_value", at=".type")
+    return value
 
 
 class ModeChoice(Shape):
@@ -84,7 +74,7 @@ _ToolChoice = Annotated[
 class ToolFields(Shape):
     """The fields of a request that say what the model may call."""
 
-    tools: Annotated[list[_AnyTool], Size(MAX_TOOLS)] | None = Field(
+    tools: Annotated[list[Annotated[ClientTool, BeforeValidator(_check_built_in)]], Size(MAX_TOOLS)] | None = Field(
         None, description="The tools that the model may call. An empty list means none."
     )
     tool_choice: _ToolChoice | None = Field(
@@ -95,19 +85,11 @@ class ToolFields(Shape):
 def calling(body: ToolFields) -> Calling:
     """Convert the checked fields. Empty `tools` mean none.
 
-    Raises RequestError for a tool that is not supported, an invalid schema, and an unknown or repeated name.
+    Raises RequestError for an invalid schema, and an unknown or repeated name.
     """
     functions: list[Function] = []
     for index, tool in enumerate(body.tools or ()):
-        path = f"tools[{index}]"
-        if isinstance(tool, BuiltInTool):
-            raise RequestError(
-                f"Invalid '{path}.type': '{tool.type[:64]}' is built into Anthropic's models or servers, and this "
-                "server does not have it. Declare a tool with name, description and input_schema instead.",
-                f"{path}.type",
-                "unsupported_value",
-            )
-        functions.append(_function(tool, functions, path))
+        functions.append(_function(tool, functions, f"tools[{index}]"))
     choice, max_calls = _choice(body, [function.name for function in functions])
     return Calling(tuple(functions), choice, max_calls) if functions else Calling()
 

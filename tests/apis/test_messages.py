@@ -316,7 +316,8 @@ def test_known_fields_without_effect_and_unknown_ones() -> None:
     }
     cached = {**text("x"), "cache_control": {"type": "ephemeral"}}
     assert converted(user(cached), system=[cached], strict_openai=True, **known).ignored == ()
-    assert converted(foo=1, **{"b r": 2}).ignored == ("foo", "b?r")
+    other: Json = {"foo": 1, "b r": 2}
+    assert converted(**other).ignored == ("foo", "b?r")
     assert error_of(foo=1, strict_openai=True).message == "Unrecognized request argument supplied: foo"
     assert error_of(user({**text("x"), "foo": 1}), strict_openai=True).param == "messages[0].content[0].foo"
 
@@ -324,10 +325,13 @@ def test_known_fields_without_effect_and_unknown_ones() -> None:
 def test_null_means_left_out() -> None:
     optional = ("system", "tools", "tool_choice", "stop_sequences", "temperature", "top_p", "top_k", "stream")
     others = ("thinking", "output_config", "output_format", "metadata", "mcp_servers")
-    assert converted(**dict.fromkeys((*optional, *others))) == converted()
+    left_out: Json = dict.fromkeys((*optional, *others))
+    assert converted(**left_out) == converted()
 
 
-ODD = st.sampled_from([None, True, 0, -1, 1.5, "", "x", "\0", [], {}, [[]], [{}], {"type": "x"}, {"type": "text"}])
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 0, -1, 1.5, "", "x", "\0", [], {}, [[]], [{}], {"type": "x"}, {"type": "text"}]
+)
 
 
 @given(st.sampled_from(sorted(EXAMPLES)), st.data())
@@ -367,8 +371,20 @@ def written(request: ChatRequest, events: list[Event], end: Finish = END) -> Jso
 
 
 def test_blocks_in_the_order_of_the_model() -> None:
-    events = [ReasoningDelta("Hm"), ReasoningDelta("."), TextDelta("A"), TextDelta("b"), CallStart("get_time")]
-    rest = [ArgsDelta("{"), ArgsDelta("}"), CallStart("get_weather"), ArgsDelta('{"city": "Ü"}'), TextDelta("c")]
+    events: list[Event] = [
+        ReasoningDelta("Hm"),
+        ReasoningDelta("."),
+        TextDelta("A"),
+        TextDelta("b"),
+        CallStart("get_time"),
+    ]
+    rest: list[Event] = [
+        ArgsDelta("{"),
+        ArgsDelta("}"),
+        CallStart("get_weather"),
+        ArgsDelta('{"city": "Ü"}'),
+        TextDelta("c"),
+    ]
     answer = written(converted(tools=[TOOL, TIME]), [*events, *rest])
     shown = [{key: value for key, value in block.items() if key != "id"} for block in answer["content"]]
     assert shown == [

@@ -14,9 +14,10 @@ import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming as ChatParams
 from openai.types.completion_create_params import CompletionCreateParamsStreaming as TextParams
 
-from apis import chat_completions, completions
+from apis import chat_completions, completions, messages
 from apis.chat_completions import ChatCompletionRequest, chat_request
 from apis.completions import TextCompletionRequest, completion_request
+from apis.messages import MessagesRequest, messages_request
 from apis.rules.fields import Shape, read
 from core.errors import RequestError
 from server import create_app
@@ -75,6 +76,57 @@ RAWS: list[Json] = [
     *({"model": "m", "prompt": prompt} for prompt in ("x", ["x"], [7])),
     *({"model": "m", "prompt": "x", **constraint} for constraint in CONSTRAINTS),
 ]
+CACHED = {"type": "ephemeral"}
+TEXT_BLOCK = {**PARTS[0], "cache_control": CACHED}
+FOUND = {"type": "tool_reference", "tool_name": "f"}
+CHANGE = {"type": "tool_removal", "tool": {"type": "tool_reference", "name": "f"}}
+JSON_FORMAT = {"type": "json_schema", "schema": PARAMETERS}
+CLIENT_TOOL = {"type": "custom", "name": "f", "description": "d", "input_schema": PARAMETERS, "strict": False}
+ASKED_MESSAGE: Json = {
+    "model": "m",
+    "max_tokens": 9,
+    "messages": [
+        {"role": "system", "content": [TEXT_BLOCK, {**CHANGE, "type": "tool_addition"}, CHANGE]},
+        {"role": "user", "content": [TEXT_BLOCK]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "hm"},
+                {"type": "redacted_thinking"},
+                TEXT_BLOCK,
+                {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "a", "content": [TEXT_BLOCK, FOUND], "is_error": False}],
+        },
+    ],
+    "system": [TEXT_BLOCK],
+    "tools": [CLIENT_TOOL],
+    "tool_choice": {"type": "auto", "disable_parallel_tool_use": False},
+    "stop_sequences": ["x"],
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 5,
+    "stream": False,
+    "thinking": {"type": "enabled"},
+    "output_config": {"effort": "low", "format": JSON_FORMAT},
+    "output_format": JSON_FORMAT,
+    **dict.fromkeys(("cache_control", "container", "context_management", "diagnostics", "inference_geo"), "x"),
+    **dict.fromkeys(("metadata", "service_tier", "speed", "user_profile_id"), "x"),
+}
+MESSAGES: list[Json] = [
+    ASKED_MESSAGE,
+    {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [USER],
+        "system": "x",
+        "tools": [CLIENT_TOOL],
+        "tool_choice": {"type": "tool", "name": "f"},
+    },
+]
 # Rules between fields, and rules for JSON Schemas, are published in descriptions only.
 IN_WORDS = (
     "Invalid schema",
@@ -83,12 +135,21 @@ IN_WORDS = (
     "does not rank answers",
     "no function named",
     "cannot both be provided",
+    "is built into Anthropic's models",
+    "has no tool named",
+    "prefill",
 )
 Reader = Callable[..., Any]
 REQUESTS: list[tuple[type[Shape], Reader, list[Json]]] = [
     (ChatCompletionRequest, chat_request, CHATS),
     (TextCompletionRequest, completion_request, RAWS),
+    (MessagesRequest, messages_request, MESSAGES),
 ]
+MODULES: dict[type[Shape], Any] = {
+    ChatCompletionRequest: chat_completions,
+    TextCompletionRequest: completions,
+    MessagesRequest: messages,
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +160,7 @@ def published() -> Published:
     return Published(create_app(nothing).openapi())
 
 
-@pytest.fixture(params=REQUESTS, ids=["chat", "raw"])
+@pytest.fixture(params=REQUESTS, ids=["chat", "raw", "messages"])
 def request_of(request: pytest.FixtureRequest) -> tuple[type[Shape], Reader, list[Json]]:
     found: tuple[type[Shape], Reader, list[Json]] = request.param
     return found
@@ -242,7 +303,7 @@ def test_all_other_fields_are_ignored_by_name_or_an_error(
 ) -> None:
     shape, reader, [document, *_] = request_of
     known = set(published.components[shape.__name__]["properties"])
-    module = chat_completions if shape is ChatCompletionRequest else completions
+    module = MODULES[shape]
     assert not known & set(module.UNSUPPORTED)
     for key in module.UNSUPPORTED:
         error = error_of(reader, {**document, key: "x"})
@@ -278,6 +339,6 @@ def test_strict_openai_takes_the_fields_of_openais_client_only(
 
 def test_every_field_has_a_line_of_text(published: Published) -> None:
     for name, schema in published.components.items():
-        for key, field in schema["properties"].items():
+        for key, field in schema.get("properties", {}).items():
             assert "$ref" in field or field["description"].endswith("."), (name, key)
         assert schema["description"].endswith("."), name

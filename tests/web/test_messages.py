@@ -100,7 +100,8 @@ def test_calls_whole_and_streamed_and_their_results(http: httpx2.Client, play: P
 
     engine = play("all\nIt rains.")
     results = [{"type": "tool_result", "tool_use_id": call["id"], "content": "RAIN"} for call in (time, weather)]
-    history = [USER, {"role": "assistant", "content": answer["content"]}, {"role": "user", "content": results}]
+    history: list[Json] = [USER, {"role": "assistant", "content": answer["content"]}]
+    history.append({"role": "user", "content": results})
     assert whole(http, *history, tools=TOOLS)["content"] == [{"type": "text", "text": "It rains."}]
     assert streamed(http, *history, tools=TOOLS)[0]["stop_reason"] == "end_turn"
     assert engine.last_prompt
