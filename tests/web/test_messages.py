@@ -112,7 +112,11 @@ def test_the_prompt_is_that_of_chat_completions(http: httpx2.Client, play: Play,
     engine = play("all\nx")
     use = {"type": "tool_use", "id": "a", "name": "get_weather", "input": {"city": "Zürich", "days": 1}}
     result = {"type": "tool_result", "tool_use_id": "a", "content": "RAIN"}
-    history = [USER, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    history: list[Json] = [
+        USER,
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [result]},
+    ]
     whole(http, *history, tools=[WEATHER], system="Be brief.")
     prompt = engine.last_prompt
     function = {"name": "get_weather", "arguments": '{"city": "Zürich", "days": 1}'}
