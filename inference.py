@@ -99,7 +99,7 @@ async def stream(
         yield event
     draft_counts = (token.num_accepted, token.num_rejected) if request.prediction else (0, 0)
     counts = (len(prompt_ids), token.num_generated, token.num_cached, *draft_counts)
-    yield Finish(reason, *counts, reasoning_tokens=turn.num_reasoning_tokens)
+    yield Finish(reason, *counts, reasoning_tokens=turn.num_reasoning_tokens, stop_string=turn.stop_string)
 
 
 async def complete(
@@ -123,7 +123,7 @@ async def complete(
             if stop.is_hit or token.finish_reason:
                 break
     reason = "stop" if stop.is_hit else token.finish_reason or "stop"
-    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached)
+    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached, stop_string=stop.hit)
 
 
 def chat_prompt(model: Model, request: ChatRequest) -> list[int]:

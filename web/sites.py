@@ -16,7 +16,7 @@ from web.errors import HttpError
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 ANY_ORIGIN = "*"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
-_EXPOSED = "x-request-id, x-ignored-fields, retry-after"
+_EXPOSED = "x-request-id, request-id, x-ignored-fields, retry-after"
 _PREFLIGHT_S = 600  # how long a browser may remember a preflight's answer
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:@/?#\\]+))(?::[0-9]*)?")
 

@@ -91,7 +91,7 @@ def test_an_admitted_page_reads_answers(url: str, origin: str) -> None:
             assert answer.status == 200
             assert admits(answer)["access-control-allow-origin"] == origin
             exposed = admits(answer)["access-control-expose-headers"].split(", ")
-            assert {"x-request-id", "x-ignored-fields", "retry-after"} == set(exposed)
+            assert {"x-request-id", "request-id", "x-ignored-fields", "retry-after"} == set(exposed)
             assert answer.headers["vary"] == "Origin"
         assert client.send("GET", "/live").headers["vary"] == "Origin"  # else a cache could mix the two up
 
