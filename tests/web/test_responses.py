@@ -10,7 +10,8 @@ import openai
 import pytest
 from fastapi import FastAPI
 from openai import OpenAI
-from pydantic import BaseModel
+from openai.types.responses import ResponseItem
+from pydantic import BaseModel, TypeAdapter
 
 from apis.rules.custom_tools import input_arguments
 from core.errors import StoreError
@@ -347,3 +348,29 @@ def test_unknown_fields(raw: Client, strict_url: str, play: Play) -> None:
         refused = client.post(PATH, {**BODY, "mystery": 1})
         assert (refused.status, refused.error["message"]) == (400, "Unrecognized request argument supplied: mystery")
         assert client.post(PATH, BODY).status == 200
+
+
+def test_a_kept_response_is_read_as_it_was_sent(official: OpenAI, raw: Client, play: Play) -> None:
+    """The items of the request are listed in the types of the official client, complete and with an id each."""
+    play(f"get_weather\n{ARGUMENTS}")
+    first = raw.post(PATH, {**BODY, "tools": [WEATHER]}).json
+    assert raw.send("GET", f"{PATH}/{first['id']}").json == first
+    call = first["output"][0]
+    items: list[Any] = [
+        {"role": "user", "content": "Weather?"},
+        {"type": "item_reference", "id": call["id"]},
+        {"type": "function_call_output", "call_id": call["call_id"], "output": "rain"},
+        {"type": "custom_tool_call", "call_id": "call_b", "name": "patch", "input": "x"},
+        {"type": "custom_tool_call_output", "call_id": "call_b", "output": "Done"},
+        {"type": "reasoning", "summary": []},
+        {"role": "assistant", "content": "It rains."},
+    ]
+    play("all\nYes.")
+    second = official.responses.create(model="tiny", input=items, tools=[WEATHER])
+    listed = list(official.responses.input_items.list(second.id, order="asc"))
+    kinds = [item.get("type", "message").replace("item_reference", "function_call") for item in items]
+    assert [item.type for item in listed] == kinds
+    for item in listed:
+        TypeAdapter(ResponseItem).validate_python(item.to_dict(), strict=True)
+    official.responses.delete(first["id"])
+    official.responses.create(model="tiny", input="Sure?", tools=[WEATHER], previous_response_id=second.id)
