@@ -8,12 +8,80 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Annotated, Any, Literal
 
+from pydantic import Discriminator, Field, Tag
+
+from apis.rules.constraints import MAX_GRAMMAR
+from apis.rules.fields import Shape, by, tag
 from core.conversation import Function, JsonSchema, ResponseFormat
 from text.json_string import JsonStringDecoder
 
 INPUT = "input"  # the parameter of the function that stands for a custom tool
 _OPENING = re.compile(r'\s*\{\s*"input"\s*:\s*"')
+
+
+class TextInput(Shape):
+    """The text is any text."""
+
+    type: Literal["text"] = Field(description="Always text.")
+
+
+class Grammar(Shape):
+    """A grammar in one of two notations."""
+
+    syntax: Literal["lark", "regex"] = Field(
+        description="lark: a grammar with a rule start. regex: a regular expression that the whole text matches."
+    )
+    definition: Annotated[str, Field(max_length=MAX_GRAMMAR)] = Field(
+        description="The grammar, in llguidance's dialect of Lark (GBNF is read too), or the regular expression, in "
+        "Rust's syntax: no lookaround, no backreferences."
+    )
+
+
+class GrammarInput(Shape):
+    """The text follows a grammar, from its first character to its last."""
+
+    type: Literal["grammar"] = Field(description="Always grammar.")
+    grammar: Grammar = Field(description="The grammar.")
+
+
+class FlatGrammarInput(Grammar):
+    """The text follows a grammar, written as in the Responses API."""
+
+    type: Literal["grammar"] = Field(description="Always grammar.")
+
+
+def _form_of_grammar(value: Any) -> str:
+    return tag("object" if isinstance(value, dict) and "grammar" in value else "flat")
+
+
+# Clients mix the forms of chat completions and of the Responses API, so both APIs read both.
+InputFormat = Annotated[
+    Annotated[TextInput, Tag(tag("text"))]
+    | Annotated[
+        Annotated[
+            Annotated[GrammarInput, Tag(tag("object"))] | Annotated[FlatGrammarInput, Tag(tag("flat"))],
+            Discriminator(_form_of_grammar),
+        ],
+        Tag(tag("grammar")),
+    ],
+    by("type", "text", "grammar"),
+]
+
+
+def input_format(asked: TextInput | GrammarInput | FlatGrammarInput | None, path: str) -> ResponseFormat:
+    """Return the format of a custom tool's text. `path` is the path of `asked` in the request."""
+    match asked:
+        case GrammarInput(grammar=grammar):
+            path += ".grammar"
+        case FlatGrammarInput() as grammar:
+            pass
+        case _:
+            return ResponseFormat(param=path)
+    if grammar.syntax == "regex":
+        return ResponseFormat("regex", pattern=grammar.definition, param=f"{path}.definition")
+    return ResponseFormat("grammar", grammar=grammar.definition, param=f"{path}.definition")
 
 
 def custom_function(name: str, description: str, input_format: ResponseFormat) -> Function:
