@@ -15,6 +15,7 @@ from core.errors import EngineError, RequestError
 from core.generation import CallRule, JsonRule, Lark
 from guarantees.caller_grammar import uncompiled
 from guarantees.digits import Digits, has_long_number
+from guarantees.texts import TOO_COMPLEX, TextState, opened, unpacked
 from json_schema.grammar_rules import body, loosened, settled, uncompilable
 from text.vocabulary import Vocabulary
 
@@ -39,6 +40,7 @@ _LIMITS = LLParserLimits(
 class Compiled:
     """A compiled grammar. All answers share its lexer: after it exceeds a limit, it fails for later answers too.
 
+    texts:     the starts of the texts of `lark.text_rules`, in their order.
     prefix:    what `start` has consumed before an answer begins.
     is_shared: grammars that were compiled together share the lexer, so that it may fail because of another grammar.
     """
@@ -47,6 +49,7 @@ class Compiled:
     text: str
     vocabulary: Vocabulary
     start: LLMatcher
+    texts: Sequence[LLMatcher] = ()
     prefix: bytes = b""
     is_shared: bool = False
     is_broken: bool = False
@@ -71,7 +74,7 @@ class Compiled:
         if all(rule.strict for rule in rules.values()):
             return None
         bodies = {name: body(rule) if rule.strict else loosened(rule) for name, rule in rules.items()}
-        loosened_matcher: LLMatcher = _matcher(_text(self.lark, bodies), self.vocabulary)
+        loosened_matcher: LLMatcher = _matcher(_text(self.lark, bodies, self.vocabulary), self.vocabulary)
         loosened_matcher.consume_tokens(self.vocabulary.tokenize(self.prefix))
         return loosened_matcher
 
@@ -85,6 +88,9 @@ class GrammarState:
         self._accepted: list[int] = []
         self._num_recoveries = 0
         self._digits = Digits() if compiled.ends_numbers else None
+        self._text: TextState | None = None  # the text that the answer is in
+        self._text_id = 0  # the token that stands for it in the grammar
+        self._is_masked = False  # whether `mask` has seen this position, so that a text that begins here is open
 
     @property
     def is_complete(self) -> bool:
@@ -93,13 +99,20 @@ class GrammarState:
 
     def mask(self) -> NDArray[np.bool_]:
         """Return which tokens may come next, (vocab_size,)."""
-        bits = self._matcher.compute_bitmask()
+        self._is_masked = True
+        if self._text:
+            return self._text.mask()
+        vocabulary, num_texts = self._compiled.vocabulary, len(self._compiled.texts)
+        packed = self._matcher.compute_bitmask()
         if self._matcher.is_error():
             self._recover()
-            bits = self._matcher.compute_bitmask()
-        vocabulary = self._compiled.vocabulary
-        unpacked = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=vocabulary.size, bitorder="little")
-        allowed: NDArray[np.bool_] = unpacked.view(np.bool_)
+            packed = self._matcher.compute_bitmask()
+        allowed = unpacked(packed, vocabulary.first_text_id + num_texts if num_texts else vocabulary.size)
+        if num_texts:
+            texts, allowed = allowed[vocabulary.first_text_id :], allowed[: vocabulary.size]
+            if texts.any():
+                self._text = self._opened(int(texts.argmax()))
+                return self._text.mask()
         if self._digits and self._digits.are_enough:
             without_digits = allowed & ~vocabulary.starts_with_digit
             return without_digits if without_digits.any() else allowed  # a multiple may need further digits
@@ -107,10 +120,34 @@ class GrammarState:
 
     def forced(self) -> list[int]:
         """Return the tokens that must come next; empty if the grammar allows several next tokens."""
-        return [] if self._matcher.is_error() else list(self._matcher.compute_ff_tokens())
+        return [] if self._text or self._matcher.is_error() else list(self._matcher.compute_ff_tokens())
 
     def accept(self, token_ids: list[int]) -> None:
         """Advance by these tokens. Raises EngineError if the grammar does not allow them."""
+        if not self._compiled.texts:
+            self._accept_outside(token_ids)
+            return
+        for token_id in token_ids:
+            if not self._is_masked:
+                self.mask()
+            self._is_masked = False
+            if self._text is None:
+                self._accept_outside([token_id])
+            elif (after := self._text.accept(token_id)) is not None:
+                self._text = None
+                self._accept_outside([self._text_id, *after])
+
+    def _opened(self, number: int) -> TextState:
+        """Return the state at the start of the text with this number."""
+        self._text_id = self._compiled.vocabulary.first_text_id + number
+        closing = self._matcher.deep_copy()
+        closing.consume_token(self._text_id)
+        rule = list(self._compiled.lark.text_rules.values())[number]
+        start = self._compiled.texts[number].deep_copy()
+        return opened(rule.written_as, start, closing, self._compiled.vocabulary)
+
+    def _accept_outside(self, token_ids: list[int]) -> None:
+        """Advance by tokens that are not part of a text."""
         if not self._matcher.consume_tokens(token_ids):
             if "satisfy the grammar" in self._matcher.get_error():
                 raise EngineError("a token was sampled that the constraint does not allow")
@@ -119,7 +156,8 @@ class GrammarState:
                 raise EngineError("a token was sampled that the constraint does not allow")
         self._accepted += token_ids
         if self._digits:
-            self._digits.read(b"".join(map(self._compiled.vocabulary.token_bytes, token_ids)))
+            ids = (token_id for token_id in token_ids if token_id < self._compiled.vocabulary.size)
+            self._digits.read(b"".join(map(self._compiled.vocabulary.token_bytes, ids)))
 
     def accept_text(self, text: bytes) -> None:
         """Advance by the tokens of `text`. Raises EngineError if the grammar does not allow them."""
@@ -141,7 +179,7 @@ class GrammarState:
         has_loosened = self._num_recoveries > 1 + self._compiled.is_shared
         loosened = None if has_loosened else self._compiled.loosened()
         if loosened is None or not loosened.consume_tokens(self._accepted):
-            raise EngineError("the schema or grammar is too complex to be followed")
+            raise EngineError(TOO_COMPLEX)
         self._matcher = loosened
 
 
@@ -151,22 +189,34 @@ def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
     Raises RequestError for a strict rule, and for a request's own grammar, that cannot be compiled.
     """
     deadline = time.monotonic() + _COMPILE_S
-    text = _text(lark, {name: body(rule) for name, rule in lark.json_rules.items()})
+    text = _text(lark, {name: body(rule) for name, rule in lark.json_rules.items()}, vocabulary)
     if len(text) > _MAX_CHARACTERS:
         deadline = 0.0
     elif not _fault(matcher := _matcher(text, vocabulary)):
-        return Compiled(lark, text, vocabulary, matcher)
+        return Compiled(lark, text, vocabulary, matcher, _texts(lark, vocabulary))
 
     def fault_of(rule_body: str) -> str:
         return _fault(_matcher(f"start: {rule_body}\n", vocabulary))
 
-    text = _text(lark, {name: settled(rule, fault_of, deadline) for name, rule in lark.json_rules.items()})
+    text = _text(lark, {name: settled(rule, fault_of, deadline) for name, rule in lark.json_rules.items()}, vocabulary)
     matcher = _matcher(text, vocabulary)
     if fault := _fault(matcher):
         if lark.param:
             raise uncompiled(lark.param, fault)
         raise _too_large(lark.json_rules, fault)
-    return Compiled(lark, text, vocabulary, matcher)
+    return Compiled(lark, text, vocabulary, matcher, _texts(lark, vocabulary))
+
+
+def _texts(lark: Lark, vocabulary: Vocabulary) -> list[LLMatcher]:
+    """Compile the grammars of the texts in a grammar. Raises RequestError for one that cannot be compiled."""
+    found = []
+    for rule in lark.text_rules.values():
+        tokenizer = (vocabulary.escaped if rule.written_as == "json string" else vocabulary).ll_tokenizer
+        matcher = LLMatcher(tokenizer, rule.grammar, log_level=0, limits=_LIMITS)
+        if fault := _fault(matcher):
+            raise uncompiled(rule.param, fault)
+        found.append(matcher)
+    return found
 
 
 def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Compiled]:
@@ -220,8 +270,10 @@ def _lark_of(rule: CallRule) -> Lark:
     return Lark(f"{start} arguments {rule.after}\n", {"arguments": rule.arguments})
 
 
-def _text(lark: Lark, bodies: Mapping[str, str]) -> str:
-    return lark.text + "".join(f"{name}: {rule_body}\n" for name, rule_body in bodies.items())
+def _text(lark: Lark, bodies: Mapping[str, str], vocabulary: Vocabulary) -> str:
+    """Return the grammar with its rules for JSON, and with one token for each text."""
+    texts = {name: f"<[{vocabulary.first_text_id + number}]>" for number, name in enumerate(lark.text_rules)}
+    return lark.text + "".join(f"{name}: {rule_body}\n" for name, rule_body in {**bodies, **texts}.items())
 
 
 def _matcher(text: str, vocabulary: Vocabulary) -> LLMatcher:

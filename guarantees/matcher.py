@@ -151,7 +151,8 @@ def _key(rule: JsonRule | Lark | None) -> list[object]:
         case None:
             return []
         case Lark():
-            return [rule.text, *((name, *_key(inner)) for name, inner in rule.json_rules.items())]
+            texts = [(text.written_as, text.grammar) for text in rule.text_rules.values()]
+            return [rule.text, texts, *((name, *_key(inner)) for name, inner in rule.json_rules.items())]
     return [rule.strict, rule.schema]
 
 
@@ -172,8 +173,9 @@ def _batches(keys: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _num_bytes(key: str, grammar: Compiled) -> int:
-    has_pattern = '"pattern' in grammar.text
-    return len(key) + _BYTES_PER_CHARACTER * len(grammar.text) + _BYTES_PER_PATTERN_GRAMMAR * has_pattern
+    num_lexers = ('"pattern' in grammar.text) + len(grammar.texts)
+    num_characters = len(grammar.text) + sum(len(rule.grammar) for rule in grammar.lark.text_rules.values())
+    return len(key) + _BYTES_PER_CHARACTER * num_characters + _BYTES_PER_PATTERN_GRAMMAR * num_lexers
 
 
 class Matcher:
