@@ -40,7 +40,7 @@ _LIMITS = LLParserLimits(
 class Compiled:
     """A compiled grammar. All answers share its lexer: after it exceeds a limit, it fails for later answers too.
 
-    texts:     the starts of the texts of `lark.text_rules`, in their order.
+    texts:     what the grammars of `lark.text_rules` have compiled to, in their order.
     prefix:    what `start` has consumed before an answer begins.
     is_shared: grammars that were compiled together share the lexer, so that it may fail because of another grammar.
     """
@@ -226,8 +226,11 @@ def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Co
     grammar does not depend on its size: 16 calls take 6 ms, and each alone 2 ms. A grammar that does not compile like
     this is compiled alone. Raises RequestError for a strict rule that cannot be compiled.
     """
-    if any(isinstance(rule.arguments, Lark) for rule in rules):
-        return [_compiled_alone(_lark_of(rule), vocabulary) for rule in rules]
+    own = [rule for rule in rules if isinstance(rule.arguments, Lark)]
+    if own:
+        alone = {id(rule): _compiled_alone(_lark_of(rule), vocabulary) for rule in own}
+        others = iter(compiled_calls([rule for rule in rules if id(rule) not in alone], vocabulary))
+        return [alone[id(rule)] if id(rule) in alone else next(others) for rule in rules]
     together, bodies = _together(rules)
     matcher = _matcher(together, vocabulary) if len(together) <= _MAX_CHARACTERS else None
     found: list[Compiled] = []
@@ -235,7 +238,7 @@ def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Co
         lark, prefix = _lark_of(rule), f"{number};".encode()
         start = None if matcher is None else matcher.deep_copy()
         if start and start.consume_tokens(vocabulary.tokenize(prefix)) and not _fault(start):
-            found.append(Compiled(lark, lark.text + rule_body, vocabulary, start, _PREFIX, is_shared=len(rules) > 1))
+            found.append(Compiled(lark, lark.text + rule_body, vocabulary, start, prefix=_PREFIX, is_shared=len(rules) > 1))
         else:
             found.append(_compiled_alone(lark, vocabulary))
     return found

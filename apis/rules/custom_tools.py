@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from apis.rules.constraints import MAX_GRAMMAR
 from apis.rules.fields import Shape, by, tag
-from core.conversation import Function, JsonSchema, ResponseFormat
+from core.conversation import Function, JsonSchema, ResponseFormat, Tool
 from text.json_string import JsonStringDecoder
 
 INPUT = "input"  # the parameter of the function that stands for a custom tool
@@ -85,19 +86,32 @@ def input_format(asked: TextInput | GrammarInput | FlatGrammarInput | None, path
 
 
 def custom_function(name: str, description: str, input_format: ResponseFormat) -> Function:
-    """Return the function that stands for a custom tool. Its arguments are always bound, so that they can be read."""
-    text: JsonSchema = {"type": "string", "description": _described(input_format)}
-    parameters = {"type": "object", "properties": {INPUT: text}, "required": [INPUT], "additionalProperties": False}
-    return Function(name, description, parameters, strict=True, input_format=input_format)
+    """Return the function that stands for a custom tool. Its arguments are always bound, so that they can be read.
+
+    The function's description shows the grammar, since prompt formats keep the lines of this description only.
+    """
+    parameters: JsonSchema = {
+        "type": "object",
+        "properties": {INPUT: {"type": "string"}},
+        "required": [INPUT],
+        "additionalProperties": False,
+    }
+    described = "\n\n".join(part for part in (description, _described(input_format)) if part)
+    return Function(name, described, parameters, strict=True, input_format=input_format)
+
+
+def custom_names(tools: Iterable[Tool]) -> frozenset[str]:
+    """Return the names of the custom tools."""
+    return frozenset(tool.name for tool in tools if isinstance(tool, Function) and tool.input_format is not None)
 
 
 def _described(input_format: ResponseFormat) -> str:
     """Return what the model is told about the format of the text."""
     match input_format.kind:
         case "grammar":
-            return f"Follows this grammar: {input_format.grammar}"
+            return f"The {INPUT} follows this grammar:\n{input_format.grammar.strip()}"
         case "regex":
-            return f"Matches this regular expression: {input_format.pattern}"
+            return f"The {INPUT} matches this regular expression: {input_format.pattern}"
     return ""
 
 
