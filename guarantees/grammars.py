@@ -238,7 +238,9 @@ def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Co
         lark, prefix = _lark_of(rule), f"{number};".encode()
         start = None if matcher is None else matcher.deep_copy()
         if start and start.consume_tokens(vocabulary.tokenize(prefix)) and not _fault(start):
-            found.append(Compiled(lark, lark.text + rule_body, vocabulary, start, prefix=_PREFIX, is_shared=len(rules) > 1))
+            found.append(
+                Compiled(lark, lark.text + rule_body, vocabulary, start, prefix=_PREFIX, is_shared=len(rules) > 1)
+            )
         else:
             found.append(_compiled_alone(lark, vocabulary))
     return found

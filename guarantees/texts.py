@@ -90,12 +90,67 @@ class JsonText(TextState):
         return None
 
 
-_STATES = {"json string": JsonText}
+class TaggedText(TextState):
+    """A text up to the line `</parameter>`, which it cannot contain.
+
+    A line break may belong to the text or be the first character of its end. Both readings are followed until one of
+    them is no longer possible.
+    """
+
+    def __init__(self, matcher: LLMatcher, closing: LLMatcher, vocabulary: Vocabulary) -> None:
+        super().__init__(matcher, closing, vocabulary)
+        self._line = b"\n"  # the last line break and what follows it
+        self._content = self._closing_mask  # which tokens continue the text, after `mask`
+        self._end: tuple[LLMatcher, list[int]] | None = None  # the grammar behind the text, and tokens of the end
+
+    def mask(self) -> Mask:
+        content = bits(self._matcher, self._vocabulary.size).copy()
+        content[[eos_id for eos_id in self._vocabulary.ll_tokenizer.eos_tokens if eos_id < len(content)]] = False
+        content[self._vocabulary.ids_containing(_END_TAG)] = False
+        if _END_TAG.startswith(self._line):
+            missing = _END_TAG[len(self._line) :]
+            content[[token_id for _, token_id in self._vocabulary.tokens_starting_with(missing)]] = False
+        self._content = content
+        allowed = content | self._closing_mask if self._may_end() else content
+        return allowed | bits(self._end[0], len(content)) if self._end else allowed
+
+    def accept(self, token_id: int) -> Sequence[int] | None:
+        end = self._continued([token_id], self._end) or self._begun(token_id)
+        if not self._content[token_id]:
+            if end is None:
+                raise EngineError("a token was sampled that the constraint does not allow")
+            return end[1]
+        self._advance([token_id])
+        line = self._line + self._vocabulary.token_bytes(token_id)
+        self._line, self._end = line[line.rindex(b"\n") :], end
+        return None
+
+    def _begun(self, token_id: int) -> tuple[LLMatcher, list[int]] | None:
+        """Return the end of the text that begins in this token; None if it cannot begin there."""
+        start = (self._closing.deep_copy(), [])
+        if self._may_end() and (end := self._continued([token_id], start)):
+            return end
+        text, line_break, rest = self._vocabulary.token_bytes(token_id).rpartition(b"\n")
+        if not text or not _END_TAG.startswith(line_break + rest):
+            return None
+        matcher, content = self._matcher.deep_copy(), self._vocabulary.tokenize(text)
+        if matcher.try_consume_tokens(content) < len(content) or not matcher.is_accepting():
+            return None
+        return self._continued(self._vocabulary.tokenize(line_break + rest), start)
+
+    def _continued(
+        self, token_ids: list[int], end: tuple[LLMatcher, list[int]] | None
+    ) -> tuple[LLMatcher, list[int]] | None:
+        """Advance an end of the text; None if it does not allow these tokens."""
+        if end is None or end[0].try_consume_tokens(token_ids) < len(token_ids):
+            return None
+        return end[0], end[1] + token_ids
 
 
 def opened(written_as: str, matcher: LLMatcher, closing: LLMatcher, vocabulary: Vocabulary) -> TextState:
     """Return the state at the start of a text. `written_as` is that of its TextRule."""
-    return _STATES[written_as](matcher, closing, vocabulary)
+    state = TaggedText if written_as == "tagged" else JsonText
+    return state(matcher, closing, vocabulary)
 
 
 def bits(matcher: LLMatcher, size: int) -> Mask:

@@ -41,6 +41,7 @@ class Vocabulary:
             token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items()
         }
         self.ll_tokenizer = LLTokenizer(json.dumps(described), n_vocab=num_ids, eos_token=eos_id or 0)
+        self._containing: dict[bytes, list[int]] = {}
         ordinary = (token_id for token_id in range(size) if not self.ll_tokenizer.is_special_token(token_id))
         self._tokens_by_bytes = sorted(
             (token, token_id) for token_id in ordinary if (token := self.token_bytes(token_id))
@@ -96,6 +97,12 @@ class Vocabulary:
             token, token_id = self._tokens_by_bytes[at]
             yield token[len(prefix) :], token_id
             at += 1
+
+    def ids_containing(self, part: bytes) -> list[int]:
+        """Return the ids of the ordinary tokens that contain `part`. The first call takes some milliseconds."""
+        if part not in self._containing:
+            self._containing[part] = [token_id for token, token_id in self._tokens_by_bytes if part in token]
+        return self._containing[part]
 
     def ids_of(self, text: bytes) -> list[int]:
         """Return the ids of the ordinary tokens whose bytes are `text`."""
