@@ -36,11 +36,13 @@ class TextRule:
     tagged:      as it is, up to the line `</parameter>`, which it cannot contain.
 
     param: the field of the request that states the grammar, for the error if it does not compile.
+    has_lines: the lines of `grammar` are those of that field.
     """
 
     grammar: str
     written_as: Literal["json string", "tagged"]
     param: str
+    has_lines: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import EngineError, RequestError
 from core.generation import CallRule, JsonRule, Lark
-from guarantees.caller_grammar import uncompiled
+from guarantees.caller_grammar import compiles_too_long, uncompiled
 from guarantees.digits import Digits, has_long_number
 from guarantees.texts import TOO_COMPLEX, TextState, opened, unpacked
 from json_schema.grammar_rules import body, loosened, settled, uncompilable
@@ -23,17 +23,23 @@ _COMPILE_S = 3.0  # the time limit for all attempts to compile one grammar
 _PREFIX = b"0;"  # of the grammar of a call that is compiled alone
 _MAX_CHARACTERS = 500_000  # of a grammar; a grammar of that size takes 1 s and 50 MB to compile
 
+
 # An object with 1,000 optional properties needs 4,000 items in one of the parser's rows. The fuel allows 20 ms for
 # building a lexer and 15 ms for one mask. A lexer state takes 1 to 2 kB while the grammar is cached.
-_LIMITS = LLParserLimits(
-    max_items_in_row=10_000,
-    initial_lexer_fuel=1_000_000,
-    step_lexer_fuel=200_000,
-    step_max_items=200_000,
-    max_lexer_states=20_000,
-    max_grammar_size=500_000,
-    verbose_errors=False,  # verbose errors would write the client's schema to the log
-)
+def _limits(max_items_in_row: int) -> LLParserLimits:
+    return LLParserLimits(
+        max_items_in_row=max_items_in_row,
+        initial_lexer_fuel=1_000_000,
+        step_lexer_fuel=200_000,
+        step_max_items=200_000,
+        max_lexer_states=20_000,
+        max_grammar_size=500_000,
+        verbose_errors=False,  # verbose errors would write the client's schema to the log
+    )
+
+
+_LIMITS = _limits(10_000)
+_TEXT_LIMITS = _limits(2_000)  # a mask takes 10 ms with as many items, and the time grows with their square
 
 
 @dataclass(eq=False)
@@ -208,15 +214,26 @@ def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
 
 
 def _texts(lark: Lark, vocabulary: Vocabulary) -> list[LLMatcher]:
-    """Compile the grammars of the texts in a grammar. Raises RequestError for one that cannot be compiled."""
+    """Compile the grammars of the texts in a grammar. Raises RequestError for one that cannot be compiled in time."""
     found = []
+    deadline = time.monotonic() + _COMPILE_S
     for rule in lark.text_rules.values():
+        if time.monotonic() > deadline:
+            raise compiles_too_long(rule.param)
         tokenizer = (vocabulary.escaped if rule.written_as == "json string" else vocabulary).ll_tokenizer
-        matcher = LLMatcher(tokenizer, rule.grammar, log_level=0, limits=_LIMITS)
-        if fault := _fault(matcher):
-            raise uncompiled(rule.param, fault)
+        matcher = LLMatcher(tokenizer, rule.grammar, log_level=0, limits=_TEXT_LIMITS)
+        if fault := _fault(matcher) or _fault_behind(matcher):
+            raise uncompiled(rule.param, fault, has_lines=rule.has_lines)
         found.append(matcher)
     return found
+
+
+def _fault_behind(matcher: LLMatcher) -> str:
+    """Return llguidance's error behind the first token: it limits the items of a row when the next row begins."""
+    matcher = matcher.deep_copy()
+    first = next(number for number, bits in enumerate(matcher.compute_bitmask()) if bits)
+    matcher.consume_token(8 * first + next(bit for bit in range(8) if matcher.compute_bitmask()[first] >> bit & 1))
+    return str(matcher.get_error())
 
 
 def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Compiled]:
@@ -226,11 +243,8 @@ def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Co
     grammar does not depend on its size: 16 calls take 6 ms, and each alone 2 ms. A grammar that does not compile like
     this is compiled alone. Raises RequestError for a strict rule that cannot be compiled.
     """
-    own = [rule for rule in rules if isinstance(rule.arguments, Lark)]
-    if own:
-        alone = {id(rule): _compiled_alone(_lark_of(rule), vocabulary) for rule in own}
-        others = iter(compiled_calls([rule for rule in rules if id(rule) not in alone], vocabulary))
-        return [alone[id(rule)] if id(rule) in alone else next(others) for rule in rules]
+    if any(isinstance(rule.arguments, Lark) for rule in rules):
+        return [_compiled_alone(_lark_of(rule), vocabulary) for rule in rules]
     together, bodies = _together(rules)
     matcher = _matcher(together, vocabulary) if len(together) <= _MAX_CHARACTERS else None
     found: list[Compiled] = []

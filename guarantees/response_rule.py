@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.conversation import ResponseFormat
 from core.generation import JsonRule, TextRule
-from guarantees.caller_grammar import literal, safe_lark, safe_regexp
+from guarantees.caller_grammar import is_gbnf, literal, safe_lark, safe_regexp
 
 
 def response_rule(response_format: ResponseFormat) -> JsonRule | str:
@@ -27,12 +27,13 @@ def response_rule(response_format: ResponseFormat) -> JsonRule | str:
 
 def text_rule(input_format: ResponseFormat, *, is_tagged: bool) -> TextRule | None:
     """Return the rule for the text of a custom tool; None for any text. Raises RequestError as `response_rule`."""
-    param = input_format.param
+    param, has_lines = input_format.param, False
     match input_format.kind:
         case "regex":
             grammar = f"start: {safe_regexp(input_format.pattern, param)}\n"
         case "grammar":
             grammar = safe_lark(input_format.grammar, param)
+            has_lines = not is_gbnf(input_format.grammar)
         case _:
             return None
-    return TextRule(grammar, "tagged" if is_tagged else "json string", param)
+    return TextRule(grammar, "tagged" if is_tagged else "json string", param, has_lines)
