@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from llguidance import LLTokenizer, TokenizerWrapper
 
+_MAX_CERTAIN = 256  # bytes of a text that is certain, of which the tokens are found
 _SHORT = {"\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", '"': r"\"", "\\": r"\\"}
 _SPELLINGS = {
     char.encode(): _SHORT.get(char, f"\\u{ord(char):04x}").encode() for char in (*map(chr, range(32)), '"', "\\")
@@ -58,8 +59,12 @@ class _Tokens:
         self._max_length = max(map(len, self._ids))
 
     def __call__(self, text: bytes) -> list[int]:
-        """Return the longest tokens that spell `text`."""
+        """Return the longest tokens that spell the beginning of `text`, which is certain to follow.
+
+        llguidance asks at each token, and only needs the first one: 50,000 characters would take a second each time.
+        """
         ids: list[int] = []
+        text = text[:_MAX_CERTAIN]
         while text:
             lengths = range(min(len(text), self._max_length), 0, -1)
             length = next((length for length in lengths if text[:length] in self._ids), 1)

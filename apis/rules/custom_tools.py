@@ -54,7 +54,7 @@ class FlatGrammarInput(Grammar):
 
 
 def _form_of_grammar(value: Any) -> str:
-    return tag("object" if isinstance(value, dict) and "grammar" in value else "flat")
+    return tag("flat" if isinstance(value, dict) and value.keys() & {"syntax", "definition"} else "object")
 
 
 # Clients mix the forms of chat completions and of the Responses API, so both APIs read both.

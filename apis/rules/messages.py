@@ -85,7 +85,9 @@ class CustomToolCall(Shape):
 
 
 def _kind_of_call(value: object) -> str | None:
-    kind = value.get("type") or "function" if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    kind = value.get("type") or ("custom" if "custom" in value else "function")
     return tag(kind) if kind in ("function", "custom") else None
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
-from apis.rules.custom_tools import InputFormat, custom_function, input_format
+from apis.rules.custom_tools import InputFormat, custom_function, custom_names, input_format
 from apis.rules.fields import Name, Shape, Size, by, either, tag
 from apis.rules.schemas import SchemaObject
 from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
@@ -231,7 +231,7 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
     Raises RequestError for an invalid schema or name. A choice without effect must not name a function either.
     """
     if body.functions:
-        _choice(body, set())
+        _choice(body, ())
         functions = tuple(
             _function(item, f"functions[{index}]", strict_openai) for index, item in enumerate(body.functions)
         )
@@ -241,7 +241,7 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
     indexed = [(index, item) for index, item in enumerate(body.tools or ()) if not isinstance(item, ReasoningTool)]
     tools = tuple(_tool(item, f"tools[{index}]", strict_openai) for index, item in indexed)
     _check_unique(tools, "tools", ".function.name", [index for index, _ in indexed])
-    choice = _choice(body, {tool.name for tool in tools})
+    choice = _choice(body, tools)
     if choice.mode == "required" and choice.names is None:
         choice = replace(choice, names=tuple(tool.name for tool in tools))
     _legacy_choice(body, set())
@@ -282,24 +282,25 @@ def _check_unique(tools: Sequence[Tool], path: str, name_path: str, indexes: Seq
         seen.add(tool.name)
 
 
-def _choice(body: CallingFields, names: Set[str]) -> ToolChoice:
+def _choice(body: CallingFields, tools: Sequence[Tool]) -> ToolChoice:
     match body.tool_choice:
         case None:
             return ToolChoice("auto")
         case "none" | "auto" | "required" as mode:
             return ToolChoice(mode)
         case AllowedToolsChoice(allowed_tools=allowed):
-            chosen = [_chosen(tool, names) for tool in allowed.tools]
+            chosen = [_chosen(tool, tools) for tool in allowed.tools]
             return ToolChoice(allowed.mode, tuple(dict.fromkeys(chosen)))
         case tool:
-            return ToolChoice("named", (_chosen(tool, names),))
+            return ToolChoice("named", (_chosen(tool, tools),))
 
 
-def _chosen(tool: FunctionChoice | CustomChoice | CodeInterpreterChoice, names: Set[str]) -> str:
-    match tool:
-        case FunctionChoice(function=named) | CustomChoice(custom=named):
-            return _declared(named.name, names, "tool_choice", "tools")
-    return _declared(CodeInterpreter().name, names, "tool_choice", "tools")
+def _chosen(tool: FunctionChoice | CustomChoice | CodeInterpreterChoice, tools: Sequence[Tool]) -> str:
+    custom = custom_names(tools)
+    if isinstance(tool, CustomChoice):
+        return _declared(tool.custom.name, custom, "tool_choice", "tools", kind="custom tool")
+    name = tool.function.name if isinstance(tool, FunctionChoice) else CodeInterpreter().name
+    return _declared(name, {other.name for other in tools} - custom, "tool_choice", "tools")
 
 
 def _legacy_choice(body: CallingFields, names: Set[str]) -> ToolChoice:
@@ -312,8 +313,8 @@ def _legacy_choice(body: CallingFields, names: Set[str]) -> ToolChoice:
             return ToolChoice("named", (_declared(name, names, "function_call", "functions"),))
 
 
-def _declared(name: str, names: Set[str], param: str, source: str) -> str:
+def _declared(name: str, names: Set[str], param: str, source: str, *, kind: str = "function") -> str:
     if name in names:
         return name
-    message = f"Invalid value for '{param}': no function named {name[:64]} was specified in the '{source}' parameter"
+    message = f"Invalid value for '{param}': no {kind} named {name[:64]} was specified in the '{source}' parameter"
     raise RequestError(message, param)
