@@ -62,7 +62,7 @@ TEXTS = {
 }
 WRONG = {
     "patch": ("", PATCH[1:], PATCH + "\n\n", PATCH.replace("+b", "b"), "*** Begin Patch\n*** End Patch"),
-    "sums": ("", "1+", "(1", "1234", "1   +1"),
+    "sums": ("", "1+", "(1", "1234", "1 + a"),
     "sql": ("SELECT", "SELECT * FROM t", "SELECT * FROM t WHERE x = 'a;", 'SELECT "a\\" FROM t;'),
     "quotes": ("", 'a="', 'a="\n"\n', 'a="\\x"\n', 'a=""'),
     "gbnf": ("", "- \n", "- a", "a\n"),
