@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits
@@ -126,7 +127,10 @@ class GrammarState:
 
     def forced(self) -> list[int]:
         """Return the tokens that must come next; empty if the grammar allows several next tokens."""
-        return [] if self._text or self._matcher.is_error() else list(self._matcher.compute_ff_tokens())
+        if self._text or self._matcher.is_error():
+            return []
+        first_text_id = self._compiled.vocabulary.first_text_id
+        return list(takewhile(lambda token_id: token_id < first_text_id, self._matcher.compute_ff_tokens()))
 
     def accept(self, token_ids: list[int]) -> None:
         """Advance by these tokens. Raises EngineError if the grammar does not allow them."""

@@ -56,7 +56,9 @@ def written(text: str, style: str) -> str:
 def takes(
     wanted: Constraint, text: str, *, style: str = "qwen3", choice: str = "auto", model: RandomModel = BYTES
 ) -> bool:
-    opening = "" if choice == "named" else OPENINGS[style]
+    opening = OPENINGS[style]
+    if choice == "named":  # the prompt holds the head of the call
+        opening = "<parameter=input>\n" if style == "qwen35" else ""
     return model.allows(wanted, opening + written(text, style))
 
 
@@ -213,8 +215,9 @@ def test_tools_with_different_grammars_and_a_function_in_one_turn(style: str) ->
     assert not model.allows(wanted, call("write", "xx\n"))
     assert not model.allows(wanted, call("other", "x\n") + "\n" + call("other", "ab"))
     seen = set()
-    for seed in range(6):
-        for name, text in answer(model, style, asked("required", *tools[:2], CLOCK), seed)[0][:-1]:
+    for seed in range(20):
+        calls, is_whole = answer(model, style, asked("required", *tools[:2], CLOCK), seed)
+        for name, text in calls if is_whole else calls[:-1]:
             assert name == "clock" or parses(tools[name == "other"].input_format or ResponseFormat(), text)
             seen.add(name)
     assert len(seen) > 1
@@ -226,7 +229,11 @@ def test_every_prompt_format_binds_the_text() -> None:
         request = asked("required", custom(regex("[ab]{3}")), max_calls=1)
         wanted = constraint(request, template, BYTES.tokenizer.token_id, "free")
         assert wanted is not None
-        ids, _ = BYTES.walk(wanted, BYTES.stop_ids(template), seed=1, patience=400)
+        thought = ""
+        if template.reasoning and template.may_reason(request.reasoning):
+            head = "" if template.reasoning_prefill(request.reasoning) else template.reasoning.head.strip()
+            thought = f"{head}hm{template.reasoning.tail}"
+        ids, _ = BYTES.walk(wanted, BYTES.stop_ids(template), seed=1, script=thought, patience=400)
         prefill = template.prefill(request.choice, request.reasoning)
         ((called, arguments),) = BYTES.read(template, request.tools, ids, prefill).calls
         assert (called, re.fullmatch("[ab]{3}", InputReader().feed(arguments)) is not None) == ("write", True), name
@@ -288,11 +295,12 @@ def test_a_line_break_may_belong_to_the_text_or_end_it() -> None:
 def test_a_token_may_hold_the_last_character_and_the_line_break_behind_it() -> None:
     """Vocabularies have tokens such as `.` with a line break, in which the text and its end meet."""
     model, wanted = BYTES, bind(asked("auto", custom(regex(r"[a-z:\n]+"))), style="qwen35")
-    ends = [token_id for token, token_id in model.constraints.vocabulary.tokens_starting_with(b":") if token == b"\n"]
-    assert ends
+    tokens = ((token_id, model.constraints.vocabulary.token_bytes(token_id)) for token_id in range(model.vocab_size))
+    end = next(token_id for token_id, token in tokens if re.fullmatch(rb"[a-z:]+\n", token))
     matcher = model.constraints.matcher(wanted)
     assert model._say(matcher, OPENINGS["qwen35"] + "ab") is not None
-    matcher.accept(ends[0])
+    matcher.mask()
+    matcher.accept(end)
     assert model._say(matcher, "</parameter>\n</function>\n</tool_call>") is not None
 
 
@@ -302,7 +310,6 @@ def test_a_token_may_hold_the_last_character_and_the_line_break_behind_it() -> N
 @pytest.mark.parametrize(
     ("input_format", "part"),
     [
-        (lark('start: "a"\n\nitem: foo\nfoo: start item |'), "no text can match"),
         (lark('start: "a"\n\n# a comment\nstart: "b"'), 'duplicate rule: "start", in line 4'),
         (lark('start: "a" b\nc: "b"'), 'unknown name: "b", in line 1'),
         (lark('start: "a"\nc "b"'), "Expected token ':', found \"string...\", in line 2"),
@@ -323,7 +330,7 @@ def test_a_token_may_hold_the_last_character_and_the_line_break_behind_it() -> N
         (lark("start: " + '"a"? ' * (MAX_SYMBOLS - 9)), "too complex"),
         (lark("start: (" + "|".join(f"/\\w{{1,40}}{n}/" for n in range(900)) + ")+"), "too complex"),
         (regex("(((a{99}){99}){99}){99}"), "longer than"),
-        (lark("start: " + "(" * 4000 + '"a"' + ")" * 4000), "nested"),
+        (lark("start: " + "(" * 4000 + '"a"' + ")" * 4000), "too complex"),
     ],
 )
 @pytest.mark.parametrize("choice", ["auto", "required"])
