@@ -91,7 +91,7 @@ def test_what_a_text_may_be(choice: str, style: str, model: RandomModel) -> None
             assert not takes(wanted, text, style=style, choice=choice, model=model), text
 
 
-ALPHABET = 'ab"\\/\n\t\r\x01{}é😀'
+ALPHABET = '.ab"\\/\n\t\r\x01{}é😀'
 ATOMS = [
     *(re.escape(char) for char in ALPHABET),
     ".",
@@ -294,7 +294,8 @@ def test_a_line_break_may_belong_to_the_text_or_end_it() -> None:
 
 def test_a_token_may_hold_the_last_character_and_the_line_break_behind_it() -> None:
     """Vocabularies have tokens such as `.` with a line break, in which the text and its end meet."""
-    model, wanted = BYTES, bind(asked("auto", custom(regex(r"[a-z:\n]+"))), style="qwen35")
+    model = RandomModel(byte_level("ab:\n" * 99))
+    wanted = bind(asked("auto", custom(regex(r"[a-z:\n]+"))), model, "qwen35")
     tokens = ((token_id, model.constraints.vocabulary.token_bytes(token_id)) for token_id in range(model.vocab_size))
     end = next(token_id for token_id, token in tokens if re.fullmatch(rb"[a-z:]+\n", token))
     matcher = model.constraints.matcher(wanted)
