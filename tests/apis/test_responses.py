@@ -263,11 +263,14 @@ def test_custom_tools() -> None:
     asked = ask(tools=[PATCH, *({**PATCH, "name": name, "format": f} for name, f in (("l", lark), ("r", regex)))])
     formats = [tool.input_format for tool in asked.chat.tools if isinstance(tool, Function)]
     assert formats == [
-        ResponseFormat(),
+        ResponseFormat(param="tools[0].format"),
         ResponseFormat("grammar", grammar='start: "a"+', param="tools[1].format.definition"),
         ResponseFormat("regex", pattern="a+", param="tools[2].format.definition"),
     ]
     assert [tool["format"] for tool in asked.head["tools"]] == [{"type": "text"}, lark, regex]
+    nested = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /a/"}}
+    (shown,) = ask(tools=[{**PATCH, "format": nested}]).head["tools"]
+    assert shown["format"] == {"type": "grammar", "syntax": "lark", "definition": "start: /a/"}
     assert error_of(tools=[{**PATCH, "format": {"type": "bnf"}}])[1] == "tools[0].format.type"
     assert error_of(tools=[{**PATCH, "format": {**lark, "syntax": "bnf"}}])[1] == "tools[0].format.syntax"
 
@@ -343,6 +346,7 @@ def test_tool_choice(choice: Any, expected: ToolChoice, max_calls: int | None) -
         ({}, "tool_choice.type"),
         ({"type": "function"}, "tool_choice.name"),
         ({"type": "function", "name": "g"}, "tool_choice"),
+        ({"type": "custom", "name": "f"}, "tool_choice"),
         ({"type": "allowed_tools", "mode": "auto", "tools": []}, "tool_choice.tools"),
         ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}, "tool_choice.tools[0].type"),
     ],
