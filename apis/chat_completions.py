@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from apis.rules.answers import reported
 from apis.rules.constraints import ConstraintFields, constrained
+from apis.rules.custom_tools import InputReader, custom_names
 from apis.rules.fields import Shape, Size, read, unfit
 from apis.rules.messages import MessageFields, Text, fold_messages, joined
 from apis.rules.reasoning import ReasoningFields, ignored_switches, reasoning
@@ -228,6 +229,8 @@ class Choice:
         self._has_begun = False
         self._only_reasoned = False  # nothing but reasoning came so far
         self._num_calls = 0
+        self._custom_names = custom_names(request.tools)
+        self._reader: InputReader | None = None  # of the last call, if it is one of a custom tool
         self._reports: list[TokenReport] = []
 
     def chunks(self, event: Event | TokenReport | Finish) -> Iterator[Json]:
@@ -248,9 +251,13 @@ class Choice:
                 if self._reasoning_fields:
                     yield self._chunk(dict.fromkeys(self._reasoning_fields, text))
             case CallStart(name):
+                self._reader = InputReader() if name in self._custom_names else None
                 yield self._chunk(self._call_start(self._request.own_name(name)))
             case ArgsDelta(text):
-                yield self._chunk(self._arguments(text))
+                if self._reader is None:
+                    yield self._chunk(self._arguments(text))
+                elif read := self._reader.feed(text):
+                    yield self._chunk({"tool_calls": [{"index": self._num_calls - 1, "custom": {"input": read}}]})
             case Finish(reason):
                 yield from self._opening()
                 if self._only_reasoned and reason == "stop":
@@ -271,8 +278,9 @@ class Choice:
         if self._request.legacy:
             return {**role, "function_call": function}
         call_id = "call_" + secrets.token_hex(12)
-        index = self._num_calls - 1
-        return {**role, "tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]}
+        call = {"type": "custom", "custom": {"name": name, "input": ""}}
+        call = call if self._reader else {"type": "function", "function": function}
+        return {**role, "tool_calls": [{"index": self._num_calls - 1, "id": call_id, **call}]}
 
     def _arguments(self, text: str) -> Json:
         if self._request.legacy:
@@ -317,7 +325,9 @@ def _add(message: Json, delta: Json) -> None:
     for call in delta.get("tool_calls", ()):
         calls = message.setdefault("tool_calls", [])
         if call["index"] == len(calls):
-            calls.append({"id": call["id"], "type": "function", "function": {"name": "", "arguments": ""}})
-        function = calls[call["index"]]["function"]
-        function["name"] += call["function"].get("name", "")
-        function["arguments"] += call["function"]["arguments"]
+            kind = call["type"]
+            calls.append({"id": call["id"], "type": kind, kind: dict(call[kind])})
+            continue
+        kind = calls[call["index"]]["type"]
+        for field, text in call[kind].items():
+            calls[call["index"]][kind][field] += text

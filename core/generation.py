@@ -29,16 +29,35 @@ class JsonRule:
 
 
 @dataclass(frozen=True)
+class TextRule:
+    """A rule of a grammar that matches a text which has a grammar of its own. In the answer, the text is written so:
+
+    json string: as the content of a JSON string, between the quotes, with its escapes.
+    tagged:      as it is, up to the line `</parameter>`, which it cannot contain.
+
+    param: the field of the request that states the grammar, for the error if it does not compile.
+    has_lines: the lines of `grammar` are those of that field.
+    """
+
+    grammar: str
+    written_as: Literal["json string", "tagged"]
+    param: str
+    has_lines: bool = False
+
+
+@dataclass(frozen=True)
 class Lark:
     """A grammar in llguidance's dialect of Lark, in which `<[id]>` is a control token.
 
     json_rules: the grammar's rules that match JSON, by rule name.
+    text_rules: the grammar's rules that match a text with a grammar of its own, by rule name.
     param: the field of the request that states a part of `text`, for the error if it does not compile; else "".
     """
 
     text: str
     json_rules: Mapping[str, JsonRule]
     param: str = ""
+    text_rules: Mapping[str, TextRule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from core.errors import RequestError
 
 MAX_SIZE = 50_000  # characters after all repetitions are written out; 1,000,000 took the compiler 1.7 s and 260 MB
 _MAX_LEVELS = 20  # of terminals that contain other terminals
+MAX_SYMBOLS = 5_000  # names, strings and regular expressions: 20,000 that may be left out took the compiler 12 s
 MAX_RULES = 500  # the native compiler recurses along the rules; 3,000 in a chain exhausted the stack of its thread
 
 _LARK = re.compile(
@@ -48,10 +49,11 @@ _REGEX_PART = re.compile(
 )
 _CHARACTER = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))|(.)", re.DOTALL)
 _PLAIN_REPORT = re.compile(
-    r"(?:(?:at )?\d+\(\d+\): )+((?:unknown name|duplicate|circular reference|Expected|lexer error|Unknown common)"
-    r"[\w ,.'\")(:?-]*?)(?: \(at |;|$)",
+    r"(?:(?:at )?\d+\(\d+\): )+((?:unknown name|duplicate|circular reference|[Ee]xpect|lexer error|Unknown common)"
+    r"[\w ,.'\")(:?\\-]*?)(?: \(at |;|$)",
     re.MULTILINE,
 )
+_LINE = re.compile(r"(?:at )?(\d+)\(\d+\): ")
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -68,9 +70,14 @@ def safe_lark(grammar: str, param: str) -> str:
 
     A grammar with rules `name ::= ...` is GBNF, which is also the EBNF of vLLM and SGLang.
     """
-    if _IS_GBNF.search(grammar):
+    if is_gbnf(grammar):
         return _from_gbnf(grammar, param)
     return _from_lark(grammar, param)
+
+
+def is_gbnf(grammar: str) -> bool:
+    """Return whether a grammar is GBNF: it has a rule `name ::= ...`."""
+    return _IS_GBNF.search(grammar) is not None
 
 
 def safe_regexp(pattern: str, param: str) -> str:
@@ -94,13 +101,22 @@ def fault(param: str, sentence: str) -> RequestError:
     return RequestError(f"Invalid '{param}': {sentence}", param, "invalid_value")
 
 
-def uncompiled(param: str, report: str) -> RequestError:
-    """Create the error for a constraint that does not compile, with the plain part of the compiler's report."""
+def compiles_too_long(param: str) -> RequestError:
+    """Create the error for the grammar at which the time for all grammars of the request has run out."""
+    return fault(param, "the request's grammars take too long to compile.")
+
+
+def uncompiled(param: str, report: str, *, has_lines: bool = False) -> RequestError:
+    """Create the error for a constraint that does not compile, with the plain part of the compiler's report.
+
+    has_lines: the lines of the compiled grammar are those of the request, so that the error can name the line.
+    """
     if "lookarounds not supported" in report:
         return fault(param, "it cannot be compiled: word boundaries and lookaround are not supported.")
     found = re.search(r"^error: (.*)$", report, re.MULTILINE) or _PLAIN_REPORT.match(report)
     reason = found[1][:200].strip().rstrip(".") if found else "it is too complex, or no text can match it"
-    return fault(param, f"it cannot be compiled: {reason}.")
+    line = _LINE.match(report) if has_lines else None
+    return fault(param, f"it cannot be compiled: {reason}{f', in line {line[1]}' if line else ''}.")
 
 
 def _unit(unit: int) -> str:
@@ -229,6 +245,7 @@ def _check_size(bodies: Mapping[str, Sequence[_Item]], param: str) -> None:
     """
     if len(bodies) > MAX_RULES:
         raise fault(param, f"it has more than {MAX_RULES} rules.")
+    _check_num_symbols((item for body in bodies.values() for item in body), param)
     sizes: dict[str, int] = {}
     for _ in range(_MAX_LEVELS):
         before = sizes
@@ -238,6 +255,11 @@ def _check_size(bodies: Mapping[str, Sequence[_Item]], param: str) -> None:
     else:
         raise fault(param, f"its terminals contain each other over more than {_MAX_LEVELS} levels.")
     _limit(sum(sizes.values()), param)
+
+
+def _check_num_symbols(items: Iterable[_Item], param: str) -> None:
+    if sum(item.kind in ("name", "string", "regexp", "set", "any") for item in items) > MAX_SYMBOLS:
+        raise fault(param, f"it has more than {MAX_SYMBOLS} names, strings and regular expressions.")
 
 
 # GBNF
@@ -253,7 +275,9 @@ def _from_gbnf(grammar: str, param: str) -> str:
     if twice := next((name for number, name in enumerate(rules) if name in rules[:number]), None):
         raise fault(param, f"the rule '{twice[:64]}' is defined twice.")
     names = {name: "start" if name == "root" else f"rule_{number}" for number, name in enumerate(rules)}
-    _limit(_size((_item(token.lastgroup or "", token[0]) for token in tokens if token.lastgroup != "sign"), {}), param)
+    items = [_item(token.lastgroup or "", token[0]) for token in tokens if token.lastgroup != "sign"]
+    _check_num_symbols(items, param)
+    _limit(_size(items, {}), param)
     return " ".join(_gbnf_token(token.lastgroup or "", token[0], names, param) for token in tokens)
 
 

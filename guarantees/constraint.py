@@ -13,10 +13,10 @@ from functools import cached_property
 
 from core.conversation import ChatRequest, Function, ResponseFormat, Tool
 from core.errors import RequestError
-from core.generation import CallRule, Constraint, JsonRule, Lark
+from core.generation import CallRule, Constraint, JsonRule, Lark, TextRule
 from core.turn_format import CallStart, TurnFormat
-from guarantees.response_rule import response_rule
-from guarantees.tagged_rules import TaggedRules, tagged_rules
+from guarantees.response_rule import response_rule, text_rule
+from guarantees.tagged_rules import ArgumentRules, tagged_rules, text_rules
 from json_schema.walk import takes_nothing
 from prompt_template import Arguments, PromptTemplate
 from text.parser import OutputParser
@@ -98,11 +98,12 @@ class _GrammarBuilder:
         """Return the grammar of the turn after the prompt: calls of `tools`, or text in the response format."""
         rules: dict[str, str] = {}
         json_rules: dict[str, JsonRule] = {}
+        texts: dict[str, TextRule] = {}
         param = ""
         functions = [function for tool in tools if (function := self._as_function(tool))]
         interpreters = [tool for tool in tools if self._as_function(tool) is None]
         for function in functions:
-            param = self._define_arguments(function, rules, json_rules) or param
+            param = self._define_arguments(function, rules, json_rules, texts) or param
         starts = list(self._call_alternatives(functions, interpreters, rules))
         if may_be_text:
             starts.append(_sequence(self._literal(self._without_prefill(self._template.text_head)), "answer"))
@@ -114,7 +115,7 @@ class _GrammarBuilder:
         if not starts:
             raise RequestError("tool_choice allows no function that 'tools' declares.", "tool_choice")
         turn = (self._reasoning(rules), f"({' | '.join(starts)})", "stop" if self._stop else "")
-        return self._lark(_sequence(*turn), rules, json_rules, param)
+        return self._lark(_sequence(*turn), rules, json_rules, texts, param)
 
     def _reasoning(self, rules: dict[str, str]) -> str:
         """Return the grammar of the reasoning before the answer; empty if the model cannot reason.
@@ -133,9 +134,8 @@ class _GrammarBuilder:
 
     def rest_of_call(self, function: Function) -> CallRule:
         """Return the grammar of a call of `function` after the point where OutputParser reports its CallStart."""
-        arguments: JsonRule | Lark | None = self._json_rule(function)
-        if self._template.arguments_style == "tagged":
-            arguments = self._tagged_rules(function, "arguments").lark
+        written = self._written_rules(function, "arguments")
+        arguments = written.lark if written else self._json_rule(function)
         return CallRule(self._rest_of_heads, arguments, self._ends_of_call, function.strict)
 
     @cached_property
@@ -149,9 +149,16 @@ class _GrammarBuilder:
         ends = [*([separator] if separator else []), *([self._stop] if self._stop else [])]
         return f"({' | '.join(ends)})" if ends else ""
 
-    def _lark(self, start: str, rules: dict[str, str], json_rules: dict[str, JsonRule], param: str = "") -> Lark:
+    def _lark(
+        self,
+        start: str,
+        rules: dict[str, str],
+        json_rules: dict[str, JsonRule],
+        texts: dict[str, TextRule],
+        param: str,
+    ) -> Lark:
         defined = {"start": start, **rules, **({"stop": self._stop} if self._stop else {})}
-        return Lark("".join(f"{name}: {body}\n" for name, body in defined.items()), json_rules, param)
+        return Lark("".join(f"{name}: {body}\n" for name, body in defined.items()), json_rules, param, texts)
 
     def _call_alternatives(
         self, functions: Sequence[Tool], interpreters: Sequence[Tool], rules: dict[str, str]
@@ -198,23 +205,32 @@ class _GrammarBuilder:
     def _arguments_rule_name(self, tool: Tool) -> str:
         return f"arguments_{self._numbers[tool.name]}" if self._as_function(tool) else "CODE"
 
-    def _define_arguments(self, function: Function, rules: dict[str, str], json_rules: dict[str, JsonRule]) -> str:
+    def _define_arguments(
+        self, function: Function, rules: dict[str, str], json_rules: dict[str, JsonRule], texts: dict[str, TextRule]
+    ) -> str:
         """Add the rules for the arguments of `function`. Return the field of the request whose text they contain."""
+        if written := self._written_rules(function, self._arguments_rule_name(function)):
+            rules |= written.rules
+            json_rules |= written.json_rules
+            texts |= written.text_rules
+            return written.param
         rule = self._json_rule(function)
-        if self._template.arguments_style == "tagged":
-            tagged = self._tagged_rules(function, self._arguments_rule_name(function))
-            rules |= tagged.rules
-            json_rules |= tagged.json_rules
-            return tagged.param
         if rule is None:
             rules[self._arguments_rule_name(function)] = '"{}"'
         else:
             json_rules[self._arguments_rule_name(function)] = rule
         return ""
 
-    def _tagged_rules(self, function: Function, name: str) -> TaggedRules:
+    def _written_rules(self, function: Function, name: str) -> ArgumentRules | None:
+        """Return the rules for arguments that no JSON Schema describes; None for others. `name` is the first rule."""
+        is_tagged, number = self._template.arguments_style == "tagged", self._numbers[function.name]
+        if function.input_format and (rule := text_rule(function.input_format, is_tagged=is_tagged)):
+            (key,) = function.parameters["properties"] if function.parameters else ()
+            return text_rules(rule, key, name=name, number=number)
+        if not is_tagged:
+            return None
         kinds = self.turn_format.string_parameters.get(function.name, {})
-        return tagged_rules(self._json_rule(function), kinds, name=name, number=self._numbers[function.name])
+        return tagged_rules(self._json_rule(function), kinds, name=name, number=number)
 
     def _json_rule(self, function: Function) -> JsonRule | None:
         """Return the rule of the function's arguments; None if it takes none."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from core.errors import EngineError, RequestError
 from core.generation import CallRule, JsonRule, Lark
-from guarantees.caller_grammar import uncompiled
+from guarantees.caller_grammar import compiles_too_long, uncompiled
 from guarantees.digits import Digits, has_long_number
+from guarantees.texts import TOO_COMPLEX, TextState, opened, unpacked
 from json_schema.grammar_rules import body, loosened, settled, uncompilable
 from text.vocabulary import Vocabulary
 
@@ -22,23 +24,30 @@ _COMPILE_S = 3.0  # the time limit for all attempts to compile one grammar
 _PREFIX = b"0;"  # of the grammar of a call that is compiled alone
 _MAX_CHARACTERS = 500_000  # of a grammar; a grammar of that size takes 1 s and 50 MB to compile
 
+
 # An object with 1,000 optional properties needs 4,000 items in one of the parser's rows. The fuel allows 20 ms for
 # building a lexer and 15 ms for one mask. A lexer state takes 1 to 2 kB while the grammar is cached.
-_LIMITS = LLParserLimits(
-    max_items_in_row=10_000,
-    initial_lexer_fuel=1_000_000,
-    step_lexer_fuel=200_000,
-    step_max_items=200_000,
-    max_lexer_states=20_000,
-    max_grammar_size=500_000,
-    verbose_errors=False,  # verbose errors would write the client's schema to the log
-)
+def _limits(max_items_in_row: int) -> LLParserLimits:
+    return LLParserLimits(
+        max_items_in_row=max_items_in_row,
+        initial_lexer_fuel=1_000_000,
+        step_lexer_fuel=200_000,
+        step_max_items=200_000,
+        max_lexer_states=20_000,
+        max_grammar_size=500_000,
+        verbose_errors=False,  # verbose errors would write the client's schema to the log
+    )
+
+
+_LIMITS = _limits(10_000)
+_TEXT_LIMITS = _limits(2_000)  # a mask takes 10 ms with as many items, and the time grows with their square
 
 
 @dataclass(eq=False)
 class Compiled:
     """A compiled grammar. All answers share its lexer: after it exceeds a limit, it fails for later answers too.
 
+    texts:     what the grammars of `lark.text_rules` have compiled to, in their order.
     prefix:    what `start` has consumed before an answer begins.
     is_shared: grammars that were compiled together share the lexer, so that it may fail because of another grammar.
     """
@@ -47,6 +56,7 @@ class Compiled:
     text: str
     vocabulary: Vocabulary
     start: LLMatcher
+    texts: Sequence[LLMatcher] = ()
     prefix: bytes = b""
     is_shared: bool = False
     is_broken: bool = False
@@ -71,7 +81,7 @@ class Compiled:
         if all(rule.strict for rule in rules.values()):
             return None
         bodies = {name: body(rule) if rule.strict else loosened(rule) for name, rule in rules.items()}
-        loosened_matcher: LLMatcher = _matcher(_text(self.lark, bodies), self.vocabulary)
+        loosened_matcher: LLMatcher = _matcher(_text(self.lark, bodies, self.vocabulary), self.vocabulary)
         loosened_matcher.consume_tokens(self.vocabulary.tokenize(self.prefix))
         return loosened_matcher
 
@@ -85,6 +95,9 @@ class GrammarState:
         self._accepted: list[int] = []
         self._num_recoveries = 0
         self._digits = Digits() if compiled.ends_numbers else None
+        self._text: TextState | None = None  # the text that the answer is in
+        self._text_id = 0  # the token that stands for it in the grammar
+        self._is_masked = False  # whether `mask` has seen this position, so that a text that begins here is open
 
     @property
     def is_complete(self) -> bool:
@@ -93,13 +106,20 @@ class GrammarState:
 
     def mask(self) -> NDArray[np.bool_]:
         """Return which tokens may come next, (vocab_size,)."""
-        bits = self._matcher.compute_bitmask()
+        self._is_masked = True
+        if self._text:
+            return self._text.mask()
+        vocabulary, num_texts = self._compiled.vocabulary, len(self._compiled.texts)
+        packed = self._matcher.compute_bitmask()
         if self._matcher.is_error():
             self._recover()
-            bits = self._matcher.compute_bitmask()
-        vocabulary = self._compiled.vocabulary
-        unpacked = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=vocabulary.size, bitorder="little")
-        allowed: NDArray[np.bool_] = unpacked.view(np.bool_)
+            packed = self._matcher.compute_bitmask()
+        allowed = unpacked(packed, vocabulary.first_text_id + num_texts if num_texts else vocabulary.size)
+        if num_texts:
+            texts, allowed = allowed[vocabulary.first_text_id :], allowed[: vocabulary.size]
+            if texts.any():
+                self._text = self._opened(int(texts.argmax()))
+                return self._text.mask()
         if self._digits and self._digits.are_enough:
             without_digits = allowed & ~vocabulary.starts_with_digit
             return without_digits if without_digits.any() else allowed  # a multiple may need further digits
@@ -107,10 +127,37 @@ class GrammarState:
 
     def forced(self) -> list[int]:
         """Return the tokens that must come next; empty if the grammar allows several next tokens."""
-        return [] if self._matcher.is_error() else list(self._matcher.compute_ff_tokens())
+        if self._text or self._matcher.is_error():
+            return []
+        first_text_id = self._compiled.vocabulary.first_text_id
+        return list(takewhile(lambda token_id: token_id < first_text_id, self._matcher.compute_ff_tokens()))
 
     def accept(self, token_ids: list[int]) -> None:
         """Advance by these tokens. Raises EngineError if the grammar does not allow them."""
+        if not self._compiled.texts:
+            self._accept_outside(token_ids)
+            return
+        for token_id in token_ids:
+            if not self._is_masked:
+                self.mask()
+            self._is_masked = False
+            if self._text is None:
+                self._accept_outside([token_id])
+            elif (after := self._text.accept(token_id)) is not None:
+                self._text = None
+                self._accept_outside([self._text_id, *after])
+
+    def _opened(self, number: int) -> TextState:
+        """Return the state at the start of the text with this number."""
+        self._text_id = self._compiled.vocabulary.first_text_id + number
+        closing = self._matcher.deep_copy()
+        closing.consume_token(self._text_id)
+        rule = list(self._compiled.lark.text_rules.values())[number]
+        start = self._compiled.texts[number].deep_copy()
+        return opened(rule.written_as, start, closing, self._compiled.vocabulary)
+
+    def _accept_outside(self, token_ids: list[int]) -> None:
+        """Advance by tokens that are not part of a text."""
         if not self._matcher.consume_tokens(token_ids):
             if "satisfy the grammar" in self._matcher.get_error():
                 raise EngineError("a token was sampled that the constraint does not allow")
@@ -119,7 +166,8 @@ class GrammarState:
                 raise EngineError("a token was sampled that the constraint does not allow")
         self._accepted += token_ids
         if self._digits:
-            self._digits.read(b"".join(map(self._compiled.vocabulary.token_bytes, token_ids)))
+            ids = (token_id for token_id in token_ids if token_id < self._compiled.vocabulary.size)
+            self._digits.read(b"".join(map(self._compiled.vocabulary.token_bytes, ids)))
 
     def accept_text(self, text: bytes) -> None:
         """Advance by the tokens of `text`. Raises EngineError if the grammar does not allow them."""
@@ -141,7 +189,7 @@ class GrammarState:
         has_loosened = self._num_recoveries > 1 + self._compiled.is_shared
         loosened = None if has_loosened else self._compiled.loosened()
         if loosened is None or not loosened.consume_tokens(self._accepted):
-            raise EngineError("the schema or grammar is too complex to be followed")
+            raise EngineError(TOO_COMPLEX)
         self._matcher = loosened
 
 
@@ -151,22 +199,45 @@ def compiled(lark: Lark, vocabulary: Vocabulary) -> Compiled:
     Raises RequestError for a strict rule, and for a request's own grammar, that cannot be compiled.
     """
     deadline = time.monotonic() + _COMPILE_S
-    text = _text(lark, {name: body(rule) for name, rule in lark.json_rules.items()})
+    text = _text(lark, {name: body(rule) for name, rule in lark.json_rules.items()}, vocabulary)
     if len(text) > _MAX_CHARACTERS:
         deadline = 0.0
     elif not _fault(matcher := _matcher(text, vocabulary)):
-        return Compiled(lark, text, vocabulary, matcher)
+        return Compiled(lark, text, vocabulary, matcher, _texts(lark, vocabulary))
 
     def fault_of(rule_body: str) -> str:
         return _fault(_matcher(f"start: {rule_body}\n", vocabulary))
 
-    text = _text(lark, {name: settled(rule, fault_of, deadline) for name, rule in lark.json_rules.items()})
+    text = _text(lark, {name: settled(rule, fault_of, deadline) for name, rule in lark.json_rules.items()}, vocabulary)
     matcher = _matcher(text, vocabulary)
     if fault := _fault(matcher):
         if lark.param:
             raise uncompiled(lark.param, fault)
         raise _too_large(lark.json_rules, fault)
-    return Compiled(lark, text, vocabulary, matcher)
+    return Compiled(lark, text, vocabulary, matcher, _texts(lark, vocabulary))
+
+
+def _texts(lark: Lark, vocabulary: Vocabulary) -> list[LLMatcher]:
+    """Compile the grammars of the texts in a grammar. Raises RequestError for one that cannot be compiled in time."""
+    found = []
+    deadline = time.monotonic() + _COMPILE_S
+    for rule in lark.text_rules.values():
+        if time.monotonic() > deadline:
+            raise compiles_too_long(rule.param)
+        tokenizer = (vocabulary.escaped if rule.written_as == "json string" else vocabulary).ll_tokenizer
+        matcher = LLMatcher(tokenizer, rule.grammar, log_level=0, limits=_TEXT_LIMITS)
+        if fault := _fault(matcher) or _fault_behind(matcher):
+            raise uncompiled(rule.param, fault, has_lines=rule.has_lines)
+        found.append(matcher)
+    return found
+
+
+def _fault_behind(matcher: LLMatcher) -> str:
+    """Return llguidance's error behind the first token: it limits the items of a row when the next row begins."""
+    matcher = matcher.deep_copy()
+    first = next(number for number, bits in enumerate(matcher.compute_bitmask()) if bits)
+    matcher.consume_token(8 * first + next(bit for bit in range(8) if matcher.compute_bitmask()[first] >> bit & 1))
+    return str(matcher.get_error())
 
 
 def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Compiled]:
@@ -185,7 +256,9 @@ def compiled_calls(rules: Sequence[CallRule], vocabulary: Vocabulary) -> list[Co
         lark, prefix = _lark_of(rule), f"{number};".encode()
         start = None if matcher is None else matcher.deep_copy()
         if start and start.consume_tokens(vocabulary.tokenize(prefix)) and not _fault(start):
-            found.append(Compiled(lark, lark.text + rule_body, vocabulary, start, _PREFIX, is_shared=len(rules) > 1))
+            found.append(
+                Compiled(lark, lark.text + rule_body, vocabulary, start, prefix=_PREFIX, is_shared=len(rules) > 1)
+            )
         else:
             found.append(_compiled_alone(lark, vocabulary))
     return found
@@ -220,8 +293,10 @@ def _lark_of(rule: CallRule) -> Lark:
     return Lark(f"{start} arguments {rule.after}\n", {"arguments": rule.arguments})
 
 
-def _text(lark: Lark, bodies: Mapping[str, str]) -> str:
-    return lark.text + "".join(f"{name}: {rule_body}\n" for name, rule_body in bodies.items())
+def _text(lark: Lark, bodies: Mapping[str, str], vocabulary: Vocabulary) -> str:
+    """Return the grammar with its rules for JSON, and with one token for each text."""
+    texts = {name: f"<[{vocabulary.first_text_id + number}]>" for number, name in enumerate(lark.text_rules)}
+    return lark.text + "".join(f"{name}: {rule_body}\n" for name, rule_body in {**bodies, **texts}.items())
 
 
 def _matcher(text: str, vocabulary: Vocabulary) -> LLMatcher:

@@ -17,6 +17,7 @@ from core.errors import EngineError
 from core.generation import CallRule, Constraint, JsonRule, Lark
 from core.turn_format import TurnFormat
 from guarantees.call_watcher import CallWatcher
+from guarantees.caller_grammar import compiles_too_long
 from guarantees.grammars import Compiled, GrammarState, compiled, compiled_calls
 from guarantees.head_masks import HeadMasks
 from json_schema.grammar_rules import bounded
@@ -88,12 +89,22 @@ class ConstraintCompiler:
         keys = {name: json.dumps([rule.before, rule.after, *_key(rule.arguments)]) for name, rule in rules.items()}
         rule_by_key = {key: rules[name] for name, key in keys.items()}
         found = {key: self._cached(key) for key in rule_by_key}
-        left = sorted((key for key in found if found[key] is None), key=lambda key: not _is_strict(rule_by_key[key]))
         deadline = time.monotonic() + _COMPILE_ALL_S
+        for key in [key for key, rule in rule_by_key.items() if found[key] is None and _has_text(rule)]:
+            found[key] = self._compiled_text(key, rule_by_key[key], deadline)
+        left = sorted((key for key in found if found[key] is None), key=lambda key: not _is_strict(rule_by_key[key]))
         for batch in _batches(left):
             if time.monotonic() < deadline or _is_strict(rule_by_key[batch[0]]):
                 found |= self._compiled_batch({key: rule_by_key[key] for key in batch})
         return {name: grammar for name, key in keys.items() if (grammar := found[key]) is not None}
+
+    def _compiled_text(self, key: str, rule: CallRule, deadline: float) -> Compiled:
+        """Compile a call with a request's own grammar. It may take a second, so that no other request waits for it."""
+        if time.monotonic() > deadline and isinstance(rule.arguments, Lark):
+            raise compiles_too_long(next(iter(rule.arguments.text_rules.values())).param)
+        (grammar,) = compiled_calls([rule], self.vocabulary)
+        self._remember(key, grammar)
+        return grammar
 
     def _compiled_batch(self, rules: Mapping[str, CallRule]) -> dict[str, Compiled]:
         """Compile the calls that another request has not compiled in the meantime."""
@@ -151,8 +162,13 @@ def _key(rule: JsonRule | Lark | None) -> list[object]:
         case None:
             return []
         case Lark():
-            return [rule.text, *((name, *_key(inner)) for name, inner in rule.json_rules.items())]
+            texts = [(text.written_as, text.grammar) for text in rule.text_rules.values()]
+            return [rule.text, texts, *((name, *_key(inner)) for name, inner in rule.json_rules.items())]
     return [rule.strict, rule.schema]
+
+
+def _has_text(rule: CallRule) -> bool:
+    return isinstance(rule.arguments, Lark) and bool(rule.arguments.text_rules)
 
 
 def _is_strict(rule: CallRule) -> bool:
@@ -172,8 +188,9 @@ def _batches(keys: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _num_bytes(key: str, grammar: Compiled) -> int:
-    has_pattern = '"pattern' in grammar.text
-    return len(key) + _BYTES_PER_CHARACTER * len(grammar.text) + _BYTES_PER_PATTERN_GRAMMAR * has_pattern
+    num_lexers = ('"pattern' in grammar.text) + len(grammar.texts)
+    num_characters = len(grammar.text) + sum(len(rule.grammar) for rule in grammar.lark.text_rules.values())
+    return len(key) + _BYTES_PER_CHARACTER * num_characters + _BYTES_PER_PATTERN_GRAMMAR * num_lexers
 
 
 class Matcher:

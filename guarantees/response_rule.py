@@ -1,10 +1,10 @@
-"""The format of an answer's text as a rule of a grammar."""
+"""The format of an answer's text, and of the text of a custom tool, as a rule of a grammar."""
 
 from __future__ import annotations
 
 from core.conversation import ResponseFormat
-from core.generation import JsonRule
-from guarantees.caller_grammar import literal, safe_lark, safe_regexp
+from core.generation import JsonRule, TextRule
+from guarantees.caller_grammar import is_gbnf, literal, safe_lark, safe_regexp
 
 
 def response_rule(response_format: ResponseFormat) -> JsonRule | str:
@@ -23,3 +23,17 @@ def response_rule(response_format: ResponseFormat) -> JsonRule | str:
     schema = (response_format.schema or {}) if response_format.kind == "json_schema" else {"type": "object"}
     owner = f"{param} '{name}'" if name else f"'{param}'"
     return JsonRule(schema, response_format.strict, owner=owner, param=param)
+
+
+def text_rule(input_format: ResponseFormat, *, is_tagged: bool) -> TextRule | None:
+    """Return the rule for the text of a custom tool; None for any text. Raises RequestError as `response_rule`."""
+    param, has_lines = input_format.param, False
+    match input_format.kind:
+        case "regex":
+            grammar = f"start: {safe_regexp(input_format.pattern, param)}\n"
+        case "grammar":
+            grammar = safe_lark(input_format.grammar, param)
+            has_lines = not is_gbnf(input_format.grammar)
+        case _:
+            return None
+    return TextRule(grammar, "tagged" if is_tagged else "json string", param, has_lines)

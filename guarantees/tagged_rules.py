@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core.conversation import JsonSchema
-from core.generation import JsonRule, Lark
+from core.generation import JsonRule, Lark, TextRule
 from core.turn_format import StringKind
 from guarantees.caller_grammar import literal, safe_regexp
 from json_schema.errors import Subject, not_enforced
@@ -39,20 +39,26 @@ _OBJECT_KEYWORDS = {"type", "properties", "required", "additionalProperties", "$
 
 
 @dataclass(frozen=True)
-class TaggedRules:
-    """The Lark rules of one function's arguments, and their rules for JSON. `param` as in `Lark`."""
+class ArgumentRules:
+    """The Lark rules of one function's arguments, and their rules for JSON and for texts. `param` as in `Lark`."""
 
     rules: Mapping[str, str]
     json_rules: Mapping[str, JsonRule]
     param: str = ""
+    text_rules: Mapping[str, TextRule] = field(default_factory=dict)
 
     @property
     def lark(self) -> Lark:
         """The rules as a part of a grammar."""
-        return Lark("".join(f"{name}: {body}\n" for name, body in self.rules.items()), self.json_rules, self.param)
+        return Lark(
+            "".join(f"{name}: {body}\n" for name, body in self.rules.items()),
+            self.json_rules,
+            self.param,
+            self.text_rules,
+        )
 
 
-def tagged_rules(rule: JsonRule | None, kinds: Mapping[str, StringKind], *, name: str, number: int) -> TaggedRules:
+def tagged_rules(rule: JsonRule | None, kinds: Mapping[str, StringKind], *, name: str, number: int) -> ArgumentRules:
     """Return the rules for the arguments that `rule` describes, of which `name` is the first one.
 
     `kinds` are the parameters that are text, and `number` sets these rules apart from those of other functions. Raises
@@ -60,8 +66,19 @@ def tagged_rules(rule: JsonRule | None, kinds: Mapping[str, StringKind], *, name
     `pattern` and `format` of strings, lengths above _MAX_LENGTH and limits on the number of properties are dropped.
     """
     if rule is None:
-        return TaggedRules({name: '""'}, {})
+        return ArgumentRules({name: '""'}, {})
     return _Writer(rule, kinds, name, number).written()
+
+
+def text_rules(rule: TextRule, key: str, *, name: str, number: int) -> ArgumentRules:
+    """Return the rules for arguments that are one text, the parameter `key`. `name` and `number` as in `tagged_rules`.
+
+    They are JSON or stand between tags, as the rule says.
+    """
+    head, end = json.dumps(json.dumps({key: ""})[:-2]), json.dumps('"}')
+    if rule.written_as == "tagged":
+        head, end = json.dumps(f"<parameter={key}>\n"), _END
+    return ArgumentRules({name: f"{head} input_{number} {end}"}, {}, text_rules={f"input_{number}": rule})
 
 
 class _Writer:
@@ -74,11 +91,11 @@ class _Writer:
         self._rules: dict[str, str] = {name: ""}
         self._json_rules: dict[str, JsonRule] = {}
 
-    def written(self) -> TaggedRules:
+    def written(self) -> ArgumentRules:
         members = self._root.get("anyOf", [self._root])
         objects = [self._object(target_of(self._root, member)) for member in members]
         self._rules[self._name] = " | ".join(f"({one})" for one in objects)
-        return TaggedRules(self._rules, self._json_rules, self._rule.param if self._rule.strict else "")
+        return ArgumentRules(self._rules, self._json_rules, self._rule.param if self._rule.strict else "")
 
     def _object(self, schema: JsonSchema) -> str:
         for keyword in sorted(schema.keys() - _OBJECT_KEYWORDS):

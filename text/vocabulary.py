@@ -14,6 +14,10 @@ from llguidance import LLTokenizer
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from text.escaped_vocabulary import EscapedVocabulary
+
+MAX_TEXTS = 1024  # in one grammar; a request may have as many tools
+
 
 class Vocabulary:
     """The tokens of one model, sorted by their bytes. Building it takes half a second.
@@ -29,12 +33,15 @@ class Vocabulary:
         used = set(tokenizer.get_vocab(with_added_tokens=True).values())
         num_tokens = 1 + max(used)
         # llguidance takes the number of tokens for the largest id, so ids without a token get one.
-        described["added_tokens"] += [_unused(token_id) for token_id in range(num_tokens) if token_id not in used]
+        num_ids = max(size, num_tokens) + MAX_TEXTS
+        described["added_tokens"] += [_unused(token_id) for token_id in range(num_ids) if token_id not in used]
         self.size = size
+        self.first_text_id = num_ids - MAX_TEXTS  # no model writes these: each stands for one text in a grammar
         self.control_tokens = {
             token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items()
         }
-        self.ll_tokenizer = LLTokenizer(json.dumps(described), n_vocab=max(size, num_tokens), eos_token=eos_id or 0)
+        self.ll_tokenizer = LLTokenizer(json.dumps(described), n_vocab=num_ids, eos_token=eos_id or 0)
+        self._containing: dict[bytes, list[int]] = {}
         ordinary = (token_id for token_id in range(size) if not self.ll_tokenizer.is_special_token(token_id))
         self._tokens_by_bytes = sorted(
             (token, token_id) for token_id in ordinary if (token := self.token_bytes(token_id))
@@ -63,6 +70,13 @@ class Vocabulary:
         return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
     @cached_property
+    def escaped(self) -> EscapedVocabulary:
+        """The tokens as parts of a JSON string. The first use takes half a second."""
+        control = {token_id for token_id in range(self.size) if self.ll_tokenizer.is_special_token(token_id)}
+        tokens = [b"" if number in control else self.token_bytes(number) for number in range(self.size)]
+        return EscapedVocabulary(tokens)
+
+    @cached_property
     def starts_with_digit(self) -> NDArray[np.bool_]:
         """Which tokens begin with a digit from 0 to 9, (size,)."""
         found = np.zeros(self.size, dtype=np.bool_)
@@ -83,6 +97,12 @@ class Vocabulary:
             token, token_id = self._tokens_by_bytes[at]
             yield token[len(prefix) :], token_id
             at += 1
+
+    def ids_containing(self, part: bytes) -> list[int]:
+        """Return the ids of the ordinary tokens that contain `part`. The first call takes some milliseconds."""
+        if part not in self._containing:
+            self._containing[part] = [token_id for token, token_id in self._tokens_by_bytes if part in token]
+        return self._containing[part]
 
     def ids_of(self, text: bytes) -> list[int]:
         """Return the ids of the ordinary tokens whose bytes are `text`."""

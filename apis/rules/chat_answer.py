@@ -28,6 +28,21 @@ class AnsweredToolCall(Answer):
     function: AnsweredFunction = Field(description="The called function and its arguments.")
 
 
+class AnsweredCustomTool(Answer):
+    """The custom tool that the model calls."""
+
+    name: str = Field(description="The name of one of the request's custom tools.")
+    input: str = Field(description="The text, which is incomplete if the token limit was reached.")
+
+
+class AnsweredCustomCall(Answer):
+    """One call of a custom tool."""
+
+    id: str = Field(description="The id of the call. The tool message with its result repeats it as tool_call_id.")
+    type: Literal["custom"] = Field(description="Always custom.")
+    custom: AnsweredCustomTool = Field(description="The called tool and its text.")
+
+
 class AnswerMessage(Answer):
     """The model's message."""
 
@@ -39,7 +54,9 @@ class AnswerMessage(Answer):
     reasoning: str = Field("", description=_ALIAS)
     refusal: None = Field(description="Always null.")
     annotations: Annotated[list[Any], Field(max_length=0)] = Field(description="Always empty.")
-    tool_calls: list[AnsweredToolCall] = Field([], description="The calls. Absent if there are none.")
+    tool_calls: list[AnsweredToolCall | AnsweredCustomCall] = Field(
+        [], description="The calls. Absent if there are none."
+    )
     function_call: AnsweredFunction | None = Field(
         None, description="The call, if the request has the older functions. Absent otherwise."
     )
@@ -108,6 +125,22 @@ class ToolCallDelta(Answer):
     function: FunctionDelta = Field(description="The new part of the call.")
 
 
+class CustomDelta(Answer):
+    """A part of a call of a custom tool: the name in the first delta, pieces of the text in the others."""
+
+    name: str = Field("", description="The tool's name, in the first delta of a call only.")
+    input: str = Field(description="The new part of the text; empty in the first delta.")
+
+
+class CustomCallDelta(Answer):
+    """A part of a call of a custom tool. The first delta of a call has its id, type and name."""
+
+    index: int = Field(description="The number of the call in its choice, from 0.")
+    id: str = Field("", description="The id of the call, in its first delta only.")
+    type: Literal["custom"] = Field("custom", description="Always custom, in the first delta of a call only.")
+    custom: CustomDelta = Field(description="The new part of the call.")
+
+
 class Delta(Answer):
     """The new part of a message. It is empty in the last chunk of a choice."""
 
@@ -120,7 +153,9 @@ class Delta(Answer):
     reasoning_content: str = Field("", description="The new part of the reasoning. Absent if there is none.")
     reasoning: str = Field("", description=_ALIAS)
     refusal: None = Field(None, description="Always null.")
-    tool_calls: list[ToolCallDelta] = Field([], description="The new parts of calls. Absent if there are none.")
+    tool_calls: list[ToolCallDelta | CustomCallDelta] = Field(
+        [], description="The new parts of calls. Absent if there are none."
+    )
     function_call: FunctionDelta | None = Field(
         None, description="The new part of the call, if the request has the older functions."
     )

@@ -9,8 +9,9 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, Tag
+from pydantic import Discriminator, Field, Tag
 
+from apis.rules.custom_tools import input_arguments
 from apis.rules.fields import Shape, Size, by, either, tag
 from core.conversation import Call, Message
 from core.errors import RequestError
@@ -68,6 +69,34 @@ class ToolCall(Shape):
     function: FunctionCall = Field(description="The called function and its arguments.")
 
 
+class CustomCall(Shape):
+    """The custom tool and the text of an earlier call."""
+
+    name: str = Field(description="The name of the called tool, which need not be declared in this request.")
+    input: str = Field(description="The text.")
+
+
+class CustomToolCall(Shape):
+    """An earlier call of a custom tool, whose result is a tool message with the same id."""
+
+    id: str = Field(description="The id that the server gave to the call.")
+    type: Literal["custom"] = Field(description="Always custom.")
+    custom: CustomCall = Field(description="The called tool and its text.")
+
+
+def _kind_of_call(value: object) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    kind = value.get("type") or ("custom" if "custom" in value else "function")
+    return tag(kind) if kind in ("function", "custom") else None
+
+
+AnyToolCall = Annotated[
+    Annotated[ToolCall, Tag(tag("function"))] | Annotated[CustomToolCall, Tag(tag("custom"))],
+    Discriminator(_kind_of_call, "no_member", "type function custom"),
+]
+
+
 class SystemMessage(Shape):
     """Instructions for the model."""
 
@@ -103,7 +132,7 @@ class AssistantMessage(Shape):
     reasoning: str | None = Field(None, description="Another name of reasoning_content.")
     thinking: str | None = Field(None, description="Another name of reasoning_content.")
     refusal: str | None = Field(None, description="Used as the content if the message has none.")
-    tool_calls: Annotated[list[ToolCall], Size()] | None = Field(
+    tool_calls: Annotated[list[AnyToolCall], Size()] | None = Field(
         None, description="The calls. The tool messages with their results must follow this message directly."
     )
     function_call: FunctionCall | None = Field(None, description="The call, in the older form.")
@@ -196,7 +225,7 @@ def _turn(message: AnyMessage, position: int, strict_openai: bool) -> _Turn:
 
 def _assistant(message: AssistantMessage, position: int, strict_openai: bool) -> _Turn:
     content = message.refusal if message.content is None else joined(message.content)
-    tool_calls = tuple(_call(call.function, call.id) for call in message.tool_calls or ())
+    tool_calls = tuple(map(_tool_call, message.tool_calls or ()))
     calls = tool_calls if message.function_call is None else (*tool_calls, _call(message.function_call))
     if content is None and not calls and strict_openai:
         path = f"messages[{position}].content"
@@ -205,6 +234,12 @@ def _assistant(message: AssistantMessage, position: int, strict_openai: bool) ->
     reasoning = message.reasoning_content or message.reasoning or message.thinking or ""
     folded = Message("assistant", content, calls, name=message.name or "", reasoning=reasoning)
     return _Turn("assistant", folded, tool_calls)
+
+
+def _tool_call(call: ToolCall | CustomToolCall) -> Call:
+    if isinstance(call, CustomToolCall):
+        return Call(call.custom.name, input_arguments(call.custom.input), call.id)
+    return _call(call.function, call.id)
 
 
 def _call(call: FunctionCall, call_id: str = "") -> Call:

@@ -8,10 +8,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from apis.rules.constraints import MAX_GRAMMAR
-from apis.rules.custom_tools import custom_function
+from apis.rules.custom_tools import custom_function, custom_names, input_format
 from apis.rules.fields import Name, Shape, Size, by, either, tag
-from apis.rules.tools import MAX_STRICT_TOOLS, MAX_TOOLS, Calling, FunctionDefinition, checked_function, declared
+from apis.rules.tools import (
+    MAX_STRICT_TOOLS,
+    MAX_TOOLS,
+    Calling,
+    CustomDefinition,
+    FunctionDefinition,
+    checked_function,
+    declared,
+)
 from core.conversation import Function, ResponseFormat, ToolChoice
 from core.errors import RequestError
 from json_schema.check import check_parameters
@@ -40,39 +47,12 @@ class ResponseFunctionTool(FunctionDefinition):
     )
 
 
-class TextInput(Shape):
-    """The model writes any text."""
-
-    type: Literal["text"] = Field(description="Always text.")
-
-
-class GrammarInput(Shape):
-    """The model writes a text that follows a grammar."""
-
-    type: Literal["grammar"] = Field(description="Always grammar.")
-    syntax: Literal["lark", "regex"] = Field(description="lark, or regex for a regular expression.")
-    definition: Annotated[str, Field(max_length=MAX_GRAMMAR)] = Field(
-        description="The grammar, or the regular expression in Rust's syntax."
-    )
-
-
-class ResponseCustomTool(Shape):
+class ResponseCustomTool(CustomDefinition):
     """A tool that the model calls with a text instead of JSON arguments."""
 
     unread = frozenset(("allowed_callers", "async", "defer_loading"))
 
     type: Literal["custom"] = Field(description="Always custom.")
-    name: Name = Field(description="The tool's name, unique in the request.")
-    description: Annotated[str, Field(max_length=20_000)] | None = Field(
-        "", description="What the tool does. The model sees this text."
-    )
-    format: (
-        Annotated[
-            Annotated[TextInput, Tag(tag("text"))] | Annotated[GrammarInput, Tag(tag("grammar"))],
-            by("type", "text", "grammar"),
-        ]
-        | None
-    ) = Field(None, description="The format of the text. Default: any text.")
 
 
 _FUNCTION = Annotated[ResponseFunctionTool, Tag(tag("function"))]
@@ -175,8 +155,9 @@ class ResponseCallingFields(Shape):
 
 @dataclass(frozen=True)
 class DeclaredTool:
-    """A tool as the request names it. `is_custom`: it takes a text instead of JSON arguments."""
+    """A tool as the request names it, at `path`. `is_custom`: it takes a text instead of JSON arguments."""
 
+    path: str
     name: str
     namespace: str | None
     is_custom: bool
@@ -226,7 +207,8 @@ def response_tools(
                 param = f"{member_path}.name"
                 message = f"Invalid '{param}': the name '{full}' is taken by an earlier tool. Expected unique names."
                 raise RequestError(message, param, "invalid_value")
-            declared_tools[full] = DeclaredTool(member.name, namespace, isinstance(member, ResponseCustomTool))
+            is_custom = isinstance(member, ResponseCustomTool)
+            declared_tools[full] = DeclaredTool(member_path, member.name, namespace, is_custom)
             functions.append(replace(function, name=full))
         shown = [_shown(member, function) for _, member, function in members]
         group = {"type": "namespace", "name": tool.name, "description": getattr(tool, "description", None) or ""}
@@ -247,19 +229,13 @@ def _members(tool: _Member | NamespaceTool, path: str, strict_openai: bool) -> I
         for index, member in enumerate(tool.tools):
             yield from _members(member, f"{path}.tools[{index}]", strict_openai)
     elif isinstance(tool, ResponseCustomTool):
-        yield path, tool, custom_function(tool.name, tool.description or "", _input_format(tool, path))
+        yield (
+            path,
+            tool,
+            custom_function(tool.name, tool.description or "", input_format(tool.format, f"{path}.format")),
+        )
     else:
         yield path, tool, _function(tool, path, strict_openai)
-
-
-def _input_format(tool: ResponseCustomTool, path: str) -> ResponseFormat:
-    param = f"{path}.format.definition"
-    match tool.format:
-        case GrammarInput(syntax="lark", definition=definition):
-            return ResponseFormat("grammar", grammar=definition, param=param)
-        case GrammarInput(definition=definition):
-            return ResponseFormat("regex", pattern=definition, param=param)
-    return ResponseFormat()
 
 
 def _function(tool: ResponseFunctionTool, path: str, strict_openai: bool) -> Function:
@@ -273,14 +249,21 @@ def _function(tool: ResponseFunctionTool, path: str, strict_openai: bool) -> Fun
 def _shown(member: _Member, function: Function) -> Json:
     """Return a tool as the answer repeats it."""
     shown = {"type": member.type, "name": member.name, "description": member.description or None}
-    if isinstance(member, ResponseCustomTool):
-        return {**shown, "format": member.format.model_dump() if member.format else {"type": "text"}}
+    if function.input_format:
+        return {**shown, "format": _shown_format(function.input_format)}
     return {**shown, "parameters": function.parameters, "strict": function.strict}
 
 
+def _shown_format(asked: ResponseFormat) -> Json:
+    if asked.kind == "text":
+        return {"type": "text"}
+    is_regex = asked.kind == "regex"
+    definition = asked.pattern if is_regex else asked.grammar
+    return {"type": "grammar", "syntax": "regex" if is_regex else "lark", "definition": definition}
+
+
 def _calling(body: ResponseCallingFields, functions: tuple[Function, ...]) -> Calling:
-    names = {function.name for function in functions}
-    choice = _choice(body, names)
+    choice = _choice(body, functions)
     if choice.mode == "required" and choice.names is None:
         choice = replace(choice, names=tuple(function.name for function in functions))
     if not functions:
@@ -289,17 +272,20 @@ def _calling(body: ResponseCallingFields, functions: tuple[Function, ...]) -> Ca
     return Calling(functions, choice, max_calls=1 if at_most_one else None)
 
 
-def _choice(body: ResponseCallingFields, names: set[str]) -> ToolChoice:
+def _choice(body: ResponseCallingFields, functions: tuple[Function, ...]) -> ToolChoice:
     match body.tool_choice:
         case None:
             return ToolChoice("auto")
         case "none" | "auto" | "required" as mode:
             return ToolChoice(mode)
         case AllowedResponseTools(mode=mode, tools=tools):
-            return ToolChoice(mode, tuple(dict.fromkeys(_chosen(tool, names) for tool in tools)))
+            return ToolChoice(mode, tuple(dict.fromkeys(_chosen(tool, functions) for tool in tools)))
         case tool:
-            return ToolChoice("named", (_chosen(tool, names),))
+            return ToolChoice("named", (_chosen(tool, functions),))
 
 
-def _chosen(tool: FunctionToolChoice | CustomToolChoice, names: set[str]) -> str:
-    return declared(full_name(tool.namespace, tool.name), names, "tool_choice", "tools")
+def _chosen(tool: FunctionToolChoice | CustomToolChoice, functions: tuple[Function, ...]) -> str:
+    name, custom = full_name(tool.namespace, tool.name), custom_names(functions)
+    if isinstance(tool, CustomToolChoice):
+        return declared(name, custom, "tool_choice", "tools", kind="custom tool")
+    return declared(name, {function.name for function in functions} - custom, "tool_choice", "tools")

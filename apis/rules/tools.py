@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Tag
+from pydantic import Field, Tag
 
-from apis.rules.fields import Name, Shape, Size, by, either, tag, unfit
+from apis.rules.custom_tools import InputFormat, custom_function, custom_names, input_format
+from apis.rules.fields import Name, Shape, Size, by, either, tag
 from apis.rules.schemas import SchemaObject
 from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
 from core.errors import RequestError
@@ -50,6 +51,23 @@ class FunctionTool(Shape):
     function: FunctionDefinition = Field(description="The function.")
 
 
+class CustomDefinition(Shape):
+    """A tool that the model calls with a text instead of JSON arguments."""
+
+    name: Name = Field(description="The tool's name, unique in the request, as that of a function.")
+    description: Annotated[str, Field(max_length=20_000)] | None = Field(
+        "", description="What the tool does. The model sees this text."
+    )
+    format: InputFormat | None = Field(None, description="What the text must be like. Default: any text.")
+
+
+class CustomTool(Shape):
+    """A tool that takes a text."""
+
+    type: Literal["custom"] = Field(description="Always custom.")
+    custom: CustomDefinition = Field(description="The tool.")
+
+
 class CodeInterpreterTool(Shape):
     """The code interpreter, for models that were trained with it. The client runs the code."""
 
@@ -64,19 +82,12 @@ class ReasoningTool(Shape):
     type: Literal["reasoning"] = Field(description="Always reasoning.")
 
 
-def _check_custom(value: object) -> object:
-    if isinstance(value, dict) and value.get("type") == "custom":
-        message = "Custom tools are not supported by this server. Declare the tool with type 'function' instead."
-        raise unfit(message, "unsupported_value", at=".type")
-    return value
-
-
 AnyTool = Annotated[
     Annotated[FunctionTool, Tag(tag("function"))]
+    | Annotated[CustomTool, Tag(tag("custom"))]
     | Annotated[CodeInterpreterTool, Tag(tag("code_interpreter"))]
     | Annotated[ReasoningTool, Tag(tag("reasoning"))],
-    by("type", "function", "code_interpreter", "reasoning"),
-    BeforeValidator(_check_custom),
+    by("type", "function", "custom", "code_interpreter", "reasoning"),
 ]
 
 
@@ -93,6 +104,19 @@ class FunctionChoice(Shape):
     function: NamedFunction = Field(description="The function.")
 
 
+class NamedCustomTool(Shape):
+    """The name of a custom tool in this request."""
+
+    name: str = Field(description="The name of one of the request's custom tools.")
+
+
+class CustomChoice(Shape):
+    """A tool_choice that makes the model call one custom tool of the request."""
+
+    type: Literal["custom"] = Field(description="Always custom.")
+    custom: NamedCustomTool = Field(description="The custom tool.")
+
+
 class CodeInterpreterChoice(Shape):
     """A tool_choice that makes the model use the code interpreter."""
 
@@ -100,8 +124,9 @@ class CodeInterpreterChoice(Shape):
 
 
 _Function = Annotated[FunctionChoice, Tag(tag("function"))]
+_Custom = Annotated[CustomChoice, Tag(tag("custom"))]
 _CodeInterpreter = Annotated[CodeInterpreterChoice, Tag(tag("code_interpreter"))]
-_Chosen = Annotated[_Function | _CodeInterpreter, by("type", "function", "code_interpreter")]
+_Chosen = Annotated[_Function | _Custom | _CodeInterpreter, by("type", "function", "custom", "code_interpreter")]
 
 
 class AllowedTools(Shape):
@@ -126,8 +151,8 @@ _ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag(tag("string"))]
     | Annotated[
         Annotated[
-            _Function | Annotated[AllowedToolsChoice, Tag(tag("allowed_tools"))] | _CodeInterpreter,
-            by("type", "function", "allowed_tools", "code_interpreter"),
+            _Function | _Custom | Annotated[AllowedToolsChoice, Tag(tag("allowed_tools"))] | _CodeInterpreter,
+            by("type", "function", "custom", "allowed_tools", "code_interpreter"),
         ],
         Tag(tag("object")),
     ],
@@ -206,7 +231,7 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
     Raises RequestError for an invalid schema or name. A choice without effect must not name a function either.
     """
     if body.functions:
-        _choice(body, set())
+        _choice(body, ())
         functions = tuple(
             checked_function(item, f"functions[{index}]", strict_openai) for index, item in enumerate(body.functions)
         )
@@ -216,7 +241,7 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
     indexed = [(index, item) for index, item in enumerate(body.tools or ()) if not isinstance(item, ReasoningTool)]
     tools = tuple(_tool(item, f"tools[{index}]", strict_openai) for index, item in indexed)
     _check_unique(tools, "tools", ".function.name", [index for index, _ in indexed])
-    choice = _choice(body, {tool.name for tool in tools})
+    choice = _choice(body, tools)
     if choice.mode == "required" and choice.names is None:
         choice = replace(choice, names=tuple(tool.name for tool in tools))
     _legacy_choice(body, set())
@@ -226,9 +251,13 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
     return Calling(tools, choice, max_calls=1 if at_most_one else None)
 
 
-def _tool(tool: FunctionTool | CodeInterpreterTool, path: str, strict_openai: bool) -> Tool:
-    if isinstance(tool, FunctionTool):
-        return checked_function(tool.function, f"{path}.function", strict_openai)
+def _tool(tool: FunctionTool | CustomTool | CodeInterpreterTool, path: str, strict_openai: bool) -> Tool:
+    match tool:
+        case FunctionTool(function=function):
+            return checked_function(function, f"{path}.function", strict_openai)
+        case CustomTool(custom=custom):
+            asked = input_format(custom.format, f"{path}.custom.format")
+            return custom_function(custom.name, custom.description or "", asked)
     return CodeInterpreter()
 
 
@@ -246,28 +275,33 @@ def _check_unique(tools: Sequence[Tool], path: str, name_path: str, indexes: Seq
     seen: set[str] = set()
     for index, tool in zip(indexes, tools, strict=True):
         if tool.name in seen:
-            param = f"{path}[{index}]{name_path if isinstance(tool, Function) else '.type'}"
+            is_custom = isinstance(tool, Function) and tool.input_format is not None
+            at = ".custom.name" if is_custom else name_path if isinstance(tool, Function) else ".type"
+            param = f"{path}[{index}]{at}"
             message = f"Invalid '{param}': the name '{tool.name}' is taken by an earlier tool. Expected unique names."
             raise RequestError(message, param, "invalid_value")
         seen.add(tool.name)
 
 
-def _choice(body: CallingFields, names: Set[str]) -> ToolChoice:
+def _choice(body: CallingFields, tools: Sequence[Tool]) -> ToolChoice:
     match body.tool_choice:
         case None:
             return ToolChoice("auto")
         case "none" | "auto" | "required" as mode:
             return ToolChoice(mode)
         case AllowedToolsChoice(allowed_tools=allowed):
-            chosen = [_chosen(tool, names) for tool in allowed.tools]
+            chosen = [_chosen(tool, tools) for tool in allowed.tools]
             return ToolChoice(allowed.mode, tuple(dict.fromkeys(chosen)))
         case tool:
-            return ToolChoice("named", (_chosen(tool, names),))
+            return ToolChoice("named", (_chosen(tool, tools),))
 
 
-def _chosen(tool: FunctionChoice | CodeInterpreterChoice, names: Set[str]) -> str:
+def _chosen(tool: FunctionChoice | CustomChoice | CodeInterpreterChoice, tools: Sequence[Tool]) -> str:
+    custom = custom_names(tools)
+    if isinstance(tool, CustomChoice):
+        return declared(tool.custom.name, custom, "tool_choice", "tools", kind="custom tool")
     name = tool.function.name if isinstance(tool, FunctionChoice) else CodeInterpreter().name
-    return declared(name, names, "tool_choice", "tools")
+    return declared(name, {other.name for other in tools} - custom, "tool_choice", "tools")
 
 
 def _legacy_choice(body: CallingFields, names: Set[str]) -> ToolChoice:
@@ -280,9 +314,9 @@ def _legacy_choice(body: CallingFields, names: Set[str]) -> ToolChoice:
             return ToolChoice("named", (declared(name, names, "function_call", "functions"),))
 
 
-def declared(name: str, names: Set[str], param: str, source: str) -> str:
+def declared(name: str, names: Set[str], param: str, source: str, *, kind: str = "function") -> str:
     """Return `name`. Raises RequestError unless it is one of `names`, those of the field `source`."""
     if name in names:
         return name
-    message = f"Invalid value for '{param}': no function named {name[:64]} was specified in the '{source}' parameter"
+    message = f"Invalid value for '{param}': no {kind} named {name[:64]} was specified in the '{source}' parameter"
     raise RequestError(message, param)

@@ -29,7 +29,16 @@ from tests.support.request_examples import FULL, LEGACY, PARAMETERS, RAW, USER, 
 
 PARTS = [{"type": "text", "text": "x"}]
 CALL = {"name": "f", "arguments": "{}"}
-TOOLS = {"tools": [tool("f", strict=False), {"type": "code_interpreter"}, {"type": "reasoning"}]}
+GRAMMARS: list[Json] = [
+    {"type": "text"},
+    {"type": "grammar", "syntax": "regex", "definition": "a"},
+    {"type": "grammar", "grammar": {"syntax": "lark", "definition": "a"}},
+]
+CUSTOM = [
+    {"type": "custom", "custom": {"name": f"custom_{number}", "description": "d", "format": grammar}}
+    for number, grammar in enumerate(GRAMMARS)
+]
+TOOLS = {"tools": [tool("f", strict=False), *CUSTOM, {"type": "code_interpreter"}, {"type": "reasoning"}]}
 SWITCHES = {"enable_thinking": True, "thinking": True, "reasoning_effort": "low"}
 CONSTRAINTS: list[Json] = [
     *({"structured_outputs": {"json": schema}} for schema in (PARAMETERS, "{}")),
@@ -52,6 +61,8 @@ CHATS: list[Json] = [
             {"role": "assistant", "reasoning_content": "hm", "reasoning": "hm", "thinking": "hm"},
             {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": CALL}]},
             {"role": "tool", "tool_call_id": "a", "content": PARTS, "name": "n"},
+            {"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": {"name": "g", "input": "x"}}]},
+            {"role": "tool", "tool_call_id": "a", "content": "x"},
         ],
         "functions": [{"name": "f", "description": "d", "parameters": PARAMETERS, "strict": False}],
         "prediction": {"type": "content", "content": PARTS},
@@ -59,6 +70,7 @@ CHATS: list[Json] = [
     {"model": "m", "messages": [USER], **LEGACY, "function_call": "none", "response_format": {"type": "text"}},
     {"model": "m", "messages": [USER], **TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}},
     {"model": "m", "messages": [USER], **TOOLS, "tool_choice": {"type": "code_interpreter"}},
+    {"model": "m", "messages": [USER], **TOOLS, "tool_choice": {"type": "custom", "custom": {"name": "custom_0"}}},
     {"model": "m", "messages": [USER], "response_format": {"type": "json_object"}},
     {
         "model": "m",
@@ -199,6 +211,7 @@ IN_WORDS = (
     "Previous response with id",
     "must be provided",
     "Invalid 'input': empty array",
+    "no custom tool named",
     "cannot both be provided",
     "is built into Anthropic's models",
     "has no tool named",

@@ -43,14 +43,18 @@ CORPUS = [
 
 
 @functools.cache
-def byte_level() -> PreTrainedTokenizerFast:
-    """Return a tokenizer like those of GPT-2 and Llama 3, but with tokens that go across line breaks and braces."""
+def byte_level(*further: str) -> PreTrainedTokenizerFast:
+    """Return a tokenizer like those of GPT-2 and Llama 3, but with tokens that go across line breaks and braces.
+
+    It is trained on CORPUS and on the `further` texts.
+    """
     backend = Backend(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     backend.train_from_iterator(
-        CORPUS, trainers.BpeTrainer(vocab_size=700, initial_alphabet=alphabet, max_token_length=9, show_progress=False)
+        [*CORPUS, *further],
+        trainers.BpeTrainer(vocab_size=700, initial_alphabet=alphabet, max_token_length=9, show_progress=False),
     )
     return _finished(backend)
 

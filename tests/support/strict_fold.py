@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 Json = dict[str, Any]
+TEXTS = {"function": "arguments", "custom": "input"}  # the streamed text of each type of tool call
 KINDS = ("content", "tool_calls", "function_call")
 
 
@@ -71,13 +72,15 @@ def _add_call(message: Json, call: Json) -> None:
 def _add_tool_call(calls: list[Json], deltas: list[Json]) -> None:
     (delta,) = deltas
     if delta["index"] == len(calls):
-        assert set(delta) == {"index", "id", "type", "function"}
-        assert set(delta["function"]) == {"name", "arguments"}
-        assert delta["function"]["arguments"] == ""
-        calls.append({"id": delta["id"], "type": delta["type"], "function": dict(delta["function"])})
+        kind = delta["type"]
+        assert set(delta) == {"index", "id", "type", kind}
+        assert set(delta[kind]) == {"name", TEXTS[kind]}
+        assert delta[kind][TEXTS[kind]] == ""
+        calls.append({"id": delta["id"], "type": kind, kind: dict(delta[kind])})
         return
     assert delta["index"] == len(calls) - 1
-    assert set(delta) == {"index", "function"}, "a repeated id would be doubled by the client"
-    assert set(delta["function"]) == {"arguments"}
-    assert delta["function"]["arguments"]
-    calls[-1]["function"]["arguments"] += delta["function"]["arguments"]
+    kind = calls[-1]["type"]
+    assert set(delta) == {"index", kind}, "a repeated id would be doubled by the client"
+    assert set(delta[kind]) == {TEXTS[kind]}
+    assert delta[kind][TEXTS[kind]]
+    calls[-1][kind][TEXTS[kind]] += delta[kind][TEXTS[kind]]

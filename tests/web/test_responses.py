@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -10,10 +11,11 @@ import openai
 import pytest
 from fastapi import FastAPI
 from openai import OpenAI
-from pydantic import BaseModel
+from openai.types.responses import ResponseItem
+from pydantic import BaseModel, TypeAdapter
 
 from apis.rules.custom_tools import input_arguments
-from core.errors import StoreError
+from core.errors import RequestError, StoreError
 from inference import Model
 from server import create_app
 from stores.memory import MemoryStore
@@ -347,3 +349,66 @@ def test_unknown_fields(raw: Client, strict_url: str, play: Play) -> None:
         refused = client.post(PATH, {**BODY, "mystery": 1})
         assert (refused.status, refused.error["message"]) == (400, "Unrecognized request argument supplied: mystery")
         assert client.post(PATH, BODY).status == 200
+
+
+def test_a_kept_response_is_read_as_it_was_sent(official: OpenAI, raw: Client, play: Play) -> None:
+    """The items of the request are listed in the types of the official client, complete and with an id each."""
+    play(f"get_weather\n{ARGUMENTS}")
+    first = raw.post(PATH, {**BODY, "tools": [WEATHER]}).json
+    assert raw.send("GET", f"{PATH}/{first['id']}").json == first
+    call = first["output"][0]
+    items: list[Any] = [
+        {"role": "user", "content": "Weather?"},
+        {"type": "item_reference", "id": call["id"]},
+        {"type": "function_call_output", "call_id": call["call_id"], "output": "rain"},
+        {"type": "custom_tool_call", "call_id": "call_b", "name": "patch", "input": "x"},
+        {"type": "custom_tool_call_output", "call_id": "call_b", "output": "Done"},
+        {"type": "reasoning", "summary": []},
+        {"role": "assistant", "content": "It rains."},
+    ]
+    play("all\nYes.")
+    second = official.responses.create(model="tiny", input=items, tools=[WEATHER])
+    listed = list(official.responses.input_items.list(second.id, order="asc"))
+    kinds = [item.get("type", "message").replace("item_reference", "function_call") for item in items]
+    assert [item.type for item in listed] == kinds
+    for item in listed:
+        TypeAdapter(ResponseItem).validate_python(item.to_dict(), strict=True)
+    official.responses.delete(first["id"])
+    official.responses.create(model="tiny", input="Sure?", tools=[WEATHER], previous_response_id=second.id)
+
+
+def test_errors_of_later_stages_name_the_fields_of_this_api(raw: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prompt and the grammars are made from a ChatRequest, whose errors name the fields of chat completions."""
+    param = ""
+
+    def fail(*_: object) -> list[int]:
+        raise RequestError("It cannot be compiled.", param, "invalid_function_parameters")
+
+    monkeypatch.setattr("web.routes.responses.chat_prompt", fail)
+    group = {"type": "namespace", "name": "n", "tools": [WEATHER, PATCH]}
+    asked = {"input": "Hi", "tools": [{"type": "web_search"}, WEATHER, group]}
+    for given, shown in (
+        ("messages", "input"),
+        ("tools", "tools"),
+        ("tools[0].function.parameters", "tools[1].parameters"),
+        ("tools[2].function.name", "tools[2].tools[1].name"),
+    ):
+        param = given
+        assert raw.post(f"{PATH}/input_tokens", asked).error["param"] == shown
+
+
+def test_a_custom_tool_with_a_grammar(tiny_url: str) -> None:
+    """The text follows the grammar although the model is random. A broken grammar is an error at its place."""
+    with OpenAI(base_url=f"{tiny_url}/v1", api_key="x", max_retries=0, timeout=120) as client:
+        grammar = {"type": "grammar", "syntax": "lark", "definition": 'start: "*** " /[a-z]{3}/ "\\n"'}
+        tool: Any = {**PATCH, "format": grammar}
+        forced: Any = {"model": "tiny", "input": "Hi", "tool_choice": "required", "parallel_tool_calls": False}
+        answer = client.responses.create(**forced, tools=[tool], max_output_tokens=200)
+        (call,) = answer.output
+        assert call.type == "custom_tool_call"
+        assert re.fullmatch(r"\*\*\* [a-z]{3}\n", call.input)
+        assert answer.tools[0].to_dict() == tool
+        broken: Any = {**PATCH, "format": {**grammar, "definition": "start: nothing"}}
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.create(**forced, tools=[{"type": "web_search"}, broken])
+        assert caught.value.param == "tools[1].format.definition"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+import re
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from apis.response_events import ResponseWriter
 from apis.responses import EXAMPLES, AskedResponse, ResponseRequest, response_request
 from apis.rules.response_answer import InputTokens, ResponseAnswer
 from apis.rules.response_stream import ResponseEvent
-from core.errors import PromptTooLong
+from core.errors import RequestError
 from inference import Model, chat_prompt
 from stores.store import ResponseStore, StoredResponse
 from web.choices import written
@@ -25,6 +26,8 @@ from web.openapi import Operation, Route
 from web.serving import admit, loaded_model, owner, read_request, whole
 
 Json = dict[str, Any]
+
+_FUNCTION_PATH = re.compile(r"tools\[(?P<index>[0-9]+)\]\.function(?P<rest>\..*)")
 
 
 async def responses(request: Request) -> Response:
@@ -44,10 +47,8 @@ async def input_tokens(request: Request) -> Response:
     model = loaded_model(request)
     asked = await _asked(request, {"model": model.names[0]})
     headers = admit(model, asked.chat)
-    try:
+    with _own_paths(asked):
         prompt_ids = await asyncio.to_thread(chat_prompt, model, asked.chat)
-    except PromptTooLong as error:
-        raise _about_input(error) from None
     return JSONResponse({"object": "response.input_tokens", "input_tokens": len(prompt_ids)}, headers=headers)
 
 
@@ -67,22 +68,28 @@ async def _asked(request: Request, defaults: Json | None = None) -> AskedRespons
 
 
 async def _events(model: Model, asked: AskedResponse) -> AsyncGenerator[Json]:
-    """Yield the events of the answer. An error about the prompt's length names the field `input`."""
+    """Yield the events of the answer."""
     defaults = {"temperature": model.temperature, "top_p": model.top_p}
     head = {**asked.head, **{key: usual for key, usual in defaults.items() if asked.head[key] is None}}
-    try:
+    with _own_paths(asked):
         async with aclosing(
             written(model, asked.chat, lambda _: ResponseWriter(head, asked.chat, asked.tools))
         ) as events:
             async for event in events:
                 yield event
-    except PromptTooLong as error:
-        raise _about_input(error) from None
 
 
-def _about_input(error: PromptTooLong) -> PromptTooLong:
-    error.param = "input" if error.param == "messages" else error.param
-    return error
+@contextmanager
+def _own_paths(asked: AskedResponse) -> Iterator[None]:
+    """Name the fields of this API in errors that name those of chat completions."""
+    try:
+        yield
+    except RequestError as error:
+        if error.param == "messages":
+            error.param = "input"
+        elif found := _FUNCTION_PATH.match(error.param or ""):
+            error.param = tuple(asked.tools.values())[int(found["index"])].path + found["rest"]
+        raise
 
 
 async def _kept(events: AsyncGenerator[Json], asked: AskedResponse, store: ResponseStore) -> AsyncGenerator[Json]:
