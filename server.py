@@ -20,12 +20,17 @@ from web.command_line import read_options
 from web.edge import KEEP_ALIVE_S, Edge
 from web.lifecycle import serve
 from web.openapi import Route, document
-from web.routes import completions, facts
+from web.routes import completions, facts, ollama, tokens
 from web.wrong_urls import wrong_url
 
 log = logging.getLogger("functionary")
 
-ROUTES: tuple[Route, ...] = (*completions.ROUTES, *facts.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *completions.ROUTES,
+    *facts.ROUTES,
+    *tokens.ROUTES,
+    *ollama.ROUTES,
+)
 
 
 def create_app(
