@@ -120,5 +120,5 @@ def test_a_long_text_does_not_stop_other_requests(played_url: str) -> None:
             client.check_health()
             waits.append(time.monotonic() - begun)
         thread.join()
-    assert len(waits) > 5
-    assert sorted(waits)[len(waits) // 2] < 0.5
+    assert len(waits) > 20
+    assert max(waits) < sum(waits) / 2
