@@ -37,7 +37,7 @@ def speaks_anthropic(scope: Scope) -> bool:
 
 def is_ollama(path: str) -> bool:
     """Whether a path is one of Ollama's, whose clients read a text in the field `error`."""
-    return path in _OLLAMA_PATHS or path.startswith("/api/blobs/")
+    return path.rstrip("/") in _OLLAMA_PATHS or path.startswith("/api/blobs/")
 
 
 def ollama_error(body: Json) -> Json:

@@ -1,4 +1,4 @@
-"""What a client with a wrong URL, name or key header is told; HEAD; and the log of a client that leaves."""
+"""What a client with a wrong URL, name or key header is told, and the log of a client that leaves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from inference import Model, load_model
-from server import ROUTES, create_app
+from server import create_app
 from tests.support.abuse_bytes import post
 from tests.support.abuse_client import BODY, CHAT, RAW, Client, as_json, check_answer, connect, head, raw, statuses
 from tests.support.scripted_engine import scripted
@@ -115,33 +115,6 @@ def test_the_root_says_where_things_are(url: str, locked_url: str) -> None:
     for lines in (("Host: evil.example",), ("Host: localhost", "Origin: http://evil.example")):
         request = "\r\n".join(("GET / HTTP/1.1", *lines, "Connection: close", "", "")).encode()
         assert statuses(raw(url, request)) == [403]
-
-
-# HEAD
-
-
-def test_head_is_served_wherever_get_is(app: FastAPI, url: str) -> None:
-    """HEAD gives GET's status and headers without a body, so that the next answer on the connection is found."""
-    gets = [path.replace("{name:path}", "tiny") for path, _, method, _ in ROUTES if method == "GET"]
-    for path in (*gets, "/docs", "/redoc", "/openapi.json", "/v1/models/", "/v1/models/nope", "/nope", CHAT):
-        with Client(url) as client:
-            get, answer = client.send("GET", path), client.send("HEAD", path)
-            assert (answer.status, answer.body) == (get.status, b"")
-            varying = {"x-request-id", "openai-processing-ms", "date", *(["content-length"] * (path == "/metrics"))}
-            assert answer.headers.keys() == get.headers.keys()
-            for name in answer.headers.keys() - varying:
-                assert answer.headers[name] == get.headers[name], name
-            assert int(answer.headers["content-length"]) > 0
-    received = raw(url, head("HEAD", "/live") + head("GET", "/live", "Connection: close"))
-    assert statuses(received) == [200, 200]
-    assert received.count(b'{"status":"ok"}') == 1
-
-
-def test_head_needs_the_key_that_get_needs(locked_url: str) -> None:
-    with Client(locked_url) as client:
-        assert client.send("HEAD", "/v1/models").status == 401
-    with Client(locked_url, KEY) as client:
-        assert client.send("HEAD", "/v1/models").status == 200
 
 
 # Whole URLs as targets, as proxies send them
