@@ -14,7 +14,7 @@ from web.dialects import is_ollama
 Json = dict[str, Any]
 
 USER = {"role": "user", "content": "Hi"}
-# The least body that each POST route serves. A new POST route needs its own here.
+# The least body that each route with a body serves. A new one needs its own here.
 BODIES: dict[str, Json] = {
     CHAT: {"model": "tiny", "messages": [USER], "max_tokens": 1},
     RENDER: {"model": "tiny", "messages": [USER]},
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def body(self) -> bytes:
-        return as_json(BODIES[self.route]) if self.method == "POST" else b""
+        return as_json(BODIES[self.route]) if self.route in BODIES else b""
 
     def send(
         self, client: Client, *, method: str = "", path: str = "", body: bytes | None = None, **more: str
@@ -120,11 +120,11 @@ def _dialect(path: str) -> Literal["openai", "anthropic", "ollama"]:
 
 
 def need_bodies() -> None:
-    """Fail with the names of the POST routes that BODIES lacks."""
-    missing = [route.path for route in ROUTES if route.method == "POST" and route.path not in BODIES]
+    """Fail with the names of the routes with a body that BODIES lacks."""
+    missing = [route.path for route in ROUTES if route.operation.request and route.path not in BODIES]
     assert not missing, f"put the least body that each of {missing} serves into BODIES of tests/support/all_routes.py"
 
 
 CASES = _cases()
-POSTS = [case for case in CASES if case.method == "POST"]
+POSTS = [case for case in CASES if case.route in BODIES]
 GETS = [case for case in CASES if case.method == "GET"]
