@@ -28,7 +28,7 @@ _ERRORS = {
 
 @dataclass(frozen=True)
 class Operation:
-    """The published models of a route: its request, answer and streamed chunk.
+    """The published models of a route: its request, answer, streamed chunk and error.
 
     If `answer` is None, the route returns plain text. `anthropic` is the answer to a request with the header
     anthropic-version.
@@ -40,8 +40,8 @@ class Operation:
     request: type[BaseModel] | None = None
     chunk: type[BaseModel] | None = None
     examples: Mapping[str, Json] = field(default_factory=dict)
-    anthropic: type[BaseModel] | None = None
     error: type[BaseModel] = Error
+    anthropic: type[BaseModel] | None = None
 
     def described(self) -> Json:
         """Return the arguments of FastAPI's add_api_route that publish this operation."""
@@ -74,8 +74,7 @@ class Route(NamedTuple):
 
 def document(app: FastAPI, operations: list[Operation]) -> Json:
     """Build the OpenAPI document of an application whose routes were added with these operations."""
-    answers: set[type[BaseModel] | None] = set()
-    answers.update(answer for o in operations for answer in (o.answer, o.anthropic, o.chunk, o.error))
+    answers = {answer for o in operations for answer in (o.answer, o.anthropic, o.chunk, o.error)}
     _, schemas = models_json_schema(
         [
             *((operation.request, "validation") for operation in operations if operation.request),
