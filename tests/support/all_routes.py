@@ -60,13 +60,16 @@ class Case:
         return as_json(BODIES[self.route]) if self.route in BODIES else b""
 
     def send(
-        self, client: Client, *, method: str = "", path: str = "", body: bytes | None = None, **more: str
+        self,
+        client: Client,
+        *,
+        method: str = "",
+        path: str = "",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send the request, or one that differs in what is given. Check everything that holds for every answer.
-
-        more: further headers, with _ for -.
-        """
-        headers = {**self.headers, **{name.replace("_", "-"): value for name, value in more.items()}}
+        """Send the request, or one that differs in what is given. Check everything that holds for every answer."""
+        headers = {**self.headers, **(headers or {})}
         body = self.body if body is None else body
         answer = client.send(method or self.method, path or self.path, body, headers)
         if (method or self.method) != "HEAD":

@@ -30,6 +30,7 @@ KEY = "sk-functionary-of-all-routes"
 SITE = "https://app.example"
 UNKNOWN_FIELD = "zzz_unknown"
 CANARY = "canary51c9"
+WRONG_VALUES: tuple[object, ...] = (5.5, True, {"x": 1}, [[{}]])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -150,15 +151,15 @@ def test_every_route_needs_the_key(locked_url: str, subtests: pytest.Subtests, h
     for case in (*CASES, *(Case("GET", path, path) for path in PAGES), Case("GET", "other", "/nope", status=404)):
         with subtests.test(case.name), Client(locked_url) as client:
             for key in (None, "", KEY[:-1], f"{KEY}x", "another key"):
-                answer = case.send(client, **({} if key is None else {header: before + key}))
+                answer = case.send(client, headers={} if key is None else {header: before + key})
                 assert answer.status == (case.status if case.path in PUBLIC else 401), (key, answer)
                 if case.path not in PUBLIC:
                     assert answer.headers["www-authenticate"] == "Bearer"
                     assert KEY not in answer.body.decode()
-            assert case.send(client, **{header: before + KEY}).status == case.status
+            assert case.send(client, headers={header: before + KEY}).status == case.status
             if case.method == "GET":
                 assert case.send(client, method="HEAD").status == (case.status if case.path in PUBLIC else 401)
-                assert case.send(client, method="HEAD", **{header: before + KEY}).status == case.status
+                assert case.send(client, method="HEAD", headers={header: before + KEY}).status == case.status
 
 
 def test_the_key_is_checked_before_the_body_and_the_method(locked_url: str, subtests: pytest.Subtests) -> None:
@@ -179,9 +180,9 @@ def test_hosts(url: str, subtests: pytest.Subtests) -> None:
     for case in CASES:
         with subtests.test(case.name), Client(url) as client:
             for host in ("localhost:1", "127.0.0.1", "[::1]:8000", "our-name", "OUR-NAME:80"):
-                assert case.send(client, Host=host).status == case.status, host
+                assert case.send(client, headers={"Host": host}).status == case.status, host
             for host in ("evil.example", "our-name.evil.example", "localhost@evil.example", "0.0.0.0"):
-                answer = case.send(client, Host=host)
+                answer = case.send(client, headers={"Host": host})
                 assert answer.status == 403, host
                 assert "access-control-allow-origin" not in answer.headers
 
@@ -189,7 +190,7 @@ def test_hosts(url: str, subtests: pytest.Subtests) -> None:
 def test_with_a_key_any_host_and_site_is_served(locked_url: str, subtests: pytest.Subtests) -> None:
     for case in CASES:
         with subtests.test(case.name), Client(locked_url, KEY) as client:
-            answer = case.send(client, Host="evil.example", Origin="https://evil.example")
+            answer = case.send(client, headers={"Host": "evil.example", "Origin": "https://evil.example"})
             assert answer.status == case.status
             assert "access-control-allow-origin" not in answer.headers
 
@@ -198,7 +199,10 @@ def test_web_sites(url: str, subtests: pytest.Subtests) -> None:
     """An admitted page reads answers and errors; any other page is refused, on public routes too."""
     for case in CASES:
         with subtests.test(case.name), Client(url) as client:
-            for answer in (case.send(client, Origin=SITE), case.send(client, method="BREW", Origin=SITE)):
+            for answer in (
+                case.send(client, headers={"Origin": SITE}),
+                case.send(client, method="BREW", headers={"Origin": SITE}),
+            ):
                 assert answer.status in (case.status, 405)
                 assert answer.headers["access-control-allow-origin"] == SITE
                 assert answer.headers["vary"] == "Origin"
@@ -209,7 +213,7 @@ def test_web_sites(url: str, subtests: pytest.Subtests) -> None:
                 f"{SITE}.evil.example",
                 "http://localhost:3000",
             ):
-                answer = case.send(client, Origin=origin)
+                answer = case.send(client, headers={"Origin": origin})
                 assert answer.status == 403, origin
                 assert "access-control-allow-origin" not in answer.headers
 
@@ -222,13 +226,13 @@ def test_preflights_need_no_key(url: str, pages_url: str, subtests: pytest.Subte
             asks = {"Access-Control-Request-Method": case.method, "Access-Control-Request-Headers": names}
             with Client(pages_url) as locked:
                 for shown, one in ((SITE, client), ("*", locked)):
-                    answer = case.send(one, method="OPTIONS", body=b"", Origin=SITE, **asks)
+                    answer = case.send(one, method="OPTIONS", body=b"", headers={"Origin": SITE, **asks})
                     assert (answer.status, answer.body) == (204, b"")
                     assert answer.headers["access-control-allow-origin"] == shown
                     assert answer.headers["access-control-allow-headers"] == names
                     assert case.method in answer.headers["access-control-allow-methods"].split(", ")
                     assert "access-control-allow-private-network" not in answer.headers
-            answer = case.send(client, method="OPTIONS", body=b"", Origin="https://evil.example", **asks)
+            answer = case.send(client, method="OPTIONS", body=b"", headers={"Origin": "https://evil.example", **asks})
             assert answer.status == 403
             assert not [name for name in answer.headers if name.startswith("access-control-allow")]
 
@@ -240,10 +244,13 @@ def test_request_ids(url: str, subtests: pytest.Subtests) -> None:
     for case in CASES:
         with subtests.test(case.name), Client(url) as client:
             for body in (None, b"{") if case in POSTS else (None,):
-                assert case.send(client, body=body, x_request_id="my_ID-1").headers["x-request-id"] == "my_ID-1"
+                assert (
+                    case.send(client, body=body, headers={"x-request-id": "my_ID-1"}).headers["x-request-id"]
+                    == "my_ID-1"
+                )
                 made = set()
                 for foreign in ("", "a b", "x" * 65, "a/b", "é"):
-                    made.add(case.send(client, body=body, x_request_id=foreign).headers["x-request-id"])
+                    made.add(case.send(client, body=body, headers={"x-request-id": foreign}).headers["x-request-id"])
                 assert len(made) == 5
                 assert all(re.fullmatch("req_[0-9a-f]{24}", one) for one in made)
 
@@ -345,7 +352,7 @@ def test_wrong_bodies(url: str, subtests: pytest.Subtests) -> None:
     for case in POSTS:
         for name, (body, headers, status) in wrong_bodies(case).items():
             with subtests.test(f"{case.name}: {name}"), Client(url) as client:
-                answer = case.send(client, body=body, **headers)
+                answer = case.send(client, body=body, headers=headers)
                 assert answer.status == status, answer
                 assert case.send(client).status == case.status  # the connection goes on
 
@@ -354,7 +361,7 @@ def test_wrong_types_in_every_field(url: str, subtests: pytest.Subtests) -> None
     for case in POSTS:
         with subtests.test(case.name), Client(url) as client:
             for key in BODIES[case.route]:
-                for value in (5.5, True, {"x": 1}, [[{}]]):
+                for value in WRONG_VALUES:
                     answer = case.send(client, body=as_json({**BODIES[case.route], key: value}))
                     assert answer.status == 400, (key, value, answer)
                     assert key in case.message(answer)
