@@ -145,6 +145,20 @@ def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
     return ids
 
 
+def tokenized_prompt(model: Model, request: ChatRequest, *, has_opening: bool = True) -> list[int]:
+    """Return the token ids of the prompt like `chat_prompt`, but for a prompt of any length.
+
+    has_opening: False leaves out the end of the prompt, after which the answer begins.
+    """
+    template = model.template
+    if has_opening:
+        pieces = template.prompt(request)
+    else:
+        tools = template.visible_tools(request.tools, request.choice)
+        pieces = template.render(request.messages, tools, request.reasoning)
+    return model.tokenizer.encode(pieces, bos=template.bos).ids
+
+
 def shown_prompt(template: PromptTemplate, tokenizer: Tokenizer, request: ChatRequest) -> dict[str, Any]:
     """Return the prompt for `request` as JSON: text, token ids and pieces (apis/rendered_prompt.py).
 

@@ -64,7 +64,7 @@ class Sites:
         found["Access-Control-Allow-Origin"] = ANY_ORIGIN if ANY_ORIGIN in self._origins else origin
         found["Access-Control-Expose-Headers"] = _EXPOSED
         if "access-control-request-method" in headers:
-            found["Access-Control-Allow-Methods"] = "GET, HEAD, POST"
+            found["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE"
             found["Access-Control-Allow-Headers"] = headers.get("access-control-request-headers", ANY_ORIGIN)
             found["Access-Control-Max-Age"] = str(_PREFLIGHT_S)
         if "access-control-request-private-network" in headers:

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from inference import Model
-from server import create_app
+from server import ROUTES, create_app
 from stores.memory import MemoryStore
 from tests.support.abuse_client import CHAT, RAW, RENDER, Answer, Client
 from tests.support.request_examples import tool
@@ -151,8 +151,26 @@ def test_errors_and_other_routes_are_as_published(functionary: Client, document:
     check(document, unknown, "POST", RAW)
     for path in ("/", "/v1/models", "/live", "/ready", "/health"):
         check(document, functionary.send("GET", path), "GET", path)
-    card = functionary.send("GET", "/v1/models/functionary").json
-    schema_of(document, "GET", "/v1/models/{name}", "200", PLAIN).validate(card)
+    for headers in ({}, {"anthropic-version": "2023-06-01"}):
+        card = functionary.send("GET", "/v1/models/functionary", headers=headers).json
+        schema_of(document, "GET", "/v1/models/{name}", "200", PLAIN).validate(card)
+        check(document, functionary.send("GET", "/v1/models", headers=headers), "GET", "/v1/models")
+
+
+def test_the_routes_of_other_servers_are_as_published(functionary: Client, document: Json) -> None:
+    """The routes that Ollama and vLLM have, by their published examples."""
+    for path in ("/api/version", "/api/tags"):
+        check(document, functionary.send("GET", path), "GET", path)
+    for path in ("/api/show", "/tokenize", "/detokenize"):
+        body = document["paths"][path]["post"]["requestBody"]["content"][PLAIN]
+        assert body["examples"]
+        for example in body["examples"].values():
+            answer = functionary.post(path, example["value"])
+            assert answer.status == 200, answer
+            check(document, answer, "POST", path)
+        wrong = functionary.post(path, {"model": 5})
+        assert wrong.status == 400
+        check(document, wrong, "POST", path)
 
 
 def test_stored_responses_are_as_published(functionary: Client, document: Json, responses: MemoryStore) -> None:
@@ -173,13 +191,7 @@ def test_stored_responses_are_as_published(functionary: Client, document: Json, 
 
 def test_every_route_is_listed(document: Json) -> None:
     routes = {(method, path) for path, methods in document["paths"].items() for method in methods}
-    assert routes == {
-        *(("post", CHAT), ("post", RENDER), ("post", RAW), ("get", "/v1/models"), ("get", "/v1/models/{name}")),
-        *(("post", RESPONSES), ("post", COUNT)),
-        *(("post", MESSAGES), ("post", f"{MESSAGES}/count_tokens")),
-        *(("get", STORED), ("delete", STORED), ("get", f"{STORED}/input_items"), ("post", f"{STORED}/cancel")),
-        *(("get", "/"), ("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics")),
-    }
+    assert routes == {(route.method.lower(), route.path.replace(":path", "")) for route in ROUTES}
     assert document["info"]["title"] == "Functionary"
     for operation in (document["paths"][path]["post"] for path in (CHAT, RENDER, RAW, RESPONSES, COUNT, MESSAGES)):
         assert {"200", "400", "401", "404", "429", "500", "503"} <= operation["responses"].keys()
