@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Scope
 
+from web.dialects import MESSAGES_PATH
 from web.errors import error_body, rendered
 from web.sites import hostname
 
@@ -45,7 +46,8 @@ def _hint(app: FastAPI, path: str, base: str) -> str:
     for _, route in sorted(served, key=lambda one: -len(one[1])):
         ending = re.escape(route.removeprefix(VERSION)).replace(r"\{name:path\}", ".+")
         if found := re.search(f"{ending}$", path):
-            return f"The path is {VERSION}{found[0]} here: set your client's base URL to {base}."
+            right = base.removesuffix(VERSION) if route.startswith(MESSAGES_PATH) else base
+            return f"The path is {VERSION}{found[0]} here: set your client's base URL to {right or '/'}."
     names = ", ".join(f"{method} {route.replace(':path', '')}" for method, route in served)
     return f"This server has {names}; the base URL for clients is {base}, and /docs describes all routes."
 
