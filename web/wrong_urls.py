@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from web.dialects import is_ollama
+from web.dialects import MESSAGES_PATH, is_ollama
 from web.errors import error_body, rendered
 from web.sites import hostname
 
@@ -64,7 +64,8 @@ def _hint(app: FastAPI, path: str, base: str) -> str:
     for _, route in sorted(served, key=lambda one: -len(one[1])):
         ending = _PARAMETER.sub(lambda one: ".+" if one[1] else "[^/]+", re.escape(route.removeprefix(VERSION)))
         if found := re.search(f"{ending}$", path):
-            return f"The path is {VERSION}{found[0]} here: set your client's base URL to {base}."
+            right = base.removesuffix(VERSION) if route.startswith(MESSAGES_PATH) else base
+            return f"The path is {VERSION}{found[0]} here: set your client's base URL to {right or '/'}."
     names = ", ".join(f"{method} {route}" for method, route in served if "{" not in route)  # all would be too long
     return f"This server has {names}; the base URL for clients is {base}, and /docs describes all routes."
 

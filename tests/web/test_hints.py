@@ -66,6 +66,21 @@ def test_a_wrong_base_url_gets_the_right_one(url: str, path: str, right: str) ->
         assert f"The path is {right} here: set your client's base URL to http://localhost/v1.".encode() in received
 
 
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("/messages", "/v1/messages"),
+        ("/v1/v1/messages", "/v1/messages"),
+        ("/anthropic/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+    ],
+)
+def test_anthropics_clients_have_a_base_url_without_the_version(url: str, path: str, right: str) -> None:
+    """Anthropic's clients add /v1 themselves: a base URL with it leads to /v1/v1/messages."""
+    received = raw(url, head("POST", path, "Connection: close", "Content-Length: 0"))
+    assert statuses(received) == [404]
+    assert f"The path is {right} here: set your client's base URL to http://localhost.".encode() in received
+
+
 def test_the_right_base_url_is_the_one_under_which_the_client_came(url: str) -> None:
     request = head("GET", "/models", "Connection: close").replace(b"localhost", b"host.docker.internal:81", 1)
     assert b"http://host.docker.internal:81/v1." in raw(url, request)
