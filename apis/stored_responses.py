@@ -17,15 +17,6 @@ Json = dict[str, Any]
 _INTEGER = re.compile("-?[0-9]{1,18}")
 
 
-class StoredAnswer(Answer):
-    """An answer as POST /v1/responses sent it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str = Field(description="The id of the response, as resp_...")
-    object: Literal["response"] = Field(description="Always response.")
-
-
 class InputItem(Answer):
     """An item of a request to POST /v1/responses, with the id that the server gave it."""
 

@@ -56,6 +56,7 @@ class FixedEngine:
         self.max_context = 8_192
         self.vocab_size = 1 << 20
         self.registry = CollectorRegistry()
+        self.is_down = False
         self._stop_id = stop_id
 
     def health(self) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from apis.response_events import response_usage
+from apis.responses import response_request
+from core.turn_format import Finish
 from stores.store import ResponseStore, StoredResponse
 
 Json = dict[str, Any]
@@ -21,7 +24,10 @@ def stored(name: str, text: str = "hello", num_items: int = 1) -> StoredResponse
     content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
     output = {"type": "message", "id": f"msg_{name}", "status": "completed", "role": "assistant", "content": content}
     items = tuple(message(number, text) for number in range(num_items))
-    response = {"id": f"resp_{name}", "object": "response", "status": "completed", "output": [output]}
+    asked = response_request({"model": "m", "input": "x", "temperature": 1.0, "top_p": 1.0}, find={}.get)
+    usage = response_usage(Finish("stop", 1, 1))
+    told = {"status": "completed", "created_at": 1, "completed_at": 1, "output": [output], "usage": usage}
+    response = {**asked.head, **told, "id": f"resp_{name}"}
     return StoredResponse(response, items, (*items, output))
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
-from apis.stored_responses import DeletedResponse, InputItemList, StoredAnswer, input_item_page
+from apis.rules.response_answer import ResponseAnswer
+from apis.stored_responses import DeletedResponse, InputItemList, input_item_page
 from core.errors import RequestError
 from stores.store import ResponseStore, StoredResponse
 from web.errors import HttpError
@@ -60,8 +61,8 @@ def _not_found(response_id: str) -> HttpError:
 
 _RESPONSE = "/v1/responses/{response_id}"
 ROUTES: tuple[Route, ...] = (
-    Route(_RESPONSE, retrieve_response, "GET", Operation(StoredAnswer)),
+    Route(_RESPONSE, retrieve_response, "GET", Operation(ResponseAnswer)),
     Route(_RESPONSE, delete_response, "DELETE", Operation(DeletedResponse)),
     Route(f"{_RESPONSE}/input_items", list_input_items, "GET", Operation(InputItemList)),
-    Route(f"{_RESPONSE}/cancel", cancel_response, "POST", Operation(StoredAnswer)),
+    Route(f"{_RESPONSE}/cancel", cancel_response, "POST", Operation(ResponseAnswer)),
 )
