@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stores.store import StoredResponse
+from stores.store import ResponseStore, StoredResponse
 
 Json = dict[str, Any]
+
+OWNER = "a" * 64
 
 
 def message(number: int, text: str) -> Json:
@@ -21,3 +23,8 @@ def stored(name: str, text: str = "hello", num_items: int = 1) -> StoredResponse
     items = tuple(message(number, text) for number in range(num_items))
     response = {"id": f"resp_{name}", "object": "response", "status": "completed", "output": [output]}
     return StoredResponse(response, items, (*items, output))
+
+
+def names(store: ResponseStore, count: int = 30) -> list[int]:
+    """Return the numbers of the responses that can be read."""
+    return [number for number in range(count) if store.get(OWNER, f"resp_{number}")]
