@@ -99,7 +99,7 @@ async def stream(
         yield event
     draft_counts = (token.num_accepted, token.num_rejected) if request.prediction else (0, 0)
     counts = (len(prompt_ids), token.num_generated, token.num_cached, *draft_counts)
-    yield Finish(reason, *counts, reasoning_tokens=turn.num_reasoning_tokens)
+    yield Finish(reason, *counts, reasoning_tokens=turn.num_reasoning_tokens, stop_string=turn.stop_string)
 
 
 async def complete(
@@ -123,7 +123,7 @@ async def complete(
             if stop.is_hit or token.finish_reason:
                 break
     reason = "stop" if stop.is_hit else token.finish_reason or "stop"
-    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached)
+    yield Finish(reason, len(prompt_ids), token.num_generated, token.num_cached, stop_string=stop.hit)
 
 
 def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
@@ -143,6 +143,20 @@ def chat_prompt(model: Model, request: ChatRequest) -> list[int]:
     if len(ids) >= max_context:
         raise PromptTooLong(len(ids), max_context, functions=_function_sizes(model, request, tools, is_exact=True))
     return ids
+
+
+def tokenized_prompt(model: Model, request: ChatRequest, *, has_opening: bool = True) -> list[int]:
+    """Return the token ids of the prompt like `chat_prompt`, but for a prompt of any length.
+
+    has_opening: False leaves out the end of the prompt, after which the answer begins.
+    """
+    template = model.template
+    if has_opening:
+        pieces = template.prompt(request)
+    else:
+        tools = template.visible_tools(request.tools, request.choice)
+        pieces = template.render(request.messages, tools, request.reasoning)
+    return model.tokenizer.encode(pieces, bos=template.bos).ids
 
 
 def shown_prompt(template: PromptTemplate, tokenizer: Tokenizer, request: ChatRequest) -> dict[str, Any]:

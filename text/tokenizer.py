@@ -18,6 +18,7 @@ from core.errors import ModelError
 from prompt_template import Piece
 
 Preceding = Literal["nothing", "control", "text"]  # what stands before a text: nothing, a control token, or text
+_LONG = 10_000  # characters from which a text is tokenized without the GIL, so that it does not stop the engine
 _ANCHOR = "\n"  # one token in every SentencePiece vocabulary; it never merges with the text after it
 
 
@@ -103,13 +104,13 @@ class Tokenizer:
         """Return a lower bound of the number of tokens of `text`. Fast: tokenizing 2 MiB would take seconds."""
         return len(text.encode()) // self._max_token_bytes
 
-    def encode_raw(self, text: str) -> list[int]:
+    def encode_raw(self, text: str, *, may_add_bos: bool = True) -> list[int]:
         """Tokenize a raw prompt, in which the spelling of a control token becomes that control token.
 
         BOS comes first only if the checkpoint's tokenizer adds it. The tokenizers of GPT-2 and SmolLM2 have a BOS token
         but do not add it.
         """
-        return self.encode([Piece(text, markup=True)], bos=self._adds_bos).ids
+        return self.encode([Piece(text, markup=True)], bos=self._adds_bos and may_add_bos).ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of all ids, in which control tokens are spelled out."""
@@ -118,6 +119,10 @@ class Tokenizer:
     def stream_decoder(self) -> StreamDecoder:
         """Return a new decoder for the token ids of one answer."""
         return StreamDecoder(self)
+
+    def has_token(self, token_id: int) -> bool:
+        """Whether the vocabulary has a token with this id. The logits may be wider than the vocabulary."""
+        return self._backend.id_to_token(token_id) is not None
 
     def is_control(self, token_id: int) -> bool:
         return token_id in self._control_text
@@ -130,6 +135,8 @@ class Tokenizer:
         return b"" if token is None else self._to_bytes(token)
 
     def _ids(self, text: str) -> list[int]:
+        if len(text) > _LONG:  # only the call for many texts releases the GIL; it costs short texts more
+            return list(self._plain.encode_batch_fast([text], add_special_tokens=False)[0].ids)
         return list(self._plain.encode(text, add_special_tokens=False).ids)
 
     def _segment_ids(self, text: str, preceding: Preceding) -> list[int]:

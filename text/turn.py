@@ -47,6 +47,11 @@ class Turn:
         decoder = tokenizer.stream_decoder()
         self._unread_prefill = [piece for token_id in prefill for piece in decoder.feed(token_id)]
 
+    @property
+    def stop_string(self) -> str | None:
+        """The stop string that ended the turn, or None."""
+        return self._stop.hit
+
     def read(self, token: Token) -> Iterator[Event | TokenReport]:
         """Yield the events of one more token.
 

@@ -1,4 +1,4 @@
-"""How each API writes its errors and its events: OpenAI's chat completions, Responses, and Anthropic's Messages."""
+"""How each API writes its errors and its events: OpenAI's chat completions, Responses, Anthropic's, and Ollama's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ Json = dict[str, Any]
 
 MESSAGES_PATH = "/v1/messages"
 _MODELS_PATH = "/v1/models"
+# Ollama's routes. Below /api/ a client of OpenAI's API with a wrong base URL has others.
+_OLLAMA_ROUTES = "version tags show ps chat generate embed embeddings pull push create copy delete"
+_OLLAMA_PATHS = frozenset(f"/api/{name}" for name in _OLLAMA_ROUTES.split())
 # Anthropic's error types by status; any other 4xx is an invalid request, any other 5xx an error of the API.
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
@@ -30,6 +33,16 @@ def speaks_anthropic(scope: Scope) -> bool:
         return True
     is_shared = path == _MODELS_PATH or path.startswith(f"{_MODELS_PATH}/")
     return is_shared and "anthropic-version" in Headers(scope=scope)
+
+
+def is_ollama(path: str) -> bool:
+    """Whether a path is one of Ollama's, whose clients read a text in the field `error`."""
+    return path.rstrip("/") in _OLLAMA_PATHS or path.startswith("/api/blobs/")
+
+
+def ollama_error(body: Json) -> Json:
+    """Return OpenAI's error object as Ollama's, which is its message."""
+    return {"error": body["error"]["message"]}
 
 
 def anthropic_error(status: int, body: Json, request_id: str) -> Json:

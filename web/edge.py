@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.connection import MAX_HEAD
+from web.dialects import speaks_anthropic
 from web.errors import CLOSE, ClientStalled, HttpError, is_unforeseen, new_request_id, render
 from web.sites import Sites, is_preflight
 
@@ -63,7 +64,10 @@ class Edge:
         request, first_host = _as_routed(scope), Headers(scope=scope).get("host")
         headers = Headers(scope=request)
         always = self._sites.cors_headers(headers) | (self._kept if _is_kept(scope, headers) else {})
-        answer = _Answer(send, _request_id(headers), always)
+        request_id = _request_id(headers)
+        if speaks_anthropic(request):
+            always["request-id"] = request_id  # the name that Anthropic's clients read
+        answer = _Answer(send, request_id, always)
         request["state"] = {**scope.get("state", {}), "request_id": answer.request_id}
         try:
             _check_head(scope, headers)

@@ -1,4 +1,4 @@
-"""Render every error for all routes, methods and statuses: as OpenAI's error object, or as Anthropic's."""
+"""Render every error for all routes, methods and statuses: as OpenAI's error object, Anthropic's or Ollama's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from core.errors import EngineBusy, EngineDown, EngineError, RequestError, StoreError, UnknownModel
-from web.dialects import anthropic_error, speaks_anthropic
+from web.dialects import anthropic_error, is_ollama, ollama_error, speaks_anthropic
 
 Json = dict[str, Any]
 
@@ -87,6 +87,8 @@ def rendered(status: int, body: Json, headers: dict[str, str], scope: Scope) -> 
     """Build the answer of an error, OpenAI's `body`, in the dialect of the request."""
     if speaks_anthropic(scope):
         body = anthropic_error(status, body, scope["state"]["request_id"])
+    elif is_ollama(scope["path"]):
+        body = ollama_error(body)
     return JSONResponse(body, status, headers)
 
 

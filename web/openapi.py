@@ -28,9 +28,10 @@ _ERRORS = {
 
 @dataclass(frozen=True)
 class Operation:
-    """The published models of a route: its request, answer and streamed chunk.
+    """The published models of a route: its request, answer, streamed chunk and error.
 
-    If `answer` is None, the route returns plain text.
+    If `answer` is None, the route returns plain text. `anthropic` is the answer to a request with the header
+    anthropic-version.
 
     FastAPI cannot derive them: the route's function reads the body itself, within limits (web/body.py).
     """
@@ -39,13 +40,17 @@ class Operation:
     request: type[BaseModel] | None = None
     chunk: type[BaseModel] | None = None
     examples: Mapping[str, Json] = field(default_factory=dict)
+    error: type[BaseModel] = Error
+    anthropic: type[BaseModel] | None = None
 
     def described(self) -> Json:
         """Return the arguments of FastAPI's add_api_route that publish this operation."""
-        content: Json = {"application/json": {"schema": _ref(self.answer)}} if self.answer else {"text/plain": {}}
+        answers = [_ref(answer) for answer in (self.answer, self.anthropic) if answer]
+        schema = answers[0] if len(answers) == 1 else {"oneOf": answers}
+        content: Json = {"application/json": {"schema": schema}} if answers else {"text/plain": {}}
         if self.chunk:
             content["text/event-stream"] = {"schema": _ref(self.chunk)}
-        error = {"application/json": {"schema": _ref(Error)}}
+        error = {"application/json": {"schema": _ref(self.error)}}
         responses: dict[int | str, Json] = {200: {"description": "The answer.", "content": content}}
         responses["default"] = {"description": "Any error.", "content": error}
         extra: Json = {}
@@ -69,7 +74,7 @@ class Route(NamedTuple):
 
 def document(app: FastAPI, operations: list[Operation]) -> Json:
     """Build the OpenAPI document of an application whose routes were added with these operations."""
-    answers: set[type[BaseModel] | None] = {Error, *(o.answer for o in operations), *(o.chunk for o in operations)}
+    answers = {answer for o in operations for answer in (o.answer, o.anthropic, o.chunk, o.error)}
     _, schemas = models_json_schema(
         [
             *((operation.request, "validation") for operation in operations if operation.request),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -67,9 +67,14 @@ async def read_owned(check: Callable[..., Asked], request: Request) -> Asked:
 def admit(model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:
     """Check the model name. Returns the answer's header that lists the ignored fields."""
     check_name(model, asked.model)
-    ignored = ", ".join(ignored_fields(model, asked))
-    if not ignored:
+    return ignored_header(ignored_fields(model, asked))
+
+
+def ignored_header(fields: Sequence[str]) -> dict[str, str]:
+    """Return the answer's header that lists the ignored fields of the body, and log them."""
+    if not fields:
         return {}
+    ignored = ", ".join(fields)
     log.info("ignored body fields: %s", ignored)
     return {"x-ignored-fields": ignored}
 

@@ -16,7 +16,7 @@ from web.errors import HttpError
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 ANY_ORIGIN = "*"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
-_EXPOSED = "x-request-id, x-ignored-fields, retry-after"
+_EXPOSED = "x-request-id, request-id, x-ignored-fields, retry-after"
 _PREFLIGHT_S = 600  # how long a browser may remember a preflight's answer
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:@/?#\\]+))(?::[0-9]*)?")
 
@@ -64,7 +64,7 @@ class Sites:
         found["Access-Control-Allow-Origin"] = ANY_ORIGIN if ANY_ORIGIN in self._origins else origin
         found["Access-Control-Expose-Headers"] = _EXPOSED
         if "access-control-request-method" in headers:
-            found["Access-Control-Allow-Methods"] = "GET, HEAD, POST"
+            found["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE"
             found["Access-Control-Allow-Headers"] = headers.get("access-control-request-headers", ANY_ORIGIN)
             found["Access-Control-Max-Age"] = str(_PREFLIGHT_S)
         if "access-control-request-private-network" in headers:

@@ -13,11 +13,21 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from web.dialects import MESSAGES_PATH, is_ollama
 from web.errors import error_body, rendered
 from web.sites import hostname
 
 VERSION = "/v1"
 _PARAMETER = re.compile(r"\\\{\w+(:path)?\\\}")  # {name} or {name:path} in a path, after re.escape
+_NO_EMBEDDINGS = "This server has no embeddings: use another server for them."
+_NO_MODELS = "This server serves one model, chosen at its start: pass --model to load another."
+_OLLAMA = "Of Ollama's API this server has only GET /api/version, GET /api/tags and POST /api/show."
+# Why the other routes of Ollama are missing; for the rest, chat and generate, OpenAI's API is the way.
+_OLLAMA_REASONS = {
+    "embed": _NO_EMBEDDINGS,
+    "embeddings": _NO_EMBEDDINGS,
+    **dict.fromkeys(("pull", "push", "create", "copy", "delete", "blobs"), _NO_MODELS),
+}
 
 
 async def wrong_url(request: Request, error: Exception) -> JSONResponse:
@@ -41,12 +51,21 @@ def base_url(scope: Scope) -> str:
 
 
 def _hint(app: FastAPI, path: str, base: str) -> str:
-    """Return the right path if `path` ends like a route, as it does if a client has a wrong base URL; else all."""
+    """Return why the server does not have `path`, or what to do instead.
+
+    A path that ends like a route, as with a wrong base URL, gets the right one; an unknown one gets the list of all.
+    """
+    if is_ollama(path):
+        way = f"For chats use a client of OpenAI's API with the base URL {base}: POST {VERSION}/chat/completions."
+        return f"{_OLLAMA} {_OLLAMA_REASONS.get(path.split('/')[2], way)}"
+    if path.endswith("/embeddings"):
+        return _NO_EMBEDDINGS
     served = list(_operations(app))
     for _, route in sorted(served, key=lambda one: -len(one[1])):
         ending = _PARAMETER.sub(lambda one: ".+" if one[1] else "[^/]+", re.escape(route.removeprefix(VERSION)))
         if found := re.search(f"{ending}$", path):
-            return f"The path is {VERSION}{found[0]} here: set your client's base URL to {base}."
+            right = base.removesuffix(VERSION) if route.startswith(MESSAGES_PATH) else base
+            return f"The path is {VERSION}{found[0]} here: set your client's base URL to {right or '/'}."
     names = ", ".join(f"{method} {route}" for method, route in served if "{" not in route)  # all would be too long
     return f"This server has {names}; the base URL for clients is {base}, and /docs describes all routes."
 

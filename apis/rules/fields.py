@@ -29,7 +29,7 @@ MAX_OWN_NAME = 256
 LEGAL_NAME = re.compile("[a-zA-Z0-9_-]+")
 MAX_INT32 = 2**31 - 1
 
-_MEDIA = ("image_url", "input_audio", "file", "input_image", "input_file")
+_MEDIA = ("image_url", "input_audio", "file", "input_image", "input_file", "image", "document")
 _TAG = "~"  # pydantic's location of an error holds the tags of union members too; this prefix sets them apart from keys
 _KINDS = {
     type(None): "null",

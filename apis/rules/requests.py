@@ -66,13 +66,19 @@ def unsupported(key: str) -> RequestError:
 
 
 def ignored(
-    body: dict[str, Any], shape: type[Shape], unsupported: tuple[str, ...], *, strict_openai: bool
+    body: dict[str, Any],
+    shape: type[Shape],
+    unsupported: tuple[str, ...],
+    *,
+    strict_openai: bool,
+    beyond_openai: frozenset[str] = VENDOR_FIELDS,
 ) -> tuple[str, ...]:
     """Return the unknown keys of `body` in the form in which a response header lists them.
 
-    With strict_openai, raises RequestError for a key that OpenAI's API does not have.
+    With strict_openai, raises RequestError for an unknown key. `beyond_openai` are known fields that count as unknown
+    then.
     """
-    foreign = VENDOR_FIELDS | shape.beyond_openai if strict_openai else frozenset()
+    foreign = beyond_openai | shape.beyond_openai if strict_openai else frozenset()
     known = {*shape.model_fields, *unsupported} - foreign
     shown = header_names([key for key in body if key not in known])
     if shown and strict_openai:

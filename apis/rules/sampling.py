@@ -13,7 +13,7 @@ MAX_STOPS = 64
 MAX_STRICT_STOPS = 4  # OpenAI's limit
 MAX_BIASES = 1024
 
-_Stop = Annotated[str, Field(max_length=1000)]
+Stop = Annotated[str, Field(max_length=1000)]
 _TokenId = Annotated[int, Field(ge=0, le=MAX_INT32)]
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -73,8 +73,8 @@ class SamplingFields(Shape):
     )
     stop: (
         Annotated[
-            Annotated[_Stop, Tag(tag("string"))]
-            | Annotated[list[_Stop], Size(MAX_STOPS, strict_high=MAX_STRICT_STOPS), Tag(tag("array"))],
+            Annotated[Stop, Tag(tag("string"))]
+            | Annotated[list[Stop], Size(MAX_STOPS, strict_high=MAX_STRICT_STOPS), Tag(tag("array"))],
             either("one of a string or array of strings"),
         ]
         | None

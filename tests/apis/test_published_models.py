@@ -15,9 +15,10 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsStr
 from openai.types.completion_create_params import CompletionCreateParamsStreaming as TextParams
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming as ResponseParams
 
-from apis import chat_completions, completions, responses
+from apis import chat_completions, completions, messages, responses
 from apis.chat_completions import ChatCompletionRequest, chat_request
 from apis.completions import TextCompletionRequest, completion_request
+from apis.messages import MessagesRequest, messages_request
 from apis.responses import ResponseRequest, response_request
 from apis.rules.fields import Shape, read
 from core.conversation import ChatRequest
@@ -153,6 +154,57 @@ def read_response(body: Json, *, strict_openai: bool = False) -> ChatRequest:
     return response_request(body, find={"resp_1": [kept]}.get, strict_openai=strict_openai).chat
 
 
+CACHED = {"type": "ephemeral"}
+TEXT_BLOCK = {**PARTS[0], "cache_control": CACHED}
+FOUND = {"type": "tool_reference", "tool_name": "f"}
+CHANGE = {"type": "tool_removal", "tool": {"type": "tool_reference", "name": "f"}}
+JSON_FORMAT = {"type": "json_schema", "schema": PARAMETERS}
+CLIENT_TOOL = {"type": "custom", "name": "f", "description": "d", "input_schema": PARAMETERS, "strict": False}
+ASKED_MESSAGE: Json = {
+    "model": "m",
+    "max_tokens": 9,
+    "messages": [
+        {"role": "system", "content": [TEXT_BLOCK, {**CHANGE, "type": "tool_addition"}, CHANGE]},
+        {"role": "user", "content": [TEXT_BLOCK]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "hm"},
+                {"type": "redacted_thinking"},
+                TEXT_BLOCK,
+                {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "a", "content": [TEXT_BLOCK, FOUND], "is_error": False}],
+        },
+    ],
+    "system": [TEXT_BLOCK],
+    "tools": [CLIENT_TOOL],
+    "tool_choice": {"type": "auto", "disable_parallel_tool_use": False},
+    "stop_sequences": ["x"],
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 5,
+    "stream": False,
+    "thinking": {"type": "enabled"},
+    "output_config": {"effort": "low", "format": JSON_FORMAT},
+    "output_format": JSON_FORMAT,
+    **dict.fromkeys(("cache_control", "container", "context_management", "diagnostics", "inference_geo"), "x"),
+    **dict.fromkeys(("metadata", "service_tier", "speed", "user_profile_id"), "x"),
+}
+MESSAGES: list[Json] = [
+    ASKED_MESSAGE,
+    {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [USER],
+        "system": "x",
+        "tools": [CLIENT_TOOL],
+        "tool_choice": {"type": "tool", "name": "f"},
+    },
+]
 # Rules between fields, and rules for JSON Schemas, are published in descriptions only.
 IN_WORDS = (
     "Invalid schema",
@@ -165,17 +217,22 @@ IN_WORDS = (
     "Invalid 'input': empty array",
     "no custom tool named",
     "cannot both be provided",
+    "is built into Anthropic's models",
+    "has no tool named",
+    "prefill",
 )
 Reader = Callable[..., Any]
 REQUESTS: list[tuple[type[Shape], Reader, list[Json]]] = [
     (ChatCompletionRequest, chat_request, CHATS),
     (TextCompletionRequest, completion_request, RAWS),
     (ResponseRequest, read_response, ANSWERS),
+    (MessagesRequest, messages_request, MESSAGES),
 ]
 MODULES: dict[type[Shape], Any] = {
     ChatCompletionRequest: chat_completions,
     TextCompletionRequest: completions,
     ResponseRequest: responses,
+    MessagesRequest: messages,
 }
 
 
@@ -187,7 +244,7 @@ def published() -> Published:
     return Published(create_app(nothing).openapi())
 
 
-@pytest.fixture(params=REQUESTS, ids=["chat", "raw", "responses"])
+@pytest.fixture(params=REQUESTS, ids=["chat", "raw", "responses", "messages"])
 def request_of(request: pytest.FixtureRequest) -> tuple[type[Shape], Reader, list[Json]]:
     found: tuple[type[Shape], Reader, list[Json]] = request.param
     return found

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 
 from inference import Model, load_model
 from server import create_app
-from tests.support.abuse_client import BODY, CANARY, CHAT, PROMPT, RAW, RENDER, USER, Client, check_answer
+from tests.support.abuse_client import CANARY, USER, Client, as_json, check_answer
 from tests.support.abuse_json import Case, broken_documents, controls, numbers_that_are_none, odd_documents, surrogates
 from tests.support.abuse_messages import called, heavy_texts, histories, lengths, media, result, shapes
 from tests.support.abuse_parameters import RIGHT, combinations, ranges, raw_completions, wrong_types
 from tests.support.abuse_schemas import keywords, nests, numbers, patterns, references, tool, with_property
 from tests.support.abuse_tools import forced_calls, names, roots, sizes, sizes_that_fit
+from tests.support.all_routes import BODIES, POSTS
+from tests.support.all_routes import Case as Route
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
 from tests.support.tiny_llama import make_tiny_chatml
@@ -230,17 +232,17 @@ FIELDS = sorted({*RIGHT, "prompt", "echo", "best_of", "suffix", "messages", "mod
         st.sampled_from(["role", "content", "name", "tool_calls", "tool_call_id"]), JSON, max_size=3
     ),
     function=st.dictionaries(st.sampled_from(["name", "parameters", "description", "strict"]), JSON, max_size=3),
-    path=st.sampled_from([CHAT, RENDER, RAW]),
+    case=st.sampled_from(POSTS),
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_bodies(
-    url: str, fields: dict[str, Any], message: dict[str, Any], function: dict[str, Any], path: str
+    url: str, fields: dict[str, Any], message: dict[str, Any], function: dict[str, Any], case: Route
 ) -> None:
     """Random bodies are served or get an error.
 
     The bodies also have some valid fields, so that they pass the first check.
     """
-    start = PROMPT if path == RAW else BODY
+    start = BODIES[case.route]
     with Client(url) as client:
         for body in (
             {**start, **fields},
@@ -251,5 +253,5 @@ def test_random_bodies(
                 "tool_choice": "required",
             },
         ):
-            check_answer(client.post(path, body))
+            case.send(client, body=as_json(body))
         client.check_health()

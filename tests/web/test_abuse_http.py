@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from inference import Model
 from server import create_app
-from tests.support.abuse_bytes import AMBIGUOUS, GOOD, MALFORMED, METHODS, ODD_BUT_LEGAL, UNKNOWN_PATHS, post
+from tests.support.abuse_bytes import AMBIGUOUS, GOOD, MALFORMED, ODD_BUT_LEGAL, post
 from tests.support.abuse_client import (
     BODY,
     CANARY,
@@ -95,23 +95,6 @@ def test_requests_in_a_row_are_answered_in_a_row(url: str) -> None:
         url, head("GET", "/live") * 3 + post(GOOD) * 2 + post(b"{") + head("GET", "/live", "Connection: close")
     )
     assert statuses(received) == [200, 200, 200, 200, 200, 400, 200]
-
-
-def test_every_route_and_method(app: FastAPI, url: str) -> None:
-    """Every route and method answers errors with OpenAI's object. A wrong method's error lists the right methods."""
-    paths = [route.path.replace("{name:path}", "x/y") for route in app.routes]  # type: ignore[attr-defined]
-    assert CHAT in paths and len(paths) > 7
-    with Client(url) as client:
-        for path in (*paths, *UNKNOWN_PATHS):
-            for method in METHODS:
-                answer = client.send(method, path)
-                assert answer.status < 500
-                if method != "HEAD":
-                    check_answer(answer)
-                if path in UNKNOWN_PATHS:
-                    assert answer.status in (404, 405), (path, answer)
-                assert answer.status != 405 or answer.headers["allow"]
-        client.check_health()
 
 
 def test_the_error_for_a_large_body_arrives(url: str) -> None:

@@ -19,8 +19,6 @@ from tests.support.abuse_bytes import GOOD, UNKNOWN_PATHS
 from tests.support.abuse_client import (
     CANARY,
     CHAT,
-    RAW,
-    RENDER,
     Client,
     check_answer,
     check_error,
@@ -28,6 +26,7 @@ from tests.support.abuse_client import (
     raw,
     statuses,
 )
+from tests.support.all_routes import CASES, PAGES, PUBLIC
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
 
@@ -86,18 +85,10 @@ WRONG_KEYS: dict[str, str | None] = {
 }
 # Paths that some servers have mistaken for a public path.
 BYPASSES = (
-    *(
-        CHAT,
-        RENDER,
-        RAW,
-        "/v1/models",
-        "/v1/models/tiny",
-        "/docs",
-        "/redoc",
-        "/openapi.json",
-        "/metrics",
-        *UNKNOWN_PATHS,
-    ),
+    *(case.path for case in CASES if case.path not in PUBLIC),
+    *PAGES,
+    "/v1/models/tiny",
+    *UNKNOWN_PATHS,
     *(
         "/live/../v1/models",
         "/live/%2e%2e/v1/models",

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from inference import Model
-from server import create_app
+from server import ROUTES, create_app
 from stores.memory import MemoryStore
 from tests.support.abuse_client import CHAT, RAW, RENDER, Answer, Client
 from tests.support.request_examples import tool
@@ -19,10 +19,12 @@ from tests.support.response_events import numbered
 from tests.support.serving import serving
 from tests.support.stored import stored
 from tests.support.streamed import events
+from tests.support.strict_message import named_events
 
 Json = dict[str, Any]
 RESPONSES = "/v1/responses"
 COUNT = f"{RESPONSES}/input_tokens"
+MESSAGES = "/v1/messages"
 EVENTS = "text/event-stream"
 PLAIN = "application/json"
 STORED = "/v1/responses/{response_id}"
@@ -110,6 +112,28 @@ def test_rare_parts_of_answers_are_as_published(functionary: Client, document: J
         check(document, functionary.post(RESPONSES, {**asked, **custom}), "POST", RESPONSES)
 
 
+def test_messages_are_as_published(functionary: Client, document: Json) -> None:
+    """Anthropic's routes: each example whole, streamed and counted, and an error."""
+    count = f"{MESSAGES}/count_tokens"
+    body = document["paths"][MESSAGES]["post"]["requestBody"]["content"][PLAIN]
+    examples = [example["value"] for example in body["examples"].values()]
+    assert len(examples) >= 3
+    for path, asked, status in (
+        *((MESSAGES, example, 200) for example in examples),
+        *((count, example, 200) for example in examples),
+        *((path, {}, 400) for path in (MESSAGES, count)),
+        (MESSAGES, {**examples[0], "model": "x"}, 404),
+    ):
+        answer = functionary.post(path, asked)
+        assert answer.status == status
+        check(document, answer, "POST", path)
+    validator = schema_of(document, "POST", MESSAGES, "200", EVENTS)
+    for example in examples:
+        answer = functionary.post(MESSAGES, {**example, "stream": True})
+        for event in named_events(answer.body.decode()):
+            validator.validate(event)
+
+
 def test_errors_and_other_routes_are_as_published(functionary: Client, document: Json) -> None:
     for path, body, status in (
         (CHAT, {}, 400),
@@ -127,8 +151,26 @@ def test_errors_and_other_routes_are_as_published(functionary: Client, document:
     check(document, unknown, "POST", RAW)
     for path in ("/", "/v1/models", "/live", "/ready", "/health"):
         check(document, functionary.send("GET", path), "GET", path)
-    card = functionary.send("GET", "/v1/models/functionary").json
-    schema_of(document, "GET", "/v1/models/{name}", "200", PLAIN).validate(card)
+    for headers in ({}, {"anthropic-version": "2023-06-01"}):
+        card = functionary.send("GET", "/v1/models/functionary", headers=headers).json
+        schema_of(document, "GET", "/v1/models/{name}", "200", PLAIN).validate(card)
+        check(document, functionary.send("GET", "/v1/models", headers=headers), "GET", "/v1/models")
+
+
+def test_the_routes_of_other_servers_are_as_published(functionary: Client, document: Json) -> None:
+    """The routes that Ollama and vLLM have, by their published examples."""
+    for path in ("/api/version", "/api/tags"):
+        check(document, functionary.send("GET", path), "GET", path)
+    for path in ("/api/show", "/tokenize", "/detokenize"):
+        body = document["paths"][path]["post"]["requestBody"]["content"][PLAIN]
+        assert body["examples"]
+        for example in body["examples"].values():
+            answer = functionary.post(path, example["value"])
+            assert answer.status == 200, answer
+            check(document, answer, "POST", path)
+        wrong = functionary.post(path, {"model": 5})
+        assert wrong.status == 400
+        check(document, wrong, "POST", path)
 
 
 def test_stored_responses_are_as_published(functionary: Client, document: Json, responses: MemoryStore) -> None:
@@ -149,14 +191,9 @@ def test_stored_responses_are_as_published(functionary: Client, document: Json, 
 
 def test_every_route_is_listed(document: Json) -> None:
     routes = {(method, path) for path, methods in document["paths"].items() for method in methods}
-    assert routes == {
-        *(("post", CHAT), ("post", RENDER), ("post", RAW), ("get", "/v1/models"), ("get", "/v1/models/{name}")),
-        *(("post", RESPONSES), ("post", COUNT)),
-        *(("get", STORED), ("delete", STORED), ("get", f"{STORED}/input_items"), ("post", f"{STORED}/cancel")),
-        *(("get", "/"), ("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics")),
-    }
+    assert routes == {(route.method.lower(), route.path.replace(":path", "")) for route in ROUTES}
     assert document["info"]["title"] == "Functionary"
-    for operation in (document["paths"][path]["post"] for path in (CHAT, RENDER, RAW, RESPONSES, COUNT)):
+    for operation in (document["paths"][path]["post"] for path in (CHAT, RENDER, RAW, RESPONSES, COUNT, MESSAGES)):
         assert {"200", "400", "401", "404", "429", "500", "503"} <= operation["responses"].keys()
         assert operation["requestBody"]["required"]
 

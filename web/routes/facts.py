@@ -8,10 +8,20 @@ from fastapi import Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
-from apis.models import ModelCard, ModelList, card, card_list
+from apis.models import (
+    AnthropicModel,
+    AnthropicModelList,
+    ModelCard,
+    ModelList,
+    anthropic_card,
+    anthropic_page,
+    card,
+    card_list,
+)
 from apis.rules.answers import About, Health
 from checkpoints.model import Model
 from core.errors import EngineDown
+from web.dialects import speaks_anthropic
 from web.openapi import Operation, Route
 from web.serving import check_name, loaded_model
 from web.wrong_urls import base_url
@@ -48,7 +58,9 @@ async def metrics(request: Request) -> Response:
 async def models(request: Request) -> Json:
     """List the model names that requests may use."""
     model = loaded_model(request)
-    return card_list(model.names, model.created)
+    if speaks_anthropic(request.scope):
+        return anthropic_page(model.names, model.created, model.engine.max_context, request.query_params)
+    return card_list(model.names, model.created, _shown_context(request, model))
 
 
 async def model_card(request: Request, name: str) -> Json:
@@ -57,13 +69,20 @@ async def model_card(request: Request, name: str) -> Json:
         return await models(request)
     model = loaded_model(request)
     check_name(model, name)
-    return card(name, model.created)
+    if speaks_anthropic(request.scope):
+        return anthropic_card(name, model.created, model.engine.max_context)
+    return card(name, model.created, _shown_context(request, model))
+
+
+def _shown_context(request: Request, model: Model) -> int | None:
+    """Return the context length, or None with --strict-openai, since OpenAI's answers lack it."""
+    return None if request.app.state.strict_openai else model.engine.max_context
 
 
 _HEALTH = Operation(Health)
 ROUTES: tuple[Route, ...] = (
-    Route("/v1/models", models, "GET", Operation(ModelList)),
-    Route("/v1/models/{name:path}", model_card, "GET", Operation(ModelCard)),
+    Route("/v1/models", models, "GET", Operation(ModelList, anthropic=AnthropicModelList)),
+    Route("/v1/models/{name:path}", model_card, "GET", Operation(ModelCard, anthropic=AnthropicModel)),
     Route("/", about, "GET", Operation(About)),
     Route("/live", live, "GET", _HEALTH),
     Route("/ready", ready, "GET", _HEALTH),

@@ -1,0 +1,56 @@
+"""Anthropic's Messages API."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from fastapi import Request
+from starlette.responses import JSONResponse, Response
+
+from apis.message_events import MessageWriter, fold_message
+from apis.messages import EXAMPLES, CountTokensRequest, MessagesRequest, count_request, messages_request
+from apis.rules.anthropic_answer import AnthropicError, AnthropicEvent, AnthropicMessage, TokenCount
+from inference import chat_prompt
+from web.choices import written
+from web.dialects import MESSAGES_PATH, MessagesFraming
+from web.event_stream import event_stream
+from web.openapi import Operation, Route
+from web.serving import admit, loaded_model, read_owned, whole
+
+
+async def messages(request: Request) -> Response:
+    """Serve Anthropic's Messages API. The headers anthropic-version and anthropic-beta change nothing."""
+    model = loaded_model(request)
+    chat = await read_owned(messages_request, request)
+    headers = admit(model, chat)
+    events = written(model, chat, partial(MessageWriter, chat))
+    if chat.stream:
+        return await event_stream(request.receive, events, headers, MessagesFraming(request.state.request_id))
+    collected, _ = await whole(request, events)
+    return JSONResponse(fold_message(collected), headers=headers)
+
+
+async def count_tokens(request: Request) -> Response:
+    """Count the tokens of a request's prompt. Nothing is generated."""
+    model = loaded_model(request)
+    chat = await read_owned(count_request, request)
+    headers = admit(model, chat)
+    prompt_ids = await asyncio.to_thread(chat_prompt, model, chat)
+    return JSONResponse({"input_tokens": len(prompt_ids)}, headers=headers)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        MESSAGES_PATH,
+        messages,
+        "POST",
+        Operation(AnthropicMessage, MessagesRequest, AnthropicEvent, EXAMPLES, AnthropicError),
+    ),
+    Route(
+        f"{MESSAGES_PATH}/count_tokens",
+        count_tokens,
+        "POST",
+        Operation(TokenCount, CountTokensRequest, examples=EXAMPLES, error=AnthropicError),
+    ),
+)
