@@ -204,19 +204,25 @@ def item_id(kind: str, response_id: str, place: str) -> str:
 def kept_items(given: str | Sequence[Json], response_id: str) -> tuple[Json, ...]:
     """Return the items of a checked request in the form in which they are kept and listed: complete, each with an id.
 
-    Items that have an id keep it.
+    Items that have an id keep it. Fields that the request's model does not read may have any JSON value.
     """
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
     return tuple(_kept(item, f"in{position}", response_id) for position, item in enumerate(items))
 
 
+def _type_of(item: Json) -> str:
+    return str(item.get("type") or ("message" if "role" in item else "item_reference"))
+
+
 def _kept(item: Json, place: str, response_id: str) -> Json:
-    kind = item.get("type") or ("message" if "role" in item else "item_reference")
+    kind = _type_of(item)
     if kind == "item_reference":
         return item
-    kept = {**item, "type": kind, "id": item.get("id") or item_id(kind, response_id, place)}
+    given, status = item.get("id"), item.get("status")
+    own_id = given if given and isinstance(given, str) else item_id(kind, response_id, place)
+    kept = {**item, "type": kind, "id": own_id}
     if kind not in ("reasoning", "additional_tools"):
-        kept["status"] = item.get("status") or "completed"
+        kept["status"] = status if status in ("completed", "incomplete") else "completed"
     if kind == "message":
         is_own = item["role"] == "assistant"
         content = item["content"]
@@ -243,7 +249,7 @@ def resolved(items: Iterable[Json], previous: Sequence[Json], find: Find) -> tup
     responses: dict[str, Sequence[Json]] = {}  # response id -> its items
     found: list[Json] = []
     for item in items:
-        if item.get("type") not in (None, "item_reference") or "role" in item:
+        if _type_of(item) != "item_reference":
             found.append(item)
         elif item["id"] not in known:
             found.append(_referred(item["id"], responses, find))

@@ -92,7 +92,7 @@ RAWS: list[Json] = [
     *({"model": "m", "prompt": "x", **constraint} for constraint in CONSTRAINTS),
 ]
 FLAT = {"type": "function", "name": "f", "description": "d", "parameters": PARAMETERS, "strict": False}
-CUSTOM = {"type": "custom", "name": "c", "description": "d", "format": {"type": "text"}}
+FLAT_CUSTOM = {"type": "custom", "name": "c", "description": "d", "format": {"type": "text"}}
 GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: /a/"}
 OUTPUT = {"type": "function_call_output", "call_id": "a", "output": PARTS}
 ITEMS: list[Json] = [
@@ -122,20 +122,24 @@ ASKED_RESPONSE: Json = {
     "background": False,
     "truncation": "disabled",
     "client_metadata": {},
-    "tools": [FLAT, CUSTOM, {"type": "namespace", "name": "n", "description": "d", "tools": [FLAT, CUSTOM]}],
+    "tools": [FLAT, FLAT_CUSTOM, {"type": "namespace", "name": "n", "description": "d", "tools": [FLAT, FLAT_CUSTOM]}],
     "tool_choice": {"type": "function", "name": "f", "namespace": "n"},
 }
 ANSWERS: list[Json] = [
     ASKED_RESPONSE,
     *(
-        {"model": "m", "input": "x", "tools": [FLAT, CUSTOM], "tool_choice": choice}
+        {"model": "m", "input": "x", "tools": [FLAT, FLAT_CUSTOM], "tool_choice": choice}
         for choice in (
             "auto",
             {"type": "custom", "name": "c", "namespace": ""},
             {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "custom", "name": "c"}]},
         )
     ),
-    {"model": "m", "input": [{"type": "item_reference", "id": "msg_1_0"}], "tools": [{**CUSTOM, "format": GRAMMAR}]},
+    {
+        "model": "m",
+        "input": [{"type": "item_reference", "id": "msg_1_0"}],
+        "tools": [{**FLAT_CUSTOM, "format": GRAMMAR}],
+    },
     {"model": "m", "input": "x", "tools": [{"type": "web_search"}], "text": {"format": {"type": "text"}}},
     {"model": "m", "input": "x", "text": {"format": {"type": "json_object", "schema": PARAMETERS}}},
     {"model": "m", "input": "x", "enable_thinking": True, "chat_template_kwargs": SWITCHES},

@@ -129,6 +129,16 @@ def test_wrong_items_are_named(items: Any, param: str, code: str) -> None:
     assert error_of(items)[1:] == (param, code)
 
 
+@pytest.mark.parametrize("odd", [5, [], {}, "", None, True])
+def test_fields_that_are_not_read_may_be_anything(odd: Any) -> None:
+    """An id that is a list must not fail where ids are compared."""
+    asked = ask([{"role": "user", "content": "x", "id": odd, "status": odd, "phase": odd}], previous_response_id=None)
+    assert asked.input_items[0]["id"].startswith("msg_")
+    assert asked.input_items[0]["status"] == "completed"
+    reference = {"type": "item_reference", "id": "fc_1_0", "role": odd}
+    assert [message.role for message in chat([reference, RESULT]).messages] == ["assistant", "tool"]
+
+
 # Earlier responses
 
 

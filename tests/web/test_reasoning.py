@@ -18,6 +18,7 @@ WEATHER = {"name": "get_weather", "parameters": {"type": "object", "properties":
 TOOLS = [{"type": "function", "function": WEATHER}]
 NAMED = {"type": "function", "function": {"name": "get_weather"}}
 ARGUMENTS = '{"city": "Oslo"}'
+USER: Any = {"role": "user", "content": "Sure?"}
 THOUGHT = "Hm. Oslo, of course."
 
 
@@ -129,6 +130,28 @@ def test_token_counts(stage: Stage) -> None:
         assert details["reasoning_tokens"] == len(THOUGHT) + stage.num_mark_tokens
     both = stage.ask(n=2).json()["usage"]["completion_tokens_details"]
     assert both["reasoning_tokens"] == 2 * details["reasoning_tokens"]
+
+
+def test_reasoning_in_a_response(stage: Stage) -> None:
+    """In the Responses API, reasoning is an item before the text, and comes back to the model as such."""
+    stage.play(stage.thought(THOUGHT) + stage.text("It rains."))
+    with OpenAI(base_url=f"{stage.url}/v1", api_key="x", max_retries=0, timeout=60) as client:
+        whole = client.responses.create(model="tiny", input="Weather?")
+        with client.responses.stream(model="tiny", input="Weather?") as stream:
+            deltas = [event.delta for event in stream if event.type == "response.reasoning_text.delta"]
+            streamed = stream.get_final_response()
+        for answer in (whole, streamed):
+            reasoning, message = answer.output
+            assert reasoning.type == "reasoning" and reasoning.content
+            assert (reasoning.content[0].text, message.type, answer.output_text) == (THOUGHT, "message", "It rains.")
+            assert answer.usage
+            assert answer.usage.output_tokens_details.reasoning_tokens == len(THOUGHT) + stage.num_mark_tokens
+        assert "".join(deltas) == THOUGHT
+        again: Any = [{"role": "user", "content": "Weather?"}, *(item.to_dict() for item in whole.output), USER]
+        client.responses.create(model="tiny", input=again)
+        sent = stage.engine.last_prompt
+        client.responses.create(model="tiny", input=[USER], previous_response_id=whole.id)
+        assert stage.engine.last_prompt == sent
 
 
 def test_several_choices(stage: Stage) -> None:

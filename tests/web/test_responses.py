@@ -1,4 +1,4 @@
-"""/v1/responses over a real socket: the official client whole and streamed, kept responses, and failures."""
+"""/v1/responses over a real socket: the official client whole and streamed, tools, and kept responses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ from openai.types.responses import ResponseItem
 from pydantic import BaseModel, TypeAdapter
 
 from apis.rules.custom_tools import input_arguments
-from core.errors import RequestError, StoreError
 from inference import Model
 from server import create_app
-from stores.memory import MemoryStore
-from stores.store import StoredResponse
 from tests.support.abuse_client import Client
 from tests.support.response_events import check_response, check_types, folded, numbered
 from tests.support.scripted_engine import ScriptedEngine
@@ -35,36 +32,9 @@ ARGUMENTS = '{"city": "İstanbul"}'
 BODY: Json = {"model": "tiny", "input": "Weather?"}
 
 
-class FailingStore(MemoryStore):
-    """A store whose disk can fail."""
-
-    fails = False
-
-    def put(self, owner: str, stored: StoredResponse) -> bool:
-        if self.fails:
-            raise StoreError("The responses cannot be written now.")
-        return super().put(owner, stored)
-
-    def get(self, owner: str, response_id: str) -> StoredResponse | None:
-        if self.fails:
-            raise StoreError("The responses cannot be read now.")
-        return super().get(owner, response_id)
-
-
 @pytest.fixture(scope="module")
-def store() -> FailingStore:
-    return FailingStore()
-
-
-@pytest.fixture(scope="module")
-def app(played: tuple[Model, ScriptedEngine], store: FailingStore) -> FastAPI:
-    return create_app(lambda: played[0], response_store=store)
-
-
-@pytest.fixture(scope="module")
-def strict_url(played: tuple[Model, ScriptedEngine]) -> Iterator[str]:
-    with serving(create_app(lambda: played[0], strict_openai=True)) as url:
-        yield url
+def app(played: tuple[Model, ScriptedEngine]) -> FastAPI:
+    return create_app(lambda: played[0])
 
 
 @pytest.fixture
@@ -182,15 +152,6 @@ def test_references_to_items(official: OpenAI, play: Play) -> None:
     assert official.responses.create(model="tiny", input=items, tools=[WEATHER]).output_text == "It rains."
 
 
-def test_responses_that_are_not_kept(official: OpenAI, raw: Client, play: Play) -> None:
-    play("Hello")
-    unknown = ["resp_0", official.responses.create(model="tiny", input="Hi", store=False).id]
-    for response_id in unknown:
-        with pytest.raises(openai.BadRequestError) as caught:
-            official.responses.create(model="tiny", input="Hi", previous_response_id=response_id)
-        assert (caught.value.code, caught.value.param) == ("previous_response_not_found", "previous_response_id")
-
-
 def test_responses_of_another_key(played: tuple[Model, ScriptedEngine], play: Play) -> None:
     """An id that leaks must not give another key's conversation away."""
     play("Hello")
@@ -290,67 +251,6 @@ def test_input_tokens(official: OpenAI, raw: Client, play: Play) -> None:
     assert count.json["input_tokens"] < usage.input_tokens
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_errors_before_the_answer_are_statuses(raw: Client, stream: bool) -> None:
-    long = raw.post(PATH, {"model": "tiny", "input": "a b " * 60_000, "stream": stream})
-    assert (long.status, long.error["param"], long.error["code"]) == (400, "input", "context_length_exceeded")
-    counted = raw.post(f"{PATH}/input_tokens", {"input": "a b " * 60_000})
-    assert (counted.status, counted.error["param"]) == (400, "input")
-    other = raw.post(PATH, {"model": "x", "input": "Hi", "stream": stream})
-    assert (other.status, other.error["code"]) == (404, "model_not_found")
-    wrong = raw.post(PATH, {**BODY, "input": [{"role": "x"}], "stream": stream})
-    assert (wrong.status, wrong.error["param"]) == (400, "input[0].role")
-
-
-def test_an_engine_that_fails_in_a_stream(raw: Client, play: Play) -> None:
-    play("Hello there", fails_at=3)
-    events = numbered(raw.post(PATH, {**BODY, "stream": True}).body)
-    check_types(events)
-    assert events[-1]["type"] == "error"
-    assert events[-1]["code"] == "internal_error"
-
-
-def test_a_store_that_cannot_be_written(raw: Client, play: Play, store: FailingStore) -> None:
-    """A whole answer becomes a 503 that clients try again, and a stream ends with the error in place of its end.
-
-    A request that needs no store is served.
-    """
-    play("Hello")
-    kept = raw.post(PATH, BODY).json["id"]
-    store.fails = True
-    try:
-        whole = raw.post(PATH, BODY)
-        assert (whole.status, whole.error["code"]) == (503, "store_unavailable")
-        events = numbered(raw.post(PATH, {**BODY, "stream": True}).body)
-        assert events[-1]["type"] == "error"
-        assert events[-1]["code"] == "store_unavailable"
-        assert events[-2]["type"] == "response.output_item.done"
-        assert raw.post(PATH, {**BODY, "previous_response_id": kept}).status == 503
-        assert raw.post(PATH, {**BODY, "store": False}).status == 200
-    finally:
-        store.fails = False
-    assert raw.post(PATH, {**BODY, "previous_response_id": kept}).status == 200
-
-
-def test_an_answer_that_is_larger_than_the_store_says_that_it_is_not_kept(
-    raw: Client, play: Play, store: FailingStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    play("Hello")
-    monkeypatch.setattr(store, "put", lambda owner, stored: False)
-    assert raw.post(PATH, BODY).json["store"] is False
-    assert numbered(raw.post(PATH, {**BODY, "stream": True}).body)[-1]["response"]["store"] is False
-
-
-def test_unknown_fields(raw: Client, strict_url: str, play: Play) -> None:
-    play("Hello")
-    answer = raw.post(PATH, {**BODY, "mystery": 1})
-    assert (answer.status, answer.headers["x-ignored-fields"]) == (200, "mystery")
-    with Client(strict_url) as client:
-        refused = client.post(PATH, {**BODY, "mystery": 1})
-        assert (refused.status, refused.error["message"]) == (400, "Unrecognized request argument supplied: mystery")
-        assert client.post(PATH, BODY).status == 200
-
-
 def test_a_kept_response_is_read_as_it_was_sent(official: OpenAI, raw: Client, play: Play) -> None:
     """The items of the request are listed in the types of the official client, complete and with an id each."""
     play(f"get_weather\n{ARGUMENTS}")
@@ -375,26 +275,6 @@ def test_a_kept_response_is_read_as_it_was_sent(official: OpenAI, raw: Client, p
         TypeAdapter(ResponseItem).validate_python(item.to_dict(), strict=True)
     official.responses.delete(first["id"])
     official.responses.create(model="tiny", input="Sure?", tools=[WEATHER], previous_response_id=second.id)
-
-
-def test_errors_of_later_stages_name_the_fields_of_this_api(raw: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The prompt and the grammars are made from a ChatRequest, whose errors name the fields of chat completions."""
-    param = ""
-
-    def fail(*_: object) -> list[int]:
-        raise RequestError("It cannot be compiled.", param, "invalid_function_parameters")
-
-    monkeypatch.setattr("web.routes.responses.chat_prompt", fail)
-    group = {"type": "namespace", "name": "n", "tools": [WEATHER, PATCH]}
-    asked = {"input": "Hi", "tools": [{"type": "web_search"}, WEATHER, group]}
-    for given, shown in (
-        ("messages", "input"),
-        ("tools", "tools"),
-        ("tools[0].function.parameters", "tools[1].parameters"),
-        ("tools[2].function.name", "tools[2].tools[1].name"),
-    ):
-        param = given
-        assert raw.post(f"{PATH}/input_tokens", asked).error["param"] == shown
 
 
 def test_a_custom_tool_with_a_grammar(tiny_url: str) -> None:
