@@ -225,7 +225,7 @@ class _GrammarBuilder:
         """Return the rules for arguments that no JSON Schema describes; None for others. `name` is the first rule."""
         is_tagged, number = self._template.arguments_style == "tagged", self._numbers[function.name]
         if function.input_format and (rule := text_rule(function.input_format, is_tagged=is_tagged)):
-            (key,) = function.parameters["properties"] if function.parameters else ()
+            key = next(iter((function.parameters or {})["properties"]))
             return text_rules(rule, key, name=name, number=number)
         if not is_tagged:
             return None

@@ -127,7 +127,7 @@ class TaggedText(TextState):
 
     def _begun(self, token_id: int) -> tuple[LLMatcher, list[int]] | None:
         """Return the end of the text that begins in this token; None if it cannot begin there."""
-        start = (self._closing.deep_copy(), [])
+        start: tuple[LLMatcher, list[int]] = (self._closing.deep_copy(), [])
         if self._may_end() and (end := self._continued([token_id], start)):
             return end
         text, line_break, rest = self._vocabulary.token_bytes(token_id).rpartition(b"\n")
