@@ -71,7 +71,7 @@ class Vocabulary:
 
     @cached_property
     def escaped(self) -> EscapedVocabulary:
-        """The tokens as parts of a JSON string. The first use takes half a second."""
+        """The tokens as parts of a JSON string. The first use takes seconds for 130,000 tokens."""
         control = {token_id for token_id in range(self.size) if self.ll_tokenizer.is_special_token(token_id)}
         tokens = [b"" if number in control else self.token_bytes(number) for number in range(self.size)]
         return EscapedVocabulary(tokens)
