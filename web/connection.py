@@ -95,6 +95,7 @@ class Connection(H11Protocol):
                 ("Content-Length", str(len(body))),
                 ("Connection", "close"),
                 ("X-Request-Id", request_id),
+                ("Request-Id", request_id),  # for clients of Anthropic's: the path, and so the API, is not known
             ]
             reason = HTTPStatus(status).phrase
             for event in (

@@ -11,7 +11,7 @@ from starlette.types import Scope
 Json = dict[str, Any]
 
 MESSAGES_PATH = "/v1/messages"
-_MODELS_PATH = "/v1/models"
+_SHARED = frozenset(("messages", "models"))  # parts of paths that Anthropic's clients use, and others too
 # Ollama's routes. Below /api/ a client of OpenAI's API with a wrong base URL has others.
 _OLLAMA_ROUTES = "version tags show ps chat generate embed embeddings pull push create copy delete"
 _OLLAMA_PATHS = frozenset(f"/api/{name}" for name in _OLLAMA_ROUTES.split())
@@ -27,12 +27,14 @@ _ANTHROPIC_TYPES = {
 
 
 def speaks_anthropic(scope: Scope) -> bool:
-    """Whether a request expects Anthropic's answers: by its path, or by its header if the path belongs to both APIs."""
+    """Whether a request expects Anthropic's answers: by its path, or by its header.
+
+    The header counts if the path belongs to both APIs, or is a path of Anthropic's after a wrong base URL.
+    """
     path = str(scope["path"])
     if path == MESSAGES_PATH or path.startswith(f"{MESSAGES_PATH}/"):
         return True
-    is_shared = path == _MODELS_PATH or path.startswith(f"{_MODELS_PATH}/")
-    return is_shared and "anthropic-version" in Headers(scope=scope)
+    return not _SHARED.isdisjoint(path.split("/")) and "anthropic-version" in Headers(scope=scope)
 
 
 def is_ollama(path: str) -> bool:

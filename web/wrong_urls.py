@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from web.dialects import MESSAGES_PATH, is_ollama
+from web.dialects import MESSAGES_PATH, is_ollama, speaks_anthropic
 from web.errors import error_body, rendered
 from web.sites import hostname
 
@@ -45,9 +45,10 @@ async def wrong_url(request: Request, error: Exception) -> JSONResponse:
 
 
 def base_url(scope: Scope) -> str:
-    """Return the URL that clients take as their base URL, by the name under which this request came."""
+    """Return the base URL for clients of the request's API, by the host name under which the request came."""
     host = Headers(scope=scope).get("host", "")
-    return f"{scope['scheme']}://{host}{VERSION}" if hostname(host) and len(host) < 100 else VERSION
+    version = "" if speaks_anthropic(scope) else VERSION  # Anthropic's clients add /v1 themselves
+    return f"{scope['scheme']}://{host}{version}" if hostname(host) and len(host) < 100 else version or "/"
 
 
 def _hint(app: FastAPI, path: str, base: str) -> str:

@@ -417,6 +417,7 @@ def test_malformed_http(url: str, subtests: pytest.Subtests) -> None:
                 answer = asked(raw(url, raw_case(case, *lines), silence_s=5))
                 assert answer.status == (431 if name == "a long head" else 400), answer
                 check_error(answer.body)
+                assert answer.headers["request-id"] == answer.headers["x-request-id"]
 
 
 def test_a_server_that_is_loading(model: Model, subtests: pytest.Subtests) -> None:

@@ -81,6 +81,26 @@ def test_anthropics_clients_have_a_base_url_without_the_version(url: str, path: 
     assert f"The path is {right} here: set your client's base URL to http://localhost.".encode() in received
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "says"),
+    [
+        ("POST", "/v1/v1/messages", "The path is /v1/messages here: set your client's base URL to {}."),
+        ("POST", "/anthropic/v1/messages", "The path is /v1/messages here: set your client's base URL to {}."),
+        ("GET", "/v1/v1/models", "The path is /v1/models here: set your client's base URL to {}."),
+        ("GET", "/v1/v1/models/tiny", "The path is /v1/models/tiny here: set your client's base URL to {}."),
+        ("GET", "/v1/messages/batches", "the base URL for clients is {}, and"),
+    ],
+)
+def test_a_wrong_base_url_of_anthropics_clients(url: str, method: str, path: str, says: str) -> None:
+    """They got OpenAI's error without a request id; and for /v1/v1/models the wrong base URL that they already had."""
+    with Client(url) as client:
+        answer = client.send(method, path, headers={"anthropic-version": "2023-06-01"})
+    assert answer.status == 404
+    assert says.format(url) in answer.error["message"]
+    assert (answer.json["type"], answer.error["type"]) == ("error", "not_found_error")
+    assert answer.json["request_id"] == answer.headers["request-id"] == answer.headers["x-request-id"]
+
+
 def test_the_right_base_url_is_the_one_under_which_the_client_came(url: str) -> None:
     request = head("GET", "/models", "Connection: close").replace(b"localhost", b"host.docker.internal:81", 1)
     assert b"http://host.docker.internal:81/v1." in raw(url, request)
