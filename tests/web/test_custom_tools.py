@@ -127,11 +127,10 @@ def test_a_bad_grammar_is_an_error_before_the_answer(
     tiny: OpenAI, choice: Any, syntax: str, definition: str, part: str
 ) -> None:
     """Also in a stream, and in `auto`, where the model might never call the tool."""
+    tools: Any = [CLOCK, custom(syntax, definition)]
     for is_streamed in (False, True):
         with pytest.raises(openai.BadRequestError, match=part) as caught:
-            tiny.chat.completions.create(
-                **ASKED, tools=[CLOCK, custom(syntax, definition)], tool_choice=choice, stream=is_streamed
-            )
+            tiny.chat.completions.create(**ASKED, tools=tools, tool_choice=choice, stream=is_streamed)
         assert caught.value.param == "tools[1].custom.format.grammar.definition"
         assert caught.value.code == "invalid_value"
 
@@ -139,8 +138,9 @@ def test_a_bad_grammar_is_an_error_before_the_answer(
 def test_other_requests_are_served_while_a_grammar_compiles(tiny: OpenAI) -> None:
     """Several grammars that take half a second each are compiled beside the other requests."""
     slow: Any = [custom("regex", f"a{{4999{number}}}", f"t{number}") for number in range(4)]
+    create: Any = tiny.chat.completions.create
     with ThreadPoolExecutor() as threads:
-        bad = threads.submit(tiny.chat.completions.create, **ASKED, tools=slow)
+        bad = threads.submit(create, **ASKED, tools=slow)
         time.sleep(0.2)
         start = time.monotonic()
         asked = {**ASKED, "tools": [custom("regex", "[ab]{3}"), CLOCK], "tool_choice": NAMED}
