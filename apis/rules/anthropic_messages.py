@@ -5,13 +5,13 @@ Neighbouring messages of one role are one turn, as in Anthropic's API. Earlier o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
+from apis.rules.earlier_calls import PendingCalls, arguments_text
 from apis.rules.fields import Shape, Size, by, either, tag
 from apis.rules.messages import MAX_MESSAGES
 from core.conversation import Call, Message
@@ -198,22 +198,23 @@ def fold_turns(system: str | Sequence[TextBlock] | None, turns: Sequence[AnyTurn
     """
     folded = [Message("system", joined(system))] if system else []
     caller = ""  # the path of the last calls
-    names: dict[str, str] = {}  # id -> tool of the calls that need a result now
+    calls = PendingCalls()
     for turn in _joined_turns(turns):
         texts = [block for _, block in turn.blocks if block.type == "text"]
-        results = [message for path, block in turn.blocks for message in _result(block, names, path)]
-        _check_answered(names.keys(), results, caller)
-        names = {}
+        results = [message for path, block in turn.blocks for message in _result(block, calls, path)]
+        _check_answered(calls, caller)
         folded += results
         if turn.role == "assistant":
             message = _assistant(turn, texts)
-            caller, names = turn.path, {call.id: call.name for call in message.calls}
+            caller, calls = turn.path, PendingCalls(message.calls)
             folded.append(message)
-        elif turn.role == "system":
+            continue
+        calls = PendingCalls()
+        if turn.role == "system":
             folded += [Message("system", joined(texts))] if texts else []
         elif texts or not results:
             folded.append(Message("user", joined(texts)))
-    _check_answered(names.keys(), (), caller)
+    _check_answered(calls, caller)
     return tuple(folded)
 
 
@@ -245,23 +246,19 @@ def _assistant(turn: _Turn, texts: list[TextBlock]) -> Message:
     calls, thoughts = [], []
     for _, block in turn.blocks:
         if block.type == "tool_use":
-            calls.append(Call(block.name, _arguments(block.input), block.id))
+            calls.append(Call(block.name, arguments_text({} if block.input is None else block.input), block.id))
         elif block.type == "thinking":
             thoughts.append(block.thinking)
     content = joined(texts) if texts else None
     return Message("assistant", content, tuple(calls), reasoning="\n\n".join(thoughts))
 
 
-def _arguments(given: Any) -> str:
-    """Return the arguments of an earlier call as JSON text. Text stays as it is; null becomes an empty object."""
-    return given if isinstance(given, str) else json.dumps({} if given is None else given, ensure_ascii=False)
-
-
-def _result(block: _Block, names: dict[str, str], path: str) -> Iterator[Message]:
-    """Yield the message of a block that is a result. `names` has the ids of the calls that it may answer."""
+def _result(block: _Block, calls: PendingCalls, path: str) -> Iterator[Message]:
+    """Yield the message of a block that is a result. `calls` are those that it may answer."""
     if block.type != "tool_result":
         return
-    if block.tool_use_id not in names:
+    name = calls.answer(block.tool_use_id)
+    if name is None:
         raise RequestError(
             f"Invalid '{path}': unexpected `tool_use_id` found in `tool_result` blocks: {block.tool_use_id[:64]}. Each "
             "`tool_result` block must have a corresponding `tool_use` block in the previous message.",
@@ -271,13 +268,12 @@ def _result(block: _Block, names: dict[str, str], path: str) -> Iterator[Message
     text = joined(block.content or "")
     if block.is_error and not text.lower().startswith("error"):
         text = f"Error: {text}"
-    yield Message("tool", text, name=names[block.tool_use_id], call_id=block.tool_use_id)
+    yield Message("tool", text, name=name, call_id=block.tool_use_id)
 
 
-def _check_answered(call_ids: Iterable[str], results: Sequence[Message], path: str) -> None:
+def _check_answered(calls: PendingCalls, path: str) -> None:
     """Raise RequestError unless each of the calls at `path` has a result."""
-    answered = {result.call_id for result in results}
-    if unanswered := [call_id[:64] for call_id in call_ids if call_id not in answered]:
+    if unanswered := [call_id[:64] for call_id in calls.unanswered()]:
         raise RequestError(
             f"Invalid '{path}': `tool_use` ids were found without `tool_result` blocks immediately after: "
             f"{', '.join(unanswered)}. Each `tool_use` block must have a corresponding `tool_result` block in the next "

@@ -33,13 +33,11 @@ class ClientTool(Shape):
     strict: bool | None = Field(False, description="true: the arguments always match the schema.")
 
 
-def _check_built_in(value: object) -> object:
+def _check_type(value: object) -> object:
     kind = value.get("type") if isinstance(value, dict) else None
     if isinstance(kind, str) and kind != "custom":
-        message = (
-            f"Invalid '{{path}}.type': '{kind[:64]}' is built into Anthropic's models or servers, and this server "
-        )
-        message += "does not have it. Declare a tool with name, description and input_schema instead."
+        message = f"Invalid '{{path}}.type': this server has no tools of type '{kind[:64]}'. "
+        message += "Declare a tool with name, description and input_schema instead."
         raise unfit(message, "unsupported_value", at=".type")
     return value
 
@@ -74,7 +72,7 @@ _ToolChoice = Annotated[
 class ToolFields(Shape):
     """The fields of a request that say what the model may call."""
 
-    tools: Annotated[list[Annotated[ClientTool, BeforeValidator(_check_built_in)]], Size(MAX_TOOLS)] | None = Field(
+    tools: Annotated[list[Annotated[ClientTool, BeforeValidator(_check_type)]], Size(MAX_TOOLS)] | None = Field(
         None, description="The tools that the model may call. An empty list means none."
     )
     tool_choice: _ToolChoice | None = Field(

@@ -5,13 +5,13 @@ Earlier output of a model is always accepted, even arguments that are not JSON a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, Tag
 
 from apis.rules.custom_tools import input_arguments
+from apis.rules.earlier_calls import PendingCalls, arguments_text
 from apis.rules.fields import Shape, Size, by, either, tag
 from core.conversation import Call, Message
 from core.errors import RequestError
@@ -243,10 +243,7 @@ def _tool_call(call: ToolCall | CustomToolCall) -> Call:
 
 
 def _call(call: FunctionCall, call_id: str = "") -> Call:
-    """Convert a call. Arguments that are not text, as some servers write them, become JSON text; null becomes ""."""
-    arguments = "" if call.arguments is None else call.arguments
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return Call(call.name, text, call_id)
+    return Call(call.name, arguments_text(call.arguments), call_id)
 
 
 def _results(caller: _Turn, results: list[_Turn], position: int) -> list[Message]:
@@ -258,19 +255,14 @@ def _results(caller: _Turn, results: list[_Turn], position: int) -> list[Message
     """
     if caller.role == "tool":  # possible for the first message of a request only
         raise _orphan(position)
-    pending: dict[str, list[str]] = {}  # call id -> names of the calls without a result yet; ids can repeat
-    for call in reversed(caller.tool_calls):
-        pending.setdefault(call.id, []).append(call.name)
-    names: dict[str, str] = {}  # call id -> name of its last call with a result; a second result is accepted
+    calls = PendingCalls(caller.tool_calls)
     named = []
     for offset, (_, result, _) in enumerate(results, 1):
-        if result.call_id not in pending:
+        name = calls.answer(result.call_id)
+        if name is None:
             raise _orphan(position + offset)
-        if pending[result.call_id]:
-            names[result.call_id] = pending[result.call_id].pop()
-        named.append(Message("tool", result.content, name=names[result.call_id], call_id=result.call_id))
-    unanswered = [call_id for call_id, left in reversed(pending.items()) if left]
-    if unanswered:
+        named.append(Message("tool", result.content, name=name, call_id=result.call_id))
+    if unanswered := calls.unanswered():
         raise _unanswered(unanswered, position)
     return named
 

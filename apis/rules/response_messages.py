@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from apis.rules.custom_tools import input_arguments
+from apis.rules.earlier_calls import arguments_text
 from apis.rules.response_items import (
     AnyItem,
     CallOutputItem,
@@ -83,9 +83,8 @@ def _add(item: MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem, 
             text = "".join(part.text for part in item.content or item.summary or ())
             turn.reasoning += [text] if text else []
         case FunctionCallItem():
-            is_text = isinstance(item.arguments, str)
-            arguments = item.arguments if is_text else json.dumps(item.arguments, ensure_ascii=False)
-            turn.calls.append(Call(full_name(item.namespace, item.name), arguments, item.call_id))
+            name = full_name(item.namespace, item.name)
+            turn.calls.append(Call(name, arguments_text(item.arguments), item.call_id))
         case CustomCallItem():
             turn.calls.append(Call(full_name(item.namespace, item.name), input_arguments(item.input), item.call_id))
         case MessageItem():

@@ -156,6 +156,14 @@ def test_what_a_model_wrote_is_always_accepted() -> None:
     assert converted(USER, assistant(), USER).messages[1] == Message("assistant", None)
 
 
+def test_results_answer_calls_with_one_id_in_their_order() -> None:
+    """Some servers give every call of a turn the same id. Both results got the name of the last call."""
+    calls = assistant(use("a", "first"), use("a", "second"))
+    messages = converted(USER, calls, user(result("a"), result("a"), result("a"))).messages
+    assert [message.name for message in messages if message.role == "tool"] == ["first", "second", "second"]
+    assert error_of(USER, calls, user(result("a"))).param == "messages[1].content"
+
+
 @pytest.mark.parametrize("kind", ["image", "document"])
 def test_images_and_documents_are_refused_by_path(kind: str) -> None:
     block = {"type": kind, "source": {"type": "url", "url": "http://x"}}

@@ -217,7 +217,7 @@ IN_WORDS = (
     "Invalid 'input': empty array",
     "no custom tool named",
     "cannot both be provided",
-    "is built into Anthropic's models",
+    "this server has no tools of type",
     "has no tool named",
     "prefill",
 )
