@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,17 +27,15 @@ class PendingCalls:
     """
 
     def __init__(self, calls: Iterable[Call] = ()) -> None:
-        self._waiting: dict[
-            str, list[str]
-        ] = {}  # call id -> names of its calls without a result yet, the next one last
+        self._waiting: dict[str, deque[str]] = {}  # call id -> names of its calls without a result yet
         self._answered: dict[str, str] = {}  # call id -> name of its last call with a result
         for call in calls:
-            self._waiting.setdefault(call.id, []).insert(0, call.name)
+            self._waiting.setdefault(call.id, deque()).append(call.name)
 
     def answer(self, call_id: str) -> str | None:
         """Return the name of the call that a result with this id answers; None if there is no such call."""
         if self._waiting.get(call_id):
-            self._answered[call_id] = self._waiting[call_id].pop()
+            self._answered[call_id] = self._waiting[call_id].popleft()
         return self._answered.get(call_id)
 
     def unanswered(self) -> list[str]:
