@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from apis.rules.answers import Error
+from apis.rules.anthropic_answer import AnthropicError
 
 Json = dict[str, Any]
 
@@ -31,7 +32,7 @@ class Operation:
     """The published models of a route: its request, answer, streamed chunk and error.
 
     If `answer` is None, the route returns plain text. `anthropic` is the answer to a request with the header
-    anthropic-version.
+    anthropic-version, whose errors are Anthropic's.
 
     FastAPI cannot derive them: the route's function reads the body itself, within limits (web/body.py).
     """
@@ -46,11 +47,11 @@ class Operation:
     def described(self) -> Json:
         """Return the arguments of FastAPI's add_api_route that publish this operation."""
         answers = [_ref(answer) for answer in (self.answer, self.anthropic) if answer]
-        schema = answers[0] if len(answers) == 1 else {"oneOf": answers}
-        content: Json = {"application/json": {"schema": schema}} if answers else {"text/plain": {}}
+        content: Json = {"application/json": {"schema": _one_of(answers)}} if answers else {"text/plain": {}}
         if self.chunk:
             content["text/event-stream"] = {"schema": _ref(self.chunk)}
-        error = {"application/json": {"schema": _ref(self.error)}}
+        errors = [_ref(self.error), *([_ref(AnthropicError)] if self.anthropic else [])]
+        error = {"application/json": {"schema": _one_of(errors)}}
         responses: dict[int | str, Json] = {200: {"description": "The answer.", "content": content}}
         responses["default"] = {"description": "Any error.", "content": error}
         extra: Json = {}
@@ -92,6 +93,10 @@ def document(app: FastAPI, operations: list[Operation]) -> Json:
     }
     text["security"] = [{"key": []}, {"x-api-key": []}, {"api-key": []}, {}]
     return text
+
+
+def _one_of(schemas: list[Json]) -> Json:
+    return schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
 
 
 def _ref(model: type[BaseModel]) -> Json:

@@ -63,18 +63,23 @@ def _hint(app: FastAPI, path: str, base: str) -> str:
         return _NO_EMBEDDINGS
     served = list(_operations(app))
     for _, route in sorted(served, key=lambda one: -len(one[1])):
-        ending = _PARAMETER.sub(lambda one: ".+" if one[1] else "[^/]+", re.escape(route.removeprefix(VERSION)))
-        if found := re.search(f"{ending}$", path):
-            right = base.removesuffix(VERSION) if route.startswith(MESSAGES_PATH) else base
-            return f"The path is {VERSION}{found[0]} here: set your client's base URL to {right or '/'}."
-    names = ", ".join(f"{method} {route}" for method, route in served if "{" not in route)  # all would be too long
+        version = VERSION if route.startswith(f"{VERSION}/") else ""
+        ending = _PARAMETER.sub(lambda one: ".+" if one[1] else "[^/]+", re.escape(route.removeprefix(version)))
+        if not (found := re.search(f"{ending}$", path)):
+            continue
+        if not version:
+            return f"The path is {found[0]} here."
+        right = base.removesuffix(VERSION) if route.startswith(MESSAGES_PATH) else base
+        return f"The path is {version}{found[0]} here: set your client's base URL to {right or '/'}."
+    listed = ((method, route) for method, route in served if route.startswith(f"{VERSION}/") and "{" not in route)
+    names = ", ".join(f"{method} {route}" for method, route in listed)  # all would be too long
     return f"This server has {names}; the base URL for clients is {base}, and /docs describes all routes."
 
 
 def _operations(app: FastAPI) -> Iterator[tuple[str, str]]:
-    """Yield the method and path of each route that clients find below the base URL."""
+    """Yield a method and the path of each route."""
     for route in app.routes:
-        if isinstance(route, Route) and route.path.startswith(f"{VERSION}/"):
+        if isinstance(route, Route):
             yield sorted(route.methods or ())[0], route.path
 
 

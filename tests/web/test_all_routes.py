@@ -10,21 +10,35 @@ import gzip
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 from fastapi import FastAPI
 from starlette.routing import compile_path
 
+from core.errors import EngineBusy
+from core.generation import Step
 from inference import Model
 from server import ROUTES, create_app
 from tests.support.abuse_bytes import METHODS, UNKNOWN_PATHS
-from tests.support.abuse_client import Answer, Client, as_json, check_answer, check_error, head, raw, statuses
+from tests.support.abuse_client import (
+    CHAT,
+    RAW,
+    Answer,
+    Client,
+    as_json,
+    check_answer,
+    check_error,
+    head,
+    raw,
+    statuses,
+)
 from tests.support.all_routes import BODIES, CASES, GETS, NO_ID, PAGES, POSTS, PUBLIC, Case, need_bodies
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
 from web.body import MAX_BODY
 from web.connection import MAX_HEAD
+from web.openapi import Route
 
 KEY = "sk-functionary-of-all-routes"
 SITE = "https://app.example"
@@ -435,6 +449,56 @@ def test_a_server_that_is_loading(model: Model, subtests: pytest.Subtests) -> No
                 else:
                     assert answer.status == case.status
                     assert case.path in ("/", "/live", "/metrics", "/api/version") or NO_ID in case.path
+
+
+# The engine
+
+
+def generating() -> Iterator[tuple[Case, bytes, Route]]:
+    """Yield the routes that generate, with a body for a streamed answer of up to 50 tokens."""
+    for case in POSTS:
+        [route] = [route for route in ROUTES if (route.method, route.path) == (case.method, case.route)]
+        if route.operation.chunk:
+            limits = {key: 50 for key in ("max_tokens", "max_output_tokens") if key in BODIES[case.route]}
+            yield case, as_json({**BODIES[case.route], **limits, "stream": True}), route
+
+
+def test_a_full_queue(chatml: Model, subtests: pytest.Subtests) -> None:
+    """A request that the engine does not take is a 429 with Retry-After, streamed or not."""
+    model, engine = scripted(chatml, "hello")
+
+    async def busy(*_: object) -> AsyncGenerator[Step]:
+        raise EngineBusy
+        yield
+
+    engine.generate = busy  # type: ignore[method-assign]
+    with serving(create_app(lambda: model)) as url, Client(url) as client:
+        for case, streamed, _ in generating():
+            with subtests.test(case.name):
+                for body in (case.body, streamed):
+                    answer = case.send(client, body=body)
+                    assert (answer.status, answer.headers["retry-after"]) == (429, "2")
+                    assert answer.error["type"] == "rate_limit_error"
+
+
+def test_an_error_in_the_middle_of_a_stream(chatml: Model, subtests: pytest.Subtests) -> None:
+    """Its event is the last one, in the shape that the API's clients read; nothing marks the answer as complete."""
+    model, _ = scripted(chatml, "hello hello hello", fails_at=10)
+    with serving(create_app(lambda: model)) as url, Client(url) as client:
+        for case, body, route in generating():
+            with subtests.test(case.name):
+                answer = case.send(client, body=body)
+                assert answer.status == 200
+                *events, last = answer.body.decode().strip().split("\n\n")
+                assert len(events) > 1
+                name, _, data = last.rpartition("data: ")
+                event = json.loads(data)
+                if route.path in (CHAT, RAW):
+                    assert (name, event.keys()) == ("", {"error"})
+                    check_error(data.encode())
+                else:
+                    assert (name, event["type"]) == ("event: error\n", "error")
+                    assert "could not finish this request" in event.get("error", event)["message"]
 
 
 def test_the_cases() -> None:

@@ -108,6 +108,15 @@ def test_the_right_base_url_is_the_one_under_which_the_client_came(url: str) -> 
     assert b"http://127.0.0.1:82/v1." in raw(url, whole)
 
 
+@pytest.mark.parametrize("path", ["/v1/tokenize", "/tokenize/", "/v1/detokenize", "/v1/health", "/x/openapi.json"])
+def test_a_route_that_is_not_below_the_version(url: str, path: str) -> None:
+    """vLLM's /tokenize is not below /v1, but the base URL of clients is. The error listed the routes without it."""
+    with Client(url) as client:
+        answer = client.send("POST", path)
+    right = "/" + path.strip("/").split("/")[-1]
+    assert (answer.status, answer.error["message"].split(". ")[-1]) == (404, f"The path is {right} here.")
+
+
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/nope", "/v1/chat", "/" + "a" * 5_000])
 def test_an_unknown_path_says_what_is_served(url: str, path: str) -> None:
     with Client(url) as client:

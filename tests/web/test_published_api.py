@@ -155,6 +155,8 @@ def test_errors_and_other_routes_are_as_published(functionary: Client, document:
         card = functionary.send("GET", "/v1/models/functionary", headers=headers).json
         schema_of(document, "GET", "/v1/models/{name}", "200", PLAIN).validate(card)
         check(document, functionary.send("GET", "/v1/models", headers=headers), "GET", "/v1/models")
+        unknown = functionary.send("GET", "/v1/models/nope", headers=headers)
+        schema_of(document, "GET", "/v1/models/{name}", "default", PLAIN).validate(unknown.json)
 
 
 def test_the_routes_of_other_servers_are_as_published(functionary: Client, document: Json) -> None:
