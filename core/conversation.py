@@ -32,6 +32,7 @@ class Function:
     """A function that the model may call. `parameters` is a JSON Schema, or None for no parameters.
 
     input_format: for a custom tool (apis/rules/custom_tools.py), the format of its one parameter, which is a text.
+    param: the request's field that holds `parameters`, for errors.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Function:
     parameters: JsonSchema | None = None
     strict: bool = False
     input_format: ResponseFormat | None = None
+    param: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

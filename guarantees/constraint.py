@@ -236,12 +236,11 @@ class _GrammarBuilder:
         """Return the rule of the function's arguments; None if it takes none."""
         if function.parameters is None or takes_nothing(function.parameters):
             return None
-        number = self._numbers[function.name]
         return JsonRule(
             schema={**function.parameters, "type": "object"},
             strict=function.strict,
             owner=f"function '{self._request.own_name(function.name)}'",
-            param=f"functions[{number}].parameters" if self._request.legacy else f"tools[{number}].function.parameters",
+            param=function.param,
             code="invalid_function_parameters",
         )
 

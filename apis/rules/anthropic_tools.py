@@ -99,8 +99,9 @@ def _function(tool: ClientTool, earlier: Sequence[Function], path: str) -> Funct
         )
         raise RequestError(message, f"{path}.name", "invalid_value")
     check = check_strict if tool.strict else check_parameters
-    check(tool.input_schema, owner=f"tool '{tool.name}'", param=f"{path}.input_schema")
-    return Function(tool.name, tool.description or "", tool.input_schema, tool.strict or False)
+    param = f"{path}.input_schema"
+    check(tool.input_schema, owner=f"tool '{tool.name}'", param=param)
+    return Function(tool.name, tool.description or "", tool.input_schema, tool.strict or False, param=param)
 
 
 def _choice(body: ToolFields, names: list[str]) -> tuple[ToolChoice, int | None]:

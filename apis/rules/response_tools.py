@@ -155,9 +155,8 @@ class ResponseCallingFields(Shape):
 
 @dataclass(frozen=True)
 class DeclaredTool:
-    """A tool as the request names it, at `path`. `is_custom`: it takes a text instead of JSON arguments."""
+    """A tool as the request names it. `is_custom`: it takes a text instead of JSON arguments."""
 
-    path: str
     name: str
     namespace: str | None
     is_custom: bool
@@ -208,7 +207,7 @@ def response_tools(
                 message = f"Invalid '{param}': the name '{full}' is taken by an earlier tool. Expected unique names."
                 raise RequestError(message, param, "invalid_value")
             is_custom = isinstance(member, ResponseCustomTool)
-            declared_tools[full] = DeclaredTool(member_path, member.name, namespace, is_custom)
+            declared_tools[full] = DeclaredTool(member.name, namespace, is_custom)
             functions.append(replace(function, name=full))
         shown = [_shown(member, function) for _, member, function in members]
         group = {"type": "namespace", "name": tool.name, "description": getattr(tool, "description", None) or ""}
@@ -241,9 +240,10 @@ def _members(tool: _Member | NamespaceTool, path: str, strict_openai: bool) -> I
 def _function(tool: ResponseFunctionTool, path: str, strict_openai: bool) -> Function:
     if tool.strict is not None or tool.parameters is None:
         return checked_function(tool, path, strict_openai)
-    check_parameters(tool.parameters, owner=f"function '{tool.name}'", param=f"{path}.parameters")
+    param = f"{path}.parameters"
+    check_parameters(tool.parameters, owner=f"function '{tool.name}'", param=param)
     form = strict_form(tool.parameters)
-    return Function(tool.name, tool.description or "", form or tool.parameters, strict=form is not None)
+    return Function(tool.name, tool.description or "", form or tool.parameters, form is not None, param=param)
 
 
 def _shown(member: _Member, function: Function) -> Json:

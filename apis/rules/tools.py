@@ -263,11 +263,11 @@ def _tool(tool: FunctionTool | CustomTool | CodeInterpreterTool, path: str, stri
 
 def checked_function(function: FunctionDefinition, path: str, strict_openai: bool) -> Function:
     """Convert a function at `path` of the request. Raises RequestError for an invalid schema."""
-    strict = function.strict or False
+    strict, param = function.strict or False, f"{path}.parameters"
     if function.parameters is not None:
         check = partial(check_strict, strict_openai=strict_openai) if strict else check_parameters
-        check(function.parameters, owner=f"function '{function.name}'", param=f"{path}.parameters")
-    return Function(function.name, function.description or "", function.parameters, strict)
+        check(function.parameters, owner=f"function '{function.name}'", param=param)
+    return Function(function.name, function.description or "", function.parameters, strict, param=param)
 
 
 def _check_unique(tools: Sequence[Tool], path: str, name_path: str, indexes: Sequence[int]) -> None:

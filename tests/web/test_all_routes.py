@@ -460,7 +460,8 @@ def generating() -> Iterator[tuple[Case, bytes, Route]]:
         [route] = [route for route in ROUTES if (route.method, route.path) == (case.method, case.route)]
         if route.operation.chunk:
             limits = {key: 50 for key in ("max_tokens", "max_output_tokens") if key in BODIES[case.route]}
-            yield case, as_json({**BODIES[case.route], **limits, "stream": True}), route
+            body: dict[str, object] = {**BODIES[case.route], **limits, "stream": True}
+            yield case, as_json(body), route
 
 
 def test_a_full_queue(chatml: Model, subtests: pytest.Subtests) -> None:
@@ -471,7 +472,7 @@ def test_a_full_queue(chatml: Model, subtests: pytest.Subtests) -> None:
         raise EngineBusy
         yield
 
-    engine.generate = busy  # type: ignore[method-assign]
+    engine.generate = busy  # type: ignore[assignment, method-assign]
     with serving(create_app(lambda: model)) as url, Client(url) as client:
         for case, streamed, _ in generating():
             with subtests.test(case.name):

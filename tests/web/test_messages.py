@@ -276,6 +276,16 @@ def test_errors_are_anthropics(http: httpx2.Client, path: str) -> None:
     assert http.post(f"/v1/messages{path}/x", json={}).json()["error"]["type"] == "not_found_error"
 
 
+def test_errors_of_the_grammar_name_the_fields_of_this_api(tiny: httpx2.Client) -> None:
+    """They named those of chat completions: `tools[1].function.parameters`."""
+    parameter = {"type": "string", "pattern": r"^\p{Nope}$"}  # only the compiler of the grammar knows that it is wrong
+    schema = {"type": "object", "properties": {"a": parameter}, "required": ["a"], "additionalProperties": False}
+    tool = {"name": "f", "strict": True, "input_schema": schema}
+    for stream in (False, True):
+        error = asked(tiny, tools=[TIME, tool], stream=stream).json()["error"]
+        assert (error["param"], error["code"]) == ("tools[1].input_schema", "invalid_function_parameters")
+
+
 def test_keys(played: tuple[Model, ScriptedEngine]) -> None:
     with serving(create_app(lambda: played[0], api_keys=["secret-key"])) as url, httpx2.Client(base_url=url) as client:
         body = {"model": "tiny", "max_tokens": 2, "messages": [USER]}

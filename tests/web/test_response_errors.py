@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from openai import OpenAI
 
-from core.errors import RequestError, StoreError
+from core.errors import StoreError
 from inference import Model
 from server import create_app
 from stores.memory import MemoryStore
@@ -134,24 +134,21 @@ def test_unknown_fields(raw: Client, strict_url: str, play: Play) -> None:
         assert client.post(PATH, BODY).status == 200
 
 
-def test_errors_of_later_stages_name_the_fields_of_this_api(raw: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The prompt and the grammars are made from a ChatRequest, whose errors name the fields of chat completions."""
-    param = ""
-
-    def fail(*_: object) -> list[int]:
-        raise RequestError("It cannot be compiled.", param, "invalid_function_parameters")
-
-    monkeypatch.setattr("web.routes.responses.chat_prompt", fail)
-    group = {"type": "namespace", "name": "n", "tools": [WEATHER, PATCH]}
-    asked = {"input": "Hi", "tools": [{"type": "web_search"}, WEATHER, group]}
-    for given, shown in (
-        ("messages", "input"),
-        ("tools", "tools"),
-        ("tools[0].function.parameters", "tools[1].parameters"),
-        ("tools[2].function.name", "tools[2].tools[1].name"),
-    ):
-        param = given
-        assert raw.post(f"{PATH}/input_tokens", asked).error["param"] == shown
+def test_errors_of_later_stages_name_the_fields_of_this_api(tiny_url: str) -> None:
+    """The prompt and the grammars are made from a ChatRequest, whose errors named the fields of chat completions."""
+    parameter = {"type": "string", "pattern": r"^\p{Nope}$"}  # only the compiler of the grammar knows that it is wrong
+    schema = {"type": "object", "properties": {"a": parameter}, "required": ["a"], "additionalProperties": False}
+    tool = {**WEATHER, "strict": True, "parameters": schema}
+    group = {"type": "namespace", "name": "n", "tools": [PATCH, tool]}
+    cases: tuple[tuple[Json, str], ...] = (
+        ({"input": "x " * 100_000}, "input"),
+        ({"tools": [tool]}, "tools[0].parameters"),
+        ({"tools": [{"type": "web_search"}, WEATHER, group]}, "tools[2].tools[1].parameters"),
+    )
+    with Client(tiny_url) as client:
+        for fields, param in cases:
+            answer = client.post(PATH, {**BODY, **fields})
+            assert (answer.status, answer.error["param"]) == (400, param), answer
 
 
 def test_responses_that_are_not_kept(official: OpenAI, raw: Client, play: Play) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
@@ -27,8 +26,6 @@ from web.serving import admit, loaded_model, owner, read_request, whole
 
 Json = dict[str, Any]
 
-_FUNCTION_PATH = re.compile(r"tools\[(?P<index>[0-9]+)\]\.function(?P<rest>\..*)")
-
 
 async def responses(request: Request) -> Response:
     """Serve OpenAI's Responses. Unless the request has `store: false`, the answer is kept."""
@@ -47,7 +44,7 @@ async def input_tokens(request: Request) -> Response:
     model = loaded_model(request)
     asked = await _asked(request, {"model": model.names[0]})
     headers = admit(model, asked.chat)
-    with _own_paths(asked):
+    with _own_paths():
         prompt_ids = await asyncio.to_thread(chat_prompt, model, asked.chat)
     return JSONResponse({"object": "response.input_tokens", "input_tokens": len(prompt_ids)}, headers=headers)
 
@@ -71,7 +68,7 @@ async def _events(model: Model, asked: AskedResponse) -> AsyncGenerator[Json]:
     """Yield the events of the answer."""
     defaults = {"temperature": model.temperature, "top_p": model.top_p}
     head = {**asked.head, **{key: usual for key, usual in defaults.items() if asked.head[key] is None}}
-    with _own_paths(asked):
+    with _own_paths():
         async with aclosing(
             written(model, asked.chat, lambda _: ResponseWriter(head, asked.chat, asked.tools))
         ) as events:
@@ -80,15 +77,13 @@ async def _events(model: Model, asked: AskedResponse) -> AsyncGenerator[Json]:
 
 
 @contextmanager
-def _own_paths(asked: AskedResponse) -> Iterator[None]:
-    """Name the fields of this API in errors that name those of chat completions."""
+def _own_paths() -> Iterator[None]:
+    """Name `input` in errors that name the field `messages` of chat completions."""
     try:
         yield
     except RequestError as error:
         if error.param == "messages":
             error.param = "input"
-        elif found := _FUNCTION_PATH.match(error.param or ""):
-            error.param = tuple(asked.tools.values())[int(found["index"])].path + found["rest"]
         raise
 
 
