@@ -459,8 +459,8 @@ def generating() -> Iterator[tuple[Case, bytes, Route]]:
     for case in POSTS:
         [route] = [route for route in ROUTES if (route.method, route.path) == (case.method, case.route)]
         if route.operation.chunk:
-            limits = {key: 50 for key in ("max_tokens", "max_output_tokens") if key in BODIES[case.route]}
-            body: dict[str, object] = {**BODIES[case.route], **limits, "stream": True}
+            body = {**BODIES[case.route], "stream": True}
+            body |= {key: 50 for key in body if key in ("max_tokens", "max_output_tokens")}
             yield case, as_json(body), route
 
 
