@@ -13,6 +13,7 @@ Json = dict[str, Any]
 MESSAGES_PATH = "/v1/messages"
 _MODELS_PATH = "/v1/models"
 # Ollama's routes. Below /api/ a client of OpenAI's API with a wrong base URL has others.
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _OLLAMA_ROUTES = "version tags show ps chat generate embed embeddings pull push create copy delete"
 _OLLAMA_PATHS = frozenset(f"/api/{name}" for name in _OLLAMA_ROUTES.split())
 # Anthropic's error types by status; any other 4xx is an invalid request, any other 5xx an error of the API.
@@ -110,7 +111,3 @@ class MessagesFraming(Framing):
 
     def end(self) -> str:
         return ""
-
-
-def _compact(item: Json) -> str:
-    return json.dumps(item, ensure_ascii=False, separators=(",", ":"))
