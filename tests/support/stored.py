@@ -24,7 +24,7 @@ def stored(name: str, text: str = "hello", num_items: int = 1) -> StoredResponse
     content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
     output = {"type": "message", "id": f"msg_{name}", "status": "completed", "role": "assistant", "content": content}
     items = tuple(message(number, text) for number in range(num_items))
-    asked = response_request({"model": "m", "input": "x", "temperature": 1.0, "top_p": 1.0}, find={}.get)
+    asked = response_request({"model": "m", "input": "x", "temperature": 1.0, "top_p": 1.0}, find=lambda _: None)
     usage = response_usage(Finish("stop", 1, 1))
     told = {"status": "completed", "created_at": 1, "completed_at": 1, "output": [output], "usage": usage}
     response = {**asked.head, **told, "id": f"resp_{name}"}

@@ -138,9 +138,9 @@ def test_a_bad_grammar_is_an_error_before_the_answer(
 
 def test_a_grammar_that_ends_nowhere_is_an_error_of_the_request(tiny: OpenAI) -> None:
     """It compiles, and fails behind its first characters. As a 500, clients sent the same request three times."""
-    tools: Any = [custom("lark", 'start: "abc" /[^\\s\\S]/')]
+    asked: Any = {**ASKED, "tools": [custom("lark", 'start: "abc" /[^\\s\\S]/')], "tool_choice": NAMED}
     with pytest.raises(openai.BadRequestError, match="no text can match it") as caught:
-        tiny.chat.completions.create(**ASKED, tools=tools, tool_choice=NAMED)
+        tiny.chat.completions.create(**asked)
     assert caught.value.code == "invalid_value"
 
 
