@@ -213,7 +213,7 @@ def response_request(body: dict[str, Any], *, find: Find, strict_openai: bool = 
     _check_unsupported(asked, body)
     response_id = new_response_id(secrets.token_hex(12))
     previous = _previous(asked, find)
-    kept = resolved(kept_items(body.get("input") or (), response_id), previous, find)
+    kept = resolved(kept_items(() if asked.input is None else body["input"], response_id), previous, find)
     items = [*_items(previous), *_own_items(asked, kept)]
     messages = _messages(asked, items)
     tools = response_tools(asked, _added_tools(items, len(previous)), strict_openai=strict_openai)

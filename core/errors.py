@@ -81,6 +81,13 @@ class EngineError(Exception):
     """The engine failed on this request; other requests continue."""
 
 
+class TooComplex(EngineError):
+    """A schema or grammar of the request cannot be followed: it exceeds a limit, or no text completes it."""
+
+    def __init__(self) -> None:
+        super().__init__("the schema or grammar is too complex to be followed, or no text can match it")
+
+
 class EngineDown(EngineError):
     """The engine serves no requests: it is shutting down, it has failed, or its current step hangs.
 

@@ -12,11 +12,11 @@ import numpy as np
 from llguidance import LLMatcher, LLParserLimits
 from numpy.typing import NDArray
 
-from core.errors import EngineError, RequestError
+from core.errors import EngineError, RequestError, TooComplex
 from core.generation import CallRule, JsonRule, Lark
 from guarantees.caller_grammar import compiles_too_long, uncompiled
 from guarantees.digits import Digits, has_long_number
-from guarantees.texts import TOO_COMPLEX, TextState, opened, unpacked
+from guarantees.texts import TextState, opened, unpacked
 from json_schema.grammar_rules import body, loosened, settled, uncompilable
 from text.vocabulary import Vocabulary
 
@@ -177,7 +177,7 @@ class GrammarState:
     def _recover(self) -> None:
         """Continue with another matcher after the first one exceeds a limit.
 
-        A grammar that shares its lexer is compiled alone first. Then the loosened grammar is used. Raises EngineError
+        A grammar that shares its lexer is compiled alone first. Then the loosened grammar is used. Raises TooComplex
         if all rules are strict, so that there is none.
         """
         self._compiled.is_broken = True
@@ -189,7 +189,7 @@ class GrammarState:
         has_loosened = self._num_recoveries > 1 + self._compiled.is_shared
         loosened = None if has_loosened else self._compiled.loosened()
         if loosened is None or not loosened.consume_tokens(self._accepted):
-            raise EngineError(TOO_COMPLEX)
+            raise TooComplex
         self._matcher = loosened
 
 

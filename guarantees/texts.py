@@ -13,12 +13,11 @@ import numpy as np
 from llguidance import LLMatcher
 from numpy.typing import NDArray
 
-from core.errors import EngineError
+from core.errors import EngineError, TooComplex
 from text.vocabulary import Vocabulary
 
 Mask = NDArray[np.bool_]
 
-TOO_COMPLEX = "the schema or grammar is too complex to be followed"
 _END_TAG = b"\n</parameter>"
 _BACKSLASH = b"\\"
 
@@ -35,7 +34,7 @@ class TextState(ABC):
 
     @abstractmethod
     def mask(self) -> Mask:
-        """Return which tokens may come next, (vocab_size,). Raises EngineError if the grammar exceeds a limit."""
+        """Return which tokens may come next, (vocab_size,). Raises TooComplex if the grammar cannot be followed."""
 
     @abstractmethod
     def accept(self, token_id: int) -> Sequence[int] | None:
@@ -154,10 +153,10 @@ def opened(written_as: str, matcher: LLMatcher, closing: LLMatcher, vocabulary: 
 
 
 def bits(matcher: LLMatcher, size: int) -> Mask:
-    """Return the mask of a matcher, (size,). Raises EngineError if its grammar exceeds a limit."""
+    """Return the mask of a matcher, (size,). Raises TooComplex if its grammar cannot be followed."""
     packed = matcher.compute_bitmask()
     if matcher.is_error():
-        raise EngineError(TOO_COMPLEX)
+        raise TooComplex
     return unpacked(packed, size)
 
 

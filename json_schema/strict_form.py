@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+import json
+from functools import lru_cache
 
 from core.conversation import JsonSchema
 from core.errors import RequestError
 from json_schema.strict import check_strict
 from json_schema.walk import nodes
+
+# Clients send the same tools with every request, and to check a form takes three times as long as all other checks.
+MAX_FORMS = 2_048
+MAX_REMEMBERED = 4_096  # characters of a schema
 
 
 def strict_form(schema: JsonSchema) -> JsonSchema | None:
@@ -16,14 +21,24 @@ def strict_form(schema: JsonSchema) -> JsonSchema | None:
     Returns None if that would forbid what the schema asks for, such as an object of any keys, or if OpenAI's rules for
     `strict` do not permit it. `schema` must be a valid one (`check_parameters`).
     """
-    form = deepcopy(schema)
+    text = json.dumps(schema)
+    form = _remembered_form(text) if len(text) <= MAX_REMEMBERED else _form(text)
+    return json.loads(form) if form else None
+
+
+def _form(text: str) -> str:
+    """Return the form of a schema, both as JSON; empty if there is none."""
+    form = json.loads(text)
     if not all(_close(node) for node in nodes(form)):
-        return None
+        return ""
     try:
         check_strict(form, owner="", param="", strict_openai=True)
     except RequestError:
-        return None
-    return form
+        return ""
+    return json.dumps(form)
+
+
+_remembered_form = lru_cache(MAX_FORMS)(_form)
 
 
 def _close(node: JsonSchema) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from stores.store import ResponseStore, StoredResponse
+from stores.store import MAX_RESPONSE_BYTES, ResponseStore, StoredResponse
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 48 << 20
@@ -22,7 +22,7 @@ class MemoryStore(ResponseStore):
 
     def put(self, owner: str, stored: StoredResponse) -> bool:
         packed = stored.packed()
-        if len(packed) > self._max_bytes:
+        if len(packed) > min(self._max_bytes, MAX_RESPONSE_BYTES):
             return False
         with self._lock:
             self._forget((owner, stored.id))

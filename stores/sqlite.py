@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 
 from core.errors import StoreError
-from stores.store import ResponseStore, StoredResponse
+from stores.store import MAX_RESPONSE_BYTES, ResponseStore, StoredResponse
 
 MAX_ENTRIES = 100_000
 MAX_BYTES = 256 << 20
@@ -71,7 +71,7 @@ class SqliteStore(ResponseStore):
 
     def put(self, owner: str, stored: StoredResponse) -> bool:
         packed = stored.packed()
-        if len(packed) > self._max_bytes:
+        if len(packed) > min(self._max_bytes, MAX_RESPONSE_BYTES):
             return False
         with self._database() as database:
             database.execute("BEGIN IMMEDIATE")

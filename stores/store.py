@@ -9,6 +9,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
+MAX_RESPONSE_BYTES = 8 << 20  # each later request that continues it has to read all of it
+
 
 @dataclass(frozen=True)
 class StoredResponse:
@@ -49,7 +51,10 @@ class ResponseStore(ABC):
 
     @abstractmethod
     def put(self, owner: str, stored: StoredResponse) -> bool:
-        """Keep a response. Returns False if it is larger than the whole store, so that it is not kept."""
+        """Keep a response. Returns False for one that is not kept, since it is too large.
+
+        It may be as large as the whole store, but not larger than MAX_RESPONSE_BYTES.
+        """
 
     @abstractmethod
     def get(self, owner: str, response_id: str) -> StoredResponse | None:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from core.errors import EngineBusy, EngineDown, EngineError, RequestError, StoreError, UnknownModel
+from core.errors import EngineBusy, EngineDown, EngineError, RequestError, StoreError, TooComplex, UnknownModel
 from web.dialects import anthropic_error, is_ollama, ollama_error, speaks_anthropic
 
 Json = dict[str, Any]
@@ -65,6 +65,8 @@ def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
             message = f"The store of responses cannot be used now: {error}."
             body = error_body(message, "service_unavailable_error", None, "store_unavailable")
             return 503, body, {"Retry-After": "5"}
+        case TooComplex():  # the same request would fail again, so that it is not an error of the server
+            return 400, error_body(f"Invalid request: {error}.", "invalid_request_error", None, "invalid_value"), {}
         case EngineError():
             message = f"The server could not finish this request: {error}."
             return 500, error_body(message, "server_error", None, "internal_error"), {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from math import inf
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
@@ -44,14 +45,34 @@ class EventStream(Response):
             await _close(first, self._rest)
 
     async def _send_all(self, first: Awaitable[Any], send: Send) -> None:
-        async def write(text: str, *, more: bool = True) -> None:
-            await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+        """Send the events, and a ping whenever nothing was sent for PING_AFTER_S, so that proxies stay connected."""
+        now = asyncio.get_running_loop().time
+        ping_at = now() + PING_AFTER_S
 
+        async def write(text: str, *, more: bool = True) -> None:
+            nonlocal ping_at
+            ping_at = inf  # none while the client does not read
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+            ping_at = now() + PING_AFTER_S
+
+        # One task sends all events: a task for each of them would cost more than the event itself.
+        events = asyncio.ensure_future(self._send_events(first, write))
         try:
-            item = await self._with_pings(first, write)
+            while not (await asyncio.wait({events}, timeout=min(PING_AFTER_S, max(0, ping_at - now()))))[0]:
+                if now() >= ping_at:
+                    await write(self._framing.ping())
+            events.result()
+        finally:
+            if not events.done():  # awaited, since a running generator cannot be closed
+                events.cancel()
+                await asyncio.gather(events, return_exceptions=True)
+
+    async def _send_events(self, first: Awaitable[Any], write: Callable[..., Awaitable[None]]) -> None:
+        try:
+            item = await first
             while True:
                 await write(self._framing.event(item))
-                item = await self._with_pings(anext(self._rest), write)
+                item = await anext(self._rest)
         except StopAsyncIteration:
             await write(self._framing.end(), more=False)
         except ClientStalled:
@@ -61,18 +82,6 @@ class EventStream(Response):
                 log.exception("a stream failed")
             status, body, _ = describe(error)
             await write(self._framing.error(status, body), more=False)
-
-    async def _with_pings(self, next_item: Awaitable[T], write: Any) -> T:
-        """Await the next item and send a ping every PING_AFTER_S, so that proxies keep the connection open."""
-        task = asyncio.ensure_future(next_item)
-        try:
-            while not (await asyncio.wait({task}, timeout=PING_AFTER_S))[0]:
-                await write(self._framing.ping())
-            return task.result()
-        finally:
-            if not task.done():  # awaited, since a running generator cannot be closed
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
 
 
 async def event_stream(

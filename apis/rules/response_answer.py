@@ -151,7 +151,7 @@ class ResponseAnswer(Answer):
     reasoning: AnsweredReasoning = Field(description="The request's options of reasoning.")
     safety_identifier: str | None = Field(description="The request's safety_identifier.")
     service_tier: Literal["default"] = Field(description="Always default.")
-    store: bool = Field(description="Whether the response is kept. false if it is larger than the whole store.")
+    store: bool = Field(description="Whether the response is kept. false if it is too large for the store.")
     temperature: float = Field(description="The temperature of the sampling.")
     text: AnsweredText = Field(description="The request's options of the text.")
     tool_choice: str | dict[str, Any] = Field(description="The request's tool_choice; auto by default.")

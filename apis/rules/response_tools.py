@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -279,13 +279,18 @@ def _choice(body: ResponseCallingFields, functions: tuple[Function, ...]) -> Too
         case "none" | "auto" | "required" as mode:
             return ToolChoice(mode)
         case AllowedResponseTools(mode=mode, tools=tools):
-            return ToolChoice(mode, tuple(dict.fromkeys(_chosen(tool, functions) for tool in tools)))
+            return ToolChoice(mode, tuple(dict.fromkeys(_chosen(tools, functions))))
         case tool:
-            return ToolChoice("named", (_chosen(tool, functions),))
+            return ToolChoice("named", tuple(_chosen([tool], functions)))
 
 
-def _chosen(tool: FunctionToolChoice | CustomToolChoice, functions: tuple[Function, ...]) -> str:
-    name, custom = full_name(tool.namespace, tool.name), custom_names(functions)
-    if isinstance(tool, CustomToolChoice):
-        return declared(name, custom, "tool_choice", "tools", kind="custom tool")
-    return declared(name, {function.name for function in functions} - custom, "tool_choice", "tools")
+def _chosen(tools: Iterable[FunctionToolChoice | CustomToolChoice], functions: tuple[Function, ...]) -> Iterator[str]:
+    """Yield the full names of tools. Raises RequestError for one that the request does not declare."""
+    custom = custom_names(functions)
+    usual = {function.name for function in functions} - custom
+    for tool in tools:
+        name = full_name(tool.namespace, tool.name)
+        if isinstance(tool, CustomToolChoice):
+            yield declared(name, custom, "tool_choice", "tools", kind="custom tool")
+        else:
+            yield declared(name, usual, "tool_choice", "tools")

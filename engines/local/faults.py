@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from core.errors import EngineError
+from core.errors import EngineError, TooComplex
 from core.generation import Step
 from engines.local.kv_memory import KVMemory
 from engines.local.metrics import EngineMetrics
@@ -38,9 +38,10 @@ class Faults:
 
     def fail(self, request: Request, error: BaseException) -> None:
         """End a request because of an error that affects only this request. Raises `error` again if the GPU failed."""
-        is_expected = isinstance(error, EngineError)
+        is_expected, is_too_complex = isinstance(error, EngineError), isinstance(error, TooComplex)
         self.record_unless_fatal(error)
-        self.end(request, EngineError(str(error) if is_expected else "a step of the model failed"))
+        reason = str(error) if is_expected else "a step of the model failed"
+        self.end(request, TooComplex() if is_too_complex else EngineError(reason))
 
     def record_unless_fatal(self, error: BaseException) -> None:
         """Record an error that leaves the other requests intact, and free the prefix cache if memory ran out.

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.conversation import Function, Message, ResponseFormat, ToolChoice
+from json_schema.strict_form import strict_form
 from tests.support.response_requests import CALL, CITY, FUNCTION, PATCH, RESULT, ask, chat, error_of
 
 Json = dict[str, Any]
@@ -33,6 +34,16 @@ def test_parameters_are_made_strict_unless_the_request_decides() -> None:
         {"type": "function", "name": "f", "description": None, "parameters": made, "strict": True},
         {"type": "function", "name": "g", "description": None, "parameters": CITY, "strict": False},
     ]
+
+
+def test_a_strict_form_that_is_remembered_is_not_shared() -> None:
+    """Forms are remembered between requests; a change in one request must not reach the next."""
+    parameters = {"type": "object", "properties": {"a": {"type": "string"}}}
+    form, again = strict_form(parameters), strict_form(parameters)
+    assert form == again and form is not again
+    assert form and form["properties"] is not parameters["properties"]
+    large = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(300)}}
+    assert (strict_form(large) or {})["required"] == list(large["properties"])
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,13 @@ def test_a_string_is_a_message_of_the_user() -> None:
     assert chat("Hi", instructions="Be brief").messages == (Message("system", "Be brief"), Message("user", "Hi"))
 
 
+def test_an_empty_string_is_an_empty_message_of_the_user() -> None:
+    """As in chat completions. Regression test: the error was about an empty array."""
+    asked = ask("")
+    assert asked.chat.messages == (Message("user", ""),)
+    assert [item["content"] for item in asked.input_items] == [[{"type": "input_text", "text": ""}]]
+
+
 def test_messages_with_parts_and_without_a_type() -> None:
     messages = chat(
         [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stores.memory import MemoryStore
 from stores.sqlite import SqliteStore
-from stores.store import ResponseStore
+from stores.store import MAX_RESPONSE_BYTES, ResponseStore
 from tests.support.stored import stored
 
 Make = Callable[[int, int], ResponseStore]  # from the bounds in bytes and in entries
@@ -75,6 +75,14 @@ def test_a_store_does_what_a_list_does(
         for owner in OWNERS:
             found = store.get(owner, key[1])
             assert found == (stored(str(number), kept[owner, key[1]]) if (owner, key[1]) in kept else None)
+
+
+def test_a_response_that_takes_long_to_read_is_not_kept(make: Make) -> None:
+    """A chain of responses with 2 MB of unread fields each grew to the whole store: 256 MB to read for each request."""
+    store = make(64 << 20, 10)
+    assert store.put("", stored("1", "x" * (MAX_RESPONSE_BYTES // 5)))
+    assert not store.put("", stored("2", "x" * (MAX_RESPONSE_BYTES // 4)))
+    assert store.get("", "resp_1") and store.get("", "resp_2") is None
 
 
 def test_what_is_stored_is_independent_of_the_objects_given(make: Make) -> None:

@@ -135,6 +135,14 @@ def test_a_bad_grammar_is_an_error_before_the_answer(
         assert caught.value.code == "invalid_value"
 
 
+def test_a_grammar_that_ends_nowhere_is_an_error_of_the_request(tiny: OpenAI) -> None:
+    """It compiles, and fails behind its first characters. As a 500, clients sent the same request three times."""
+    asked: Any = {**ASKED, "tools": [custom("lark", 'start: "abc" /[^\\s\\S]/')], "tool_choice": NAMED}
+    with pytest.raises(openai.BadRequestError, match="no text can match it") as caught:
+        tiny.chat.completions.create(**asked)
+    assert caught.value.code == "invalid_value"
+
+
 def test_other_requests_are_served_while_a_grammar_compiles(tiny: OpenAI) -> None:
     """Several grammars that take half a second each are compiled beside the other requests."""
     slow: Any = [custom("regex", f"a{{4999{number}}}", f"t{number}") for number in range(4)]

@@ -64,6 +64,13 @@ def test_pings_while_nothing_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert body.replace(": ping\n\n", "") == 'data: "first"\n\ndata: "second"\n\ndata: [DONE]\n\n'
 
 
+def test_no_pings_while_events_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time to the next ping counts from the last event, not from the last look."""
+    monkeypatch.setattr(event_stream, "PING_AFTER_S", 0.5)
+    app, _ = streaming(*["x"] * 8, wait_s=0.1)
+    assert b": ping" not in ask(app).body
+
+
 def test_pings_before_a_late_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pings are sent while a request waits in the queue. Errors come at once.
 

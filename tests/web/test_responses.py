@@ -249,6 +249,7 @@ def test_input_tokens(official: OpenAI, raw: Client, play: Play) -> None:
     count = raw.post(f"{PATH}/input_tokens", {"input": "Hi"})
     assert count.json["object"] == "response.input_tokens"
     assert count.json["input_tokens"] < usage.input_tokens
+    assert raw.post(f"{PATH}/input_tokens", {"model": None, "input": "Hi"}).json == count.json
 
 
 def test_a_kept_response_is_read_as_it_was_sent(official: OpenAI, raw: Client, play: Play) -> None:

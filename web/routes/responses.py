@@ -42,14 +42,14 @@ async def responses(request: Request) -> Response:
 async def input_tokens(request: Request) -> Response:
     """Count the tokens of the prompt that a request for a response would have. Nothing is generated."""
     model = loaded_model(request)
-    asked = await _asked(request, {"model": model.names[0]})
+    asked = await _asked(request, default_model=model.names[0])
     headers = admit(model, asked.chat)
     with _own_paths():
         prompt_ids = await asyncio.to_thread(chat_prompt, model, asked.chat)
     return JSONResponse({"object": "response.input_tokens", "input_tokens": len(prompt_ids)}, headers=headers)
 
 
-async def _asked(request: Request, defaults: Json | None = None) -> AskedResponse:
+async def _asked(request: Request, default_model: str | None = None) -> AskedResponse:
     """Read and check the body, in a thread, since the store may have to be read for it."""
     store: ResponseStore = request.app.state.response_store
 
@@ -58,7 +58,9 @@ async def _asked(request: Request, defaults: Json | None = None) -> AskedRespons
         return stored.context if stored else None
 
     def check(body: Json, *, strict_openai: bool) -> AskedResponse:
-        return response_request({**(defaults or {}), **body}, find=find, strict_openai=strict_openai)
+        if body.get("model") is None and default_model:
+            body = {**body, "model": default_model}
+        return response_request(body, find=find, strict_openai=strict_openai)
 
     asked = await read_request(check, request)
     return replace(asked, chat=replace(asked.chat, owner=owner(request)))
