@@ -19,7 +19,7 @@ PATCH = r"*** Begin Patch\n*** Add File: hello.txt\n+hi\n*** End Patch\n"
 RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     ((r"type final_answer =", "21 degrees in Paris"), 'final_answer\n{"answer": "It is 21 degrees in Paris."}'),
     ((r"A hello\.txt",), "all\nThe file is written."),
-    ((r"(?m)^(Output:\n)?hi$",), "all\nThe command printed hi."),
+    ((r"(?m)^hi(<|$)",), "all\nThe command printed hi."),
     (("21 degrees( in Paris)?<",), "all\nIt is 21 degrees in Paris."),
     ((r"type final_result =", "Paris has 21 degrees"), f"final_result\n{WEATHER}"),
     ((r"type Weather =", "Paris has 21 degrees"), f"Weather\n{WEATHER}"),
