@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,32 @@ class Conversing:
         self.paths.clear()
         self.engine.prompts.clear()
 
+    def run(self, *command: str, home: Path, cwd: Path | None = None, **variables: str) -> str:
+        """Run a client's command as a user without other settings does; return what it prints."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "OPENAI_BASE_URL": f"{self.url}/v1",
+            "OPENAI_API_KEY": "none",
+            "ANTHROPIC_BASE_URL": self.url,
+            "ANTHROPIC_API_KEY": "none",
+            "OPENAI_AGENTS_DISABLE_TRACING": "1",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else litellm tries to download prices for several seconds
+            **variables,
+        }
+        done = subprocess.run(
+            command,
+            cwd=cwd or home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=RUN_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self.paths.append(scope["path"])
@@ -58,34 +84,3 @@ def conversing_server(chatml_folder: Path) -> Iterator[Conversing]:
     server = Conversing(create_app(lambda: conversing_model), engine)
     with serving(server) as server.url:
         yield server
-
-
-@pytest.fixture
-def run_client(conversing_server: Conversing, tmp_path: Path) -> Callable[..., str]:
-    """A function that runs a command as a user of the server does, and returns what it prints."""
-
-    def run(*command: str, cwd: Path = tmp_path, **variables: str) -> str:
-        url = conversing_server.url
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "OPENAI_BASE_URL": f"{url}/v1",
-            "OPENAI_API_KEY": "none",
-            "ANTHROPIC_BASE_URL": url,
-            "ANTHROPIC_API_KEY": "none",
-            **variables,
-        }
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=RUN_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run

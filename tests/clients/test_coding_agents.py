@@ -22,7 +22,7 @@ def last_turn(server: Conversing) -> str:
 
 
 @pytest.fixture
-def codex(environments: Environments, conversing_server: Conversing, run_client: Run, tmp_path: Path) -> Run:
+def codex(environments: Environments, conversing_server: Conversing, tmp_path: Path) -> Run:
     """A function that runs `codex exec` with the settings of examples/codex.toml, in an empty folder."""
     home, work = tmp_path / "codex", tmp_path / "work"
     home.mkdir()
@@ -33,7 +33,9 @@ def codex(environments: Environments, conversing_server: Conversing, run_client:
 
     def run(*arguments: str) -> str:
         options = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
-        return run_client(program, "exec", *options, *arguments, cwd=work, CODEX_HOME=str(home))
+        return conversing_server.run(
+            program, "exec", *options, *arguments, home=tmp_path, cwd=work, CODEX_HOME=str(home)
+        )
 
     return run
 
@@ -58,7 +60,7 @@ def test_codex_applies_a_patch(environment: str, codex: Run, conversing_server: 
 
 @pytest.mark.parametrize("environment", ["claude-code"])
 def test_claude_code_runs_a_command(
-    environment: str, environments: Environments, conversing_server: Conversing, run_client: Run, tmp_path: Path
+    environment: str, environments: Environments, conversing_server: Conversing, tmp_path: Path
 ) -> None:
     """Claude Code sends a message of the system after the user's, and asks for 32,000 tokens."""
     (program,) = (environments.folder(environment) / "node_modules").glob("@anthropic-ai/claude-code-*/claude")
@@ -68,7 +70,7 @@ def test_claude_code_runs_a_command(
     conversing_server.forget()
     script = str(ROOT / "examples" / "claude_code.sh")
     options = ("--print", "Run echo hi", "--allowedTools", "Bash", "--output-format", "json")
-    answer = json.loads(run_client(script, *options, PATH=f"{path}:{os.environ['PATH']}"))
+    answer = json.loads(conversing_server.run(script, *options, home=tmp_path, PATH=f"{path}:{os.environ['PATH']}"))
     assert (answer["result"], answer["is_error"], answer["num_turns"]) == ("The command printed hi.", False, 2)
     assert conversing_server.paths == ["/v1/messages"] * 2
     assert "hi" in last_turn(conversing_server)

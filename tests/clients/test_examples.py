@@ -6,7 +6,7 @@ The model answers by fixed rules, so the whole printed text is known.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -49,15 +49,15 @@ def test_example(
     paths: set[str],
     environments: Environments,
     conversing_server: Conversing,
-    run_client: Callable[..., str],
+    tmp_path: Path,
 ) -> None:
     source = ROOT / "examples" / program
     conversing_server.forget()
     if needs_node(environment):
         copy = environments.folder(environment) / program  # node looks for packages next to the program
         shutil.copy(source, copy)
-        output = run_client(environments.node(), str(copy))
+        output = conversing_server.run(environments.node(), str(copy), home=tmp_path)
     else:
-        output = run_client(environments.python(environment), str(source))
+        output = conversing_server.run(environments.python(environment), str(source), home=tmp_path)
     assert output.splitlines() == printed
     assert set(conversing_server.paths) == paths
