@@ -24,10 +24,11 @@ for model in ("openai/functionary", "openai/responses/functionary", "anthropic/f
     print(*(chunk.choices[0].delta.content or "" for chunk in stream), sep="")
 
 
-async def bridge() -> None:
-    """Ask an OpenAI model in the words of Anthropic's API."""
-    request = {"model": "openai/functionary", "max_tokens": 60, "messages": [{"role": "user", "content": "Hello!"}]}
-    print((await litellm.anthropic.messages.acreate(**request))["content"][0]["text"])
+async def anthropics_words() -> None:
+    """Ask in the words of Anthropic's API: litellm translates the request for the first model, not for the second."""
+    for model in ("openai/functionary", "anthropic/functionary"):
+        request = {"model": model, "max_tokens": 60, "messages": [{"role": "user", "content": "Hello!"}]}
+        print((await litellm.anthropic.messages.acreate(**request))["content"][0]["text"])
 
 
-asyncio.run(bridge())
+asyncio.run(anthropics_words())

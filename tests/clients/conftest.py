@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +14,6 @@ from server import create_app
 from tests.support.client_environments import Environments, needs_node
 from tests.support.conversation_engine import ConversationEngine, conversing
 from tests.support.serving import serving
-
-RUN_S = 120.0
 
 
 class Conversing:
@@ -33,32 +29,6 @@ class Conversing:
     def forget(self) -> None:
         self.paths.clear()
         self.engine.prompts.clear()
-
-    def run(self, *command: str, home: Path, cwd: Path | None = None, **variables: str) -> str:
-        """Run a client's command as a user without other settings does; return what it prints."""
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "OPENAI_BASE_URL": f"{self.url}/v1",
-            "OPENAI_API_KEY": "none",
-            "ANTHROPIC_BASE_URL": self.url,
-            "ANTHROPIC_API_KEY": "none",
-            "OPENAI_AGENTS_DISABLE_TRACING": "1",
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else litellm tries to download prices for several seconds
-            **variables,
-        }
-        done = subprocess.run(
-            command,
-            cwd=cwd or home,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=RUN_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import Conversing
-from tests.support.client_environments import Environments
+from tests.support.client_environments import Environments, run_client
 from tests.support.started_server import ROOT
 
 SCRIPT = ROOT / "tests" / "clients" / "scripts" / "anthropic_client.py"
@@ -29,7 +29,9 @@ def found(
 ) -> dict[str, Any]:
     """What the client has received, from one run of the script."""
     printed: dict[str, Any] = json.loads(
-        conversing_server.run(environments.python(environment), str(SCRIPT), home=tmp_path_factory.mktemp("home"))
+        run_client(
+            conversing_server.url, environments.python(environment), str(SCRIPT), home=tmp_path_factory.mktemp("home")
+        )
     )
     return printed
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Conversing
-from tests.support.client_environments import Environments
+from tests.support.client_environments import Environments, run_client
 from tests.support.started_server import ROOT
 
 Run = Callable[..., str]
@@ -33,8 +33,8 @@ def codex(environments: Environments, conversing_server: Conversing, tmp_path: P
 
     def run(*arguments: str) -> str:
         options = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
-        return conversing_server.run(
-            program, "exec", *options, *arguments, home=tmp_path, cwd=work, CODEX_HOME=str(home)
+        return run_client(
+            conversing_server.url, program, "exec", *options, *arguments, home=tmp_path, cwd=work, CODEX_HOME=str(home)
         )
 
     return run
@@ -70,7 +70,9 @@ def test_claude_code_runs_a_command(
     conversing_server.forget()
     script = str(ROOT / "examples" / "claude_code.sh")
     options = ("--print", "Run echo hi", "--allowedTools", "Bash", "--output-format", "json")
-    answer = json.loads(conversing_server.run(script, *options, home=tmp_path, PATH=f"{path}:{os.environ['PATH']}"))
+    answer = json.loads(
+        run_client(conversing_server.url, script, *options, home=tmp_path, PATH=f"{path}:{os.environ['PATH']}")
+    )
     assert (answer["result"], answer["is_error"], answer["num_turns"]) == ("The command printed hi.", False, 2)
     assert conversing_server.paths == ["/v1/messages"] * 2
     assert "hi" in last_turn(conversing_server)

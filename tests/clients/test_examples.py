@@ -5,13 +5,12 @@ The model answers by fixed rules, so the whole printed text is known.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.clients.conftest import Conversing
-from tests.support.client_environments import Environments, needs_node
+from tests.support.client_environments import Environments, needs_node, run_client
 from tests.support.started_server import ROOT
 
 CALL = 'get_weather {"city": "Paris"}'
@@ -21,6 +20,7 @@ TYPED_JS = "{ city: 'Paris', degrees: 21 }"
 
 # environment, program, what it prints, and the endpoints that it asks
 PROGRAMS = (
+    ("openai", "weather.py", ['get_current_weather {"location": "Istanbul"}', RESULT], {"/v1/chat/completions"}),
     ("openai", "responses.py", [CALL, RESULT, TYPED], {"/v1/responses"}),
     ("anthropic", "messages.py", ["get_weather {'city': 'Paris'}", RESULT], {"/v1/messages"}),
     ("openai-agents", "openai_agents.py", [RESULT, RESULT], {"/v1/responses"}),
@@ -30,7 +30,7 @@ PROGRAMS = (
     (
         "litellm",
         "litellm_messages.py",
-        [CALL, RESULT] * 3 + ["Hello there."],
+        [CALL, RESULT] * 3 + ["Hello there."] * 2,
         {"/v1/chat/completions", "/v1/responses", "/v1/messages"},
     ),
     ("mirascope", "mirascope_call.py", [CALL, RESULT, RESULT, TYPED] * 2, {"/v1/responses", "/v1/messages"}),
@@ -41,7 +41,7 @@ PROGRAMS = (
 )
 
 
-@pytest.mark.parametrize(("environment", "program", "printed", "paths"), PROGRAMS, ids=[one[0] for one in PROGRAMS])
+@pytest.mark.parametrize(("environment", "program", "printed", "paths"), PROGRAMS, ids=[one[1] for one in PROGRAMS])
 def test_example(
     environment: str,
     program: str,
@@ -51,13 +51,15 @@ def test_example(
     conversing_server: Conversing,
     tmp_path: Path,
 ) -> None:
-    source = ROOT / "examples" / program
     conversing_server.forget()
     if needs_node(environment):
         copy = environments.folder(environment) / program  # node looks for packages next to the program
-        shutil.copy(source, copy)
-        output = conversing_server.run(environments.node(), str(copy), home=tmp_path)
+        interpreter = environments.node()
     else:
-        output = conversing_server.run(environments.python(environment), str(source), home=tmp_path)
+        copy = tmp_path / program
+        interpreter = environments.python(environment)
+    text = (ROOT / "examples" / program).read_text()
+    copy.write_text(text.replace("http://localhost:8000", conversing_server.url))
+    output = run_client(conversing_server.url, interpreter, str(copy), home=tmp_path)
     assert output.splitlines() == printed
     assert set(conversing_server.paths) == paths

@@ -1,4 +1,4 @@
-"""Environments with one client library or program each, installed next to .venv from the package indexes."""
+"""Environments with one client library or program each, installed next to .venv from the package indexes; run them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.support.started_server import ROOT
 
 FOLDER = ROOT / ".venv-clients"
 INSTALL_S = 400.0
+RUN_S = 120.0
 # With an index that cannot be reached, pip finds no version at all, and npm names the system's error.
 UNREACHABLE = ("from versions: none", "ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "EAI_AGAIN", "ETIMEDOUT")
 
@@ -128,3 +129,32 @@ def _run(command: list[str], folder: Path) -> None:
         if any(word in said for word in UNREACHABLE):
             raise CannotInstall(said.splitlines()[-1])
         raise RuntimeError(f"{command} failed:\n{said}")
+
+
+def run_client(
+    url: str, *command: str, home: Path, cwd: Path | None = None, key: str = "none", **variables: str
+) -> str:
+    """Run a client's command as a user of the server at `url` without other settings does; return what it prints."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_KEY": key,
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": key,
+        "OPENAI_AGENTS_DISABLE_TRACING": "1",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else litellm tries to download prices for several seconds
+        **variables,
+    }
+    done = subprocess.run(
+        command,
+        cwd=cwd or home,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -1,6 +1,9 @@
 """Uses every part of Anthropic's Messages API with the official client, and prints what came as one JSON object."""
 
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import anthropic
 from pydantic import BaseModel
@@ -12,14 +15,14 @@ class Weather(BaseModel):
 
 
 client = anthropic.Anthropic(max_retries=0)
-found = {}
+found: dict[str, Any] = {}
 
 
-def tool(name):
+def tool(name: str) -> dict[str, Any]:
     return {"name": name, "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
 
 
-def ask(text, **fields):
+def ask(text: str, **fields: Any) -> Any:
     return {"model": "functionary", "max_tokens": 90, "messages": [{"role": "user", "content": text}], **fields}
 
 
@@ -58,7 +61,7 @@ found["parsed"] = parsed.model_dump()
 found["stopped"] = client.messages.create(**ask("Hello!", stop_sequences=["there"])).to_dict()
 found["cut"] = client.messages.create(**{**hello, "max_tokens": 1}).to_dict()
 
-wrong = {
+wrong: dict[str, Any] = {
     "BadRequestError": {"extra_body": {"temperature": 3}},
     "NotFoundError": {"model": "claude"},
     "BadRequestError of a tool": {"tools": [tool("f")], "tool_choice": {"type": "tool", "name": "g"}},
