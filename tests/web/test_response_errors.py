@@ -77,8 +77,6 @@ def raw(url: str) -> Iterator[Client]:
 def test_errors_before_the_answer_are_statuses(raw: Client, stream: bool) -> None:
     long = raw.post(PATH, {"model": "tiny", "input": "a b " * 60_000, "stream": stream})
     assert (long.status, long.error["param"], long.error["code"]) == (400, "input", "context_length_exceeded")
-    counted = raw.post(f"{PATH}/input_tokens", {"input": "a b " * 60_000})
-    assert (counted.status, counted.error["param"]) == (400, "input")
     other = raw.post(PATH, {"model": "x", "input": "Hi", "stream": stream})
     assert (other.status, other.error["code"]) == (404, "model_not_found")
     wrong = raw.post(PATH, {**BODY, "input": [{"role": "x"}], "stream": stream})
@@ -141,7 +139,7 @@ def test_errors_of_later_stages_name_the_fields_of_this_api(raw: Client, monkeyp
     def fail(*_: object) -> list[int]:
         raise RequestError("It cannot be compiled.", param, "invalid_function_parameters")
 
-    monkeypatch.setattr("web.routes.responses.chat_prompt", fail)
+    monkeypatch.setattr("web.routes.responses.tokenized_prompt", fail)
     group = {"type": "namespace", "name": "n", "tools": [WEATHER, PATCH]}
     asked = {"input": "Hi", "tools": [{"type": "web_search"}, WEATHER, group]}
     for given, shown in (
