@@ -1,6 +1,6 @@
 #!/bin/sh
 # Claude Code asks Functionary: run `make serve` in one terminal and `examples/claude_code.sh` in another.
-# The model's context must hold Claude Code's own prompt of about 12,000 tokens.
+# The context must hold a prompt of 11,146 tokens; `--bare --tools Bash` shortens it to 447.
 
 export ANTHROPIC_BASE_URL="${ANTHROPIC_BASE_URL:-http://localhost:8000}"
 export ANTHROPIC_API_KEY="${ANTHROPIC_API_KEY:-none}"

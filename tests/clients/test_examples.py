@@ -5,12 +5,13 @@ The model answers by fixed rules, so the whole printed text is known.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.clients.conftest import Conversing
-from tests.support.client_environments import Environments, needs_node, run_client
+from tests.support.client_environments import Environments, first_version, needs_node, run_client
 from tests.support.started_server import ROOT
 
 CALL = 'get_weather {"city": "Paris"}'
@@ -41,6 +42,10 @@ PROGRAMS = (
 )
 
 
+AGENTS = {"codex.toml": "codex", "claude_code.sh": "claude-code"}
+ROW = re.compile(r"^\| \D*(\d+\.\d+)[ |].*\(\.\./examples/(.+?)\) \|$", re.MULTILINE)
+
+
 @pytest.mark.parametrize(("environment", "program", "printed", "paths"), PROGRAMS, ids=[one[1] for one in PROGRAMS])
 def test_example(
     environment: str,
@@ -63,3 +68,13 @@ def test_example(
     output = run_client(conversing_server.url, interpreter, str(copy), home=tmp_path)
     assert output.splitlines() == printed
     assert set(conversing_server.paths) == paths
+
+
+def test_documented_programs_are_those_that_are_tested() -> None:
+    """Each row of the table names a program of examples/ and the version of the client that the tests run it with."""
+    table = (ROOT / "docs" / "clients.md").read_text()
+    documented = {program: version for version, program in re.findall(ROW, table)}
+    tested = {program: environment for environment, program, *_ in PROGRAMS} | AGENTS
+    assert documented.keys() == tested.keys()
+    for program, version in documented.items():
+        assert first_version(tested[program]).startswith(f"{version}.")

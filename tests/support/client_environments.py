@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,11 @@ class Environments:
         self._pool.shutdown(cancel_futures=True)
 
 
+def first_version(name: str) -> str:
+    """Return the version of the environment's first package."""
+    return re.split("==|@", _pins(name)[0])[-1]
+
+
 def needs_node(name: str) -> bool:
     return name.endswith(".js")
 
@@ -95,10 +101,14 @@ def _new_node() -> str | None:
     return node if int(printed.removeprefix("v").split(".")[0]) >= OLDEST_NODE else None
 
 
+def _pins(name: str) -> tuple[str, ...]:
+    return PYTHON.get(name) or NPM[name]
+
+
 def _install(name: str) -> Path:
     """Install the pinned packages of one environment, unless an earlier run has installed them."""
     folder = FOLDER / name
-    pins = PYTHON.get(name) or NPM[name]
+    pins = _pins(name)
     installed = folder / "installed"
     if installed.exists() and installed.read_text().split() == list(pins):
         return folder
