@@ -19,8 +19,8 @@ from tests.support.started_server import ROOT
 FOLDER = ROOT / ".venv-clients"
 INSTALL_S = 400.0
 RUN_S = 120.0
-# With an index that cannot be reached, pip finds no version at all, and npm names the system's error.
-UNREACHABLE = ("from versions: none", "ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "EAI_AGAIN", "ETIMEDOUT")
+# What pip and npm say if an index cannot be reached.
+UNREACHABLE = re.compile("connection broken|from versions: none|ENOTFOUND|ECONNREFUSED|ECONNRESET|EAI_AGAIN|ETIMEDOUT")
 
 PYTHON = {
     "openai": ("openai==3.57.0",),
@@ -60,7 +60,7 @@ class Environments:
         self._system_node = _new_node()
         wanted = [*names, "node"] if node and not self._system_node else names
         self._folders: dict[str, Future[Path]] = {
-            name: self._pool.submit(_install, name) for name in dict.fromkeys(wanted)
+            name: self._pool.submit(install, name) for name in dict.fromkeys(wanted)
         }
 
     def folder(self, name: str) -> Path:
@@ -105,8 +105,11 @@ def _pins(name: str) -> tuple[str, ...]:
     return PYTHON.get(name) or NPM[name]
 
 
-def _install(name: str) -> Path:
-    """Install the pinned packages of one environment, unless an earlier run has installed them."""
+def install(name: str) -> Path:
+    """Install the pinned packages of one environment, unless an earlier run has installed them. Return its folder.
+
+    Raises CannotInstall if the index cannot be reached, and RuntimeError if it lacks a package or a package is broken.
+    """
     folder = FOLDER / name
     pins = _pins(name)
     installed = folder / "installed"
@@ -123,7 +126,10 @@ def _install(name: str) -> Path:
         if not npm:
             raise CannotInstall("npm is missing")
         (folder / "package.json").write_text('{"private": true, "type": "module"}')
-        _run([npm, "install", "--no-audit", "--no-fund", "--fetch-retries=1", *pins], folder)
+        _run(
+            [npm, "install", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000", *pins],
+            folder,
+        )
     installed.write_text("\n".join(pins))
     return folder
 
@@ -136,8 +142,9 @@ def _run(command: list[str], folder: Path) -> None:
     )
     if done.returncode:
         said = done.stderr.strip() or done.stdout.strip()
-        if any(word in said for word in UNREACHABLE):
-            raise CannotInstall(said.splitlines()[-1])
+        for line in said.splitlines():
+            if UNREACHABLE.search(line):
+                raise CannotInstall(line[:300])
         raise RuntimeError(f"{command} failed:\n{said}")
 
 
