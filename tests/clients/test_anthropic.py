@@ -59,6 +59,12 @@ def test_tokens_are_counted_before_the_request(found: dict[str, Any]) -> None:
     assert found["counted"]["input_tokens"] == found["text"]["usage"]["input_tokens"] > 0
 
 
+def test_models(found: dict[str, Any]) -> None:
+    """The client reads the list in Anthropic's shape, which the header anthropic-version selects."""
+    assert "functionary" in [model["id"] for model in found["models"]]
+    assert {model["type"] for model in found["models"]} == {"model"}
+
+
 def test_tool_choices(found: dict[str, Any]) -> None:
     asked = [("get_weather", {"city": "Paris"})]
     assert {kind: calls(message) for kind, message in found["choices"].items()} == {

@@ -32,6 +32,7 @@ with client.messages.stream(**hello) as stream:
     found["events"] = [event.type for event in stream]
     found["text streamed"] = stream.get_final_message().to_dict()
 found["raw events"] = [event.type for event in client.messages.create(**hello, stream=True)]
+found["models"] = [model.to_dict(mode="json") for model in client.models.list()]
 found["counted"] = client.messages.count_tokens(
     **{key: hello[key] for key in ("model", "messages", "system")}
 ).to_dict()
