@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,13 +49,77 @@ class CannotInstall(Exception):
     """The package index cannot be reached, or npm is missing."""
 
 
+def first_version(name: str) -> str:
+    """Return the version of the environment's first package."""
+    return re.split("==|@", _pins(name)[0])[-1]
+
+
+def needs_node(name: str) -> bool:
+    return name.endswith(".js")
+
+
+def _new_node() -> str | None:
+    """Return the path of the system's node if its version is new enough for the clients."""
+    node = shutil.which("node")
+    if not node:
+        return None
+    printed = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    return node if int(printed.removeprefix("v").split(".")[0]) >= OLDEST_NODE else None
+
+
+def _pins(name: str) -> tuple[str, ...]:
+    return PYTHON.get(name) or NPM[name]
+
+
+def install(name: str, parent: Path = FOLDER, **variables: str) -> Path:
+    """Install the pinned packages of one environment, unless an earlier run has installed them. Return its folder.
+
+    variables: of the process environment of pip and npm, besides the current ones.
+    Raises CannotInstall if the index cannot be reached, and RuntimeError if it lacks a package or a package is broken.
+    """
+    folder = parent / name
+    pins = _pins(name)
+    installed = folder / "installed"
+    if installed.exists() and installed.read_text().split() == list(pins):
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    environment = {**os.environ, "npm_config_update_notifier": "false", **variables}
+    if name in PYTHON:
+        _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder, environment)
+        pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--no-compile"]
+        _run([*pip, "--quiet", "--disable-pip-version-check", "--retries", "1", *pins], folder, environment)
+    else:
+        npm = shutil.which("npm", path=environment["PATH"])
+        if not npm:
+            raise CannotInstall("npm is missing")
+        (folder / "package.json").write_text('{"private": true, "type": "module"}')
+        command = [npm, "install", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+        _run([*command, *pins], folder, environment)
+    installed.write_text("\n".join(pins))
+    return folder
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    """Run a step of an installation. Raise CannotInstall if it fails because of the network."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=INSTALL_S
+    )
+    if done.returncode:
+        said = done.stderr.strip() or done.stdout.strip()
+        for line in said.splitlines():
+            if UNREACHABLE.search(line):
+                raise CannotInstall(line[:300])
+        raise RuntimeError(f"{command} failed:\n{said}")
+
+
 class Environments:
     """Installs the environments of `names` in the background, two at a time, and hands them out when they are ready.
 
     node: install Node.js besides, unless the system's is new enough.
     """
 
-    def __init__(self, names: Iterable[str], *, node: bool) -> None:
+    def __init__(self, names: Iterable[str], *, node: bool, install: Callable[[str], Path] = install) -> None:
         self._pool = ThreadPoolExecutor(max_workers=2)
         self._system_node = _new_node()
         wanted = [*names, "node"] if node and not self._system_node else names
@@ -81,71 +145,6 @@ class Environments:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
-
-
-def first_version(name: str) -> str:
-    """Return the version of the environment's first package."""
-    return re.split("==|@", _pins(name)[0])[-1]
-
-
-def needs_node(name: str) -> bool:
-    return name.endswith(".js")
-
-
-def _new_node() -> str | None:
-    """Return the path of the system's node if its version is new enough for the clients."""
-    node = shutil.which("node")
-    if not node:
-        return None
-    printed = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    return node if int(printed.removeprefix("v").split(".")[0]) >= OLDEST_NODE else None
-
-
-def _pins(name: str) -> tuple[str, ...]:
-    return PYTHON.get(name) or NPM[name]
-
-
-def install(name: str) -> Path:
-    """Install the pinned packages of one environment, unless an earlier run has installed them. Return its folder.
-
-    Raises CannotInstall if the index cannot be reached, and RuntimeError if it lacks a package or a package is broken.
-    """
-    folder = FOLDER / name
-    pins = _pins(name)
-    installed = folder / "installed"
-    if installed.exists() and installed.read_text().split() == list(pins):
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    if name in PYTHON:
-        _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder)
-        pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--no-compile"]
-        _run([*pip, "--quiet", "--disable-pip-version-check", "--retries", "1", *pins], folder)
-    else:
-        npm = shutil.which("npm")
-        if not npm:
-            raise CannotInstall("npm is missing")
-        (folder / "package.json").write_text('{"private": true, "type": "module"}')
-        _run(
-            [npm, "install", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000", *pins],
-            folder,
-        )
-    installed.write_text("\n".join(pins))
-    return folder
-
-
-def _run(command: list[str], folder: Path) -> None:
-    """Run a step of an installation. Raise CannotInstall if it fails because of the network."""
-    environment = {**os.environ, "npm_config_update_notifier": "false"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=INSTALL_S
-    )
-    if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip()
-        for line in said.splitlines():
-            if UNREACHABLE.search(line):
-                raise CannotInstall(line[:300])
-        raise RuntimeError(f"{command} failed:\n{said}")
 
 
 def run_client(
