@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -27,6 +28,10 @@ Asked = TypeVar("Asked", ChatRequest, CompletionRequest)
 
 log = logging.getLogger("functionary")
 
+# A prompt to be counted may be longer than the context: 2 MiB of digits take seconds. One thread leaves the others to
+# completions.
+_THREAD = ThreadPoolExecutor(1, "tokenize")
+
 
 def loaded_model(request: Request) -> Model:
     """Return the model. Raises HttpError 503 while it is loading."""
@@ -42,6 +47,11 @@ def check_name(model: Model, name: str) -> None:
     if not model.serves(name):
         without_folders = [one for one in model.names if not one.startswith("/")]  # an error shows no path if it can
         raise UnknownModel(name, without_folders or model.names)
+
+
+async def in_turn(count: Callable[[], T]) -> T:
+    """Run `count`, which tokenizes a text of any length, in the one thread for such work."""
+    return await asyncio.get_running_loop().run_in_executor(_THREAD, count)
 
 
 def owner(request: Request) -> str:

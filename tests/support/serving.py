@@ -6,17 +6,28 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.datastructures import State
+from starlette.types import Receive, Scope, Send
 
 from checkpoints.model import Model
 from web.command_line import bind
 from web.lifecycle import UVICORN
 
 
+class Application(Protocol):
+    """An ASGI application with the state of FastAPI's."""
+
+    @property
+    def state(self) -> State: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
 @contextmanager
-def serving(app: FastAPI, **options: int) -> Iterator[str]:
+def serving(app: Application, **options: int) -> Iterator[str]:
     """Serve `app` on a free port of the loopback address, as server.py does, with these options of uvicorn.
 
     Yield the base URL.

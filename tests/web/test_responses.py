@@ -252,6 +252,13 @@ def test_input_tokens(official: OpenAI, raw: Client, play: Play) -> None:
     assert raw.post(f"{PATH}/input_tokens", {"model": None, "input": "Hi"}).json == count.json
 
 
+def test_input_tokens_of_a_prompt_that_is_too_long(raw: Client) -> None:
+    """A client that counts wants to know by how much to shorten the prompt, so the count must not be an error."""
+    text = {"input": "a b " * 60_000}
+    assert raw.post(PATH, {"model": "tiny", **text}).error["code"] == "context_length_exceeded"
+    assert raw.post(f"{PATH}/input_tokens", text).json["input_tokens"] > 100_000
+
+
 def test_a_kept_response_is_read_as_it_was_sent(official: OpenAI, raw: Client, play: Play) -> None:
     """The items of the request are listed in the types of the official client, complete and with an id each."""
     play(f"get_weather\n{ARGUMENTS}")

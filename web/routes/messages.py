@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 from fastapi import Request
@@ -11,12 +10,12 @@ from starlette.responses import JSONResponse, Response
 from apis.message_events import MessageWriter, fold_message
 from apis.messages import EXAMPLES, CountTokensRequest, MessagesRequest, count_request, messages_request
 from apis.rules.anthropic_answer import AnthropicError, AnthropicEvent, AnthropicMessage, TokenCount
-from inference import chat_prompt
+from inference import tokenized_prompt
 from web.choices import written
 from web.dialects import MESSAGES_PATH, MessagesFraming
 from web.event_stream import event_stream
 from web.openapi import Operation, Route
-from web.serving import admit, loaded_model, read_owned, whole
+from web.serving import admit, in_turn, loaded_model, read_owned, whole
 
 
 async def messages(request: Request) -> Response:
@@ -32,11 +31,11 @@ async def messages(request: Request) -> Response:
 
 
 async def count_tokens(request: Request) -> Response:
-    """Count the tokens of a request's prompt. Nothing is generated."""
+    """Count the tokens of a request's prompt, also if they are too many. Nothing is generated."""
     model = loaded_model(request)
     chat = await read_owned(count_request, request)
     headers = admit(model, chat)
-    prompt_ids = await asyncio.to_thread(chat_prompt, model, chat)
+    prompt_ids = await in_turn(lambda: tokenized_prompt(model, chat))
     return JSONResponse({"input_tokens": len(prompt_ids)}, headers=headers)
 
 

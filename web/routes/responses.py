@@ -16,13 +16,13 @@ from apis.responses import EXAMPLES, AskedResponse, ResponseRequest, response_re
 from apis.rules.response_answer import InputTokens, ResponseAnswer
 from apis.rules.response_stream import ResponseEvent
 from core.errors import RequestError
-from inference import Model, chat_prompt
+from inference import Model, tokenized_prompt
 from stores.store import ResponseStore, StoredResponse
 from web.choices import written
 from web.dialects import ResponsesFraming
 from web.event_stream import event_stream
 from web.openapi import Operation, Route
-from web.serving import admit, loaded_model, owner, read_request, whole
+from web.serving import admit, in_turn, loaded_model, owner, read_request, whole
 
 Json = dict[str, Any]
 
@@ -40,12 +40,12 @@ async def responses(request: Request) -> Response:
 
 
 async def input_tokens(request: Request) -> Response:
-    """Count the tokens of the prompt that a request for a response would have. Nothing is generated."""
+    """Count the tokens of the prompt that a request for a response would have, also if they are too many."""
     model = loaded_model(request)
     asked = await _asked(request, default_model=model.names[0])
     headers = admit(model, asked.chat)
     with _own_paths():
-        prompt_ids = await asyncio.to_thread(chat_prompt, model, asked.chat)
+        prompt_ids = await in_turn(lambda: tokenized_prompt(model, asked.chat))
     return JSONResponse({"object": "response.input_tokens", "input_tokens": len(prompt_ids)}, headers=headers)
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
@@ -27,10 +23,7 @@ from checkpoints.model import Model
 from core.conversation import ChatRequest
 from inference import ignored_fields, tokenized_prompt
 from web.openapi import Operation, Route
-from web.serving import check_name, ignored_header, loaded_model, read_request
-
-# The prompt may be longer than the context: 2 MiB of digits take seconds. One thread leaves the others to completions.
-_THREAD = ThreadPoolExecutor(1, "tokenize")
+from web.serving import check_name, ignored_header, in_turn, loaded_model, read_request
 
 
 async def tokenize(request: Request) -> Response:
@@ -41,7 +34,7 @@ async def tokenize(request: Request) -> Response:
         check_name(model, asked.model)
     unknown = ignored_fields(model, asked.prompt) if isinstance(asked.prompt, ChatRequest) else ()
     headers = ignored_header((*asked.ignored, *unknown))
-    return await _in_turn(lambda: JSONResponse(_token_list(model, asked), headers=headers))
+    return await in_turn(lambda: JSONResponse(_token_list(model, asked), headers=headers))
 
 
 async def detokenize(request: Request) -> Response:
@@ -51,11 +44,7 @@ async def detokenize(request: Request) -> Response:
     if asked.model:
         check_name(model, asked.model)
     headers = ignored_header(asked.ignored)
-    return await _in_turn(lambda: JSONResponse({"prompt": _text(model, asked)}, headers=headers))
-
-
-async def _in_turn(answer: Callable[[], Response]) -> Response:
-    return await asyncio.get_running_loop().run_in_executor(_THREAD, answer)
+    return await in_turn(lambda: JSONResponse({"prompt": _text(model, asked)}, headers=headers))
 
 
 def _token_list(model: Model, asked: Tokenized) -> dict[str, object]:
