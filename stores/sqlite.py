@@ -179,9 +179,7 @@ def _prepare(database: sqlite3.Connection) -> None:
                 database.execute(statement)
         database.execute("COMMIT")
     database.execute("PRAGMA journal_mode = WAL")
-    database.execute(
-        "PRAGMA synchronous = NORMAL"
-    )  # as safe with WAL: only the last writes before a power cut are lost
+    database.execute("PRAGMA synchronous = NORMAL")  # with WAL, a power cut loses the last writes only
     database.execute("PRAGMA secure_delete = ON")  # the text of a deleted response is overwritten
     database.execute("PRAGMA journal_size_limit = 4194304")  # one large response would leave as large a journal
 

@@ -10,10 +10,11 @@ from starlette.types import Scope
 
 Json = dict[str, Any]
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # an encoder made once is faster
+
 MESSAGES_PATH = "/v1/messages"
 _SHARED = frozenset(("messages", "models"))  # parts of paths that Anthropic's clients use, and others too
 # Ollama's routes. Below /api/ a client of OpenAI's API with a wrong base URL has others.
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _OLLAMA_ROUTES = "version tags show ps chat generate embed embeddings pull push create copy delete"
 _OLLAMA_PATHS = frozenset(f"/api/{name}" for name in _OLLAMA_ROUTES.split())
 # Anthropic's error types by status; any other 4xx is an invalid request, any other 5xx an error of the API.
