@@ -62,6 +62,7 @@ def serving_files() -> list[Path]:
     """Return every file of the server: the modules at the top, and all folders but workshops, tests and examples."""
     others = (*WORKSHOPS, "tests", "examples")
     folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name.isidentifier()]
+    folders = [path for path in folders if not (path / "pyvenv.cfg").exists()]  # a virtual environment of any name
     folders = [path for path in folders if path.name not in others]
     return sorted([*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))])
 

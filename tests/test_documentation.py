@@ -39,6 +39,7 @@ def described_files() -> dict[str, str]:
 
 def test_the_tree_in_the_documentation_is_the_tree_on_disk() -> None:
     folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name.isidentifier()]
+    folders = [path for path in folders if not (path / "pyvenv.cfg").exists()]  # a virtual environment of any name
     paths = [*ROOT.glob("*.py"), *(file for folder in folders for file in folder.rglob("*.py"))]
     names = {str(path.relative_to(ROOT)) for path in paths if path.name != "__init__.py"}
     on_disk = {name for name in names if not name.startswith(("tests/", "examples/"))}

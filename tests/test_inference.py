@@ -176,7 +176,7 @@ def test_a_stop_string_of_whitespace_ends_the_answer_at_once(chatml: Model, text
     for max_tokens in (num_tokens, 100):
         got = events(model, stop=stop, max_tokens=max_tokens)
         assert "".join(event.text for event in got if isinstance(event, TextDelta)) == "Hi"
-        assert got[-1] == Finish("stop", got[-1].prompt_tokens, num_tokens)
+        assert got[-1] == Finish("stop", got[-1].prompt_tokens, num_tokens, stop_string=stop)
 
 
 def test_stop_strings_do_not_cut_arguments(chatml: Model) -> None:
