@@ -204,10 +204,11 @@ def ignored_fields(model: Model, request: ChatRequest | CompletionRequest) -> tu
         return request.ignored
     template = model.template
     unrendered = template.unrendered(request.messages)
+    shown = {"name": "messages.name", "reasoning_content": request.reasoning_param}
     switches = () if template.has_thinking_switch else request.switch_fields
     efforts = () if template.has_effort else request.effort_fields
     wishes = dict.fromkeys((*switches, *efforts))
-    return (*request.ignored, *wishes, *(f"messages.{field}" for field in unrendered))
+    return (*request.ignored, *wishes, *(shown[field] for field in unrendered))
 
 
 def raw_prompt(model: Model, prompt: str | tuple[int, ...]) -> tuple[int, ...]:

@@ -197,6 +197,7 @@ def _converted(asked: MessagesRequest, body: dict[str, Any], *, strict_openai: b
             ),
             stream=asked.stream or False,
             ignored=unknown,
+            reasoning_param="messages.thinking",
         )
     )
 

@@ -233,6 +233,7 @@ def response_request(body: dict[str, Any], *, find: Find, strict_openai: bool = 
         sampling=sampling_params(asked, max_tokens=asked.max_output_tokens, logprobs=num_logprobs),
         stream=asked.stream or False,
         metadata=asked.metadata,
+        reasoning_param="input.reasoning",
         ignored=(*_ignored(asked, body, strict_openai), *tools.ignored),
     )
     head = _head(asked, body, response_id, tools.echo)

@@ -145,6 +145,7 @@ class ChatRequest:
     switch_fields: tuple[str, ...] = ()  # the fields of the body that switch reasoning on or off
     effort_fields: tuple[str, ...] = ()  # the fields of the body that state how much to reason
     ignored: tuple[str, ...] = field(default=())  # unknown fields of the request body
+    reasoning_param: str = "messages.reasoning_content"  # the field with the reasoning of earlier answers
 
     def own_name(self, name: str) -> str:
         """Return the name that the request has for the tool which the model knows as `name`."""

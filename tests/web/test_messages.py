@@ -242,11 +242,16 @@ def test_request_ids_and_ignored_fields(http: httpx2.Client, play: Play) -> None
     play("x")
     for path in ("", "/count_tokens"):
         headers = {"anthropic-version": "2023-06-01", "anthropic-beta": "a,b", "x-api-key": "any"}
-        body = {"model": "tiny", "max_tokens": 4, "messages": [USER], "foo": 1, "metadata": {"user_id": "u"}}
+        thought = {
+            "role": "assistant",
+            "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "x"}],
+        }
+        asked_for = {"model": "tiny", "max_tokens": 4, "messages": [USER, thought, USER]}
+        body = {**asked_for, "foo": 1, "metadata": {"user_id": "u"}}
         response = http.post(f"/v1/messages{path}?beta=true", json=body, headers=headers)
         assert response.status_code == 200
         assert response.headers["request-id"] == response.headers["x-request-id"]
-        assert response.headers["x-ignored-fields"] == "foo"
+        assert response.headers["x-ignored-fields"] == "foo, messages.thinking"  # the format has no place for it
     assert "request-id" not in http.get("/live").headers
     failed = asked(http, max_tokens=0)
     assert failed.headers["request-id"] == failed.json()["request_id"]

@@ -126,6 +126,10 @@ def test_unknown_fields(raw: Client, strict_url: str, play: Play) -> None:
     play("Hello")
     answer = raw.post(PATH, {**BODY, "mystery": 1})
     assert (answer.status, answer.headers["x-ignored-fields"]) == (200, "mystery")
+    thought = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}
+    items = [{"role": "user", "content": "Hi"}, thought, {"role": "assistant", "content": "Hello"}]
+    answer = raw.post(PATH, {**BODY, "input": items})
+    assert answer.headers["x-ignored-fields"] == "input.reasoning"  # the prompt format has no place for it
     with Client(strict_url) as client:
         refused = client.post(PATH, {**BODY, "mystery": 1})
         assert (refused.status, refused.error["message"]) == (400, "Unrecognized request argument supplied: mystery")
