@@ -110,7 +110,8 @@ def test_without_time_arguments_are_free_unless_strict(model: RandomModel, monke
 
 
 def test_a_strict_function_among_many_is_still_an_error(model: RandomModel) -> None:
-    broken = Function("broken", "", an({"type": "string", "pattern": "(?=x)"}), strict=True)
+    pattern = {"type": "string", "pattern": "(?=x)"}
+    broken = Function("broken", "", an(pattern), strict=True, param="tools[20].function.parameters")
     with pytest.raises(RequestError, match=r"^Invalid schema for function 'broken': ") as refused:
         model.constraints.matcher(wanted(model, [*numbered(20), broken]))
     assert refused.value.param == "tools[20].function.parameters"

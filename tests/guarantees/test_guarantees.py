@@ -430,18 +430,16 @@ def test_with_tools_the_model_may_call_or_answer(template: PromptTemplate, model
 # Errors
 
 
-@pytest.mark.parametrize("legacy", [False, True])
-def test_errors_name_the_parameter(legacy: bool, model: RandomModel) -> None:
+def test_errors_name_the_parameter(model: RandomModel) -> None:
     """A function with an alias has the name of the request in errors."""
-    broken = Function(
-        "f", "", {"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=x)"}}}, strict=True
-    )
-    request = asked(AUTO, (PING, broken), legacy=legacy, own_names={"f": "mcp.f"})
+    schema = {"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=x)"}}}
+    broken = Function("f", "", schema, strict=True, param="tools[1].input_schema")
+    request = asked(AUTO, (PING, broken), own_names={"f": "mcp.f"})
     wanted = constraint(request, V3, model.tokenizer.token_id)
     assert wanted is not None
     with pytest.raises(RequestError, match=r"^Invalid schema for function 'mcp\.f': ") as refused:
         model.constraints.matcher(wanted)
-    assert refused.value.param == ("functions[1].parameters" if legacy else "tools[1].function.parameters")
+    assert refused.value.param == "tools[1].input_schema"
     assert refused.value.code == "invalid_function_parameters"
 
 
