@@ -31,7 +31,7 @@ PROGRAMS = (
     (
         "litellm",
         "litellm_messages.py",
-        [CALL, RESULT] * 3 + ["Hello there."] * 2,
+        [CALL, RESULT] * 3 + ["get_weather {'city': 'Paris'}", RESULT] * 2,
         {"/v1/chat/completions", "/v1/responses", "/v1/messages"},
     ),
     ("mirascope", "mirascope_call.py", [CALL, RESULT, RESULT, TYPED] * 2, {"/v1/responses", "/v1/messages"}),

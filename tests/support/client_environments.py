@@ -32,7 +32,10 @@ PYTHON = {
     "pydantic-ai": ("pydantic-ai-slim[openai,anthropic]==2.68.0",),
     "langchain": ("langchain-openai==1.7.4",),
     "instructor": ("instructor==1.17.0", "anthropic==2.14.0"),
-    "litellm": ("litellm==1.110.2",),
+    "litellm": (
+        "litellm==1.110.2",
+        *("backoff==2.2.1", "fastapi==0.165.0", "orjson==3.13.0", "redis==8.1.0", "soundfile==0.14.0"),
+    ),
     "mirascope": ("mirascope[openai,anthropic]==2.8.2",),
     "smolagents": ("smolagents[openai]==1.26.0",),
 }
