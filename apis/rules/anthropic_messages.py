@@ -85,7 +85,7 @@ class ToolResultBlock(Shape):
     )
 
 
-class DeclaredTool(Shape):
+class ChangedTool(Shape):
     """A tool in the request's `tools`."""
 
     type: Literal["tool_reference"] = Field(description="Always tool_reference.")
@@ -98,7 +98,7 @@ class ToolChangeBlock(Shape):
     unread = _CACHED
 
     type: Literal["tool_addition", "tool_removal"] = Field(description="tool_addition or tool_removal.")
-    tool: DeclaredTool = Field(description="The tool.")
+    tool: ChangedTool = Field(description="The tool.")
 
 
 class ThinkingBlock(Shape):
@@ -196,7 +196,7 @@ def fold_turns(system: str | Sequence[TextBlock] | None, turns: Sequence[AnyTurn
     A turn of the user becomes the results of calls, then its text. Raises RequestError for a result without a call and
     for a call without a result in the next turn.
     """
-    folded = [Message("system", joined(system))] if system else []
+    folded = [Message("system", _joined(system))] if system else []
     caller = ""  # the path of the last calls
     calls = PendingCalls()
     for turn in _joined_turns(turns):
@@ -211,14 +211,14 @@ def fold_turns(system: str | Sequence[TextBlock] | None, turns: Sequence[AnyTurn
             continue
         calls = PendingCalls()
         if turn.role == "system":
-            folded += [Message("system", joined(texts))] if texts else []
+            folded += [Message("system", _joined(texts))] if texts else []
         elif texts or not results:
-            folded.append(Message("user", joined(texts)))
+            folded.append(Message("user", _joined(texts)))
     _check_answered(calls, caller)
     return tuple(folded)
 
 
-def joined(content: str | Iterable[TextBlock | ToolReferenceBlock]) -> str:
+def _joined(content: str | Iterable[TextBlock | ToolReferenceBlock]) -> str:
     """Return a content as one text."""
     if isinstance(content, str):
         return content
@@ -249,7 +249,7 @@ def _assistant(turn: _Turn, texts: list[TextBlock]) -> Message:
             calls.append(Call(block.name, arguments_text({} if block.input is None else block.input), block.id))
         elif block.type == "thinking":
             thoughts.append(block.thinking)
-    content = joined(texts) if texts else None
+    content = _joined(texts) if texts else None
     return Message("assistant", content, tuple(calls), reasoning="\n\n".join(thoughts))
 
 
@@ -265,7 +265,7 @@ def _result(block: _Block, calls: PendingCalls, path: str) -> Iterator[Message]:
             path,
             "invalid_value",
         )
-    text = joined(block.content or "")
+    text = _joined(block.content or "")
     if block.is_error and not text.lower().startswith("error"):
         text = f"Error: {text}"
     yield Message("tool", text, name=name, call_id=block.tool_use_id)

@@ -118,7 +118,7 @@ class AnsweredReasoning(Answer):
     summary: str | None = Field(description="The request's summary.")
 
 
-class AnsweredText(Answer):
+class AnsweredTextOptions(Answer):
     """The request's options of the text."""
 
     format: dict[str, Any] = Field(description="The format of the text.")
@@ -153,7 +153,7 @@ class ResponseAnswer(Answer):
     service_tier: Literal["default"] = Field(description="Always default.")
     store: bool = Field(description="Whether the response is kept. false if it is too large for the store.")
     temperature: float = Field(description="The temperature of the sampling.")
-    text: AnsweredText = Field(description="The request's options of the text.")
+    text: AnsweredTextOptions = Field(description="The request's options of the text.")
     tool_choice: str | dict[str, Any] = Field(description="The request's tool_choice; auto by default.")
     tools: list[dict[str, Any]] = Field(
         description="The request's tools, with `strict` and the parameters as they bind. Ignored tools are left out."

@@ -6,7 +6,6 @@ token per byte or character; the other ids have words without merges, which no t
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Mapping
@@ -17,6 +16,8 @@ import sentencepiece
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tests.support.tiny_llama import trained_sentencepiece
 
 _LLAMA3 = {
     "<|begin_of_text|>": 128000,
@@ -239,23 +240,11 @@ def _with_control(backend: Tokenizer, control: Mapping[str, int]) -> Tokenizer:
 
 
 def _write_sentencepiece(folder: Path, family: Family) -> list[int]:
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["the user asks for the weather in lyon", *map(chr, range(0x21, 0x7F))] * 40),
-        model_writer=model,
-        vocab_size=400,
-        model_type="bpe",
-        byte_fallback=True,
-        character_coverage=1.0,
-        hard_vocab_limit=False,
-        remove_extra_whitespaces=False,
-        normalization_rule_name="identity",
-        control_symbols=list(family.symbols),
-        pad_id=-1,
-        minloglevel=2,
-    )
-    (folder / "tokenizer.model").write_bytes(model.getvalue())
-    size = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).vocab_size()
+    sentences = ["the user asks for the weather in lyon", *map(chr, range(0x21, 0x7F))] * 40
+    symbols = list(family.symbols)
+    model = trained_sentencepiece(sentences, vocab_size=400, hard_vocab_limit=False, control_symbols=symbols)
+    (folder / "tokenizer.model").write_bytes(model)
+    size = sentencepiece.SentencePieceProcessor(model_proto=model).vocab_size()
     placed = {**dict(enumerate(("<unk>", "<s>", "</s>", *family.symbols))), **dict(enumerate(family.added, size))}
     config = {
         "tokenizer_class": "LlamaTokenizer",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 import torch
@@ -120,22 +121,22 @@ def _write_model(folder: Path, *, vocab_size: int, max_context: int) -> None:
 
 def _sentencepiece_model() -> bytes:
     sentences = [" ".join(_WORDS[i % len(_WORDS) :: 1 + i % 7]) + f' {{"a{i}": "b"}} ' for i in range(400)]
+    return trained_sentencepiece(sentences, vocab_size=512)
+
+
+def trained_sentencepiece(sentences: Iterable[str], **options: Any) -> bytes:
+    """Train a SentencePiece model as Llama 2's is: BPE with bytes for unknown characters. Returns its file."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
         model_writer=model,
-        vocab_size=512,
         model_type="bpe",
         byte_fallback=True,
         character_coverage=1.0,
-        hard_vocab_limit=True,
-        add_dummy_prefix=True,
         remove_extra_whitespaces=False,
         normalization_rule_name="identity",
-        unk_id=0,
-        bos_id=1,
-        eos_id=2,
         pad_id=-1,
         minloglevel=2,
+        **options,
     )
     return model.getvalue()

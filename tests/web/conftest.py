@@ -1,4 +1,4 @@
-"""A server for the application of a test file, which its fixture `app` returns."""
+"""A server for the application of a test file, which its fixture `app` returns, and clients of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi import FastAPI
+from openai import OpenAI
 
+from tests.support.abuse_client import Client
 from tests.support.serving import serving
 
 
@@ -14,3 +16,15 @@ from tests.support.serving import serving
 def url(app: FastAPI) -> Iterator[str]:
     with serving(app) as url:
         yield url
+
+
+@pytest.fixture
+def official(url: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def raw(url: str) -> Iterator[Client]:
+    with Client(url) as client:
+        yield client

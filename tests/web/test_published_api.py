@@ -191,6 +191,11 @@ def test_stored_responses_are_as_published(functionary: Client, document: Json, 
         schema_of(document, method, path, "200" if status == 200 else "default", PLAIN).validate(answer.json)
 
 
+def test_published_names_are_those_of_the_models(document: Json) -> None:
+    """Two models of one name were published by the paths of their files."""
+    assert [name for name in document["components"]["schemas"] if "__" in name] == []
+
+
 def test_every_route_is_listed(document: Json) -> None:
     routes = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert routes == {(route.method.lower(), route.path.replace(":path", "")) for route in ROUTES}

@@ -61,18 +61,6 @@ def strict_url(played: tuple[Model, ScriptedEngine]) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def official(url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0, timeout=60) as client:
-        yield client
-
-
-@pytest.fixture
-def raw(url: str) -> Iterator[Client]:
-    with Client(url) as client:
-        yield client
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_errors_before_the_answer_are_statuses(raw: Client, stream: bool) -> None:
     long = raw.post(PATH, {"model": "tiny", "input": "a b " * 60_000, "stream": stream})

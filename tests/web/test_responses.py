@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
 import openai
@@ -35,18 +35,6 @@ BODY: Json = {"model": "tiny", "input": "Weather?"}
 @pytest.fixture(scope="module")
 def app(played: tuple[Model, ScriptedEngine]) -> FastAPI:
     return create_app(lambda: played[0])
-
-
-@pytest.fixture
-def official(url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0, timeout=60) as client:
-        yield client
-
-
-@pytest.fixture
-def raw(url: str) -> Iterator[Client]:
-    with Client(url) as client:
-        yield client
 
 
 def test_text_whole_and_streamed(official: OpenAI, raw: Client, play: Play) -> None:
