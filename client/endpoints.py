@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -12,6 +15,7 @@ import httpx2
 
 from client.json_lines import Json
 from core.conversation import Call
+from core.errors import RequestError
 
 NUM_TRIES = 4
 MAX_WAIT_S = 30.0  # the longest wait between two tries, even if the server asks for more
@@ -103,15 +107,66 @@ class HttpEndpoint:
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise NoAnswer(f"{self.base_url} sent an unusable answer: {type(error).__name__} at {error}") from None
 
+    async def stream(self, body: Json) -> AsyncGenerator[Json]:
+        """Yield the chunks of a streamed chat completion for a request body without `model`.
+
+        Raises RequestError if the server refuses the request, NoAnswer if it does not answer or the stream breaks, and
+        Unusable.
+        """
+        whole = {"model": self.model, "stream_options": {"include_usage": True}, **body, "stream": True}
+        try:
+            response = await self._send("POST", "/chat/completions", whole, is_streamed=True)
+        except _BadRequest as bad_request:
+            raise RequestError(str(bad_request)) from None
+        async with aclosing(response):
+            try:
+                async for line in response.aiter_lines():
+                    data = line.removeprefix("data:").strip()
+                    if not line.startswith("data:") or not data:
+                        continue
+                    if data == "[DONE]":
+                        return
+                    yield self._chunk(data)
+            except (httpx2.TransportError, httpx2.DecodingError) as error:
+                raise NoAnswer(f"{self.base_url}: the stream broke: {str(error) or type(error).__name__}") from None
+        raise NoAnswer(f"{self.base_url}: the stream ended without [DONE]")
+
+    def _chunk(self, data: str) -> Json:
+        """Decode the data of an event. Raises NoAnswer for an error event and for anything but a JSON object."""
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            chunk = None
+        if not isinstance(chunk, dict):
+            raise NoAnswer(f"{self.base_url} sent an unusable event: {data[:80]!r}")
+        if error := chunk.get("error"):
+            said = error.get("message") if isinstance(error, dict) else error
+            raise NoAnswer(f"{self.base_url} ended the stream with an error: {str(said)[:300]}")
+        return chunk
+
     async def _request(self, method: str, path: str, body: Json | None = None) -> Json:
-        """Send a request, and return the JSON object of the answer. Errors that may be temporary are retried."""
+        """Send a request, and return the JSON object of the answer."""
+        return _json(await self._send(method, path, body), self.base_url)
+
+    async def _send(
+        self, method: str, path: str, body: Json | None = None, *, is_streamed: bool = False
+    ) -> httpx2.Response:
+        """Send a request, and return the answer with status 200; with `is_streamed`, its body is not read yet.
+
+        Errors that may be temporary are retried.
+        """
         problem, wait_s = "", self._first_wait_s
         for num_failed in range(NUM_TRIES):
             if num_failed:
                 await asyncio.sleep(min(wait_s, MAX_WAIT_S))
                 wait_s *= 2
             try:
-                response = await self._client.request(method, self.base_url + path, json=body)
+                request = self._client.build_request(method, self.base_url + path, json=body)
+                response = await self._client.send(request, stream=True)
+                if response.status_code != 200 or not is_streamed:
+                    await response.aread()
+                if response.status_code == 200:
+                    return response
             except httpx2.TimeoutException:
                 problem = f"{self.base_url} did not answer within {self._timeout_s:g} s"
                 continue
@@ -120,8 +175,6 @@ class HttpEndpoint:
                 continue
             except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
                 raise Unusable(f"{self.base_url}: {error}") from None
-            if response.status_code == 200:
-                return _json(response, self.base_url)
             problem = f"{self.base_url} answered {response.status_code}: {_error_message(response)}"
             if response.status_code in _BAD_REQUEST:
                 raise _BadRequest(problem)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from train.definitions.__main__ import collect
+from train.definitions import collect
 
 SOURCES = Path(__file__).parents[1] / "data" / "definitions"
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.definitions.candidates import Candidate, Unfit
 from client.rows import parse_row
 from tests.support.definition_sources import SOURCES, read, written
-from train.definitions.__main__ import checked, main
-from train.definitions.candidates import Candidate, Unfit
+from train.definitions import checked, main
 
 ROOM = {
     "name": "clean_room",

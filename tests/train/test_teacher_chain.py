@@ -12,8 +12,7 @@ from tests.support.definition_sources import SOURCES
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.scripted_teacher import Json, Reply, question, teaching
 from tests.support.teacher_rows import USER, line, read, run, written
-from train import calls, interpretations, prompts, results
-from train.definitions import __main__ as definitions
+from train import calls, definitions, interpretations, prompts, results
 from train.rows import read_rows
 
 

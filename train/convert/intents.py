@@ -25,11 +25,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
+from agent.definitions.candidates import object_schema
 from client.json_lines import Json
 from client.rows import Row
 from core.conversation import Function, JsonSchema, Message
 from train.convert.common import Item, Reject, checked, function_call, number, with_distractors
-from train.definitions.candidates import object_schema
 
 MAX_OTHERS = 4
 JOINED_SHARE = 0.12  # share of the rows whose request joins two sentences

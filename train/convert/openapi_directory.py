@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agent.definitions.candidates import Candidate
+from agent.definitions.openapi import is_openapi, operations
 from client.json_lines import FileError
 from core.conversation import Function
 from core.errors import RequestError
 from json_schema.check import check_parameters
 from schema import typescript
 from train.convert.common import Definition, Item, Reject, progress, read_json, reject_malformed, require_path
-from train.definitions.candidates import Candidate
-from train.definitions.openapi import is_openapi, operations
 
 MAX_PER_API = 10
 MAX_PER_PROVIDER = 60

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from agent.definitions.candidates import object_schema
 from client.json_lines import FileError, Json, read_objects
 from client.rows import Row
 from core.conversation import Function, JsonSchema, Message
@@ -27,7 +28,6 @@ from train.convert.common import (
     require_path,
     with_distractors,
 )
-from train.definitions.candidates import object_schema
 
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 MAX_OTHERS = 4

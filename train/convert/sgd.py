@@ -19,6 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from agent.definitions.candidates import object_schema
 from client.json_lines import FileError, Json
 from client.rows import Row
 from core.conversation import Call, Function, JsonSchema, Message
@@ -39,7 +40,6 @@ from train.convert.common import (
     snake_case,
     with_distractors,
 )
-from train.definitions.candidates import object_schema
 
 MAX_RESULTS = 3
 MAX_MESSAGES = 18

@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from agent.definitions.candidates import object_schema
 from client.json_lines import FileError, Json
 from client.rows import Row
 from core.conversation import Call, Function, JsonSchema, Message
@@ -38,7 +39,6 @@ from train.convert.common import (
     tokens,
     with_distractors,
 )
-from train.definitions.candidates import object_schema
 
 DESCRIPTIONS = Path(__file__).with_name("star.toml")
 MAX_MESSAGES = 30

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.definitions.docstrings import read_docstring
 from tests.support.definition_sources import SOURCES, read, written
-from train.definitions.docstrings import read_docstring
 
 
 def test_signatures_give_types_defaults_and_sentences_of_three_docstring_styles() -> None:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from agent.definitions.candidates import Candidate, Unfit, object_schema
+from agent.definitions.references import Inliner
 from client.json_lines import Json
 from core.conversation import JsonSchema
-from train.definitions.candidates import Candidate, Unfit, object_schema
-from train.definitions.references import Inliner
 
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_NAME = 64

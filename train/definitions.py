@@ -17,15 +17,15 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from agent.definitions.candidates import Candidate, Unfit
+from agent.definitions.references import Inliner
+from agent.definitions.sources import candidates
 from apis.rules.json_text import JsonError, read_json
 from client.json_lines import FileError, Json, write_lines
 from client.rows import function_json, parse_function
 from core.conversation import Function
 from core.errors import RequestError
 from schema import typescript
-from train.definitions.candidates import Candidate, Unfit
-from train.definitions.references import Inliner
-from train.definitions.sources import candidates
 from train.rows import NUM_SAMPLES, rejects_path
 
 MAX_PRINTED = 8_000  # characters of TypeScript, about 2,000 tokens; a longer definition leaves no space for other ones

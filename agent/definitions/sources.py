@@ -8,10 +8,10 @@ from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
+from agent.definitions.candidates import Candidate
+from agent.definitions.openapi import is_openapi, operations
+from agent.definitions.signatures import functions_of
 from client.json_lines import FileError, read_bytes
-from train.definitions.candidates import Candidate
-from train.definitions.openapi import is_openapi, operations
-from train.definitions.signatures import functions_of
 
 _LISTS = ("tools", "functions")  # keys of a document whose value may be the list of functions
 

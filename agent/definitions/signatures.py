@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.definitions.candidates import Candidate, Unfit, object_schema
+from agent.definitions.docstrings import Docstring, read_docstring
 from client.json_lines import FileError, Json
 from core.conversation import JsonSchema
-from train.definitions.candidates import Candidate, Unfit, object_schema
-from train.definitions.docstrings import Docstring, read_docstring
 
 MAX_DEPTH = 20  # levels of nested type hints
 

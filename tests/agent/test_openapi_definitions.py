@@ -9,10 +9,10 @@ import jsonschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.definitions.candidates import Unfit
+from agent.definitions.references import Inliner
 from tests.support.definition_sources import SOURCES, read, written
-from train.definitions.__main__ import collect
-from train.definitions.candidates import Unfit
-from train.definitions.references import Inliner
+from train.definitions import collect
 
 REFS = st.sampled_from(["#", "#/properties/x", "#/properties/x/items", "#/$defs/y", "#/$defs/y/allOf/0", "other.json"])
 SCHEMAS = st.recursive(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.definitions.candidates import Unfit
 from core.conversation import JsonSchema
 from json_schema.walk import lookup
-from train.definitions.candidates import Unfit
 
 MAX_DEPTH = 40  # levels of JSON; a nested schema takes two levels, one of them for `properties`
 MAX_NODES = 20_000  # number of JSON values; a usable definition has a few hundred

@@ -1,0 +1,25 @@
+"""Models that call functions, and the functions that they call: `from agent import Agent, tool`."""
+
+from agent.agent import Agent, AgentAnswer
+from agent.events import AgentEnd, AgentEvent, ToolCallArguments, ToolCallStart, ToolResult
+from agent.loop import Limits
+from agent.python import tool
+from agent.tools import Tool, ToolError, ToolSourceError
+from core.turn_format import ReasoningDelta, TextDelta
+
+__all__ = [
+    "Agent",
+    "AgentAnswer",
+    "AgentEnd",
+    "AgentEvent",
+    "Limits",
+    "ReasoningDelta",
+    "TextDelta",
+    "Tool",
+    "ToolCallArguments",
+    "ToolCallStart",
+    "ToolError",
+    "ToolResult",
+    "ToolSourceError",
+    "tool",
+]

@@ -1,0 +1,128 @@
+"""An agent: a model with tools, for programs. `Agent([my_function]).run("...")` returns its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from agent.calls import Confirm
+from agent.events import AgentEnd, AgentEvent, EndReason, ToolResult
+from agent.loop import ChatModel, Limits, answer
+from agent.models import LocalModel, RemoteModel
+from agent.python import tool
+from agent.tools import Tool, by_name
+from apis.chat_completions import chat_request
+from client.rows import message_json
+from core.conversation import Message
+from inference import Model, load_model
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AgentAnswer:
+    """What an agent answered.
+
+    text: the model's last words. results: those of the calls, in the order in which the calls ended.
+    messages: the whole conversation in OpenAI's format, which a further question continues.
+    reason: "stop" after the model's answer, "length" if a limit ended it, which `limit` names.
+    """
+
+    text: str
+    results: tuple[ToolResult, ...]
+    messages: list[Json]
+    reason: EndReason
+    limit: str
+
+
+class Agent:
+    """A model with tools. It keeps no conversation: pass the messages of an answer, and a further one, to go on."""
+
+    def __init__(
+        self,
+        tools: Sequence[Tool | Callable[..., Any]] = (),
+        *,
+        model: Model | str | None = None,
+        model_name: str = "",
+        api_key: str = "",
+        instructions: str = "",
+        confirm: Confirm | None = None,
+        limits: Limits = Limits(),
+        **parameters: Any,
+    ) -> None:
+        """Make an agent.
+
+        tools: functions, or tools of any source.
+        model: a loaded model, a checkpoint's folder or name, the base URL of an OpenAI-compatible server
+        (`http://localhost:8000/v1`, with `model_name` and `api_key` if it needs them), or None for the embedded model.
+        instructions: a system message before each conversation that has none.
+        confirm: called with the tool and the arguments before a tool that needs a confirmation runs.
+        parameters: further fields of every chat completion, such as temperature, max_tokens or tool_choice.
+        Raises ToolSourceError for a function that cannot be a tool, and for two tools of one name.
+        """
+        self.tools = tuple(by_name(one if isinstance(one, Tool) else tool(one) for one in tools).values())
+        self.limits = limits
+        self._model = model
+        self._model_name = model_name
+        self._api_key = api_key
+        self._instructions = instructions
+        self._confirm = confirm
+        self._parameters = parameters
+
+    def run(self, messages: str | Sequence[Mapping[str, Any]]) -> AgentAnswer:
+        """Answer a question, or a conversation in OpenAI's format. In a running event loop use `answer` or `stream`.
+
+        Raises RequestError for a conversation that cannot be answered, EngineError, and for a server NoAnswer and
+        Unusable (client/endpoints.py).
+        """
+        return asyncio.run(self.answer(messages))
+
+    async def answer(self, messages: str | Sequence[Mapping[str, Any]]) -> AgentAnswer:
+        """Answer like `run`, in a running event loop."""
+        conversation = self._conversation(messages)
+        async with aclosing(self._stream(conversation)) as events:
+            everything = [event async for event in events]
+        end = everything[-1]
+        if not isinstance(end, AgentEnd):  # cannot happen: `loop.answer` ends with it or raises
+            raise RuntimeError("the answer has no end")
+        last = end.messages[-1] if end.messages else None
+        return AgentAnswer(
+            text=(last.content or "") if last and last.role == "assistant" else "",
+            results=tuple(event for event in everything if isinstance(event, ToolResult)),
+            messages=[message_json(message) for message in (*conversation, *end.messages)],
+            reason=end.reason,
+            limit=end.limit,
+        )
+
+    async def stream(self, messages: str | Sequence[Mapping[str, Any]]) -> AsyncGenerator[AgentEvent]:
+        """Yield the events of an answer (agent/events.py) while it is made. The last is AgentEnd."""
+        async with aclosing(self._stream(self._conversation(messages))) as events:
+            async for event in events:
+                yield event
+
+    def _stream(self, conversation: Sequence[Message]) -> AsyncGenerator[AgentEvent]:
+        return answer(self._asked, conversation, self.tools, limits=self.limits, confirm=self._confirm)
+
+    def _conversation(self, messages: str | Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+        given = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        if self._instructions and (not given or given[0].get("role") not in ("system", "developer")):
+            given = [{"role": "system", "content": self._instructions}, *given]
+        return chat_request({"model": "functionary", "messages": given}).messages
+
+    @cached_property
+    def _asked(self) -> ChatModel:
+        """The model, loaded when it is needed for the first time."""
+        given = self._model
+        if isinstance(given, str) and given.startswith(("http://", "https://")):
+            return RemoteModel(given, self._model_name, api_key=self._api_key, parameters=self._parameters)
+        model = given if isinstance(given, Model) else load_model(given)
+        tools = [
+            {"type": "function", "function": {"name": one.name, "parameters": one.function.parameters or {}}}
+            for one in self.tools
+        ]
+        body = {"model": model.names[0], "messages": [{"role": "user", "content": "."}], **self._parameters}
+        return LocalModel(model, chat_request({**body, **({"tools": tools} if tools else {})}))

@@ -1,0 +1,69 @@
+"""What an agent asks: a model in this process, or any OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from client.chunks import events
+from client.endpoints import HttpEndpoint
+from client.rows import function_json, message_json
+from core.conversation import ChatRequest, Function, Message, Tool, ToolChoice
+from core.turn_format import Event, Finish, TokenReport
+from inference import Model, stream
+
+Json = dict[str, Any]
+
+
+class LocalModel:
+    """A model in this process. All parts of `request` but its messages and tools count for every answer."""
+
+    def __init__(self, model: Model, request: ChatRequest) -> None:
+        self._model = model
+        self._request = request
+
+    @property
+    def max_context(self) -> int:
+        return self._model.engine.max_context
+
+    def answer(
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, is_followup: bool
+    ) -> AsyncGenerator[Event | TokenReport | Finish]:
+        """Yield the events of one answer. Raises what `inference.stream` raises."""
+        choice = self._request.choice
+        if is_followup and choice.mode in ("required", "named"):
+            choice = ToolChoice("auto", choice.names if choice.mode == "required" else None)
+        shown = replace(self._request, messages=tuple(messages), tools=tuple(tools), choice=choice)
+        return stream(self._model, shown)
+
+
+class RemoteModel:
+    """A server at a base URL that ends with /v1. `parameters` are further fields of every request's body."""
+
+    max_context: int | None = None
+
+    def __init__(self, base_url: str, model: str = "", *, api_key: str = "", parameters: Json | None = None) -> None:
+        """Without a name, the model is the first that the server lists."""
+        self._base_url = base_url
+        self._model = model
+        self._api_key = api_key
+        self._parameters = parameters or {}
+
+    async def answer(
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, is_followup: bool
+    ) -> AsyncGenerator[Event | TokenReport | Finish]:
+        """Yield the events of one answer. Raises RequestError, NoAnswer or Unusable."""
+        parameters = dict(self._parameters)
+        if is_followup and parameters.get("tool_choice") not in (None, "none", "auto"):
+            del parameters["tool_choice"]
+        functions = [function_json(tool) for tool in tools if isinstance(tool, Function)]
+        body: Json = {**parameters, "messages": [message_json(message) for message in messages]}
+        if functions:
+            body["tools"] = [{"type": "function", "function": function} for function in functions]
+        async with HttpEndpoint(self._base_url, self._model, api_key=self._api_key) as endpoint:
+            self._model = endpoint.model
+            async with aclosing(events(endpoint.stream(body))) as read:
+                async for event in read:
+                    yield event
