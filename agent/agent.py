@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.calls import Confirm
 from agent.events import AgentEnd, AgentEvent, EndReason, ToolResult
-from agent.loop import ChatModel, Limits, answer
+from agent.loop import USUAL_LIMITS, ChatModel, Limits, answer
 from agent.models import LocalModel, RemoteModel
 from agent.python import tool
 from agent.tools import Tool, by_name
@@ -51,7 +51,7 @@ class Agent:
         api_key: str = "",
         instructions: str = "",
         confirm: Confirm | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = USUAL_LIMITS,
         **parameters: Any,
     ) -> None:
         """Make an agent.

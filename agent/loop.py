@@ -34,6 +34,9 @@ class Limits:
     max_result: int = 65_536
 
 
+USUAL_LIMITS = Limits()
+
+
 class ChatModel(Protocol):
     """A model that answers conversations.
 
@@ -59,7 +62,7 @@ async def answer(
     tools: Sequence[Tool],
     *,
     others: Sequence[Declaration] = (),
-    limits: Limits = Limits(),
+    limits: Limits = USUAL_LIMITS,
     confirm: Confirm | None = None,
     choose: Choose | None = None,
 ) -> AsyncGenerator[AgentEvent]:
