@@ -19,8 +19,9 @@ _OPENING = "\ue000"  # stands for "(" while the library reads, which takes cubic
 class Docstring:
     """What a docstring says.
 
-    summary: its first paragraph, in one line. text: the summary and all other text before the first section.
-    parameters: the descriptions of the documented parameters and attributes by name, each in one line.
+    summary: its first paragraph. text: the summary and all other text before the first section.
+    parameters: the descriptions of the documented parameters and attributes by name.
+    Each is one line, since prompts show it in a comment.
     """
 
     summary: str = ""
@@ -37,7 +38,7 @@ def read_docstring(text: str | None) -> Docstring:
         return _docstring(clean, {})
     parameters: dict[str, str] = {}
     for one in found.params:
-        words = " ".join((one.description or "").replace(_OPENING, "(").split())
+        words = _line((one.description or "").replace(_OPENING, "("))
         for name in one.arg_name.partition(_OPENING)[0].split(","):
             if words and (legal := _NAME.match(name.strip())):
                 parameters[legal[1]] = words
@@ -45,6 +46,8 @@ def read_docstring(text: str | None) -> Docstring:
 
 
 def _docstring(text: str, parameters: dict[str, str]) -> Docstring:
-    first, *others = _PARAGRAPH.split(text.strip(), 1)
-    summary = " ".join(first.split())
-    return Docstring(summary, "\n\n".join([summary, *others]), parameters)
+    return Docstring(_line(_PARAGRAPH.split(text.strip(), 1)[0]), _line(text), parameters)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

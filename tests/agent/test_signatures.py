@@ -124,5 +124,5 @@ def test_a_sentence_is_found_in_every_style(said: dict[str, str], style: str) ->
     items = "".join(item.format(name=name, text=text) for name, text in said.items())
     found = read_docstring(f"Do it\n(all of it).\n\nIt takes\na second.\n{head if said else ''}{items}{end}")
     assert found.summary == "Do it (all of it)."
-    assert found.text == "Do it (all of it).\n\nIt takes\na second."
+    assert found.text == "Do it (all of it). It takes a second."
     assert found.parameters == {name: " ".join(text.split()) for name, text in said.items()}
