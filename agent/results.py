@@ -20,6 +20,7 @@ from agent.tools import ToolError
 MAX_RESULT: ContextVar[int] = ContextVar("MAX_RESULT", default=65_536)  # characters of the result of the current call
 MAX_ERROR = 1_000  # characters of an error
 MAX_DEPTH = 100  # levels of lists and objects
+MAX_MODEL = 8  # times the limit: the size of a pydantic model whose JSON is written, before it is cut
 MAX_SORTED = 1_000  # members of a set, which are sorted so that equal sets give equal prompts
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -96,8 +97,9 @@ def _plain(value: Any, limit: int) -> object:
     if isinstance(value, Enum):
         return _plain(value.value, limit)
     if isinstance(value, BaseModel):
-        if _is_huge(value, 16 * limit):
-            raise ToolError(f"the result holds a {type(value).__name__} of more than {16 * limit:,} parts; return less")
+        if _is_huge(value, MAX_MODEL * limit):
+            size = f"more than {MAX_MODEL * limit:,} values and characters"
+            raise ToolError(f"the result holds a {type(value).__name__} of {size}; return less")
         return value.model_dump(mode="json", warnings="none", fallback=_named)
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
@@ -167,13 +169,20 @@ def _is_huge(model: BaseModel, limit: int) -> bool:
     waiting: list[Iterator[object]] = [iter(vars(model).values())]
     end = object()
     while waiting and limit >= 0:
-        value = next(waiting[-1], end)
-        if value is end:
-            waiting.pop()
-            continue
-        limit -= len(value) if isinstance(value, str | bytes) else 1
-        if isinstance(value, BaseModel | dict):
-            waiting.append(iter((vars(value) if isinstance(value, BaseModel) else value).values()))
-        elif isinstance(value, list | tuple | set | frozenset):
-            waiting.append(iter(value))
+        match next(waiting[-1], end):
+            case int() | float() | None:  # first, since they are many and a check for a model is slow
+                pass
+            case str() | bytes() as text:
+                limit -= len(text)
+            case list() | tuple() | set() | frozenset() as items:
+                limit -= len(items)
+                waiting.append(iter(items))
+            case dict() as items:
+                limit -= len(items)
+                waiting.append(iter(items.values()))
+            case BaseModel() as inner:
+                limit -= 1
+                waiting.append(iter(vars(inner).values()))
+            case value if value is end:
+                waiting.pop()
     return limit < 0
