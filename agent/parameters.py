@@ -21,14 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, SchemaError
 from referencing import Registry
 
 from agent.definitions.docstrings import Docstring, read_docstring
 from agent.tools import Json, ToolError, ToolSourceError
 from core.conversation import JsonSchema
 
-_UNUSABLE = (PydanticUserError, TypeError, ValueError, NameError, AttributeError, RecursionError)
+_UNUSABLE = (PydanticUserError, SchemaError, TypeError, ValueError, NameError, AttributeError, RecursionError)
 
 MAX_FAULTS = 5  # wrong arguments that an error names
 
@@ -67,8 +67,10 @@ class Parameters:
         return jsonschema.Draft202012Validator(self.schema(), registry=Registry(), format_checker=_FORMATS)
 
     def schema(self) -> JsonSchema:
-        """Return the JSON Schema of the arguments, without pydantic's titles."""
+        """Return the JSON Schema of the arguments."""
         schema = self.model.model_json_schema(schema_generator=_Schema)
+        for one in (schema, *schema.get("$defs", {}).values()):
+            _tidy(one)
         for one in schema["properties"].values():
             if one.get("default", 0) is None:
                 del one["default"]  # a call leaves the argument out
@@ -104,7 +106,7 @@ def parameters_of(function: Callable[..., Any], docs: Docstring) -> Parameters:
     except _UNUSABLE as error:
         for one in parameters:
             if reason := _fault(name, one, docs):
-                hint = inspect.formatannotation(one.annotation)
+                hint = inspect.formatannotation(one.annotation)[:80]
                 raise ToolSourceError(
                     f"{name}: parameter {one.name!r} has the type {hint}, which cannot be written as JSON Schema "
                     f"({reason}); {_SUPPORTED}"
@@ -125,7 +127,8 @@ def _fault(name: str, one: Parameter, docs: Docstring) -> str:
     try:
         _read(name, (one,), docs)
     except _UNUSABLE as error:
-        return str(error).strip().split("\n")[0][:200] or type(error).__name__
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return lines[-1 if isinstance(error, SchemaError) else 0][:120]
     return ""
 
 
@@ -239,38 +242,24 @@ def _known_to_pydantic(hint: Any, seen: dict[Any, Any]) -> Any:
 
 
 class _Schema(GenerateJsonSchema):
-    """JSON Schema as a prompt needs it: no titles, the docstrings of classes, and Decimal as a number."""
+    """JSON Schema without titles of fields, and with Decimal as a number, which a model can write."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
-
-    def model_schema(self, schema: Any) -> JsonSchema:
-        return _described(super().model_schema(schema), schema["cls"])
-
-    def dataclass_schema(self, schema: Any) -> JsonSchema:
-        return _described(super().dataclass_schema(schema), schema["cls"])
-
-    def typed_dict_schema(self, schema: Any) -> JsonSchema:
-        return _described(super().typed_dict_schema(schema), schema.get("cls"))
-
-    def enum_schema(self, schema: Any) -> JsonSchema:
-        return _described(super().enum_schema(schema), schema["cls"])
 
     def decimal_schema(self, schema: Any) -> JsonSchema:
         return self.float_schema(schema)
 
 
-def _described(schema: JsonSchema, cls: Any) -> JsonSchema:
-    """Remove the title, and add what the docstring and the annotations of a class say about its fields."""
+def _tidy(schema: JsonSchema) -> None:
+    """Remove the title of a class, and move what its docstring says about its fields to the fields."""
     schema.pop("title", None)
-    if "description" not in schema:
-        return schema
-    docs = read_docstring(schema["description"])
-    schema["description"] = docs.text
+    docs = read_docstring(schema.pop("description", ""))
+    if docs.text:
+        schema["description"] = docs.text
     for name, one in schema.get("properties", {}).items():
         if "description" not in one and (text := docs.parameters.get(name)):
             one["description"] = text
-    return schema
 
 
 def _whole(value: Any) -> Any:
