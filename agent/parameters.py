@@ -101,11 +101,12 @@ def parameters_of(function: Callable[..., Any], docs: Docstring) -> Parameters:
     """Read the parameters of a function. Raises ToolSourceError if one of them cannot be written as JSON Schema."""
     name = getattr(function, "__name__", type(function).__name__)
     parameters = tuple(_parameters(function, name))
+    module = str(getattr(function, "__module__", None) or __name__)
     try:
-        return _read(name, parameters, docs)
+        return _read(name, module, parameters, docs)
     except _UNUSABLE as error:
         for one in parameters:
-            if reason := _fault(name, one, docs):
+            if reason := _fault(name, module, one, docs):
                 hint = inspect.formatannotation(one.annotation)[:80]
                 raise ToolSourceError(
                     f"{name}: parameter {one.name!r} has the type {hint}, which cannot be written as JSON Schema "
@@ -114,18 +115,19 @@ def parameters_of(function: Callable[..., Any], docs: Docstring) -> Parameters:
         raise ToolSourceError(f"{name}: its parameters cannot be used: {error}") from None
 
 
-def _read(name: str, parameters: tuple[Parameter, ...], docs: Docstring) -> Parameters:
+def _read(name: str, module: str, parameters: tuple[Parameter, ...], docs: Docstring) -> Parameters:
+    """Read parameters. pydantic finds the names in hints such as list["Item"] in the function's module."""
     config = ConfigDict(extra="forbid", protected_namespaces=())
     fields: dict[str, Any] = {f"p{number}": _field(one, docs) for number, one in enumerate(parameters)}
-    result = Parameters(create_model(name, __config__=config, **fields), parameters)
+    result = Parameters(create_model(name, __config__=config, __module__=module, **fields), parameters)
     result.schema()
     return result
 
 
-def _fault(name: str, one: Parameter, docs: Docstring) -> str:
+def _fault(name: str, module: str, one: Parameter, docs: Docstring) -> str:
     """Return why a parameter cannot be used, or "" if it can."""
     try:
-        _read(name, (one,), docs)
+        _read(name, module, (one,), docs)
     except _UNUSABLE as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return lines[-1 if isinstance(error, SchemaError) else 0][:120]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import subprocess
 import sys
 import threading
@@ -146,6 +147,49 @@ def test_an_async_function_that_blocks_does_not_stop_the_callers_loop(
         assert (await result_of(moved(good, own))).text == "good"  # in a new loop
         assert loops[0] is loops[1] is not loops[2]
         assert asyncio.get_running_loop() not in loops
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_was_blocked_ends_when_its_coroutines_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each such loop holds the place of a thread."""
+    monkeypatch.setattr(threads, "MAX_BLOCKED_S", 0.05)
+    user: contextvars.ContextVar[str] = contextvars.ContextVar("user")
+    found = []
+
+    @tool
+    async def block() -> str:
+        time.sleep(0.5)  # noqa: ASYNC251  that is the fault
+        await asyncio.sleep(0.2)
+        found.append(threading.current_thread())
+        return user.get()
+
+    async def main() -> None:
+        own = OwnLoop()
+        user.set("ada")
+        first = asyncio.create_task(result_of(moved(block, own)))
+        await asyncio.sleep(0.2)
+        second, third = await asyncio.gather(result_of(moved(block, own)), result_of(moved(block, own)))
+        assert (await first).text == second.text == third.text == "ada"
+        assert len(set(found)) < 4
+        await asyncio.to_thread(found[0].join, 10)
+        assert not found[0].is_alive()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_coroutine_cannot_end_the_loop(error: BaseException) -> None:
+    @tool
+    async def leave(is_last: bool = True) -> str:
+        if is_last:
+            raise error
+        return "stayed"
+
+    async def main() -> None:
+        own = OwnLoop()
+        assert (await result_of(moved(leave, own))).text == f"Error: the function raised {type(error).__name__}"
+        assert (await result_of(moved(leave, own), '{"is_last": false}')).text == "stayed"
 
     asyncio.run(main())
 
