@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -47,27 +48,25 @@ class Session:
         self.server = server
         self._tasks = tasks
         self._opening = anyio.Lock()
-        self._client: Client | None = None
-        self._over = anyio.Event()
-        self._output = Output()
+        self._connection: _Connection | None = None
         self._num_opened = 0
         self._is_closed = False
 
     async def tools(self) -> list[Tool]:
         """Return the tools that the server lists, which opens the session. Raises ToolSourceError."""
-        client = await self._opened()
+        connection = await self._opened()
         found: list[Tool] = []
         cursor: str | None = None
         try:
             with anyio.fail_after(START_S):
                 for _ in range(_MAX_PAGES):
-                    page = await client.list_tools(cursor=cursor)
+                    page = await connection.client.list_tools(cursor=cursor)
                     found += page.tools
                     cursor = page.next_cursor
                     if cursor is None:
                         return found
         except Exception as error:
-            raise self._unusable(error, "it does not list its tools") from None
+            raise self._unusable(error, "it does not list its tools", connection.output) from None
         raise ToolSourceError(f"MCP server '{self.server.name}': its list of tools has more than {_MAX_PAGES} pages")
 
     async def call(self, name: str, arguments: dict[str, Any]) -> str:
@@ -80,68 +79,69 @@ class Session:
     async def _called(self, name: str, arguments: dict[str, Any]) -> str:
         _check_text(arguments)
         try:
-            client = await self._opened()
+            connection = await self._opened()
         except ToolSourceError as error:
             raise ToolError(f"not run: {error}") from None
         try:
-            return _text(await client.call_tool(name, arguments))
+            return _text(await connection.client.call_tool(name, arguments))
         except MCPError as error:
-            if error.message == "Session terminated":  # the server has forgotten the session: the next call opens one
-                self._over.set()
+            if error.message in _ENDED:
+                connection.over.set()
             if error.code != CONNECTION_CLOSED:
                 raise ToolError(error.message) from None
-            fault = self._output.fault or f"the connection broke ({error.message})"
+            fault = connection.output.fault or f"the connection broke ({error.message})"
         except (ValueError, RuntimeError) as error:  # a result that is against the protocol or the tool's schema
             raise ToolError(f"the result is unusable: {error}") from None
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            connection.over.set()
             fault = "the connection is closed"
         said = f"MCP server '{self.server.name}' failed during the call: {fault}"
-        log.warning("%s%s", said, self._shown_output())
+        log.warning("%s%s", said, self._shown(connection.output))
         raise ToolError(f"{said}; whether the call took effect is not known") from None
 
     def close(self) -> None:
         """End the session, for good."""
         self._is_closed = True
-        self._over.set()
+        if self._connection:
+            self._connection.over.set()
 
-    async def _opened(self) -> Client:
-        """Return the client of an open session. Raises ToolSourceError."""
+    async def _opened(self) -> _Connection:
+        """Return an open connection. Raises ToolSourceError."""
         async with self._opening:
-            if self._client is None or self._over.is_set():
+            if self._connection is None or self._connection.over.is_set():
                 if self._is_closed:
                     raise ToolSourceError(f"MCP server '{self.server.name}' is closed")
                 if self._num_opened > MAX_RESTARTS:
                     ended = f"has ended {self._num_opened} times and is not started again"
                     raise ToolSourceError(f"MCP server '{self.server.name}' {ended}")
                 self._num_opened += 1
-                self._client = await self._tasks.start(self._hold)
-            return self._client
+                self._connection = await self._tasks.start(self._hold)
+            return self._connection
 
-    async def _hold(self, *, task_status: TaskStatus[Client]) -> None:
-        """Open a session, and hold it until it breaks or is closed. Raises ToolSourceError if it cannot be opened."""
-        self._over = over = anyio.Event()
-        self._output = Output()
-        is_open = False
+    async def _hold(self, *, task_status: TaskStatus[_Connection]) -> None:
+        """Open a connection, and hold it until it is over. Raises ToolSourceError if it cannot be opened."""
+        over, output, is_open = anyio.Event(), Output(), False
         try:
             with anyio.fail_after(START_S) as limit:
-                async with Client(self._transport(over.set), cache=None, client_info=_OURSELVES) as client:
+                transport = self._transport(output, over.set)
+                async with Client(transport, cache=None, client_info=_OURSELVES) as client:
                     is_open, limit.deadline = True, math.inf
-                    task_status.started(client)
+                    task_status.started(_Connection(client, output, over))
                     await over.wait()
                     limit.deadline = anyio.current_time() + _CLOSE_S
         except Exception as error:
             if not is_open:
-                raise self._unusable(error, "it cannot be used") from None
+                raise self._unusable(error, "it cannot be used", output) from None
             log.debug("MCP server '%s': %s", self.server.name, type(_first(error)).__name__)
         finally:
             over.set()
 
-    def _transport(self, on_end: Callable[[], None]) -> AbstractAsyncContextManager[Any]:
+    def _transport(self, output: Output, on_end: Callable[[], None]) -> AbstractAsyncContextManager[Any]:
         if self.server.command:
-            return child_process(self.server, self._output, on_end)
+            return child_process(self.server, output, on_end)
         return _http(self.server)
 
-    def _unusable(self, error: Exception, problem: str) -> ToolSourceError:
+    def _unusable(self, error: Exception, problem: str, output: Output) -> ToolSourceError:
         """Return the error for a server that does not start, or does not list its tools."""
         first = _first(error)
         command = self.server.command[0] if self.server.command else ""
@@ -152,26 +152,34 @@ class Session:
                 reason = f"the command {command!r} does not exist; install it, or give its whole path"
             case TimeoutError():
                 reason = f"{problem} within {START_S:g} s"
-            case MCPError() if first.code == CONNECTION_CLOSED and self._output.fault:
-                reason = f"{problem}: {self._output.fault}"
+            case MCPError() if first.code == CONNECTION_CLOSED and output.fault:
+                reason = f"{problem}: {output.fault}"
             case httpx2.TransportError():
                 reason = f"{httpx2.URL(self.server.url).host} cannot be reached: {str(first) or type(first).__name__}"
             case _:
                 reason = f"{problem}: {str(first)[:_MAX_SHOWN] or type(first).__name__}"
         text = f"MCP server '{self.server.name}': {reason}"
-        return ToolSourceError(self.server.without_secrets(text) + self._shown_output())
+        return ToolSourceError(self.server.without_secrets(text) + self._shown(output))
 
-    def _shown_output(self) -> str:
+    def _shown(self, output: Output) -> str:
         """Return what the server wrote besides messages, in one line and without secrets, for an error."""
-        stray, errors = (
-            " ".join(self.server.without_secrets(text).split()) for text in (self._output.stray, self._output.errors)
-        )
+        stray, errors = (" ".join(self.server.without_secrets(text).split()) for text in (output.stray, output.errors))
         parts = [f"its output is no MCP message: {stray[:_MAX_SHOWN]}"] if stray else []
         parts += [f"its last errors: {errors[-_MAX_SHOWN:]}"] if errors else []
         return "".join(f"; {part}" for part in parts)
 
 
+@dataclass(frozen=True)
+class _Connection:
+    """An open connection until `over` is set. `output` is what a child process wrote besides messages."""
+
+    client: Client
+    output: Output
+    over: anyio.Event
+
+
 _OURSELVES = Implementation(name="functionary", version="1")
+_ENDED = ("Connection closed", "Session terminated")  # what `mcp` says when no further call can succeed
 
 
 def _first(error: BaseException) -> BaseException:
@@ -184,7 +192,7 @@ def _first(error: BaseException) -> BaseException:
 def _check_text(arguments: object) -> None:
     """Raise ToolError for half a surrogate pair, which JSON can express and UTF-8 cannot."""
     try:
-        repr(arguments).encode()
+        json.dumps(arguments, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ToolError("not run: the arguments have half of a surrogate pair, which is no character") from None
 
@@ -222,7 +230,7 @@ class _BoundedStream(httpx2.AsyncByteStream):
         async for chunk in self._stream:
             num_bytes += len(chunk)
             if num_bytes > MAX_MESSAGE:
-                raise httpx2.ReadError(f"an answer has more than {MAX_MESSAGE >> 20} MiB")
+                raise httpx2.StreamError(f"it has more than {MAX_MESSAGE >> 20} MiB")  # ends the call only
             yield chunk
 
     async def aclose(self) -> None:
