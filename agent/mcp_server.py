@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--template", metavar="NAME", help="the prompt format (default: detected)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument(
-        "--http", type=int, metavar="PORT", help="serve streamable HTTP on 127.0.0.1 instead of standard input"
+        "--http", type=int, metavar="PORT", help="serve streamable HTTP on 127.0.0.1 instead of stdio; 0: a free port"
     )
     options = parser.parse_args(arguments)
 
@@ -114,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         asyncio.run(_over_stdio(load) if options.http is None else _over_http(load, options.http))
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        sys.exit(f"functionary: {error}")
 
 
 async def _over_stdio(load: Callable[[], Model]) -> None:
@@ -128,8 +131,9 @@ async def _over_stdio(load: Callable[[], Model]) -> None:
 async def _over_http(load: Callable[[], Model], port: int) -> None:
     loading = _loading(load)
     app = extraction_server(lambda: asyncio.shield(loading)).streamable_http_app(host="127.0.0.1")
-    print(f"address  http://127.0.0.1:{port}/mcp", file=sys.stderr)
-    await uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning")).serve()
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        print(f"address  http://127.0.0.1:{listener.getsockname()[1]}/mcp", file=sys.stderr)
+        await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve([listener])
     await _end(loading)
 
 
