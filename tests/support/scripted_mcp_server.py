@@ -25,5 +25,5 @@ def load(*args: Any, **options: Any) -> Model:
 
 
 if __name__ == "__main__":
-    mcp_server.load_model = load
+    vars(mcp_server)["load_model"] = load
     mcp_server.main(sys.argv[3:])
