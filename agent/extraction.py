@@ -25,7 +25,7 @@ class NotExtracted(Exception):
 async def extract(model: Model, text: str, schema: JsonSchema, instructions: str = "") -> Any:
     """Return a JSON object that fits `schema`, with the data of `text`.
 
-    schema: a JSON Schema of type object, all of whose keywords can be enforced (docs/guarantees.md).
+    schema: a JSON Schema of type object, all of whose keywords can be enforced (docs/api.md, Guarantees).
     instructions: what the model reads besides. Raises NotExtracted.
     """
     system = "\n".join(filter(None, (TASK, json.dumps(schema, ensure_ascii=False), instructions)))

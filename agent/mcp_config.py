@@ -19,7 +19,7 @@ log = logging.getLogger("functionary")
 
 _TYPES = {"stdio": "command", "http": "url", "streamable-http": "url", "streamableHttp": "url"}
 _VARIABLE = re.compile(r"\$\{(?:env:)?([^}:]*)(?::-([^}]*))?\}")
-_SECRET_NAME = re.compile("key|token|secret|passw|auth|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile("key|token|secret|passw|auth(?!or)|credential", re.IGNORECASE)
 _MIN_SECRET = 6  # characters; a shorter value would be found in ordinary words
 _HIDDEN = "[secret]"
 

@@ -5,31 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import httpx2
 from anyio.abc import TaskGroup, TaskStatus
 from mcp import Client, MCPError
-from mcp.client.streamable_http import streamable_http_client
-from mcp_types import (
-    CONNECTION_CLOSED,
-    AudioContent,
-    BlobResourceContents,
-    CallToolResult,
-    EmbeddedResource,
-    ImageContent,
-    Implementation,
-    ResourceLink,
-    TextContent,
-    Tool,
-)
+from mcp_types import CONNECTION_CLOSED, Implementation, Tool
 
 from agent.mcp_config import McpServer
-from agent.mcp_process import MAX_MESSAGE, Output, child_process
+from agent.mcp_http import http_connection
+from agent.mcp_process import Output, child_process
+from agent.mcp_results import result_text
 from agent.tools import ToolError, ToolSourceError
 
 log = logging.getLogger("functionary")
@@ -49,6 +39,7 @@ class Session:
         self._tasks = tasks
         self._opening = anyio.Lock()
         self._connection: _Connection | None = None
+        self._mode: Literal["auto", "legacy"] = "auto"  # some servers end if the first message is not `initialize`
         self._num_opened = 0
         self._is_closed = False
 
@@ -83,7 +74,7 @@ class Session:
         except ToolSourceError as error:
             raise ToolError(f"not run: {error}") from None
         try:
-            return _text(await connection.client.call_tool(name, arguments))
+            return result_text(await connection.client.call_tool(name, arguments))
         except MCPError as error:
             if error.message in _ENDED:
                 connection.over.set()
@@ -91,7 +82,7 @@ class Session:
                 raise ToolError(error.message) from None
             fault = connection.output.fault or f"the connection broke ({error.message})"
         except (ValueError, RuntimeError) as error:  # a result that is against the protocol or the tool's schema
-            raise ToolError(f"the result is unusable: {error}") from None
+            raise ToolError(f"the result is unusable: {_one_line(error)}") from None
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             connection.over.set()
             fault = "the connection is closed"
@@ -115,7 +106,13 @@ class Session:
                     ended = f"has ended {self._num_opened} times and is not started again"
                     raise ToolSourceError(f"MCP server '{self.server.name}' {ended}")
                 self._num_opened += 1
-                self._connection = await self._tasks.start(self._hold)
+                try:
+                    self._connection = await self._tasks.start(self._hold)
+                except _EndedAtStart:
+                    if self._mode == "legacy":
+                        raise
+                    self._mode = "legacy"
+                    self._connection = await self._tasks.start(self._hold)
             return self._connection
 
     async def _hold(self, *, task_status: TaskStatus[_Connection]) -> None:
@@ -124,7 +121,7 @@ class Session:
         try:
             with anyio.fail_after(START_S) as limit:
                 transport = self._transport(output, over.set)
-                async with Client(transport, cache=None, client_info=_OURSELVES) as client:
+                async with Client(transport, mode=self._mode, cache=None, client_info=_OURSELVES) as client:
                     is_open, limit.deadline = True, math.inf
                     task_status.started(_Connection(client, output, over))
                     await over.wait()
@@ -139,7 +136,7 @@ class Session:
     def _transport(self, output: Output, on_end: Callable[[], None]) -> AbstractAsyncContextManager[Any]:
         if self.server.command:
             return child_process(self.server, output, on_end)
-        return _http(self.server)
+        return http_connection(self.server)
 
     def _unusable(self, error: Exception, problem: str, output: Output) -> ToolSourceError:
         """Return the error for a server that does not start, or does not list its tools."""
@@ -157,9 +154,9 @@ class Session:
             case httpx2.TransportError():
                 reason = f"{httpx2.URL(self.server.url).host} cannot be reached: {str(first) or type(first).__name__}"
             case _:
-                reason = f"{problem}: {str(first)[:_MAX_SHOWN] or type(first).__name__}"
-        text = f"MCP server '{self.server.name}': {reason}"
-        return ToolSourceError(self.server.without_secrets(text) + self._shown(output))
+                reason = f"{problem}: {_one_line(first)[:_MAX_SHOWN] or type(first).__name__}"
+        text = self.server.without_secrets(f"MCP server '{self.server.name}': {reason}") + self._shown(output)
+        return _EndedAtStart(text) if output.fault else ToolSourceError(text)
 
     def _shown(self, output: Output) -> str:
         """Return what the server wrote besides messages, in one line and without secrets, for an error."""
@@ -167,6 +164,10 @@ class Session:
         parts = [f"its output is no MCP message: {stray[:_MAX_SHOWN]}"] if stray else []
         parts += [f"its last errors: {errors[-_MAX_SHOWN:]}"] if errors else []
         return "".join(f"; {part}" for part in parts)
+
+
+class _EndedAtStart(ToolSourceError):
+    """A child process ended before the session was open."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,10 @@ _OURSELVES = Implementation(name="functionary", version="1")
 _ENDED = ("Connection closed", "Session terminated")  # what `mcp` says when no further call can succeed
 
 
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
 def _first(error: BaseException) -> BaseException:
     """Return the first exception of nested groups."""
     while isinstance(error, BaseExceptionGroup):
@@ -195,74 +200,3 @@ def _check_text(arguments: object) -> None:
         json.dumps(arguments, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ToolError("not run: the arguments have half of a surrogate pair, which is no character") from None
-
-
-@asynccontextmanager
-async def _http(server: McpServer) -> AsyncGenerator[Any]:
-    """Connect to a server over streamable HTTP. Redirects are followed within the origin of its URL only."""
-    timeout = httpx2.Timeout(START_S, read=None)  # a call has its own limit
-    headers = {"accept-encoding": "identity", **server.headers}  # so that MAX_MESSAGE bounds the text too
-    async with (
-        httpx2.AsyncClient(headers=headers, timeout=timeout, transport=_BoundedTransport()) as client,
-        streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_MESSAGE) as streams,
-    ):
-        yield streams
-
-
-class _BoundedTransport(httpx2.AsyncHTTPTransport):
-    """Ends an answer of more than MAX_MESSAGE bytes. Each event of a stream has that limit for itself."""
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await super().handle_async_request(request)
-        if not response.headers.get("content-type", "").startswith("text/event-stream"):
-            if not isinstance(response.stream, httpx2.AsyncByteStream):  # cannot happen: the transport is asynchronous
-                raise TypeError("an asynchronous stream was expected")
-            response.stream = _BoundedStream(response.stream)
-        return response
-
-
-class _BoundedStream(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        num_bytes = 0
-        async for chunk in self._stream:
-            num_bytes += len(chunk)
-            if num_bytes > MAX_MESSAGE:
-                raise httpx2.StreamError(f"it has more than {MAX_MESSAGE >> 20} MiB")  # ends the call only
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-def _text(result: CallToolResult) -> str:
-    """Return a result's text, or its structured content as JSON if there is no text. Raises ToolError."""
-    texts, left_out = _texts(result.content)
-    if result.is_error:
-        raise ToolError("\n".join(texts) or "the tool failed without a message")
-    if not texts and result.structured_content is not None:
-        return json.dumps(result.structured_content, ensure_ascii=False)
-    if not texts and left_out:
-        raise ToolError(f"the result is {', '.join(left_out)}, and only text can be read")
-    return "\n".join([*texts, *(f"[left out: {one}]" for one in left_out)])
-
-
-def _texts(content: Iterable[object]) -> tuple[list[str], list[str]]:
-    """Return the texts of a result, and the types of what is no text."""
-    texts: list[str] = []
-    left_out: list[str] = []
-    for block in content:
-        match block:
-            case TextContent(text=text):
-                texts.append(text)
-            case ResourceLink():
-                texts.append(" ".join(filter(None, (f"[resource] {block.uri}", block.title or block.name))))
-            case EmbeddedResource(resource=BlobResourceContents() as blob):
-                left_out.append(blob.mime_type or "binary data")
-            case EmbeddedResource(resource=resource):
-                texts.append(getattr(resource, "text", ""))
-            case ImageContent(mime_type=kind) | AudioContent(mime_type=kind):
-                left_out.append(kind)
-    return texts, left_out

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,12 @@ def test_lines_that_are_no_messages_are_skipped() -> None:
         assert called(echo, text="fine") == "fine"
 
 
+def test_a_server_that_ends_if_the_first_message_is_not_initialize() -> None:
+    """The newest protocol begins with `server/discover`. Servers of some older libraries end at that."""
+    with mcp_tools(config("initialize first")) as (echo, *_):
+        assert called(echo, text="fine") == "fine"
+
+
 def test_a_server_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for module, name in ((mcp_session, "START_S"), (mcp_process, "GRACE_S")):
         monkeypatch.setattr(module, name, 0.5)
@@ -226,17 +234,40 @@ def test_no_process_is_left(mode: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert len(started) == (2 if mode == "child" else 1) and not any(map(is_running, started))
 
 
+def test_ctrl_c_in_a_call_ends_the_program_and_the_server(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    program = f"""
+import asyncio
+from agent.mcp import mcp_tools
+with mcp_tools({config("good", str(seen), tools=["hang"])!r}) as (hang,):
+    print(flush=True)
+    asyncio.run(hang.run({{}}))
+"""
+    with started(program) as process:
+        while process.poll() is None and "call hang" not in seen.read_text():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) != 0
+    assert not is_running(pids(seen)[0])
+
+
+@contextmanager
+def started(program: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a program until it prints a line."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "\n"
+        yield process
+
+
 def test_no_process_is_left_after_a_killed_program(tmp_path: Path) -> None:
     """SIGKILL ends the program without any cleaning up. The server's input closes, so that it exits by itself."""
     seen = tmp_path / "seen"
     program = (
         f"from agent.mcp import mcp_tools\nwith mcp_tools({config('good', str(seen))!r}): print(flush=True), input()"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        assert process.stdout and process.stdout.readline() == "\n"
+    with started(program) as process:
         process.kill()
     deadline = time.monotonic() + 20
     while is_running(pids(seen)[0]) and time.monotonic() < deadline:

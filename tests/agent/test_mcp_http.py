@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent import Tool, ToolError, ToolSourceError, mcp_session
+from agent import Tool, ToolError, ToolSourceError, mcp_http, mcp_session
 from agent.mcp import mcp_tools
 from tests.support.serving import serving
 
@@ -34,7 +34,7 @@ def called(tool: Tool, **arguments: object) -> object:
 
 
 class Served:
-    """An application for `serving`, which keeps the paths and the keys of its requests."""
+    """An application for `serving`, which keeps the methods and the keys of its requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.state = State({"model": True})
@@ -44,7 +44,7 @@ class Served:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = dict(scope["headers"])
-            self.requests.append((scope["path"], headers.get(b"authorization", b"").decode()))
+            self.requests.append((scope["method"], headers.get(b"authorization", b"").decode()))
         await self.app(scope, receive, send)
 
 
@@ -126,7 +126,7 @@ Serve = Callable[[ASGIApp], tuple[Served, str]]
 @pytest.mark.parametrize("json_response", [True, False])
 def test_tools_over_http(served: Serve, json_response: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers come as JSON or as an event stream. Each is bounded, and a longer one ends its call only."""
-    monkeypatch.setattr(mcp_session, "MAX_MESSAGE", 200_000)
+    monkeypatch.setattr(mcp_http, "MAX_MESSAGE", 200_000)
     app, url = served(official(json_response))
     with mcp_tools(config(url)) as (add, big):
         assert add.function.description == "Add two numbers."
@@ -198,12 +198,13 @@ def test_a_forgotten_session_is_opened_again(served: Serve) -> None:
         answer = {"jsonrpc": "2.0", "id": request["id"], "result": result}
         await (reply(send, 404, {}) if len(sessions) == 1 else reply(send, 200, answer))
 
-    _, url = served(raw(forget))
+    app, url = served(raw(forget))
     with mcp_tools(config(url)) as (act,):
         with pytest.raises(ToolError, match="Session terminated"):
             called(act)
         assert called(act) == "done"
     assert sessions[0] != sessions[1]
+    assert "DELETE" in [method for method, _ in app.requests]
 
 
 def test_a_server_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:

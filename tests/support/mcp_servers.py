@@ -115,6 +115,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for line in sys.stdin:
         request = json.loads(line)
+        if mode == "initialize first" and request["method"] == "server/discover":
+            sys.exit("the first message must be initialize")
         if mode == "dies after initialize" and request["method"] == "tools/list":
             sys.exit(1)
         if mode == "mute" and request["method"] == "tools/list":
