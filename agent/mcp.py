@@ -99,6 +99,9 @@ def _used(server: McpServer, tools: Sequence[mcp_types.Tool]) -> Iterator[mcp_ty
         if tool.name in seen or (server.tools is not None and tool.name not in server.tools):
             continue
         seen.add(tool.name)
+        if tool.execution and tool.execution.task_support == "required":
+            log.warning("MCP server '%s': left out: tool '%s' runs as a task only", server.name, tool.name[:64])
+            continue
         try:
             check_parameters(cleaned(tool.input_schema), owner=f"tool '{tool.name[:64]}'", param="inputSchema")
         except RequestError as error:

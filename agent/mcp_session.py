@@ -25,7 +25,8 @@ from agent.tools import ToolError, ToolSourceError
 log = logging.getLogger("functionary")
 
 START_S = 30.0  # for a server to start and to list its tools
-MAX_RESTARTS = 3
+MAX_STARTS = 4  # within WINDOW_S, so that a server that always fails is not started for each call
+WINDOW_S = 60.0
 _CLOSE_S = 5.0  # to say goodbye to a server over HTTP
 _MAX_PAGES = 100
 _MAX_SHOWN = 300  # characters of what a server wrote, in a message
@@ -40,7 +41,7 @@ class Session:
         self._opening = anyio.Lock()
         self._connection: _Connection | None = None
         self._mode: Literal["auto", "legacy"] = "auto"  # some servers end if the first message is not `initialize`
-        self._num_opened = 0
+        self._started: list[float] = []  # when, within the last WINDOW_S
         self._is_closed = False
 
     async def tools(self) -> list[Tool]:
@@ -102,10 +103,12 @@ class Session:
             if self._connection is None or self._connection.over.is_set():
                 if self._is_closed:
                     raise ToolSourceError(f"MCP server '{self.server.name}' is closed")
-                if self._num_opened > MAX_RESTARTS:
-                    ended = f"has ended {self._num_opened} times and is not started again"
-                    raise ToolSourceError(f"MCP server '{self.server.name}' {ended}")
-                self._num_opened += 1
+                now = anyio.current_time()
+                self._started = [when for when in self._started if when > now - WINDOW_S]
+                if len(self._started) == MAX_STARTS:
+                    often = f"has ended {MAX_STARTS} times within {WINDOW_S:g} s and is not started for now"
+                    raise ToolSourceError(f"MCP server '{self.server.name}' {often}")
+                self._started.append(now)
                 try:
                     self._connection = await self._tasks.start(self._hold)
                 except _EndedAtStart:

@@ -31,6 +31,7 @@ TOOLS: list[Json] = [
     {"name": "huge", "inputSchema": NOTHING},
     {"name": "big", "inputSchema": NOTHING},
     {"name": "secret", "inputSchema": NOTHING},
+    {"name": "later", "inputSchema": NOTHING, "execution": {"taskSupport": "required"}},
     {"name": "broken", "inputSchema": {"type": "object", "properties": {"x": {"type": "nonsense"}}}},
 ]
 IMAGE = {"type": "image", "data": "aGk=", "mimeType": "image/png"}
