@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,12 +111,22 @@ def _used(server: McpServer, tools: Sequence[mcp_types.Tool]) -> Iterator[mcp_ty
 
 
 def _tools(portal: BlockingPortal, listed: Sequence[Listed]) -> Iterator[Tool]:
-    """Yield the tools under names that a model can be shown."""
-    counts = Counter(tool.name for _, tool in listed)
-    names = [tool.name if counts[tool.name] == 1 else f"{session.server.name}.{tool.name}" for session, tool in listed]
-    aliases = {name: alias for alias, name in own_names(names).items()}
+    names = unique_names([(session.server.name, tool.name) for session, tool in listed])
     for (session, tool), name in zip(listed, names, strict=True):
-        yield _tool(portal, session, tool, aliases.get(name, name))
+        yield _tool(portal, session, tool, name)
+
+
+def unique_names(tools: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a name that a model can be shown for each tool, given as its server's name and its own name there.
+
+    The pairs differ, and so do the names.
+    """
+    counts = Counter(own for _, own in tools)
+    names = [own if counts[own] == 1 else f"{server}.{own}" for server, own in tools]
+    aliases: defaultdict[str, list[str]] = defaultdict(list)  # two servers may give one name, as in a.b + c, a + b.c
+    for alias, name in own_names(names).items():
+        aliases[name].append(alias)
+    return [aliases[name].pop(0) if aliases[name] else name for name in names]
 
 
 def _tool(portal: BlockingPortal, session: Session, tool: mcp_types.Tool, name: str) -> Tool:

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent import Agent, Tool, ToolError, ToolSourceError, mcp_process, mcp_session
 from agent.calls import run_call
 from agent.events import ToolResult
 from agent.loop import answer
-from agent.mcp import mcp_tools
+from agent.mcp import mcp_tools, unique_names
 from agent.sources import opened
+from apis.rules.fields import LEGAL_NAME, MAX_NAME
 from core.conversation import Call, Message
 from tests.support.scripted_chat import ScriptedChat
 
@@ -50,9 +53,9 @@ def failure(use: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def start_failure(given: dict[str, Any]) -> str:
+def start_failure(wrong: dict[str, Any]) -> str:
     def start() -> None:
-        with mcp_tools(given):
+        with mcp_tools(wrong):
             pass
 
     return failure(start)
@@ -144,6 +147,17 @@ def test_two_servers_with_a_tool_of_one_name() -> None:
         assert [called(tool, text=tool.source) for tool in (tools[0], tools[2])] == ["a", "b.c"]
     with pytest.raises(ToolSourceError, match="two MCP servers have the name 'notes'"), mcp_tools(config(), config()):
         pass
+
+
+NAMES = st.sampled_from(["a", "b", "a.b", "b.c", "c", "a_b", "ü", "x" * 70, "a/b", ""])
+
+
+@given(st.lists(st.tuples(NAMES, NAMES), unique=True))
+def test_every_tool_has_a_legal_name_of_its_own(tools: list[tuple[str, str]]) -> None:
+    """The tool `c` of the server `a.b` and the tool `b.c` of `a` would both be `a.b.c`."""
+    names = unique_names(tools)
+    assert len(set(names)) == len(names) == len(tools)
+    assert all(LEGAL_NAME.fullmatch(name) and len(name) <= MAX_NAME for name in names)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +295,7 @@ def test_no_process_is_left_after_a_killed_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("wrong", "said"),
     [
         ({}, "it has no servers"),
         ({"mcpServers": []}, "it has no servers"),
@@ -300,8 +314,8 @@ def test_no_process_is_left_after_a_killed_program(tmp_path: Path) -> None:
         (config(confirm=["ecko"]), "has no tool 'ecko'"),
     ],
 )
-def test_a_wrong_configuration(given: dict[str, Any], said: str) -> None:
-    assert said in start_failure(given)
+def test_a_wrong_configuration(wrong: dict[str, Any], said: str) -> None:
+    assert said in start_failure(wrong)
 
 
 def test_a_configuration_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
