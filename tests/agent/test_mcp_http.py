@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent import Tool, ToolError, ToolSourceError, mcp_http, mcp_session
+from agent import Tool, ToolError, ToolSourceError, mcp_http
 from agent.mcp import mcp_tools
 from tests.support.serving import serving
 
@@ -207,8 +207,7 @@ def test_a_forgotten_session_is_opened_again(served: Serve) -> None:
     assert "DELETE" in [method for method, _ in app.requests]
 
 
-def test_a_server_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mcp_session, "START_S", 2.0)
+def test_a_server_that_cannot_be_reached() -> None:
     given = config(f"http://user:{TOKEN}@127.0.0.1:9")
     with (
         pytest.raises(ToolSourceError, match=r"'remote': .*127\.0\.0\.1 cannot be reached") as caught,
