@@ -6,31 +6,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
-
+from agent.definitions import openapi
 from agent.definitions.candidates import Candidate
-from agent.definitions.openapi import is_openapi, operations
+from agent.definitions.documents import DocumentError, read_yaml
 from agent.definitions.signatures import functions_of
 from client.json_lines import FileError, read_bytes
 
 _LISTS = ("tools", "functions")  # keys of a document whose value may be the list of functions
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML's safe loader, except that dates, `on` and `no` stay strings, as in JSON.
-
-    The loader in C is used where it is available, since it is ten times as fast.
-    """
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if not tag.endswith(":timestamp") and not (tag.endswith(":bool") and first in "yYnNoO")
-    ]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
 
 
 def candidates(path: Path) -> Iterator[Candidate]:
@@ -62,17 +44,15 @@ def _text(path: Path) -> str:
 
 def _yaml(path: Path, text: str) -> object:
     try:
-        return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise FileError(f"{place}: no YAML: {getattr(error, 'problem', None) or error}") from None
+        return read_yaml(text)
+    except DocumentError as error:
+        raise FileError(f"{path}:{error.line}: {error}" if error.line else f"{path}: {error}") from None
 
 
 def _document(path: Path, document: object) -> Iterator[Candidate]:
     if isinstance(document, dict):
-        if is_openapi(document):
-            return operations(document)
+        if openapi.is_openapi(document):
+            return openapi.candidates(document)
         held = [document[key] for key in _LISTS if isinstance(document.get(key), list)]
         document = held[0] if held else [document]
     if not isinstance(document, list):
