@@ -103,7 +103,7 @@ def _read(given: str | Path | Json, client: SafeClient, *, is_named: bool) -> So
 
 
 def _fetched(text: str, client: SafeClient, *, is_named: bool) -> tuple[httpx2.URL, str, bytes]:
-    """Fetch a document. Returns its URL, the URL without the query, and at most a byte more than a document may have."""
+    """Fetch a document. Returns its URL, its name, and at most a byte more than a document may have."""
     name = text.partition("?")[0][:200]
     try:
         url = safe_url(text)
