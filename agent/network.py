@@ -115,7 +115,9 @@ class SafeClient:
                 ) as pool,
                 pool.stream(
                     request.method,
-                    httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    httpcore2.URL(
+                        scheme=url.raw_scheme, host=host_of(url).encode(), port=url.port, target=url.raw_path
+                    ),
                     headers=request.headers.raw,
                     content=request.read() or None,
                     extensions={"timeout": {"connect": min(CONNECT_TIMEOUT_S, self.timeout_s)}},
