@@ -20,6 +20,7 @@ from agent.openapi_documents import IS_URL, Source, read_source
 from agent.tools import Json, Tool, ToolError, ToolSourceError
 
 MAX_OPERATIONS = 1_024
+MAX_NODES = 300_000  # number of JSON values in all functions of a document, about 2 s of work
 MAX_ANSWER = 1 << 20  # bytes of an answer, unpacked; the loop cuts the text of a result further
 
 log = logging.getLogger("functionary")
@@ -84,7 +85,8 @@ class _Plugin:
         tools: list[Tool] = []
         faults: list[str] = []
         seen: list[str] = []
-        for number, (where, operation) in enumerate(operations(self._source.document, self._is_argument)):
+        found = operations(self._source.document, self._is_argument, MAX_NODES)
+        for number, (where, operation) in enumerate(found):
             if number >= MAX_OPERATIONS:
                 raise ToolSourceError(f"{self._source.name}: it has more than {MAX_OPERATIONS} operations")
             if isinstance(operation, Unfit):

@@ -104,7 +104,7 @@ class Auth:
         """Return the environment variables that have no value though the operation needs them."""
         if self._chosen(alternatives) is not None:
             return []
-        return [scheme.variable for scheme in alternatives[0] if not self._environment.get(scheme.variable)]
+        return [scheme.variable for scheme in alternatives[0] if not self._secret(scheme)]
 
     async def credentials(self, alternatives: Sequence[tuple[Scheme, ...]]) -> Credentials:
         """Return the secrets for one call. Raises ToolError, which names a variable without its value."""
@@ -116,7 +116,7 @@ class Auth:
         cookies: dict[str, str] = {}
         secrets: list[str] = []
         for scheme in chosen:
-            secret = self._environment[scheme.variable].strip()
+            secret = self._secret(scheme)
             if _CONTROL.search(secret):
                 raise ToolError(f"the environment variable {scheme.variable} has characters that no header can have")
             secrets.append(secret)
@@ -146,9 +146,12 @@ class Auth:
     def _chosen(self, alternatives: Sequence[tuple[Scheme, ...]]) -> tuple[Scheme, ...] | None:
         """Return the first alternative whose variables are all set. One without schemes is the last choice."""
         for one in sorted(alternatives, key=lambda schemes: not schemes):
-            if all(self._environment.get(scheme.variable, "").strip() for scheme in one):
+            if all(map(self._secret, one)):
                 return one
         return None
+
+    def _secret(self, scheme: Scheme) -> str:
+        return self._environment.get(scheme.variable, "").strip()
 
     def _scheme(self, name: str, scopes: object) -> Scheme:
         if name not in self._schemes:

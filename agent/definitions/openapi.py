@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,6 @@ from core.conversation import JsonSchema
 
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_NAME = 64
-MAX_TOTAL_NODES = 1_000_000  # number of JSON values in the functions of one document
 
 IsArgument = Callable[[str, str], bool]
 
@@ -81,27 +81,33 @@ def candidates(document: Json) -> Iterator[Candidate]:
             yield Candidate(where, found.function)
 
 
-def operations(document: Json, is_argument: IsArgument) -> Iterator[tuple[str, Operation | Unfit]]:
+def operations(
+    document: Json, is_argument: IsArgument, max_nodes: int = sys.maxsize
+) -> Iterator[tuple[str, Operation | Unfit]]:
     """Yield each operation, or why it cannot be used, after its method and path.
 
     is_argument: gets the name and the place of a parameter, and says whether the function has it.
+    max_nodes: the number of JSON values in all functions together, with their references expanded.
     """
     paths = document.get("paths")
     if not isinstance(paths, dict):
         yield "paths", Unfit("the document has no object of paths")
         return
-    left = MAX_TOTAL_NODES
+    left = max_nodes
     for path, item in paths.items():
         for method, where, found in _methods(document, str(path), item):
             if isinstance(found, Unfit):
                 yield where, found
                 continue
-            inliner = Inliner(document, min(left, MAX_NODES))
+            if left < MAX_NODES:
+                yield where, Unfit("the operations before it have all the parts that one document may have")
+                continue
+            inliner = Inliner(document)
             try:
                 yield where, _operation(inliner, str(path), method, found, is_argument)
             except Unfit as error:
                 yield where, error
-            left -= min(left, MAX_NODES) - max(0, inliner.left)
+            left -= MAX_NODES - max(0, inliner.left)
 
 
 def _methods(document: Json, path: str, item: object) -> Iterator[tuple[str, str, JsonSchema | Unfit]]:
