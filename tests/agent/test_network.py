@@ -94,7 +94,7 @@ def local(**options: Any) -> SafeClient:
 
 @pytest.fixture
 def canary() -> Iterator[RawServer]:
-    with raw_server(lambda seen: response("caught")) as server:
+    with raw_server(response("caught")) as server:
         yield server
 
 
@@ -173,7 +173,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer(canary: RawServer) -
 
 
 def test_proxies_of_the_environment_are_not_used(canary: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with raw_server(lambda seen: response("direct")) as server:
+    with raw_server(response("direct")) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, canary.url)
         assert fetched(local(), server.url).body == b"direct"
@@ -217,7 +217,7 @@ def test_redirects_to_another_scheme_host_or_port_are_not_followed(location: str
 
 
 def test_a_redirect_loop_ends_after_five() -> None:
-    with raw_server(lambda seen: response("", "302 Found", location="/again")) as server:
+    with raw_server(response("", "302 Found", location="/again")) as server:
         with pytest.raises(NetworkError, match="more than 5 times"):
             fetched(local(), server.url)
         assert server.num_connections == 6
@@ -258,15 +258,15 @@ def test_a_server_that_trickles_or_hangs_is_left_after_the_time(respond: Callabl
 
 def test_a_length_that_is_a_lie() -> None:
     with (
-        raw_server(lambda seen: response("abc", content_length="1000")) as server,
+        raw_server(response("abc", content_length="1000")) as server,
         pytest.raises(NetworkError, match="no valid HTTP"),
     ):
         fetched(local(), server.url)
-    with raw_server(lambda seen: response("abcdef", content_length="3")) as server:
+    with raw_server(response("abcdef", content_length="3")) as server:
         assert fetched(local(), server.url).body == b"abc"
-    with raw_server(lambda seen: response("abc", content_length="")) as server:
+    with raw_server(response("abc", content_length="")) as server:
         assert fetched(local(), server.url).body == b"abc"
-    with raw_server(lambda seen: response("abc" * 10, content_length="30")) as server:
+    with raw_server(response("abc" * 10, content_length="30")) as server:
         assert fetched(local(), server.url, 4) == replace(fetched(local(), server.url), body=b"abca", is_cut=True)
 
 
@@ -284,7 +284,7 @@ def bomb(seen: Seen) -> bytes:
 def test_a_body_of_a_gigabyte_is_read_up_to_the_limit(respond: Callable[[Seen], bytes | Iterator[bytes]]) -> None:
     """A packed body counts as unpacked: 256 MiB of zeros are 256 KiB of gzip."""
     packed = respond(Seen("", "", {}, ""))
-    with raw_server(lambda seen: packed) as server:
+    with raw_server(packed if isinstance(packed, bytes) else endless) as server:
         tracemalloc.start()
         answer = fetched(local(), server.url, 1 << 20)
         peak = tracemalloc.get_traced_memory()[1]
@@ -296,12 +296,12 @@ def test_a_body_of_a_gigabyte_is_read_up_to_the_limit(respond: Callable[[Seen], 
 def test_packed_bodies() -> None:
     packed = gzip.compress(b"hello")
     for body, encoding in ((packed, "gzip"), (packed, "X-Gzip"), (b"hello", "identity"), (b"hello", "")):
-        with raw_server(lambda seen, body=body, encoding=encoding: response(body, content_encoding=encoding)) as server:
+        with raw_server(response(body, content_encoding=encoding)) as server:
             assert fetched(local(), server.url).body == b"hello"
             assert server.seen[0].headers["accept-encoding"] == "gzip"
     for body, encoding in ((b"hello", "gzip"), (packed[:-9], "gzip"), (packed, "br"), (packed, "gzip, gzip")):
         with (
-            raw_server(lambda seen, body=body, encoding=encoding: response(body, content_encoding=encoding)) as server,
+            raw_server(response(body, content_encoding=encoding)) as server,
             pytest.raises(NetworkError, match=r"no gzip|ends early|not asked for"),
         ):
             fetched(local(), server.url)
@@ -320,7 +320,7 @@ def test_packed_bodies() -> None:
     ],
 )
 def test_what_is_no_http_is_one_line(said: bytes) -> None:
-    with raw_server(lambda seen: said) as server:
+    with raw_server(said) as server:
         with pytest.raises(NetworkError) as caught:
             fetched(local(), server.url)
         assert "\n" not in str(caught.value)

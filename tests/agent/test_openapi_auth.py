@@ -26,7 +26,10 @@ CLIENT = {"FUNCTIONARY_PET_STORE_MY_KEY": f"id1:{SECRET}"}
 
 def secured(scheme: dict[str, Any], scopes: list[str] | None = None, **operation: Any) -> dict[str, Any]:
     """Return a document whose operation needs the scheme `my-key`."""
-    held = {"components": {"securitySchemes": {"my-key": scheme}}, "security": [{"my-key": scopes or []}]}
+    held: dict[str, Any] = {
+        "components": {"securitySchemes": {"my-key": scheme}},
+        "security": [{"my-key": scopes or []}],
+    }
     return document(operation, **held)
 
 
@@ -112,7 +115,7 @@ def test_the_first_alternative_with_a_secret_is_taken() -> None:
         "bearer": {"type": "http", "scheme": "bearer"},
         "odd": {"type": "mutualTLS"},
     }
-    held = {"components": {"securitySchemes": schemes}}
+    held: dict[str, Any] = {"components": {"securitySchemes": schemes}}
     security: list[Any] = [{"odd": []}, {"key": [], "bearer": []}, {"bearer": []}, {}]
     with raw_server(ok) as server:
         for names, target, header in (
@@ -133,7 +136,7 @@ def test_secrets_do_not_follow_a_redirect_to_another_host() -> None:
     with raw_server(ok) as other:
         location = f"http://localhost:{other.port}/"
         for status in ("301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"):
-            with raw_server(lambda seen, status=status: response("", status, location=location)) as server:
+            with raw_server(response("", status, location=location)) as server:
                 tools = tools_at(
                     server,
                     secured({"type": "http", "scheme": "bearer"}),

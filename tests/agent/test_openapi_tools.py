@@ -257,7 +257,7 @@ def test_null_fits_a_nullable_parameter() -> None:
     ],
 )
 def test_answers(said: bytes, text: str) -> None:
-    with raw_server(lambda seen: said) as server:
+    with raw_server(said) as server:
         result = called(tools_at(server, document({})))
     assert (result.text, result.is_error) == (text, False)
 
@@ -289,7 +289,7 @@ def test_answers(said: bytes, text: str) -> None:
 def test_failed_answers(said: bytes, text: str) -> None:
     """Each call is sent once: its side effects must not happen twice."""
     for method in ("get", "post"):
-        with raw_server(lambda seen: said) as server:
+        with raw_server(said) as server:
             result = called(tools_at(server, document({}, method=method)))
             assert server.num_connections == 1
         assert result.is_error
@@ -433,14 +433,17 @@ def test_the_manifest_of_a_plugin_leads_to_its_document(tmp_path: Path) -> None:
         assert list(tools_at(server, tmp_path / "ai-plugin.json")) == ["call"]
 
 
-def test_a_manifest_from_a_url_cannot_lead_elsewhere() -> None:
-    for url in ("http://localhost:PORT/api.json", "file:///etc/passwd", "http://169.254.169.254/", "http://["):
-        with raw_server(
-            lambda seen, url=url: response(json.dumps({"api": {"url": url.replace("PORT", str(server.port))}}))
-        ) as server:
-            with pytest.raises(ToolSourceError):
-                tools_at(server, f"{server.url}/ai-plugin.json")
-            assert server.num_connections == 1
+@pytest.mark.parametrize(
+    "url", ["http://localhost:PORT/api.json", "file:///etc/passwd", "http://169.254.169.254/", "http://["]
+)
+def test_a_manifest_from_a_url_cannot_lead_elsewhere(url: str) -> None:
+    def respond(seen: Seen) -> bytes:
+        return response(json.dumps({"api": {"url": url.replace("PORT", seen.headers["host"].partition(":")[2])}}))
+
+    with raw_server(respond) as server:
+        with pytest.raises(ToolSourceError):
+            tools_at(server, f"{server.url}/ai-plugin.json")
+        assert server.num_connections == 1
 
 
 def test_recursive_schemas_and_operations_that_cannot_be_called(caplog: pytest.LogCaptureFixture) -> None:
@@ -508,7 +511,7 @@ def test_sources_that_cannot_be_read_are_one_line(source: str) -> None:
     [response("", "404 Not Found"), response("{", kind="text/html"), b"", response("", "302 Found", location="/")],
 )
 def test_documents_that_cannot_be_fetched_are_one_line(said: bytes) -> None:
-    with raw_server(lambda seen: said) as server, pytest.raises(ToolSourceError) as caught:
+    with raw_server(said) as server, pytest.raises(ToolSourceError) as caught:
         openapi_tools(f"{server.url}/api.json?key=hidden", allow_private=True)
     assert str(caught.value).startswith(f"{server.url}/api.json: ")
     assert "hidden" not in str(caught.value)
@@ -553,7 +556,7 @@ def test_consequential_operations_need_a_confirmation() -> None:
 def test_sources_of_a_command_line() -> None:
     with raw_server(echo) as server:
         url = f"{server.url}/api.json"
-        server_url = {"servers": [{"url": server.url}]}
+        server_url: dict[str, Any] = {"servers": [{"url": server.url}]}
         path = PETSTORE
         with raw_server(lambda seen: response(json.dumps(document({}, **server_url)))) as documents:
             url = f"{documents.url}/api.json"

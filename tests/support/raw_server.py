@@ -20,7 +20,7 @@ class Seen:
     body: str
 
 
-Respond = Callable[[Seen], bytes | Iterable[bytes]]
+Respond = bytes | Callable[[Seen], bytes | Iterable[bytes]]
 
 
 @dataclass
@@ -49,7 +49,7 @@ def response(body: str | bytes = "", status: str = "200 OK", kind: str = "applic
 
 @contextmanager
 def raw_server(respond: Respond, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
-    """Serve `respond` on a free port: it gets each request, and returns the bytes to send, or several pieces."""
+    """Serve on a free port. `respond` is the answer, or gets each request and returns the answer or its pieces."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = RawServer(listener.getsockname()[1])
     accepting = threading.Thread(target=_accept, args=(listener, server, respond, tls))
@@ -90,7 +90,7 @@ def _answer(connection: socket.socket, server: RawServer, respond: Respond, tls:
                 headers[name.lower()] = value.strip()
             body = file.read(int(headers.get("content-length", 0))).decode()
             server.seen.append(Seen(method, target, headers, body))
-            said = respond(server.seen[-1])
+            said = respond if isinstance(respond, bytes) else respond(server.seen[-1])
             for piece in [said] if isinstance(said, bytes) else said:
                 if server.is_closed.is_set():
                     return
