@@ -14,10 +14,11 @@ import ssl
 import zlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import httpcore2
 import httpx2
+from anyio import to_thread
 
 TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
@@ -65,7 +66,8 @@ class Answer:
 
 async def resolved(host: str, port: int) -> Sequence[str]:
     """Return the addresses of a name, as the operating system resolves it."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await to_thread.run_sync(look_up, abandon_on_cancel=True)  # asyncio's own waits for its thread at the end
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

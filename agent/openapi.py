@@ -52,7 +52,7 @@ def openapi_tools(
     allow_private: hosts may be this machine or lie in a private network.
     include: operationIds; None for all operations.
     environment: where the secrets are (agent/openapi_auth.py); None for the environment of this process.
-    timeout_s: for one request.
+    timeout_s: for one request. A call of a tool may take a second longer, with the token that it may need.
     """
     client = SafeClient(_hosts(allow_hosts), allow_private, timeout_s)
     found = read_source(source, client)
@@ -111,7 +111,8 @@ class _Plugin:
         return not (self._auth.hides(name, place) or (place == "header" and bool(_OWN_HEADERS.fullmatch(name))))
 
     def _tool(self, operation: Operation) -> Tool:
-        function = declared({**operation.function, "name": self._name(operation)})
+        description = operation.function["description"] or f"{operation.method.upper()} {operation.path}"
+        function = declared({**operation.function, "name": self._name(operation), "description": description})
         server = _server(self._base_url, self._source, operation, self._client)
         _check_names(operation)
         alternatives = self._auth.alternatives(operation.definition)
@@ -126,7 +127,7 @@ class _Plugin:
             source=self._source.name,
             own_name=operation.own_name,
             needs_confirmation=operation.definition.get("x-openai-isConsequential") is True,
-            timeout_s=2 * self._client.timeout_s + 1,  # for the call and a token before it, which have their own limits
+            timeout_s=self._client.timeout_s + 1,  # also for a token before the call; each request has its own limit
         )
 
     def _name(self, operation: Operation) -> str:
@@ -154,7 +155,7 @@ async def _called(
         request = request_of(operation, server, arguments, credentials)
         answer = await client.fetch(request, MAX_ANSWER)
     except NetworkError as error:
-        raise ToolError(str(error)) from None
+        raise ToolError(credentials.redacted(str(error))) from None
     if answer.status == 401:
         auth.forget_tokens()
     return text_of(answer, credentials)

@@ -13,8 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the folder of the repository, which has the packages
 
-from agent import Agent
-from agent.openapi import openapi_tools
+from agent import Agent, openapi_tools
 
 PETS = [{"id": 1, "name": "Tom", "species": "cat"}]
 

@@ -22,6 +22,7 @@ IsArgument = Callable[[str, str], bool]
 _JSON_BODY = re.compile(r"json|\*/\*", re.IGNORECASE)
 _FORM_BODY = re.compile(r"form-urlencoded|form-data", re.IGNORECASE)
 FORM = "application/x-www-form-urlencoded"
+_COMBINERS = {"allOf", "anyOf", "oneOf"}  # they may add properties
 _COLLECTIONS = {"multi": ("form", True), "ssv": ("spaceDelimited", False), "pipes": ("pipeDelimited", False)}
 
 
@@ -169,11 +170,11 @@ class _Arguments:
             self.body = Body(FORM, tuple(fields), is_whole=False, is_required=False)
 
     def add_body(self, schema: JsonSchema, media_type: str, *, is_required: bool) -> None:
-        """Add the properties of the body or, if there are none or a name is taken, the whole body as `body`."""
+        """Add the properties of the body. If they are not known or a name is taken, add the whole body as `body`."""
         shown = plain_schema(schema)
         inner: Any = shown.get("properties")
         names: Any = shown.get("required", ())
-        is_whole = not inner or bool(inner.keys() & self.properties.keys())
+        is_whole = not inner or bool(inner.keys() & self.properties.keys() or _COMBINERS & shown.keys())
         if is_whole:
             inner, names = {"body": shown}, ["body"]
         if both := inner.keys() & self.properties.keys():

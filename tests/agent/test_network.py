@@ -8,6 +8,7 @@ import logging
 import shutil
 import ssl
 import subprocess
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
@@ -332,6 +333,17 @@ def test_nobody_listens() -> None:
         pass
     with pytest.raises(NetworkError, match=r"127\.0\.0\.1 cannot be reached"):
         fetched(local(), server.url)
+
+
+def test_a_name_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that resolves a name cannot be stopped, and the end of the event loop would wait for it."""
+    is_over = threading.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *parts, **options: is_over.wait(20) and [])
+    started = time.monotonic()
+    with pytest.raises(NetworkError, match=r"api\.example did not answer within 0\.3 s"):
+        fetched(SafeClient(frozenset({"api.example"}), timeout_s=0.3), "http://api.example/")
+    assert time.monotonic() - started < 10
+    is_over.set()
 
 
 def test_a_name_that_does_not_exist() -> None:

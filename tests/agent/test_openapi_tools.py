@@ -199,12 +199,28 @@ def test_bodies() -> None:
     assert (server.seen[-2].body, server.seen[-1].body) == ("[1, 2]", "")
 
 
+def test_a_body_of_several_forms_is_one_argument() -> None:
+    """Its properties beside `anyOf` were shown alone, so that the others could not be given."""
+    forms = [{"properties": {"cat": {"type": "string"}}}, {"properties": {"dog": {"type": "string"}}}]
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}}, "anyOf": forms}
+    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    with raw_server(echo) as server:
+        tools = tools_at(server, document(body, method="post"))
+        assert json.loads(called(tools, arguments='{"body": {"id": 1, "dog": "Rex"}}').text)["body"]
+    assert server.seen[0].body == '{"id": 1, "dog": "Rex"}'
+
+
 def test_arguments_of_one_name_in_two_places() -> None:
     with raw_server(echo) as server:
         held = [parameter("id", "path"), parameter("id", "query"), parameter("id", "header")]
         tools = tools_at(server, document({"parameters": held}, "/x/{id}"))
         called(tools, arguments='{"id": "1", "query_id": "2", "header_id": "3"}')
     assert (server.seen[0].target, server.seen[0].headers["id"]) == ("/x/1?id=2", "3")
+
+
+def test_an_operation_without_a_description_is_described_by_its_path() -> None:
+    found = document({"summary": ""}, servers=[{"url": "https://api.example"}])
+    assert openapi_tools(found)[0].function.description == "GET /x"
 
 
 def test_names_are_legal_and_unique() -> None:
