@@ -4,6 +4,7 @@ from agent.agent import Agent, AgentAnswer
 from agent.events import AgentEnd, AgentEvent, ToolCallArguments, ToolCallStart, ToolResult
 from agent.loop import Limits
 from agent.mcp import mcp_tools
+from agent.openapi import openapi_tools
 from agent.python import tool
 from agent.tools import Tool, ToolError, ToolSourceError
 from core.turn_format import ReasoningDelta, TextDelta
@@ -23,5 +24,6 @@ __all__ = [
     "ToolResult",
     "ToolSourceError",
     "mcp_tools",
+    "openapi_tools",
     "tool",
 ]
