@@ -56,10 +56,10 @@ class RemoteModel:
     ) -> AsyncGenerator[Event | TokenReport | Finish]:
         """Yield the events of one answer. Raises RequestError, NoAnswer or Unusable."""
         parameters = dict(self._parameters)
-        if is_followup and parameters.get("tool_choice") not in (None, "none", "auto"):
-            del parameters["tool_choice"]
+        if is_followup and "tool_choice" in parameters:
+            parameters["tool_choice"] = _unforced(parameters["tool_choice"])
         functions = [function_json(tool) for tool in tools if isinstance(tool, Function)]
-        body: Json = {**parameters, "messages": [message_json(message) for message in messages]}
+        body: Json = {**parameters, "messages": [_message(message) for message in messages]}
         if functions:
             body["tools"] = [{"type": "function", "function": function} for function in functions]
         async with HttpEndpoint(self._base_url, self._model, api_key=self._api_key) as endpoint:
@@ -67,3 +67,16 @@ class RemoteModel:
             async with aclosing(events(endpoint.stream(body))) as read:
                 async for event in read:
                     yield event
+
+
+def _unforced(choice: Any) -> Any:
+    """Return a `tool_choice` that forces no call. A list of allowed functions stays."""
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        return {**choice, "allowed_tools": {**choice.get("allowed_tools", {}), "mode": "auto"}}
+    return choice if choice in ("none", "auto") else "auto"
+
+
+def _message(message: Message) -> Json:
+    """Write a message. Models that reason before a call go on from their reasoning, which only their servers send."""
+    reasoning = {"reasoning_content": message.reasoning} if message.reasoning and message.calls else {}
+    return {**message_json(message), **reasoning}
