@@ -7,11 +7,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from apis.rules.tool_names import with_aliases
 from client.chunks import events
 from client.endpoints import HttpEndpoint
 from client.rows import function_json, message_json
 from core.conversation import ChatRequest, Function, Message, Tool, ToolChoice
-from core.turn_format import Event, Finish, TokenReport
+from core.turn_format import CallStart, Event, Finish, TokenReport
 from inference import Model, stream
 
 Json = dict[str, Any]
@@ -28,15 +29,17 @@ class LocalModel:
     def max_context(self) -> int:
         return self._model.engine.max_context
 
-    def answer(
+    async def answer(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, is_followup: bool
     ) -> AsyncGenerator[Event | TokenReport | Finish]:
         """Yield the events of one answer. Raises what `inference.stream` raises."""
         choice = self._request.choice
         if is_followup and choice.mode in ("required", "named"):
             choice = ToolChoice("auto", choice.names if choice.mode == "required" else None)
-        shown = replace(self._request, messages=tuple(messages), tools=tuple(tools), choice=choice)
-        return stream(self._model, shown)
+        shown = with_aliases(replace(self._request, messages=tuple(messages), tools=tuple(tools), choice=choice))
+        async with aclosing(stream(self._model, shown)) as events:
+            async for event in events:
+                yield CallStart(shown.own_name(event.name)) if isinstance(event, CallStart) else event
 
 
 class RemoteModel:

@@ -1,4 +1,4 @@
-"""The loop: the model's calls are run and it reads the results, within bounds, and nothing is left when it is closed."""
+"""The loop: the model's calls are run and it reads the results, within bounds; nothing is left when it is closed."""
 
 from __future__ import annotations
 
@@ -421,7 +421,7 @@ NUM_EVENTS = len(ran(*script()[:2]))
 
 @pytest.mark.parametrize("how", ["close", "cancel"])
 def test_nothing_goes_on_wherever_the_iterator_is_closed(how: str) -> None:
-    """A client may leave after each event. Then neither the model nor a call goes on, and nothing is left in asyncio."""
+    """A client may leave after each event. Then neither the model nor a call goes on."""
 
     async def stop_after(num: int) -> None:
         model, tools, sleeper = script()
