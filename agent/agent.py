@@ -22,7 +22,7 @@ from inference import Model, load_model
 
 Json = dict[str, Any]
 
-_OWN_FIELDS = {"messages", "tools", "functions", "function_call", "stream", "stream_options", "n"}
+_OWN_FIELDS = {"messages", "functions", "function_call", "stream", "stream_options", "n"}
 
 
 @dataclass(frozen=True)
