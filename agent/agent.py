@@ -116,7 +116,7 @@ class Agent:
                 yield event
 
     async def _stream(self, conversation: Sequence[Message]) -> AsyncGenerator[AgentEvent]:
-        model = self._asked or await asyncio.to_thread(self._loaded)
+        model = await asyncio.to_thread(self._loaded)
         async with aclosing(
             answer(model, conversation, self.tools, limits=self.limits, confirm=self._confirm)
         ) as events:
