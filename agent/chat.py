@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +20,6 @@ from client.rows import message_json
 from core.errors import EngineBusy, EngineError, ModelError, RequestError
 from core.turn_format import ReasoningDelta, TextDelta
 from inference import Model
-
-with suppress(ImportError):
-    import readline  # noqa: F401  gives input() line editing and a history
 
 _COMMAND = re.compile(r"/[a-z]+")
 HELP = """\

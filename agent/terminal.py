@@ -6,11 +6,17 @@ import asyncio
 import json
 import os
 import re
+import signal
 import sys
 import termios
-from typing import Literal
+from typing import Literal, NoReturn
 
 from agent.tools import Json, Tool
+
+try:
+    import readline  # gives `input` line editing and a history
+except ImportError:
+    readline = None  # type: ignore[assignment]
 
 Kind = Literal["text", "thinking", "call", "result", "error", "note"]
 
@@ -53,6 +59,7 @@ class Terminal:
         self._has_colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and not is_dumb
         self._kind: Kind | None = None
         self._is_line_start = True
+        self._typed = ""
 
     def write(self, kind: Kind, text: str, *, begins: bool = False) -> None:
         """Write more of a kind. A new kind, and with `begins` each call, begins a line."""
@@ -93,7 +100,7 @@ class Terminal:
                 return "\n".join(lines) or None
             except KeyboardInterrupt:
                 sys.stdout.write("\n")
-                if not (lines or _typed()):
+                if not (lines or self._typed):
                     return None
                 lines = []
                 continue
@@ -103,11 +110,20 @@ class Terminal:
 
     def _read(self, prompt: str) -> str:
         if self.is_interactive:
-            return input(prompt)
+            before = signal.signal(signal.SIGINT, self._interrupt)
+            try:
+                return input(prompt)
+            finally:
+                signal.signal(signal.SIGINT, before)
         line = sys.stdin.readline()
         if not line:
             raise EOFError
         return line.rstrip("\n")
+
+    def _interrupt(self, *_: object) -> NoReturn:
+        """Note what the user had typed when Ctrl-C came, which readline forgets before `input` ends."""
+        self._typed = readline.get_line_buffer() if readline else ""
+        raise KeyboardInterrupt
 
     async def confirm(self, tool: Tool, arguments: Json) -> bool:
         """Ask whether a call may run. Without a terminal nobody can answer, and it may not."""
@@ -115,8 +131,8 @@ class Terminal:
             self.line("note", f"{tool.name} needs a confirmation, which only a terminal can give")
             return False
         shown = json.dumps(arguments, ensure_ascii=False)
-        self.write("note", f"Run {tool.name} {shown}? [y/N] ", begins=True)
         termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the question is no answer to it
+        self.write("note", f"Run {tool.name} {shown}? [y/N] ", begins=True)
         answer = await _typed_line()
         self._is_line_start = True  # the terminal shows the line break that the user typed
         return answer.strip().lower() in ("y", "yes")
@@ -132,12 +148,3 @@ async def _typed_line() -> str:
     finally:
         loop.remove_reader(sys.stdin)
     return os.read(sys.stdin.fileno(), 4096).decode(errors="replace")
-
-
-def _typed() -> str:
-    """Return what the user had typed when Ctrl-C came, as far as line editing is available."""
-    try:
-        import readline
-    except ImportError:
-        return ""
-    return readline.get_line_buffer()
