@@ -121,7 +121,9 @@ def test_ctrl_c_stops_an_answer_and_not_the_chat(chatml: Model, tools: Path) -> 
         session.wait_for("Yes.")
         session.wait_for("> ")
         assert engine.num_active == 0
-        session.type("half a question" + CTRL_C)  # drops the line
+        session.type("half a question")
+        session.wait_for("half a question")
+        session.type(CTRL_C)  # drops the line
         session.wait_for("> ")
         session.type(CTRL_C)
         assert session.exit_status() == 0
