@@ -37,7 +37,7 @@ Listed = tuple["Session", "mcp_types.Tool"]
 
 
 @contextmanager
-def mcp_tools(*configs: Path | Mapping[str, Any]) -> Iterator[tuple[Tool, ...]]:
+def mcp_tools(*configs: Path | str | Mapping[str, Any]) -> Iterator[tuple[Tool, ...]]:
     """Start the servers of configurations (agent/mcp_config.py), and end them at exit. Yields their tools.
 
     A tool has the server's name in front if two servers have a tool of this name. A tool whose schema cannot be used is
@@ -56,7 +56,7 @@ def mcp_tools(*configs: Path | Mapping[str, Any]) -> Iterator[tuple[Tool, ...]]:
         serving.result()
 
 
-def _by_name(configs: Sequence[Path | Mapping[str, Any]]) -> list[McpServer]:
+def _by_name(configs: Sequence[Path | str | Mapping[str, Any]]) -> list[McpServer]:
     servers: dict[str, McpServer] = {}
     for server in (one for config in configs for one in mcp_servers(config)):
         if server.name in servers:

@@ -65,14 +65,14 @@ class _Server(Shape):
     disabled: bool | None = None
 
 
-def mcp_servers(config: Path | Mapping[str, Any]) -> tuple[McpServer, ...]:
+def mcp_servers(config: Path | str | Mapping[str, Any]) -> tuple[McpServer, ...]:
     """Read a configuration: a JSON file, or its object. Servers that are `disabled` are left out.
 
     `${NAME}`, `${env:NAME}` and `${NAME:-default}` in values stand for variables of the environment. Unknown keys are
     ignored, since each client has some of its own, but the log names them. Raises ToolSourceError.
     """
-    where = f"{config}: " if isinstance(config, Path) else ""
-    whole = _parsed(config) if isinstance(config, Path) else config
+    where = "" if isinstance(config, Mapping) else f"{config}: "
+    whole = config if isinstance(config, Mapping) else _parsed(Path(config))
     key = next((key for key in ("mcpServers", "servers") if key in whole), None)
     if key is None or not isinstance(whole[key], Mapping):
         raise ToolSourceError(f'{where}it has no servers; write them as {{"mcpServers": {{"NAME": {{...}}}}}}')

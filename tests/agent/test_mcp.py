@@ -327,7 +327,7 @@ def test_a_configuration_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
             pass
         assert str(caught.value).startswith(str(file))
     file.write_text('{"mcpServers": {"s": {"command": "nothing", "disabled": true}}}')
-    with mcp_tools(file) as tools:
+    with mcp_tools(str(file)) as tools:
         assert tools == ()
     file.write_text('{"mcpServers": {"s": {"command": "${NO_SUCH:-no-such}", "autoApprove": []}}}')
     caplog.set_level(logging.WARNING)
