@@ -22,14 +22,14 @@ MAX_SEARCHED = 4_000  # characters of a message that count: its beginning and it
 MAX_SCHEMAS = 2_000  # parts of a function's parameters that are read
 
 # Measured with bench/tool_search.py; neither needs to be exact.
+NAME_WEIGHT = 3  # how often a name counts in the whole text
 HEAD_WEIGHT = 0.5  # name and first sentence, besides the whole text
-SYNONYM_WEIGHT = 0.4
-EARLIER_WEIGHT = 0.3
-NUM_ENTERING = 5
+SYNONYM_WEIGHT = 0.45
+EARLIER_WEIGHT = 0.9
+NUM_ENTERING = 3
 
 _STOP = frozenset(STOPWORDS_EN_PLUS) | frozenset(QUESTION_WORDS.split())
-_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_WORD = re.compile(r"[^\W\d_]+|\d+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s|\n")
 _NESTED = ("items", "additionalProperties", "anyOf", "oneOf", "allOf")  # keywords with further schemas
 
@@ -43,7 +43,7 @@ def narrowed(
 
     required: names of tools that are always chosen, as are the code interpreter and functions that were called before.
     Only what users say counts, so that all rounds of one answer have the same tools. The first message chooses, best
-    first. A later one lets in its best five; they replace the last of the others, and what stays keeps its order. The
+    first. A later one lets in its best three; they replace the last of the others, and what stays keeps its order. The
     list stands at the beginning of the prompt, so that it should change as late as possible.
     """
     if len(tools) <= limit:
@@ -55,9 +55,12 @@ def narrowed(
     shown: tuple[int, ...] = ()
     said = np.zeros(len(functions), np.float32)
     for text, called in _turns(messages):
-        said = index.scores(text) + EARLIER_WEIGHT * said
+        latest = index.scores(text)
+        said = latest / max(float(latest.max(initial=0)), 1e-9) + EARLIER_WEIGHT * said
+        said /= max(float(said.max(initial=0)), 1e-9)  # a short message weighs as much as a long one before it
         pinned = [places[name] for name in (*required, *called) if name in places]
-        shown = _updated(shown, said, pinned, limit - len(others))
+        best = _best(said, NUM_ENTERING if shown else limit)
+        shown = _updated(shown, best, pinned, limit - len(others))
     return (*others, *(functions[place] for place in shown))
 
 
@@ -74,11 +77,12 @@ def _turns(messages: Sequence[Message]) -> Iterator[tuple[str, list[str]]]:
     yield text or "", called
 
 
-def _updated(shown: Sequence[int], scores: Scores, pinned: Sequence[int], room: int) -> tuple[int, ...]:
+def _best(scores: Scores, num: int) -> list[int]:
+    return [int(place) for place in np.argsort(-scores, kind="stable")[:num]]
+
+
+def _updated(shown: Sequence[int], best: Sequence[int], pinned: Sequence[int], room: int) -> tuple[int, ...]:
     """Return the places of the functions to show after a further message; `shown` are those before it."""
-    best = [int(place) for place in np.argsort(-scores, kind="stable")[: max(room, 0)]]
-    if shown:
-        best = best[:NUM_ENTERING]
     kept = set(list(dict.fromkeys([*pinned, *best, *shown]))[: max(room, len(set(pinned)))])
     return tuple(place for place in dict.fromkeys([*shown, *best, *pinned]) if place in kept)
 
@@ -97,21 +101,21 @@ class Index:
     """Scores functions for what somebody says. It does not change once it is made, so that threads may share it."""
 
     def __init__(self, functions: Sequence[Function]) -> None:
-        stemmer = Stemmer.Stemmer("english")  # keeps the stems of words; not for several threads
-        wholes = [f"{one.name} " * 3 + f"{one.description} {' '.join(_texts(one.parameters))}" for one in functions]
-        heads = [f"{one.name} {_SENTENCE_END.split(one.description, maxsplit=1)[0]}" for one in functions]
+        stems = _Stems()
+        names = [stems.of(one.name) for one in functions]
+        heads = [stems.of(_SENTENCE_END.split(one.description, maxsplit=1)[0]) for one in functions]
+        texts = [stems.of(f"{one.description} {' '.join(_texts(one.parameters))}") for one in functions]
         self._num_functions = len(functions)
-        self._whole = _bm25([_told(whole, stemmer) for whole in wholes])
-        self._head = _bm25([_told(head, stemmer) for head in heads])
+        self._whole = _bm25([NAME_WEIGHT * name + text for name, text in zip(names, texts, strict=True)])
+        self._head = _bm25([name + head for name, head in zip(names, heads, strict=True)])
 
     def scores(self, text: str) -> Scores:
         """Return how well each function fits a text."""
         if len(text) > MAX_SEARCHED:
             text = f"{text[: MAX_SEARCHED // 2]} {text[-MAX_SEARCHED // 2 :]}"
-        stemmer = Stemmer.Stemmer("english")
-        said = dict.fromkeys(_told(text, stemmer))
-        every = stemmer.stemWords(_words(text))
-        meant = dict.fromkeys(one for word in every for one in _synonyms().get(word, ()) if one not in said)
+        said = dict.fromkeys(_Stems().of(text))
+        every = _Stems(frozenset()).of(text)
+        meant = dict.fromkeys(one for stem in every for one in _synonyms().get(stem, ()) if one not in said)
         return self._sums(said) + SYNONYM_WEIGHT * self._sums(meant)
 
     def _sums(self, stems: Iterable[str]) -> Scores:
@@ -133,24 +137,30 @@ def _bm25(texts: Sequence[list[str]]) -> BM25:
     return index
 
 
-def _words(text: str) -> list[str]:
-    """Return the words of a text in lower case. Names are split at signs, digits and capitals."""
-    return [word.lower() for word in _WORD.findall(_CAPITAL.sub(" ", text))]
+class _Stems(dict[str, str]):
+    """The stems of words, empty for stop words. Not for several threads."""
 
+    def __init__(self, stop_words: Collection[str] = _STOP) -> None:
+        self._stop_words = stop_words
+        self._stemmer = Stemmer.Stemmer("english")
 
-def _told(text: str, stemmer: Stemmer.Stemmer) -> list[str]:
-    """Return the stems of the words that tell something."""
-    stems: list[str] = stemmer.stemWords([word for word in _words(text) if word not in _STOP])
-    return stems
+    def __missing__(self, word: str) -> str:
+        small = word.lower()
+        self[word] = "" if small in self._stop_words else self._stemmer.stemWord(small)
+        return self[word]
+
+    def of(self, text: str) -> list[str]:
+        """Return the stems of a text in order. Names are split at signs, digits and capitals."""
+        return [stem for stem in map(self.__getitem__, _WORD.findall(text)) if stem]
 
 
 @cache
 def _synonyms() -> dict[str, tuple[str, ...]]:
     """Return the stems of the words that functions use, by the stem of the word that people use."""
-    stemmer = Stemmer.Stemmer("english")
+    stems = _Stems(frozenset())
     found: dict[str, list[str]] = {}
     for word, others in spoken_words():
-        found.setdefault(stemmer.stemWord(word), []).extend(stemmer.stemWords(others))
+        found.setdefault(stems[word], []).extend(stems[other] for other in others)
     return {stem: tuple(dict.fromkeys(others)) for stem, others in found.items()}
 
 
