@@ -22,7 +22,7 @@ MAX_SEARCHED = 4_000  # characters of a message that count: its beginning and it
 MAX_SCHEMAS = 2_000  # parts of a function's parameters that are read
 
 # Measured with bench/tool_search.py; neither needs to be exact.
-NAME_WEIGHT = 3  # how often a name counts in the whole text
+NAME_WEIGHT = 4  # how often a name counts in the whole text
 HEAD_WEIGHT = 0.5  # name and first sentence, besides the whole text
 SYNONYM_WEIGHT = 0.45
 EARLIER_WEIGHT = 0.9
@@ -59,7 +59,7 @@ def narrowed(
         said = latest / max(float(latest.max(initial=0)), 1e-9) + EARLIER_WEIGHT * said
         said /= max(float(said.max(initial=0)), 1e-9)  # a short message weighs as much as a long one before it
         pinned = [places[name] for name in (*required, *called) if name in places]
-        best = _best(said, NUM_ENTERING if shown else limit)
+        best = [place for place in _best(said, NUM_ENTERING) if said[place] > 0] if shown else _best(said, limit)
         shown = _updated(shown, best, pinned, limit - len(others))
     return (*others, *(functions[place] for place in shown))
 
@@ -132,7 +132,7 @@ def _index(functions: _Functions) -> Index:
 
 
 def _bm25(texts: Sequence[list[str]]) -> BM25:
-    index = BM25()
+    index = BM25(k1=1.2)
     index.index([text or [""] for text in texts], show_progress=False)
     return index
 

@@ -1,14 +1,13 @@
 """Measure how well `agent.search` finds the functions that questions need: `python -m bench.tool_search --tools FILE`.
 
-FILE has one function a line, .jsonl or .jsonl.xz: {"source", "name", "description", "parameters"}. tool_questions.jsonl has
-the questions, each with its function and with others of the file that serve it as well; those with "earlier" follow
-another question. The search was tuned on every second question; the others are reported apart.
+FILE is .jsonl or .jsonl.xz and has one function a line: {"source", "name", "description", "parameters"}.
+tool_questions.jsonl has the questions, each with its function and with others of the file that serve it as well; those
+with "earlier" follow another question. The search was tuned on every second question; the others are reported apart.
 """
 
 from __future__ import annotations
 
 import argparse
-import lzma
 import re
 import statistics
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import search
-from client.json_lines import parse_object
+from client.json_lines import read_objects
 from core.conversation import Function, Message
 
 QUESTIONS = Path(__file__).with_name("tool_questions.jsonl")
@@ -46,9 +45,7 @@ def main() -> None:
 
 
 def _rows(file: Path) -> Iterable[Json]:
-    opened = lzma.open(file) if file.suffix == ".xz" else file.open("rb")
-    with opened as lines:
-        yield from (parse_object(line, f"{file}:{number}") for number, line in enumerate(lines, 1))
+    return (row for row, _ in read_objects(file))
 
 
 def _word(source: str) -> str:
