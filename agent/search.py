@@ -21,12 +21,13 @@ MAX_INDEXES = 8  # sets of functions whose index is kept
 MAX_SEARCHED = 4_000  # characters of a message that count: its beginning and its end
 MAX_SCHEMAS = 2_000  # parts of a function's parameters that are read
 
-# Measured with bench/tool_search.py; neither needs to be exact.
+# Chosen with bench/tool_search.py; none needs to be exact.
 NAME_WEIGHT = 4  # how often a name counts in the whole text
 HEAD_WEIGHT = 0.5  # name and first sentence, besides the whole text
 SYNONYM_WEIGHT = 0.45
-EARLIER_WEIGHT = 0.9
-NUM_ENTERING = 3
+EARLIER_WEIGHT = 0.7
+ENTERING_SHARE = 0.6  # of the functions that are shown, how many a further message may replace
+ENTERING_SCORE = 0.6  # of the best function's score, what another one needs to enter
 
 _STOP = frozenset(STOPWORDS_EN_PLUS) | frozenset(QUESTION_WORDS.split())
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
@@ -43,8 +44,8 @@ def narrowed(
 
     required: names of tools that are always chosen, as are the code interpreter and functions that were called before.
     Only what users say counts, so that all rounds of one answer have the same tools. The first message chooses, best
-    first. A later one lets in its best three; they replace the last of the others, and what stays keeps its order. The
-    list stands at the beginning of the prompt, so that it should change as late as possible.
+    first. A later one lets in the best that are missing; they replace the last of the others, and what stays keeps its
+    order. The list stands at the beginning of the prompt, so that it should change as late as possible.
     """
     if len(tools) <= limit:
         return tuple(tools)
@@ -59,7 +60,9 @@ def narrowed(
         said = latest / max(float(latest.max(initial=0)), 1e-9) + EARLIER_WEIGHT * said
         said /= max(float(said.max(initial=0)), 1e-9)  # a short message weighs as much as a long one before it
         pinned = [places[name] for name in (*required, *called) if name in places]
-        best = [place for place in _best(said, NUM_ENTERING) if said[place] > 0] if shown else _best(said, limit)
+        best = _best(said, limit)
+        if shown:
+            best = [place for place in best[: num_entering(limit)] if said[place] > ENTERING_SCORE]
         shown = _updated(shown, best, pinned, limit - len(others))
     return (*others, *(functions[place] for place in shown))
 
@@ -79,6 +82,11 @@ def _turns(messages: Sequence[Message]) -> Iterator[tuple[str, list[str]]]:
 
 def _best(scores: Scores, num: int) -> list[int]:
     return [int(place) for place in np.argsort(-scores, kind="stable")[:num]]
+
+
+def num_entering(limit: int) -> int:
+    """Return how many functions a further message may let in."""
+    return max(1, int(ENTERING_SHARE * limit))
 
 
 def _updated(shown: Sequence[int], best: Sequence[int], pinned: Sequence[int], room: int) -> tuple[int, ...]:

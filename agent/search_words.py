@@ -49,7 +49,8 @@ delete drop: remove delete drop
 distance far long: distance
 domain: zone domain
 draw plot paint graph visualize diagram: generate chart image
-drive route way car travel bus train walk: directions route
+drive route way car travel bus train station walk: directions route
+dollar euro pound money: money currency
 due today deadline: date
 elevation height altitude high: elevation
 enlarge bigger resize scale grow: update scale resize
@@ -164,7 +165,7 @@ version release newest latest: version release latest
 vm server machine virtual: vm server
 vulnerable vulnerability cve leak: security alert vulnerability secret
 watch follow subscribe: watch subscribe
-weather: forecast weather
+umbrella sunny cold warm hot weather: forecast weather rain
 website domain: zone
 what which whose: list get search
 when schedule: time date schedule

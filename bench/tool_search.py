@@ -38,7 +38,12 @@ def main() -> None:
     print(f"{len(rows)} functions of {len({row['source'] for row in rows})} sources, {len(questions)} questions\n")
     print(_recall("SOURCE__NAME", rows, named, questions))
     print(_recall("NAME", rows, bare, questions))
-    print(_second_questions(rows, named, followups))
+    print(_second_questions("that continue the first", rows, named, followups))
+    others = [
+        {**question, "earlier": first["question"]}
+        for first, question in zip(questions, [*questions[100:], *questions[:100]], strict=True)
+    ]
+    print(_second_questions("on another subject", rows, named, others))
     print(_times(named, questions))
     if options.failures:
         print("\n".join(_failures(rows, named, questions)))
@@ -95,7 +100,9 @@ def _failures(rows: Sequence[Json], functions: Sequence[Function], questions: Se
             yield f"| {half} | {rank} | {question['question']} | {question['source']}/{question['name']} |"
 
 
-def _second_questions(rows: Sequence[Json], functions: Sequence[Function], questions: Sequence[Json]) -> str:
+def _second_questions(
+    title: str, rows: Sequence[Json], functions: Sequence[Function], questions: Sequence[Json]
+) -> str:
     """Return how often the second question's function is shown, and what is left of the first question's list."""
     num_found = num_same = num_kept = 0
     for question in questions:
@@ -107,7 +114,7 @@ def _second_questions(rows: Sequence[Json], functions: Sequence[Function], quest
         num_found += any(tool.name in names for tool in after)
         num_same += after == before
         num_kept += _num_common(before, after)
-    share = f"{num_found / len(questions):.1%} of {len(questions)} second questions are shown their function"
+    share = f"{num_found / len(questions):.1%} of {len(questions)} second questions {title} are shown their function"
     kept = f"{num_kept / len(questions):.1f} of {search.USUAL_LIMIT} functions stay before the first change"
     return f"{share}; {kept}; {num_same / len(questions):.1%} of the lists do not change\n"
 

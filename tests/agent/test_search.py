@@ -14,7 +14,7 @@ from agent import search
 from agent.agent import Agent
 from agent.events import ToolResult
 from agent.loop import answer
-from agent.search import NUM_ENTERING, narrowed
+from agent.search import narrowed, num_entering
 from agent.tools import Tool
 from core.conversation import Call, CodeInterpreter, Function, Message
 from core.errors import RequestError
@@ -138,7 +138,7 @@ def test_a_further_message_keeps_the_order_and_adds_few_at_the_end(texts: list[s
     messages = [user(text) for text in texts]
     before, after = names(messages, limit), names([*messages, user(new)], limit)
     kept = [name for name in before if name in after]
-    assert after[: len(kept)] == kept and len(after) - len(kept) <= NUM_ENTERING
+    assert after[: len(kept)] == kept and len(after) - len(kept) <= num_entering(limit)
 
 
 def test_equal_functions_of_another_request_share_an_index() -> None:
@@ -226,7 +226,7 @@ def test_an_agent_shows_the_nearest(chatml: Model, tool_search: bool | int, num_
 
 def test_an_agents_forced_tool_is_always_shown(chatml: Model) -> None:
     forced = {"type": "function", "function": {"name": "roll_dice"}}
-    model, engine = scripted(chatml, "{}", max_context=20_000)
+    model, _ = scripted(chatml, "{}", max_context=20_000)
     agent = Agent(tools_of(CATALOGUE), model=model, tool_search=4, tool_choice=forced)
     assert agent.run("Play some jazz").results[0].name == "roll_dice"
 
