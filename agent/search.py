@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -33,6 +34,8 @@ _STOP = frozenset(STOPWORDS_EN_PLUS) | frozenset(QUESTION_WORDS.split())
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s|\n")
 _NESTED = ("items", "additionalProperties", "anyOf", "oneOf", "allOf")  # keywords with further schemas
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # the library sets DEBUG, and each index would be logged
 
 Scores = np.ndarray[tuple[int], np.dtype[np.float32]]
 
