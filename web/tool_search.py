@@ -17,7 +17,7 @@ def with_nearest_tools(chat: Asked, limit: int | None) -> Asked:
     Tools that the tool choice forbids are left out first. The choice depends on messages of users and on earlier calls,
     so that each round of an answer has the same tools.
     """
-    if not isinstance(chat, ChatRequest) or limit is None or len(chat.tools) <= limit or chat.choice.mode == "none":
+    if isinstance(chat, CompletionRequest) or limit is None or len(chat.tools) <= limit or chat.choice.mode == "none":
         return chat
     allowed = chat.choice.names
     callable_tools = [tool for tool in chat.tools if allowed is None or tool.name in allowed]

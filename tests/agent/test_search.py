@@ -85,7 +85,7 @@ def test_few_tools_are_all_shown_in_their_order() -> None:
 
 def test_a_called_a_required_and_the_code_interpreters_tool_are_always_shown() -> None:
     asked = [user("Play some jazz"), Message("assistant", calls=(Call("roll_dice", "{}"),)), Message("tool", "4")]
-    tools = (*CATALOGUE, CodeInterpreter())
+    tools: list[Function | CodeInterpreter] = [*CATALOGUE, CodeInterpreter()]
     shown = [tool.name for tool in narrowed(tools, asked, 5, required=["is_prime"])]
     assert {"python", "roll_dice", "is_prime", "play_genre"} <= set(shown) and len(shown) == 5
 
