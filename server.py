@@ -48,6 +48,7 @@ def create_app(
     strict_openai: bool = False,
     reasoning_field: ReasoningField = "reasoning_content",
     response_store: ResponseStore | None = None,
+    tool_search: int | None = None,
     on_failure: Callable[[ModelError], None] | None = None,
 ) -> FastAPI:
     """Create the application. `load` runs in a thread at start; until it returns, requests get 503 `starting`.
@@ -58,6 +59,7 @@ def create_app(
     keep_alive_s: how long a connection without requests stays open; the answers announce it.
     reasoning_field: the field of answers that holds the reasoning; with strict_openai no field does.
     response_store: keeps the answers of the Responses API, in memory if none is given; closed with the application.
+    tool_search: of a request with more tools, the model is shown as many as this, those nearest to what was said.
     on_failure: called with the error if loading fails.
     """
 
@@ -74,6 +76,7 @@ def create_app(
     app.state.model = None
     app.state.response_store = response_store or MemoryStore()
     app.state.strict_openai = strict_openai
+    app.state.tool_search = tool_search
     app.state.reasoning_fields = () if strict_openai else ANSWER_FIELDS[reasoning_field]
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -14,10 +15,12 @@ from agent.events import AgentEnd, AgentEvent, EndReason, ToolResult
 from agent.loop import USUAL_LIMITS, ChatModel, Limits, answer
 from agent.models import LocalModel, RemoteModel
 from agent.python import tool
+from agent.search import USUAL_LIMIT, narrowed
 from agent.tools import Tool, by_name
 from apis.chat_completions import chat_request
 from client.rows import function_json, message_json
 from core.conversation import Message
+from core.conversation import Tool as Declaration
 from inference import Model, load_model
 
 Json = dict[str, Any]
@@ -54,6 +57,7 @@ class Agent:
         instructions: str = "",
         confirm: Confirm | None = None,
         limits: Limits = USUAL_LIMITS,
+        tool_search: bool | int = False,
         **parameters: Any,
     ) -> None:
         """Make an agent.
@@ -63,6 +67,8 @@ class Agent:
         (`http://localhost:8000/v1`, with `model_name` and `api_key` if it needs them), or None for the embedded model.
         instructions: a system message before each conversation that has none.
         confirm: called with the tool and the arguments before a tool that needs a confirmation runs.
+        tool_search: the number of tools that the model sees at a time, those nearest to what the user said; True for
+        10, False for all.
         parameters: further fields of every chat completion, such as temperature, max_tokens or tool_choice. A call that
         tool_choice forces is forced in the first round only.
         Raises ToolSourceError for a function that cannot be a tool, and for two tools of one name.
@@ -76,6 +82,7 @@ class Agent:
         self._api_key = api_key
         self._instructions = instructions
         self._confirm = confirm
+        self._num_shown = USUAL_LIMIT if tool_search is True else int(tool_search)
         self._parameters = parameters
         self._lock = Lock()  # several threads may use one agent
         self._asked: ChatModel | None = None
@@ -117,11 +124,22 @@ class Agent:
 
     async def _stream(self, conversation: Sequence[Message]) -> AsyncGenerator[AgentEvent]:
         model = await asyncio.to_thread(self._loaded)
+        choose = self._nearest if 0 < self._num_shown < len(self.tools) else None
         async with aclosing(
-            answer(model, conversation, self.tools, limits=self.limits, confirm=self._confirm)
+            answer(model, conversation, self.tools, limits=self.limits, confirm=self._confirm, choose=choose)
         ) as events:
             async for event in events:
                 yield event
+
+    def _nearest(self, tools: Sequence[Declaration], messages: Sequence[Message]) -> Sequence[Declaration]:
+        return narrowed(tools, messages, self._num_shown, required=self._forced)
+
+    @cached_property
+    def _forced(self) -> tuple[str, ...]:
+        """The tools that the parameter tool_choice names, which the model always sees."""
+        tools = [{"type": "function", "function": {"name": one.name}} for one in self.tools]
+        body = {"model": "functionary", "messages": [{"role": "user", "content": "."}], "tools": tools}
+        return chat_request({**body, "tool_choice": self._parameters.get("tool_choice")}).choice.names or ()
 
     def _conversation(self, messages: str | Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
         given = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)

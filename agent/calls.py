@@ -106,7 +106,5 @@ async def _text(tool: Tool, arguments: Json, max_result: int) -> str:
         if isinstance(value, str):
             return as_text(value, max_result)
         return await to_thread.run_sync(as_text, value, max_result, abandon_on_cancel=True)  # it may take seconds
-    except SystemExit as error:
-        raise ToolError(f"{tool.name} called sys.exit({error})") from None
-    except KeyboardInterrupt:
-        raise ToolError(f"{tool.name} was interrupted") from None
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise ToolError(error_text(error).removeprefix(ERROR)) from None

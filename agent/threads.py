@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from agent.results import ERROR, error_text
 from agent.tools import Json, ToolError
 
 MAX_THREADS = 32  # functions that run at the same time; one that hangs counts until it ends
@@ -42,7 +43,7 @@ async def in_thread(function: Callable[[], object]) -> object:
         except Exception as error:
             outcome = None, error
         except BaseException as error:  # sys.exit, for example, which would end the event loop
-            outcome = None, ToolError(f"the function raised {type(error).__name__}")
+            outcome = None, ToolError(error_text(error).removeprefix(ERROR))
         finally:
             _SLOTS.release()
         with suppress(RuntimeError):  # the event loop is closed
@@ -82,7 +83,7 @@ class OwnLoop:
                 try:
                     return await run(arguments)
                 except (SystemExit, KeyboardInterrupt) as error:  # they would end the loop
-                    raise ToolError(f"the function raised {type(error).__name__}") from None
+                    raise ToolError(error_text(error).removeprefix(ERROR)) from None
 
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), loop))
 

@@ -141,6 +141,12 @@ def _add_answer_options(answers: argparse._ArgumentGroup) -> None:
         help="the field of answers that holds the model's reasoning (default: %(default)s)",
     )
     answers.add_argument(
+        "--tool-search",
+        type=_positive,
+        metavar="N",
+        help="of a request with more tools, show the model the N nearest to what was said (default: all)",
+    )
+    answers.add_argument(
         "--response-store",
         type=Path,
         metavar="FILE",

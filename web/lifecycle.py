@@ -133,6 +133,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         strict_openai=options.strict_openai,
         reasoning_field=options.reasoning_field,
         response_store=store,
+        tool_search=options.tool_search,
         on_failure=on_failure,
     )
     config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})

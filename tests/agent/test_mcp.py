@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import Agent, Tool, ToolError, ToolSourceError, mcp_process, mcp_session
-from agent.calls import run_call
+from agent.calls import Confirmation, run_call
 from agent.events import ToolResult
 from agent.loop import answer
 from agent.mcp import mcp_tools, unique_names
@@ -103,7 +103,7 @@ def test_results_become_text() -> None:
         assert failure(lambda: called(named["picture"])) == "the result is image/png, and only text can be read"
         assert failure(lambda: called(named["fail"])) == "there is no such note"
         assert len(str(called(named["big"]))) == 1_000_000
-        result = asyncio.run(run_call(named, Call("big", "{}", "1"), None, 1_000))
+        result = asyncio.run(run_call(named, Call("big", "{}", "1"), Confirmation(None), 1_000))
         assert len(result.text) < 1_100 and "cut" in result.text
 
 
@@ -198,7 +198,7 @@ def test_a_huge_message_ends_the_server_and_not_the_memory() -> None:
 def test_a_call_that_hangs_has_its_time() -> None:
     with mcp_tools(config(timeout_s=0.3)) as tools:
         hang = next(tool for tool in tools if tool.name == "hang")
-        result = asyncio.run(run_call({"hang": hang}, Call("hang", "{}", "1"), None, 100))
+        result = asyncio.run(run_call({"hang": hang}, Call("hang", "{}", "1"), Confirmation(None), 100))
         assert result.text == "Error: hang took longer than 0.3 s and was stopped" and result.seconds < 10
 
 

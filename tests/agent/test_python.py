@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from agent.calls import run_call
+from agent.calls import Confirmation, run_call
 from agent.python import tool
 from client.rows import call_fault
 from core.conversation import Call
@@ -192,7 +192,9 @@ def test_nothing_invalid_reaches_a_function(function: Callable[..., Any]) -> Non
             arguments = {name: changed(value, chance) for name, value in VALID[function].items()}
             arguments = {name: value for name, value in arguments.items() if chance.random() < 0.95}
             reached.clear()
-            result = await run_call({made.name: made}, Call(made.name, json.dumps(arguments), "1"), None, 1_000)
+            result = await run_call(
+                {made.name: made}, Call(made.name, json.dumps(arguments), "1"), Confirmation(None), 1_000
+            )
             assert bool(reached) != result.is_error
             if not reached:
                 num_errors += 1

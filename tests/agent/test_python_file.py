@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.calls import run_call
+from agent.calls import Confirmation, run_call
 from agent.python_file import tools_of
 from agent.sources import opened
 from agent.tools import Tool, ToolSourceError
@@ -28,7 +28,9 @@ def names(path: Path) -> list[str]:
 
 
 def result_of(made: Tool, **arguments: object) -> str:
-    return asyncio.run(run_call({made.name: made}, Call(made.name, json.dumps(arguments), "1"), None, 1_000)).text
+    return asyncio.run(
+        run_call({made.name: made}, Call(made.name, json.dumps(arguments), "1"), Confirmation(None), 1_000)
+    ).text
 
 
 PUBLIC = """

@@ -14,16 +14,17 @@ from pathlib import Path
 import pytest
 
 from agent import threads
-from agent.calls import run_call
+from agent.calls import Confirmation, run_call
 from agent.events import ToolResult
 from agent.python import PythonTool, tool
+from agent.results import error_text
 from agent.threads import OwnLoop
 from agent.tools import Tool
 from core.conversation import Call
 
 
 async def result_of(made: Tool, arguments: str = "{}") -> ToolResult:
-    return await run_call({made.name: made}, Call(made.name, arguments, "call_1"), None, 65_536)
+    return await run_call({made.name: made}, Call(made.name, arguments, "call_1"), Confirmation(None), 65_536)
 
 
 @pytest.fixture
@@ -93,13 +94,13 @@ def test_the_process_ends_although_a_function_hangs(body: str) -> None:
     """Threads that are no daemons, as anyio's, keep a process alive until their functions end."""
     script = f"""
 import asyncio, itertools, time
-from agent.calls import run_call
+from agent.calls import Confirmation, run_call
 from agent.python import tool
 from core.conversation import Call
 @tool(timeout_s=0.2)
 def hang():
     {body}
-print(asyncio.run(run_call({{"hang": hang}}, Call("hang", "", "1"), None, 10**12)).text)
+print(asyncio.run(run_call({{"hang": hang}}, Call("hang", "", "1"), Confirmation(None), 10**12)).text)
 """
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, cwd=root)
@@ -188,7 +189,7 @@ def test_a_coroutine_cannot_end_the_loop(error: BaseException) -> None:
 
     async def main() -> None:
         own = OwnLoop()
-        assert (await result_of(moved(leave, own))).text == f"Error: the function raised {type(error).__name__}"
+        assert (await result_of(moved(leave, own))).text == error_text(error)
         assert (await result_of(moved(leave, own), '{"is_last": false}')).text == "stayed"
 
     asyncio.run(main())

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, field_validator
 
-from agent.calls import run_call
+from agent.calls import Confirmation, run_call
 from agent.events import ToolResult
 from agent.python import tool
 from agent.tools import Tool
@@ -186,7 +186,7 @@ def properties_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 def result_of(made: Tool, arguments: object) -> ToolResult:
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return asyncio.run(run_call({made.name: made}, Call(made.name, text, "call_1"), None, 65_536))
+    return asyncio.run(run_call({made.name: made}, Call(made.name, text, "call_1"), Confirmation(None), 65_536))
 
 
 def called(function: Callable[..., Any], **arguments: object) -> str:

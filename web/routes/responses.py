@@ -23,6 +23,7 @@ from web.dialects import ResponsesFraming
 from web.event_stream import event_stream
 from web.openapi import Operation, Route
 from web.serving import admit, in_turn, loaded_model, owner, read_request, whole
+from web.tool_search import with_nearest_tools
 
 Json = dict[str, Any]
 
@@ -60,7 +61,8 @@ async def _asked(request: Request, default_model: str | None = None) -> AskedRes
     def check(body: Json, *, strict_openai: bool) -> AskedResponse:
         if body.get("model") is None and default_model:
             body = {**body, "model": default_model}
-        return response_request(body, find=find, strict_openai=strict_openai)
+        asked = response_request(body, find=find, strict_openai=strict_openai)
+        return replace(asked, chat=with_nearest_tools(asked.chat, request.app.state.tool_search))
 
     asked = await read_request(check, request)
     return replace(asked, chat=replace(asked.chat, owner=owner(request)))
