@@ -69,6 +69,8 @@ class Parameters:
     def schema(self) -> JsonSchema:
         """Return the JSON Schema of the arguments."""
         schema = self.model.model_json_schema(schema_generator=_Schema)
+        if "properties" not in schema:
+            raise TypeError("Self names no type outside a class")
         for one in (schema, *schema.get("$defs", {}).values()):
             _tidy(one)
         for one in schema["properties"].values():
@@ -190,7 +192,7 @@ def _field(one: Parameter, docs: Docstring) -> tuple[Any, Any]:
         hint = Annotated[hint, Field(description=text)]
     if isinstance(default, FieldInfo):
         hint, default = Annotated[hint, default], one.empty if default.is_required() else default.get_default()
-    if default is one.empty:
+    if default is one.empty or default is ...:
         return hint, Field(alias=one.name)
     if _is_json(default):
         return hint, Field(default, alias=one.name)

@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from agent.definitions import openapi
@@ -20,6 +21,7 @@ _PYTHON = re.compile(r"^(?:(?:async\s+def|def|class|from|import)\s|@\w)", re.MUL
 _RIGHT = "expected are functions in JSON as OpenAI's API has them, Python functions, or an OpenAPI document"
 
 MAX_TEXT = 2 * 2**20  # characters
+MAX_FUNCTIONS = 1_024  # as in a request
 
 
 def candidates(path: Path) -> Iterator[Candidate]:
@@ -37,20 +39,27 @@ def candidates_in(text: str) -> Iterator[Candidate]:
     """Return the unchecked functions of a text, in order. What kind of text it is shows in its first characters.
 
     The text is JSON or JSON lines, Python source (which is not run; one signature without a body is enough), or an
-    OpenAPI document in JSON or YAML. Raises Unfit, whose message says what is wrong and what would be right.
+    OpenAPI document in JSON or YAML. A text at the limit takes seconds, so that a server reads it in a thread.
+    Raises Unfit, whose message says what is wrong and what would be right.
     """
     if len(text) > MAX_TEXT:
         raise Unfit(f"the text has {len(text):,} characters, the limit is {MAX_TEXT:,}; paste fewer functions")
     text = textwrap.dedent(text.lstrip("\ufeff")).strip()
     if not text:
         raise Unfit(f"the text is empty; {_RIGHT}")
+    found = list(islice(_read(text), MAX_FUNCTIONS + 1))
+    if len(found) > MAX_FUNCTIONS:
+        raise Unfit(f"the text has more than {MAX_FUNCTIONS:,} functions; paste fewer")
+    if not found:
+        raise Unfit(f"the text has no public function at its top level; {_RIGHT}")
+    return iter(found)
+
+
+def _read(text: str) -> Iterator[Candidate]:
     if text[0] in "[{":
         return _json(text)
     if _PYTHON.search(text):
-        found = list(_python(text))
-        if not found:
-            raise Unfit("no function is defined at the top level, or its name begins with '_'")
-        return iter(found)
+        return _python(text)
     try:
         document = read_yaml(text)
     except Unfit as error:

@@ -175,6 +175,12 @@ def test_defaults_are_shown_if_json_can_hold_them() -> None:
     assert called(f) == f"{object}, nan, {Place(1)}, {len}, None"
 
 
+def test_an_ellipsis_is_no_default() -> None:
+    def f(x: int = ..., y: str = Field(...)) -> None: ...  # type: ignore[assignment]
+
+    assert (tool(f).function.parameters or {})["required"] == ["x", "y"]
+
+
 def test_types_that_are_local_to_a_function_are_found() -> None:
     """`from __future__ import annotations` leaves names only, and those of a function are not in its module."""
 
@@ -288,6 +294,7 @@ def _unknown(good: int, bad: Unknown) -> None: ...
 def _callback(done: Callable[[int], int]) -> None: ...
 def _undefined(x: Undefined) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def _nested(x: dict[str, list[Unknown]]) -> None: ...
+def _self(x: list[typing_extensions.Self]) -> None: ...
 def _not_a_type(x: 5) -> None: ...  # type: ignore[valid-type]
 def _unsatisfiable(x: Annotated[str, Field(pattern="(")]) -> None: ...
 def größe(x: int) -> None: ...
@@ -301,6 +308,7 @@ def größe(x: int) -> None: ...
         (_unknown, "_unknown: parameter 'bad' has the type"),
         (_callback, "parameter 'done' has the type"),
         (_nested, "parameter 'x' has the type"),
+        (_self, "parameter 'x' has the type list[typing.Self], which cannot be written as JSON Schema (Self names"),
         (_not_a_type, "parameter 'x'"),
         (_unsatisfiable, "'x'"),
         (_undefined, "_undefined: its type hints use 'Undefined', which is not defined; import it"),
