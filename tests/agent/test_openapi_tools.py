@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.events import AgentEnd, ToolResult
 from agent.loop import answer
 from agent.openapi import openapi_tools
 from agent.sources import opened
-from agent.tools import ToolSourceError
+from agent.tools import ToolError, ToolSourceError
 from core.conversation import Message
 from tests.support.plugins import called, document, parameter, tools_at
 from tests.support.raw_server import RawServer, Seen, raw_server, response
@@ -580,3 +584,73 @@ def test_sources_of_a_command_line() -> None:
                 assert [tool.name for tool in tools] == ["find_pets", "add_pet", "call"]
         with pytest.raises(ToolSourceError, match="two tools have the name"), opened(openapi=[path, path]):
             pass
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "x", "/x", "query", "#/x"]),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["$ref", "name", "url", "a"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+WHOLE: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "T"},
+    "servers": [{"url": "https://127.0.0.{a}/v1", "variables": {"a": {"default": "1"}}}],
+    "security": [{"key": []}],
+    "paths": {
+        "/x/{id}": {
+            "parameters": [{"name": "id", "in": "path", "schema": {"type": "string"}}],
+            "post": {
+                "operationId": "call",
+                "summary": "Call it.",
+                "security": [{"oauth": ["a"]}],
+                "servers": [{"url": "/v2"}],
+                "parameters": [{"$ref": "#/components/parameters/q"}],
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S"}}}},
+            },
+        }
+    },
+    "components": {
+        "parameters": {
+            "q": {"name": "q", "in": "query", "style": "form", "explode": True, "schema": {"type": "array"}}
+        },
+        "schemas": {"S": {"allOf": [{"type": "object", "properties": {"a": {"enum": ["x"]}}, "required": ["a"]}]}},
+        "securitySchemes": {
+            "key": {"type": "apiKey", "in": "header", "name": "X-Key"},
+            "oauth": {
+                "type": "oauth2",
+                "flows": {"clientCredentials": {"tokenUrl": "https://127.0.0.1/t", "scopes": {}}},
+            },
+        },
+    },
+}
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Return all holders and keys within a JSON value."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    return [(value, key) for key in keys] + [place for key in keys for place in places(value[key])]
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), JSON), min_size=1, max_size=3))
+@settings(max_examples=200)
+def test_no_value_anywhere_in_a_document_breaks_more_than_its_operation(changes: list[tuple[int, Any]]) -> None:
+    """A wrong value in a document of strangers was an AttributeError here and there."""
+    found = copy.deepcopy(WHOLE)
+    for number, value in changes:
+        holders = places(found)
+        holder, key = holders[number % len(holders)]
+        holder[key] = value
+    try:
+        tools = openapi_tools(found, environment={})
+    except ToolSourceError as error:
+        assert "\n" not in str(error)
+        return
+    for tool in tools:
+        with contextlib.suppress(ToolError):
+            asyncio.run(tool.run({"id": "1", "q": ["a"], "a": "x", "body": {}}))
