@@ -150,7 +150,8 @@ class SafeClient:
                 raise NetworkError(f"{host} cannot be resolved") from None
         for address in found:
             if not is_allowed(address, allow_private=self.allow_private):
-                raise NetworkError(f"{host} leads to {address}, which is not a public address")
+                hint = " (allow_private permits it)" if is_allowed(address, allow_private=True) else ""
+                raise NetworkError(f"{host} leads to {address}, which is not a public address{hint}")
         if not found:
             raise NetworkError(f"{host} has no address")
         return found
