@@ -46,8 +46,12 @@ _PRIVATE = [
         "fc00::/7",
     )
 ]
-# Blocks that Python 3.11 takes for public: the old relays of 6to4, local NAT64, documentation, and segment routing.
-_NOT_PUBLIC = [ipaddress.ip_network(block) for block in ("192.88.99.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16")]
+# Blocks that Python 3.11 takes for public: protocol assignments (192.0.0.192 is the metadata of a cloud), the old
+# relays of 6to4, local NAT64, documentation, and segment routing.
+_NOT_PUBLIC = [
+    ipaddress.ip_network(block)
+    for block in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16")
+]
 
 
 class NetworkError(Exception):
@@ -150,7 +154,8 @@ class SafeClient:
                 raise NetworkError(f"{host} cannot be resolved") from None
         for address in found:
             if not is_allowed(address, allow_private=self.allow_private):
-                raise NetworkError(f"{host} leads to {address}, which is not a public address")
+                hint = " (allow_private permits it)" if is_allowed(address, allow_private=True) else ""
+                raise NetworkError(f"{host} leads to {address}, which is not a public address{hint}")
         if not found:
             raise NetworkError(f"{host} has no address")
         return found

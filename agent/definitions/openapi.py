@@ -153,16 +153,16 @@ class _Arguments:
     def add_parameters(self, item: JsonSchema, definition: JsonSchema, is_argument: IsArgument) -> None:
         """Add the parameters of an operation, which override those of its path."""
         listed = [*_listed(item, "parameters"), *_listed(definition, "parameters")]
-        found = {(one.get("name"), one.get("in")): one for one in map(self._inliner.target, listed)}
+        found = {(str(one.get("name")), str(one.get("in"))): one for one in map(self._inliner.target, listed)}
         fields: list[str] = []
         for (name, place), one in found.items():
             if place == "body":
                 schema = self._inliner.schema(one.get("schema") or {})
                 self.add_body(schema, "application/json", is_required=one.get("required") is True)
             elif place == "formData":
-                fields.append(self._add(str(name), one, place))
+                fields.append(self._add(name, one, place))
             elif place in ("path", "query", "header", "cookie"):
-                if not isinstance(name, str):
+                if not isinstance(one.get("name"), str):
                     raise Unfit("a parameter has no name")
                 if is_argument(name, place):
                     self.parameters.append(_parameter(self._add(name, one, place), name, place, one))
@@ -172,8 +172,10 @@ class _Arguments:
     def add_body(self, schema: JsonSchema, media_type: str, *, is_required: bool) -> None:
         """Add the properties of the body. If they are not known or a name is taken, add the whole body as `body`."""
         shown = plain_schema(schema)
-        inner: Any = shown.get("properties")
-        names: Any = shown.get("required", ())
+        inner: Any = shown.get("properties") or {}
+        names: Any = shown.get("required") or []
+        if not isinstance(inner, dict) or not isinstance(names, list):
+            raise Unfit("'properties' of its body must be an object, and 'required' a list")
         is_whole = not inner or bool(inner.keys() & self.properties.keys() or _COMBINERS & shown.keys())
         if is_whole:
             inner, names = {"body": shown}, ["body"]
