@@ -1,5 +1,6 @@
 """A calendar that an agent reads freely and changes only after you say yes.
 
+Run `python3 examples/calendar_assistant.py`.
 The embedded model needs the title, the date and the time in the sentence; a larger one asks for what is missing.
 """
 

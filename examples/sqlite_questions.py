@@ -1,5 +1,6 @@
 """Questions over an SQLite database, which the agent can read and not change.
 
+Run `python3 examples/sqlite_questions.py`.
 The embedded model fills in the two simple functions; `query`, which lets a model write SQL, needs a larger one:
 `python3 examples/sqlite_questions.py --url http://localhost:8000/v1 "Which year has most books?"`
 """

@@ -1,5 +1,6 @@
 """A travel planner of several steps: parallel calls, and a conversation that goes on.
 
+Run `python3 examples/travel_planner.py`.
 The embedded model needs each step said; a larger one plans from "Plan a trip from Paris to Berlin".
 """
 
