@@ -211,7 +211,7 @@ def test_a_call_that_is_not_confirmed_does_not_run(kind: str, said: object) -> N
     """Anything but a true value is a no, also an exception of the hook, which ended the whole answer before."""
     runs: list[str] = []
     result = result_of(booking(runs), confirm=getattr(Hook(said), kind), arguments=BOOK)
-    told = f"the confirmation failed: {type(said).__name__}: {said}"
+    told = f"the confirmation failed: {type(said).__name__}{f': {said}' if str(said) else ''}"
     told = told if isinstance(said, Exception) else "nobody confirmed the call"
     assert (result.text, result.is_error, result.has_run, runs) == (f"Error: not run: {told}", True, False, [])
 
