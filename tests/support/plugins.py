@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from agent.calls import run_call
+from agent.calls import Confirmation, run_call
 from agent.events import ToolResult
 from agent.openapi import openapi_tools
 from agent.tools import Tool, by_name
@@ -34,4 +34,4 @@ def tools_at(server: RawServer, source: Any, **options: Any) -> dict[str, Tool]:
 
 def called(tools: Mapping[str, Tool], name: str = "call", arguments: str = "{}") -> ToolResult:
     """Run one call as an agent does."""
-    return asyncio.run(run_call(tools, Call(name, arguments, "1"), None, 65_536))
+    return asyncio.run(run_call(tools, Call(name, arguments, "1"), Confirmation(None), 65_536))
