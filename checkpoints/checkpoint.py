@@ -66,7 +66,7 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Find and check the checkpoint `name`; None is the embedded model. Raises ModelError with a one-line message."""
     if not sys.stderr.isatty():  # a program's log has no use for bars
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     where = pick_device(device)
     path = find_checkpoint(name, revision)
     number_format = pick_dtype(dtype, where, weights_bytes(path))
