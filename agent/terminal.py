@@ -141,10 +141,10 @@ class Terminal:
 async def _typed_line() -> str:
     """Read a line from the terminal while the event loop runs, so that Ctrl-C and deadlines have their effect."""
     loop = asyncio.get_running_loop()
-    arrived: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(sys.stdin, lambda: arrived.done() or arrived.set_result(None))
+    has_arrived = asyncio.Event()
+    loop.add_reader(sys.stdin, has_arrived.set)
     try:
-        await arrived
+        await has_arrived.wait()
     finally:
         loop.remove_reader(sys.stdin)
     return os.read(sys.stdin.fileno(), 4096).decode(errors="replace")

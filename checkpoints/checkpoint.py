@@ -6,6 +6,7 @@ Weights are read from safetensors only, because a pickle can run code. Code that
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from checkpoints import embedded
 from checkpoints.files import advised_sampling, end_token_ids, find_checkpoint, num_parameters, weights_bytes
@@ -63,6 +65,8 @@ def open_checkpoint(
     max_context: int | None = None,
 ) -> Checkpoint:
     """Find and check the checkpoint `name`; None is the embedded model. Raises ModelError with a one-line message."""
+    if not sys.stderr.isatty():  # a program's log has no use for bars
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     where = pick_device(device)
     path = find_checkpoint(name, revision)
     number_format = pick_dtype(dtype, where, weights_bytes(path))

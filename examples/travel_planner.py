@@ -6,6 +6,7 @@ The embedded model needs each step said; a larger one plans from "Plan a trip fr
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -40,7 +41,7 @@ STEPS = (
 
 if __name__ == "__main__":
     agent = Agent([find_train, search_hotels, get_weather], temperature=0)
-    messages = []
+    messages: list[dict[str, Any]] = []
     for step in STEPS:
         print(step)
         answer = agent.run([*messages, {"role": "user", "content": step}])

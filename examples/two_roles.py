@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from agent import Agent
+from inference import load_model
 
 STOCK = {"desk lamp": 5, "chair": 0}
 ORDERS: list[tuple[str, int]] = []
@@ -29,8 +30,9 @@ def check_stock(product: str) -> dict[str, int]:
 LETTER = "Please send us 3 desk lamps. Best wishes, Eva"
 
 if __name__ == "__main__":
-    clerk = Agent([take_order], temperature=0, tool_choice="required")
-    checker = Agent([check_stock], temperature=0)
+    model = load_model()  # once for both
+    clerk = Agent([take_order], model=model, temperature=0, tool_choice="required")
+    checker = Agent([check_stock], model=model, temperature=0)
     print(f"letter   {LETTER}")
     clerk.run(LETTER)
     for product, quantity in ORDERS:

@@ -105,7 +105,7 @@ def test_two_tools_of_one_name() -> None:
 @pytest.mark.parametrize("name", ["messages", "functions", "function_call", "stream", "n"])
 def test_fields_that_the_agent_makes_itself(name: str) -> None:
     with pytest.raises(TypeError, match=f"an Agent has no parameter '{name}'"):
-        Agent(**{name: 1})
+        Agent(**{name: 1})  # type: ignore[arg-type]
 
 
 def test_parameters_that_no_request_has(chatml: Model) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import agent.agent as agent_module
+import inference
 from agent import ToolError
 from inference import Model
 from tests.support.scripted_turns import TurnsEngine, in_turns
@@ -31,6 +32,7 @@ def run(chatml: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     def run(name: str, *outputs: str, typed: str = "", arguments: Sequence[str] = ()) -> tuple[list[str], TurnsEngine]:
         model, engine = in_turns(chatml, *outputs, max_context=50_000)
         monkeypatch.setattr(agent_module, "load_model", lambda _: model)
+        monkeypatch.setattr(inference, "load_model", lambda: model)
         monkeypatch.setattr(sys, "argv", [name, *arguments])
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setattr(sys, "stdin", io.StringIO(typed))

@@ -172,3 +172,9 @@ def test_eight_bits_answer_nearly_as_all(folder: Path) -> None:
     assert engine.description().startswith("cpu (float32, 8-bit weights, fused layers), at most ")
     packed = load_model(name, dtype="float32").engine.description()
     assert packed.startswith("cpu (float32, packed weights, fused layers), at most ")
+
+
+def test_loading_writes_no_bars_into_a_log(llama_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The bars of transformers and of the embedded model filled the logs of programs."""
+    load_model(str(llama_folder), dtype="float32")
+    assert "Loading weights" not in capfd.readouterr().err
