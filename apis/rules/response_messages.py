@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from apis.rules.custom_tools import input_arguments
-from apis.rules.earlier_calls import arguments_text
+from apis.rules.earlier_calls import arguments_text, error_text
 from apis.rules.response_items import (
     AnyItem,
     CallOutputItem,
@@ -16,10 +16,14 @@ from apis.rules.response_items import (
     ItemText,
     MessageItem,
     ReasoningItem,
+    ServerCallItem,
 )
 from apis.rules.response_tools import full_name
 from core.conversation import Call, Message
 from core.errors import RequestError
+
+_Written = MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem | ServerCallItem
+_CALLS = ("function_call", "custom_tool_call", "mcp_call")
 
 
 @dataclass
@@ -31,11 +35,11 @@ class _Turn:
     calls: list[Call] = field(default_factory=list)
     results: list[Message] = field(default_factory=list)
 
-    def takes(self, item: MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem) -> bool:
+    def takes(self, item: _Written) -> bool:
         """Whether `item` continues this turn: results end a turn, and so does a text without calls before the next."""
         if self.results:
             return False
-        return item.type in ("function_call", "custom_tool_call") or bool(self.calls) or not self.texts
+        return item.type in _CALLS or bool(self.calls) or not self.texts
 
     def messages(self) -> list[Message]:
         """Return the assistant's message and the results. Reasoning that led to nothing is left out."""
@@ -62,7 +66,7 @@ def fold_items(items: Iterable[AnyItem]) -> list[Message]:
                 unanswered.pop(item.call_id, None)
             case MessageItem(role="user" | "system" | "developer"):
                 turns.append(Message("user" if item.role == "user" else "system", _joined(item.content)))
-            case MessageItem() | ReasoningItem() | FunctionCallItem() | CustomCallItem():
+            case MessageItem() | ReasoningItem() | FunctionCallItem() | CustomCallItem() | ServerCallItem():
                 last = turns[-1] if turns else None
                 turn = last if isinstance(last, _Turn) and last.takes(item) else _Turn()
                 if turn is not last:
@@ -77,7 +81,7 @@ def fold_items(items: Iterable[AnyItem]) -> list[Message]:
     return [message for turn in turns for message in (turn.messages() if isinstance(turn, _Turn) else [turn])]
 
 
-def _add(item: MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem, turn: _Turn) -> None:
+def _add(item: _Written, turn: _Turn) -> None:
     match item:
         case ReasoningItem():
             text = "".join(part.text for part in item.content or item.summary or ())
@@ -87,6 +91,10 @@ def _add(item: MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem, 
             turn.calls.append(Call(name, arguments_text(item.arguments), item.call_id))
         case CustomCallItem():
             turn.calls.append(Call(full_name(item.namespace, item.name), input_arguments(item.input), item.call_id))
+        case ServerCallItem():
+            turn.calls.append(Call(item.name, arguments_text(item.arguments), item.id))
+            result = item.output if item.error is None else error_text(item.error)
+            turn.results.append(Message("tool", result or "", name=item.name, call_id=item.id))
         case MessageItem():
             turn.texts.append(_joined(item.content))
 
