@@ -124,7 +124,6 @@ class ServerCallItem(Shape):
     unread = _STATED | {"server_label", "approval_request_id"}
 
     type: Literal["mcp_call"] = Field(description="Always mcp_call.")
-    id: str = Field(description="The id of the item.")
     name: str = Field(description="The name of the called tool, which need not be asked for in this request.")
     arguments: Any = Field(description="The arguments as JSON text. Other values are converted to JSON.")
     output: str | None = Field(None, description="The result.")
@@ -173,11 +172,11 @@ _TYPES = (
 
 
 def _kind(value: object) -> str | None:
-    """Return pydantic's tag for an item. Without a type, an item with a role is a message, an id alone a reference."""
+    """Return pydantic's tag for an item. Without a type, an item with a role is a message, else a reference."""
     if not isinstance(value, dict):
         return None
     kind = value.get("type")
-    if kind is None and ("role" in value or value.keys() - {"type"} == {"id"}):
+    if kind is None and ("role" in value or "id" in value):
         kind = "message" if "role" in value else "item_reference"
     return tag(kind) if kind in _TYPES else None
 

@@ -59,7 +59,7 @@ def fold_items(items: Iterable[AnyItem]) -> list[Message]:
     turns: list[Message | _Turn] = []
     callers: dict[str, tuple[_Turn, str]] = {}  # call id -> the turn and the name of the last call with it
     unanswered: dict[str, str] = {}  # call id -> the kind of the call
-    for item in items:
+    for position, item in enumerate(items):
         match item:
             case CallOutputItem():
                 _add_result(item, callers)
@@ -71,7 +71,7 @@ def fold_items(items: Iterable[AnyItem]) -> list[Message]:
                 turn = last if isinstance(last, _Turn) and last.takes(item) else _Turn()
                 if turn is not last:
                     turns.append(turn)
-                _add(item, turn)
+                _add(item, turn, position)
                 if isinstance(item, FunctionCallItem | CustomCallItem):
                     callers[item.call_id] = turn, turn.calls[-1].name
                     unanswered[item.call_id] = "function" if isinstance(item, FunctionCallItem) else "custom tool"
@@ -81,7 +81,7 @@ def fold_items(items: Iterable[AnyItem]) -> list[Message]:
     return [message for turn in turns for message in (turn.messages() if isinstance(turn, _Turn) else [turn])]
 
 
-def _add(item: _Written, turn: _Turn) -> None:
+def _add(item: _Written, turn: _Turn, position: int) -> None:
     match item:
         case ReasoningItem():
             text = "".join(part.text for part in item.content or item.summary or ())
@@ -92,9 +92,10 @@ def _add(item: _Written, turn: _Turn) -> None:
         case CustomCallItem():
             turn.calls.append(Call(full_name(item.namespace, item.name), input_arguments(item.input), item.call_id))
         case ServerCallItem():
-            turn.calls.append(Call(item.name, arguments_text(item.arguments), item.id))
+            call_id = f"call_{position}"  # such an item has none
+            turn.calls.append(Call(item.name, arguments_text(item.arguments), call_id))
             result = item.output if item.error is None else error_text(item.error)
-            turn.results.append(Message("tool", result or "", name=item.name, call_id=item.id))
+            turn.results.append(Message("tool", result or "", name=item.name, call_id=call_id))
         case MessageItem():
             turn.texts.append(_joined(item.content))
 

@@ -106,7 +106,7 @@ ITEMS: list[Json] = [
     OUTPUT,
     {"type": "custom_tool_call", "call_id": "a", "name": "c", "input": "x", "namespace": "n"},
     {**OUTPUT, "type": "custom_tool_call_output", "output": "x"},
-    {"type": "mcp_call", "id": "mcp_1_0", "name": "f", "arguments": "{}", "output": "x", "error": None},
+    {"type": "mcp_call", "name": "f", "arguments": "{}", "output": "x", "error": None},
     {"type": "additional_tools", "tools": [{**FLAT, "name": "g"}]},
 ]
 ASKED_RESPONSE: Json = {
