@@ -89,24 +89,26 @@ class ServedTools(Mapping[str, Tool]):
             others=[tool for tool in chat.tools if tool.name not in chat.server_tools],
             limits=replace(USUAL_LIMITS, max_calls=most),
         )
+        ours: set[str] = set()  # the ids of calls that the server runs
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, ToolResult):
                     self._count(event)
                     if event.has_run:
                         on_run()
-                for item in self._items(event, writer):
+                for item in self._items(event, writer, ours):
                     yield item
                 if isinstance(event, AgentEnd):
                     yield _total(event)
 
-    def _items(self, event: AgentEvent, writer: ServedWriter) -> Iterator[Json]:
+    def _items(self, event: AgentEvent, writer: ServedWriter, ours: set[str]) -> Iterator[Json]:
         match event:
             case ToolCallStart(call_id, name, is_run=True):
+                ours.add(call_id)
                 yield from writer.call(call_id, name, self[name].source if name in self else "")
             case ToolCallStart(name=name):
                 yield from writer.items(CallStart(name))
-            case ToolCallArguments(call_id, text, is_run=True):
+            case ToolCallArguments(call_id, text) if call_id in ours:
                 yield from writer.call_arguments(call_id, text)
             case ToolCallArguments(text=text):
                 yield from writer.items(ArgsDelta(text))

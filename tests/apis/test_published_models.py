@@ -22,12 +22,12 @@ from apis.completions import TextCompletionRequest, completion_request
 from apis.messages import MessagesRequest, messages_request
 from apis.responses import ResponseRequest, response_request
 from apis.rules.fields import Shape, read
-from core.conversation import ChatRequest, Function
+from core.conversation import ChatRequest
 from core.errors import RequestError
 from server import create_app
 from tests.support.published import SAMPLES, Json, Place, Published, bounds, put, without
 from tests.support.request_examples import FULL, LEGACY, PARAMETERS, RAW, USER, tool
-from tests.support.served_tool import ServedTool
+from tests.support.server_tools import served
 
 PARTS = [{"type": "text", "text": "x"}]
 CALL = {"name": "f", "arguments": "{}"}
@@ -152,7 +152,7 @@ ANSWERS: list[Json] = [
     *({"model": "m", "input": "x", **constraint} for constraint in CONSTRAINTS),
     *({"model": "m", "input": "x", "server_tools": asked} for asked in (True, ["served"])),
 ]
-SERVED = {"served": ServedTool(Function("served"))}
+SERVED = {"served": served("served")}
 
 
 def read_response(body: Json, *, strict_openai: bool = False) -> ChatRequest:
