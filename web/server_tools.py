@@ -20,6 +20,7 @@ from core.turn_format import ArgsDelta, CallStart, Finish
 from inference import Model
 from json_schema.check import check_parameters
 from web.choices import AnswerWriter
+from web.tool_thread import ToolThread
 
 Json = dict[str, Any]
 
@@ -44,9 +45,8 @@ class ServedTools(Mapping[str, Tool]):
 
     def __init__(self, tools: Iterable[Tool] = (), registry: CollectorRegistry | None = None) -> None:
         """Raises ToolSourceError for two tools of one name, and for one that a model cannot be shown."""
-        self._tools = by_name(tools)
-        for tool in self._tools.values():
-            _check(tool)
+        self._thread = ToolThread()
+        self._tools = {name: self._thread.moved(_checked(tool)) for name, tool in by_name(tools).items()}
         self._num_calls = Counter(
             "functionary:tool_calls", "Calls of the server's tools by outcome.", ("tool", "outcome"), registry=registry
         )
@@ -65,6 +65,9 @@ class ServedTools(Mapping[str, Tool]):
 
     def __len__(self) -> int:
         return len(self._tools)
+
+    def close(self) -> None:
+        self._thread.close()
 
     async def answer(
         self,
@@ -130,8 +133,8 @@ class ServedTools(Mapping[str, Tool]):
             self._seconds.labels(result.name).observe(result.seconds)
 
 
-def _check(tool: Tool) -> None:
-    """Raise ToolSourceError for a tool with a name or parameters that no request could have."""
+def _checked(tool: Tool) -> Tool:
+    """Return the tool. Raises ToolSourceError for a tool with a name or parameters that no request could have."""
     about = f"the tool {tool.name!r}" + (f" of {tool.source}" if tool.source else "")
     if len(tool.name) > MAX_NAME or not LEGAL_NAME.fullmatch(tool.name):
         raise ToolSourceError(f"{about}: a name has at most {MAX_NAME} letters, digits, _ and -; rename it")
@@ -139,6 +142,7 @@ def _check(tool: Tool) -> None:
         check_parameters(tool.function.parameters or {}, owner=f"function '{tool.name}'", param="parameters")
     except RequestError as error:
         raise ToolSourceError(f"{about} cannot be used: {error.message}") from None
+    return tool
 
 
 def _total(end: AgentEnd) -> Finish:

@@ -37,7 +37,7 @@ class TurnsEngine(ScriptedEngine):
         if number == self.fails_in:
             raise EngineError("the script says so")
         turn = self._turns[min(number, len(self._turns) - 1)]
-        head = prompt.rsplit("<|im_start|>assistant\n", 1)[-1]  # with a forced call, the prompt ends with its head
+        head = prompt.rsplit(">>>", 1)[-1]  # with a forced choice, the prompt ends with the head of the answer
         self.script = self._tokenizer.encode([Piece(turn.removeprefix(head), markup=True)]).ids
         async for step in super().generate(prompt_ids, sampling):
             yield step
