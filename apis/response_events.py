@@ -123,10 +123,7 @@ class ResponseWriter:
 
     def items(self, event: Event | TokenReport | Finish) -> Iterator[Json]:
         """Yield the events of the API for one event of the answer."""
-        if not self._has_begun:
-            self._has_begun = True
-            yield {"type": "response.created", "response": self._head}
-            yield {"type": "response.in_progress", "response": self._head}
+        yield from self._beginning()
         match event:
             case TokenReport():
                 self._reports.append(event)
@@ -146,6 +143,7 @@ class ResponseWriter:
 
     def call(self, call_id: str, name: str, source: str) -> Iterator[Json]:
         """Yield the events of the start of a call that the server runs."""
+        yield from self._beginning()
         fields = {"server_label": source, "name": name, "approval_request_id": None}
         yield from self._opened("mcp_call", fields, {"output": None, "error": None})
         if self._item:
@@ -163,6 +161,12 @@ class ResponseWriter:
         error = {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": text}]}
         item.result = {"output": None, "error": error} if is_error else {"output": text, "error": None}
         yield from self._ended(item, "failed" if is_error else "completed")
+
+    def _beginning(self) -> Iterator[Json]:
+        if not self._has_begun:
+            self._has_begun = True
+            yield {"type": "response.created", "response": self._head}
+            yield {"type": "response.in_progress", "response": self._head}
 
     def _continued(self, kind: Literal["message", "reasoning"]) -> Iterator[Json]:
         """Open an item of this kind unless one is open."""
