@@ -23,7 +23,14 @@ class Candidate:
 
 
 class Unfit(Exception):
-    """A definition cannot be used. The message is the reason in one sentence, without the position."""
+    """A definition, or a whole source, cannot be used.
+
+    The message is the reason in one sentence, without the position. line: the line of the fault, if it is known.
+    """
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.line = line
 
 
 def object_schema(properties: Mapping[str, object], required: Iterable[str]) -> JsonSchema:

@@ -9,11 +9,10 @@ import ast
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from agent.definitions.candidates import Candidate, Unfit, object_schema
 from agent.definitions.docstrings import Docstring, read_docstring
-from client.json_lines import FileError, Json
+from client.json_lines import Json
 from core.conversation import JsonSchema
 
 MAX_DEPTH = 20  # levels of nested type hints
@@ -38,15 +37,19 @@ _RECORDS = {"TypedDict", "BaseModel", "NamedTuple"}
 _KINDS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
-def functions_of(path: Path, text: str) -> Iterator[Candidate]:
-    """Yield one candidate for each public function, with its line. Raises FileError for a file that is not Python."""
+def functions_of(text: str) -> Iterator[Candidate]:
+    """Return one candidate for each public function, with its line. Raises Unfit for a text that is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes, for example: the user may not be the author
             tree = ast.parse(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise FileError(f"{path}:{line}: no Python: {getattr(error, 'msg', None) or error}") from None
+        reason = getattr(error, "msg", None) or str(error) or "nested too deep"
+        raise Unfit(f"no Python: {reason}", getattr(error, "lineno", None) or 1) from None
+    return _functions(tree)
+
+
+def _functions(tree: ast.Module) -> Iterator[Candidate]:
     annotations = Annotations({node.name: node for node in tree.body if isinstance(node, ast.ClassDef)})
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
@@ -54,6 +57,8 @@ def functions_of(path: Path, text: str) -> Iterator[Candidate]:
                 yield Candidate(node.name, _function(node, annotations), line=node.lineno)
             except Unfit as error:
                 yield Candidate(node.name, fault=str(error), line=node.lineno)
+            except RecursionError:
+                yield Candidate(node.name, fault="its type hints or defaults nest too deep", line=node.lineno)
 
 
 def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, annotations: Annotations) -> Json:

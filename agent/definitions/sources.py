@@ -1,19 +1,26 @@
-"""Reads function definitions from files in JSON, JSON lines, YAML and Python."""
+"""Reads function definitions in JSON, JSON lines, YAML and Python, from files and from texts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
-from agent.definitions.candidates import Candidate
+from agent.definitions.candidates import Candidate, Unfit
 from agent.definitions.openapi import is_openapi, operations
 from agent.definitions.signatures import functions_of
 from client.json_lines import FileError, read_bytes
 
 _LISTS = ("tools", "functions")  # keys of a document whose value may be the list of functions
+_PYTHON = re.compile(r"^(?:(?:async\s+def|def|class|from|import)\s|@\w)", re.MULTILINE)
+_RIGHT = "expected are functions in JSON as OpenAI's API has them, Python functions, or an OpenAPI document"
+
+MAX_TEXT = 2 * 2**20  # characters
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -35,22 +42,41 @@ _Loader.yaml_implicit_resolvers = {
 
 def candidates(path: Path) -> Iterator[Candidate]:
     """Return the unchecked functions of a file, in order. Raises FileError if the file cannot be read."""
-    text = _text(path)
     kind = path.with_suffix("").suffix if path.suffix == ".xz" else path.suffix
-    if kind == ".py":
-        return functions_of(path, text)
-    if kind in (".jsonl", ".ndjson"):
-        return _lines(text)
-    if kind in (".yaml", ".yml"):
-        return _document(path, _yaml(path, text))
     try:
-        return _document(path, json.loads(text))
-    except RecursionError:
-        raise FileError(f"{path}: it is nested too deep to be read") from None
-    except ValueError as error:
-        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
-            return _lines(text)
-        raise FileError(f"{path}: no JSON: {error}; .json, .jsonl, .yaml and .py files are read") from None
+        return _READERS.get(kind, _json)(_text(path))
+    except Unfit as error:
+        place = f"{path}:{error.line}" if error.line else f"{path}"
+        told = "" if kind in _READERS else "; .json, .jsonl, .yaml and .py files are read"
+        raise FileError(f"{place}: {error}{told}") from None
+
+
+def candidates_in(text: str) -> Iterator[Candidate]:
+    """Return the unchecked functions of a text, in order. What kind of text it is shows in its first characters.
+
+    The text is JSON or JSON lines, Python source (which is not run; one signature without a body is enough), or an
+    OpenAPI document in JSON or YAML. Raises Unfit, whose message says what is wrong and what would be right.
+    """
+    if len(text) > MAX_TEXT:
+        raise Unfit(f"the text has {len(text):,} characters, the limit is {MAX_TEXT:,}; paste fewer functions")
+    text = textwrap.dedent(text.lstrip("\ufeff")).strip()
+    if not text:
+        raise Unfit(f"the text is empty; {_RIGHT}")
+    if text[0] in "[{":
+        return _json(text)
+    if _PYTHON.search(text):
+        found = list(_python(text))
+        if not found:
+            raise Unfit("no function is defined at the top level, or its name begins with '_'")
+        return iter(found)
+    try:
+        document = _loaded_yaml(text)
+    except Unfit as error:
+        raise Unfit(f"the text is neither JSON nor Python, and {error}; {_RIGHT}", error.line) from None
+    if not isinstance(document, dict | list):
+        raise Unfit(f"the text has no functions; {_RIGHT}")
+    _check_aliases(document, len(text))
+    return _document(document)
 
 
 def _text(path: Path) -> str:
@@ -60,23 +86,63 @@ def _text(path: Path) -> str:
         raise FileError(f"{path}: it is not UTF-8: bad byte at position {error.start}") from None
 
 
-def _yaml(path: Path, text: str) -> object:
+def _json(text: str) -> Iterator[Candidate]:
+    try:
+        return _document(json.loads(text))
+    except RecursionError:
+        raise Unfit("it is nested too deep to be read") from None
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            return _lines(text)
+        raise Unfit(f"no JSON: {error}") from None
+
+
+def _yaml(text: str) -> Iterator[Candidate]:
+    return _document(_loaded_yaml(text))
+
+
+def _loaded_yaml(text: str) -> object:
     try:
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise FileError(f"{place}: no YAML: {getattr(error, 'problem', None) or error}") from None
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise Unfit(f"no YAML: {reason}", mark.line + 1 if mark else None) from None
 
 
-def _document(path: Path, document: object) -> Iterator[Candidate]:
+def _check_aliases(document: object, left: int) -> None:
+    """Raise Unfit for a document whose aliases make it enormous or endless: it has more than `left` values inside.
+
+    Without aliases, no document has more values than characters.
+    """
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+        left -= len(inner)
+        if left < 0:
+            raise Unfit("its YAML aliases repeat too much; write the values themselves")
+        waiting.extend(inner)
+
+
+def _python(text: str) -> Iterator[Candidate]:
+    """Read Python source. A signature at the end may lack its body."""
+    try:
+        return functions_of(text)
+    except Unfit as error:
+        with suppress(Unfit):
+            return functions_of(f"{text.removesuffix(':')}: ...")
+        raise error
+
+
+def _document(document: object) -> Iterator[Candidate]:
     if isinstance(document, dict):
         if is_openapi(document):
             return operations(document)
         held = [document[key] for key in _LISTS if isinstance(document.get(key), list)]
         document = held[0] if held else [document]
     if not isinstance(document, list):
-        raise FileError(f"{path}: functions are objects, in a list, or in 'tools' of an object")
+        raise Unfit("functions are objects, in a list, or in 'tools' of an object")
     return (_candidate(item, f"[{index}]") for index, item in enumerate(document))
 
 
@@ -97,3 +163,13 @@ def _candidate(item: object, where: str, line: int | None = None) -> Candidate:
     if not isinstance(item, dict):
         return Candidate(where, fault=f"a function must be a JSON object, got {json.dumps(item)[:60]}", line=line)
     return Candidate(where, item, line=line)
+
+
+_READERS: dict[str, Callable[[str], Iterator[Candidate]]] = {
+    ".json": _json,
+    ".jsonl": _lines,
+    ".ndjson": _lines,
+    ".yaml": _yaml,
+    ".yml": _yaml,
+    ".py": functions_of,
+}
