@@ -74,7 +74,6 @@ def create_app(
         yield
         loading.cancel()
         await app.state.replays.close()
-        app.state.tools.close()
         if app.state.model:
             await app.state.model.close()
         app.state.response_store.close()

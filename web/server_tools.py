@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -20,7 +21,7 @@ from core.turn_format import ArgsDelta, CallStart, Finish
 from inference import Model
 from json_schema.check import check_parameters
 from web.choices import AnswerWriter
-from web.tool_thread import ToolThread
+from web.tool_errors import guarded
 
 Json = dict[str, Any]
 
@@ -45,8 +46,7 @@ class ServedTools(Mapping[str, Tool]):
 
     def __init__(self, tools: Iterable[Tool] = (), registry: CollectorRegistry | None = None) -> None:
         """Raises ToolSourceError for two tools of one name, and for one that a model cannot be shown."""
-        self._thread = ToolThread()
-        self._tools = {name: self._thread.moved(_checked(tool)) for name, tool in by_name(tools).items()}
+        self._tools = {name: guarded(_labelled(_checked(tool))) for name, tool in by_name(tools).items()}
         self._num_calls = Counter(
             "functionary:tool_calls", "Calls of the server's tools by outcome.", ("tool", "outcome"), registry=registry
         )
@@ -65,9 +65,6 @@ class ServedTools(Mapping[str, Tool]):
 
     def __len__(self) -> int:
         return len(self._tools)
-
-    def close(self) -> None:
-        self._thread.close()
 
     async def answer(
         self,
@@ -143,6 +140,11 @@ def _checked(tool: Tool) -> Tool:
     except RequestError as error:
         raise ToolSourceError(f"{about} cannot be used: {error.message}") from None
     return tool
+
+
+def _labelled(tool: Tool) -> Tool:
+    """Return the tool with a source that may be shown to clients: a file's name without its folders."""
+    return replace(tool, source=Path(tool.source).name) if Path(tool.source).is_file() else tool
 
 
 def _total(end: AgentEnd) -> Finish:

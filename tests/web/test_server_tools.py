@@ -244,9 +244,9 @@ def test_results_that_fill_the_context(chatml: Model) -> None:
 FAULTS = {
     "raises": ("raises\n{}", "FileNotFoundError: "),
     "refuses": ("refuses\n{}", "the account is closed"),
-    "sys.exit": ("leaves\n{}", "sys.exit"),
+    "sys.exit": ("leaves\n{}", "SystemExit"),
     "hangs": ("hangs\n{}", "took longer than 0.2 s"),
-    "blocks the event loop": ("blocks\n{}", "took longer than 0.2 s"),
+    "blocks an event loop": ("blocks\n{}", "took longer than 0.2 s"),
     "arguments that do not fit": ('add\n{"a": "x"}', "do not fit"),
     "arguments that are no JSON": ("add\n{", "not a JSON object"),
     "too few arguments": ('add\n{"a": 1}', "'b' is a required property"),
