@@ -96,9 +96,9 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
     log.setLevel(logging.INFO)
     try:
         check_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
-        store = response_store(options.response_store, options.response_store_mb)
-        listener = bind(options.host, options.port)
         with opened(python=options.tools) as tools:
+            store = response_store(options.response_store, options.response_store_mb)
+            listener = bind(options.host, options.port)
             failure = _run(options, create_app, store, listener, tools)
     except (ModelError, ToolSourceError) as error:
         sys.exit(f"functionary: {error}")

@@ -81,11 +81,12 @@ class ServedTools(Mapping[str, Tool]):
         max_calls: the number of calls that are run, if it is below the usual limit.
         Raises what `inference.stream` raises.
         """
+        shown = {tool.name for tool in chat.tools}
         most = USUAL_LIMITS.max_calls if max_calls is None else max(0, min(max_calls, USUAL_LIMITS.max_calls))
         events = answer(
             LocalModel(model, replace(chat, own_names={})),  # the writer restores the names
             chat.messages,
-            [self[name] for name in chat.server_tools],
+            [self[name] for name in chat.server_tools if name in shown],
             others=[tool for tool in chat.tools if tool.name not in chat.server_tools],
             limits=replace(USUAL_LIMITS, max_calls=most),
         )

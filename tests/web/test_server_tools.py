@@ -109,7 +109,7 @@ def test_the_official_client(official: OpenAI, engine: TurnsEngine) -> None:
     asked: Any = {"model": "tiny", "messages": [QUESTION], "extra_body": {"server_tools": True}}
     message = official.chat.completions.create(**asked).choices[0].message
     assert message.content == "I add.\n\nIt is 5." and message.tool_calls is None
-    trace: Any = message.trace  # type: ignore[attr-defined]
+    trace: Any = message.trace
     assert [one["role"] for one in trace] == ["assistant", "tool", "tool"]
     assert len(trace[0]["tool_calls"]) == 2 and sorted(RAN) == ["add 2 3", "weather Rome"]
 
@@ -140,7 +140,8 @@ def test_usage_counts_all_rounds(raw: Client, engine: TurnsEngine) -> None:
 
 def test_no_tool_runs_without_the_field(raw: Client, engine: TurnsEngine) -> None:
     """Tools run for an explicit field only: a client that never heard of them must not set anything off."""
-    for asked in ({}, {"server_tools": False}, {"server_tools": None}, {"server_tools": []}):
+    fields: tuple[Json, ...] = ({}, {"server_tools": False}, {"server_tools": None}, {"server_tools": []})
+    for asked in fields:
         engine.play(ADD)
         body = {"model": "tiny", "messages": [QUESTION], **asked}
         message = raw.post(CHAT, body).json["choices"][0]["message"]
