@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
+from collections.abc import Iterator
 
 from agent import ToolError, tool
 from tests.support.server_tools import RAN
@@ -64,6 +66,26 @@ async def blocks() -> None:
 def huge() -> str:
     """Return more text than a model can read."""
     return "x" * 100_000_000
+
+
+@tool
+def endless() -> Iterator[str]:
+    """Return an iterator without an end."""
+    return itertools.repeat("x" * 1000)
+
+
+@tool
+def binary() -> bytes:
+    """Return bytes."""
+    return b"\xff\x00"
+
+
+@tool
+def cycle() -> object:
+    """Return a value that contains itself."""
+    whole: list[object] = []
+    whole.append(whole)
+    return whole
 
 
 @tool

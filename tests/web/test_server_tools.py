@@ -250,6 +250,9 @@ FAULTS = {
     "blocks an event loop": ("blocks\n{}", "took longer than 0.2 s"),
     "arguments that do not fit": ('add\n{"a": "x"}', "do not fit"),
     "arguments that are no JSON": ("add\n{", "not a JSON object"),
+    "an unknown function": ("zzz\n{}", "there is no function 'zzz'"),
+    "bytes": ("binary\n{}", "bytes"),
+    "a cycle": ("cycle\n{}", "contains itself"),
     "too few arguments": ('add\n{"a": 1}', "'b' is a required property"),
     "an unknown argument": ('add\n{"a": 1, "b": 2, "c": 3}', "c"),
 }
@@ -268,7 +271,7 @@ def test_a_tool_that_fails(raw: Client, engine: TurnsEngine, name: str) -> None:
     assert raw.send("GET", "/health").status == 200
 
 
-@pytest.mark.parametrize("name", ["huge", "odd"])
+@pytest.mark.parametrize("name", ["huge", "endless", "odd"])
 def test_a_tool_with_an_odd_result(raw: Client, engine: TurnsEngine, name: str) -> None:
     engine.play(f"{name}\n{{}}", "all\nSo it is.")
     choice = choice_of(raw)
