@@ -12,13 +12,14 @@ import pytest
 from fastapi import FastAPI
 from openai import OpenAI
 
+from agent import tool
 from apis.chat_completions import ChatCompletionRequest
 from apis.rules.chat_answer import ChatCompletion, ChatCompletionChunk
 from inference import Model
 from server import create_app
 from tests.support.abuse_client import CHAT, RENDER, Client
 from tests.support.server_tools import RAN, SERVER_TOOLS
-from tests.support.serving import serving
+from tests.support.serving import serving, shared
 from tests.support.streamed import choices, events
 from tests.support.turns_engine import TurnsEngine, with_turns
 
@@ -396,3 +397,29 @@ def test_metrics_count_calls_by_outcome(fresh_url: str, engine: TurnsEngine) -> 
     assert sorted(counted) == [("error", "raises", "1.0"), ("not_run", "add", "1.0"), ("ok", "add", "1.0")]
     assert 'functionary:tool_call_seconds_count{tool="add"} 1.0' in text
     assert "zzz_unknown" not in text
+
+
+def test_the_embedded_model_answers_from_a_tool(embedded: Model) -> None:
+    """A real model calls a tool of the server, and answers with what it returned."""
+
+    @tool
+    def get_weather(city: str) -> str:
+        """The weather of a city."""
+        return f"{city}: 21 degrees and sunny"
+
+    app = create_app(lambda: shared(embedded), server_tools=[get_weather])
+    with serving(app) as url, OpenAI(base_url=f"{url}/v1", api_key="x", timeout=120) as official:
+        message = (
+            official.chat.completions.create(
+                model=embedded.names[0],
+                messages=[{"role": "user", "content": "What is the weather in Istanbul?"}],
+                temperature=0,
+                extra_body={"server_tools": True},
+            )
+            .choices[0]
+            .message
+        )
+    trace: Any = message.trace
+    assert trace[0]["tool_calls"][0]["function"]["arguments"] == '{"city": "Istanbul"}'
+    assert trace[1]["content"] == "Istanbul: 21 degrees and sunny"
+    assert message.content and "21 degrees" in message.content
