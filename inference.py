@@ -1,6 +1,7 @@
 """Run one request: template, engine and parser. `python3 inference.py` asks the embedded model for the weather.
 
-`python3 inference.py --show-prompt` prints the prompt instead, without loading weights.
+`python3 inference.py --show-prompt` prints the prompt instead, without loading weights. `python3 inference.py --chat
+--tools my_tools.py` is a chat whose model calls the functions of a Python file.
 
 from inference import load_model, generate
 message = generate(load_model(), [{"role": "user", "content": "..."}], functions=[...])
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import heapq
 import json
+import os
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -289,6 +291,8 @@ def _report(tokenizer: Tokenizer, logprob: TokenLogprob) -> TokenReport:
     )
 
 
+KEY_VARIABLE = "FUNCTIONARY_API_KEY"
+
 WEATHER: dict[str, Any] = {
     "messages": [{"role": "user", "content": "What is the weather for Istanbul?"}],
     "functions": [
@@ -311,6 +315,10 @@ WEATHER: dict[str, Any] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
+    from agent.chat import chat
+    from agent.sources import opened
+    from agent.tools import ToolSourceError
+
     parser = argparse.ArgumentParser(prog="inference.py", description=__doc__.partition("\n")[0])
     parser.add_argument("--model", metavar="NAME", help="a folder or a name on the hub (default: the embedded model)")
     parser.add_argument("--template", metavar="NAME", help="the prompt format (default: detected)")
@@ -320,8 +328,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="a chat completion's body in JSON, - for standard input (default: a question about the weather)",
     )
     parser.add_argument("--show-prompt", action="store_true", help="print the prompt, its tokens and its pieces")
+    talk = parser.add_argument_group("chat")
+    talk.add_argument("--chat", action="store_true", help="talk with the model; it calls the functions of --tools")
+    talk.add_argument("--tools", metavar="FILE", type=Path, nargs="+", default=[], help="Python files with functions")
+    talk.add_argument("--url", metavar="BASE_URL", help="ask this server, such as http://localhost:8000/v1, instead")
+    talk.add_argument("--confirm", action="store_true", help="ask before each call")
     options = parser.parse_args(arguments)
+    if not options.chat and (options.tools or options.url or options.confirm):
+        parser.error("--tools, --url and --confirm need --chat")
     try:
+        if options.chat:
+            with opened(python=options.tools) as tools:
+                model = options.url or load_model(options.model, template=options.template)
+                key = os.environ.get(KEY_VARIABLE, "")
+                chat(model, tools, model_name=options.model or "", api_key=key, confirm_all=options.confirm)
+            return
         request = chat_request({"model": options.model or "functionary", **_body(options.request)})
         if options.show_prompt:
             shown = shown_prompt(*open_format(options.model, template=options.template), request)
@@ -329,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             model = load_model(options.model, template=options.template)
             print(json.dumps(_whole(model, request, ANSWER_FIELDS["reasoning_content"]), indent=2, ensure_ascii=False))
-    except (ModelError, RequestError, OSError) as error:
+    except (ModelError, RequestError, ToolSourceError, OSError) as error:
         sys.exit(f"functionary: {error}")
 
 

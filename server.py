@@ -53,6 +53,7 @@ def create_app(
     reasoning_field: ReasoningField = "reasoning_content",
     response_store: ResponseStore | None = None,
     server_tools: Collection[Tool] = (),
+    tool_search: int | None = None,
     on_failure: Callable[[ModelError], None] | None = None,
 ) -> FastAPI:
     """Create the application. `load` runs in a thread at start; until it returns, requests get 503 `starting`.
@@ -65,6 +66,7 @@ def create_app(
     response_store: keeps the answers of the Responses API, in memory if none is given; closed with the application.
     server_tools: those that the server runs for requests that ask for them. Raises ToolSourceError for one that no
     model can be shown.
+    tool_search: of a request with more tools, the model is shown as many as this, those nearest to what was said.
     on_failure: called with the error if loading fails.
     """
 
@@ -82,6 +84,7 @@ def create_app(
     app.state.model = None
     app.state.response_store = response_store or MemoryStore()
     app.state.strict_openai = strict_openai
+    app.state.tool_search = tool_search
     app.state.reasoning_fields = () if strict_openai else ANSWER_FIELDS[reasoning_field]
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)

@@ -7,21 +7,54 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from anyio import to_thread
+
 from agent.events import ToolResult
-from agent.results import MAX_ERROR, MAX_RESULT, as_text, error_text
+from agent.results import ERROR, MAX_ERROR, MAX_RESULT, as_text, error_text
 from agent.tools import Json, Tool, ToolError
 from client.rows import call_fault, parse_arguments
 from core.conversation import Call
 
 Confirm = Callable[[Tool, Json], bool | Awaitable[bool]]
 
+GRACE_S = 1.0  # what a cancelled coroutine has to close its files and connections
+
+
+class Confirmation:
+    """Asks the hook of an agent's caller. It is asked for one call at a time, since a person may answer."""
+
+    def __init__(self, confirm: Confirm | None) -> None:
+        self._confirm = confirm
+        self._lock = asyncio.Lock()
+
+    async def refusal(self, tool: Tool, arguments: Json) -> str:
+        """Return why a call may not run, or "" if it may. A hook that raises an exception does not allow it."""
+        if not tool.needs_confirmation:
+            return ""
+        if self._confirm is None:
+            return "it needs a confirmation, which is not possible"
+        try:
+            async with self._lock:
+                is_confirmed = await _asked(self._confirm, tool, arguments)
+        except Exception as error:
+            return f"the confirmation failed: {error_text(error).removeprefix(ERROR)}"
+        return "" if is_confirmed else "nobody confirmed the call"
+
+
+async def _asked(confirm: Confirm, tool: Tool, arguments: Json) -> bool:
+    """Ask the hook. One that is no coroutine function may block, so that it runs in a thread."""
+    if inspect.iscoroutinefunction(confirm):
+        return bool(await confirm(tool, arguments))
+    said = await to_thread.run_sync(confirm, tool, arguments, abandon_on_cancel=True)
+    return bool(await said if inspect.isawaitable(said) else said)
+
 
 def not_run(call: Call, reason: str) -> ToolResult:
     """Return the result of a call that is not run. `reason` is a phrase."""
-    return ToolResult(call.id, call.name, f"Error: not run: {reason}"[:MAX_ERROR], is_error=True, has_run=False)
+    return ToolResult(call.id, call.name, f"{ERROR}not run: {reason}"[:MAX_ERROR], is_error=True, has_run=False)
 
 
-async def run_call(tools: Mapping[str, Tool], call: Call, confirm: Confirm | None, max_result: int) -> ToolResult:
+async def run_call(tools: Mapping[str, Tool], call: Call, confirmation: Confirmation, max_result: int) -> ToolResult:
     """Run a call and return its result. Whatever fails is a result that says why; only cancellation is an exception.
 
     max_result: characters of the result.
@@ -36,47 +69,42 @@ async def run_call(tools: Mapping[str, Tool], call: Call, confirm: Confirm | Non
         return not_run(call, f"the arguments are not a JSON object: {error}")
     if fault := call_fault([tool.function], call.name, arguments):
         return not_run(call, f"the arguments do not fit the function: {fault}")
-    if tool.needs_confirmation and not await _is_confirmed(confirm, tool, arguments):
-        return not_run(
-            call, "nobody confirmed the call" if confirm else "it needs a confirmation, which is not possible"
-        )
+    if refusal := await confirmation.refusal(tool, arguments):
+        return not_run(call, refusal)
     MAX_RESULT.set(max_result)
     started = time.monotonic()
-    try:
-        text, is_error = as_text(await _within(tool, arguments), max_result), False
-    except Exception as error:
-        text, is_error = error_text(error), True
+    text, is_error = await _within(tool, arguments, max_result)
     return ToolResult(call.id, call.name, text, is_error, seconds=time.monotonic() - started)
 
 
-async def _within(tool: Tool, arguments: Json) -> object:
-    """Run a tool within its time. A tool that does not end when it is cancelled is left alone."""
-    task = asyncio.create_task(_guarded(tool, arguments))
+async def _within(tool: Tool, arguments: Json, max_result: int) -> tuple[str, bool]:
+    """Run a tool within its time. Returns the text of its result, or of what went wrong, and whether something did.
+
+    A coroutine that goes on in spite of its cancellation is left alone.
+    """
+    task = asyncio.create_task(_text(tool, arguments, max_result))
     task.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that asyncio logs nothing
     try:
-        await asyncio.wait({task}, timeout=tool.timeout_s)
+        ended, _ = await asyncio.wait({task}, timeout=tool.timeout_s)
     finally:
-        task.cancel()
-    if not task.done():
-        raise ToolError(f"{tool.name} took longer than {tool.timeout_s:g} s and was stopped")
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=GRACE_S)
+    if not ended:
+        return error_text(ToolError(f"{tool.name} took longer than {tool.timeout_s:g} s and was stopped")), True
     if task.cancelled():
-        raise ToolError(f"{tool.name} was cancelled")
-    return task.result()
+        return error_text(ToolError(f"{tool.name} was cancelled")), True
+    if error := task.exception():
+        return error_text(error), True
+    return task.result(), False
 
 
-async def _guarded(tool: Tool, arguments: Json) -> object:
-    """Run a tool. `sys.exit` in it would end the event loop if it left a task."""
+async def _text(tool: Tool, arguments: Json, max_result: int) -> str:
+    """Run a tool. `sys.exit` and KeyboardInterrupt would end the event loop if they left a task."""
     try:
-        return await tool.run(arguments)
-    except SystemExit as error:
-        raise ToolError(f"{tool.name} called sys.exit({error})") from None
-
-
-async def _is_confirmed(confirm: Confirm | None, tool: Tool, arguments: Json) -> bool:
-    """Ask for a confirmation. A hook that is no coroutine function may block, so that it runs in a thread."""
-    if confirm is None:
-        return False
-    if inspect.iscoroutinefunction(confirm):
-        return bool(await confirm(tool, arguments))
-    said = await asyncio.to_thread(confirm, tool, arguments)
-    return bool(await said if inspect.isawaitable(said) else said)
+        value = await tool.run(arguments)
+        if isinstance(value, str):
+            return as_text(value, max_result)
+        return await to_thread.run_sync(as_text, value, max_result, abandon_on_cancel=True)  # it may take seconds
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise ToolError(error_text(error).removeprefix(ERROR)) from None

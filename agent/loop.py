@@ -9,12 +9,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent.calls import Confirm, not_run, run_call
+from agent.calls import Confirm, Confirmation, not_run, run_call
 from agent.events import AgentEnd, AgentEvent, EndReason, ToolCallArguments, ToolCallStart, ToolResult
 from agent.tools import Tool, by_name
 from core.conversation import Call, Message
 from core.conversation import Tool as Declaration
-from core.errors import PromptTooLong
+from core.errors import RequestError
 from core.turn_format import ArgsDelta, CallStart, Event, Finish, ReasoningDelta, TextDelta, TokenReport
 
 Choose = Callable[[Sequence[Declaration], Sequence[Message]], Sequence[Declaration]]
@@ -35,6 +35,7 @@ class Limits:
 
 
 USUAL_LIMITS = Limits()
+CONTEXT_EXCEEDED = "context_length_exceeded"  # OpenAI's error code
 
 
 class ChatModel(Protocol):
@@ -49,7 +50,8 @@ class ChatModel(Protocol):
     def answer(
         self, messages: Sequence[Message], tools: Sequence[Declaration], *, is_followup: bool
     ) -> AsyncGenerator[Event | TokenReport | Finish]:
-        """Yield the events of one answer; the last is Finish.
+        """Yield the events of one answer; the last is Finish. Raises RequestError with the code CONTEXT_EXCEEDED for a
+        conversation that does not fit into the context.
 
         is_followup: the answer follows results of calls, so that a call that the request forces has been made.
         """
@@ -72,7 +74,8 @@ async def answer(
     confirm: asked before a tool that needs a confirmation runs; without it such a tool does not run.
     choose: chooses the functions that the model sees in a round.
     Closing the iterator stops the model and the calls; a function in a thread ends later, without effect on the answer.
-    Raises what the model raises. A failure of a tool is its result.
+    Raises what the model raises, also after calls have run: nothing is asked or run again. A failure of a tool is its
+    result.
     """
     run = _Run(model, list(messages), by_name(tools), tuple(others), limits, confirm, choose)
     num_given = len(messages)
@@ -110,6 +113,7 @@ class _Run:
         self._deadline = asyncio.get_running_loop().time() + self.limits.seconds
         self._max_result = min(self.limits.max_result, self.model.max_context or self.limits.max_result)
         self._their_names = {one.name for one in self.others}
+        self._confirmation = Confirmation(self.confirm)
 
     def stop(self, limit: str) -> None:
         """End the answer because of a limit."""
@@ -123,10 +127,10 @@ class _Run:
                 async for event in events:
                     for one in turn.read(event):
                         yield one
-        except TimeoutError:
+        except _DeadlineError:
             self.stop(f"{self.limits.seconds:g} s")
-        except PromptTooLong:
-            if not is_followup:
+        except RequestError as error:
+            if not is_followup or error.code != CONTEXT_EXCEEDED:
                 raise
             self.stop("context")  # the results of calls fill it
             return
@@ -148,21 +152,27 @@ class _Run:
             self.reason = "stop"
 
     async def _answered(self, is_followup: bool) -> AsyncGenerator[Event | TokenReport | Finish]:
-        """Yield the events of one answer of the model. Raises TimeoutError at the deadline."""
+        """Yield the events of one answer of the model. Raises _DeadlineError at the deadline."""
         declared: Sequence[Declaration] = [*self.others, *(tool.function for tool in self.tools.values())]
         shown = self.choose(declared, self.messages) if self.choose else declared
         async with aclosing(self.model.answer(self.messages, shown, is_followup=is_followup)) as events:
             while True:
+                deadline = asyncio.timeout_at(self._deadline)  # no task for each event, which would cost more
                 try:
-                    async with asyncio.timeout_at(self._deadline):  # no task for each event, which would cost more
+                    async with deadline:
                         event = await anext(events)
                 except StopAsyncIteration:
                     return
+                except TimeoutError:
+                    if deadline.expired():
+                        raise _DeadlineError from None
+                    raise
                 yield event
 
     async def _results(self, calls: Sequence[Call]) -> AsyncGenerator[ToolResult]:
         """Run calls at the same time, and yield each result when it is there. After the end of the answer none runs."""
         running: dict[asyncio.Task[ToolResult], Call] = {}
+        ended: asyncio.Queue[asyncio.Task[ToolResult]] = asyncio.Queue()  # in the order of their end
         try:
             for call in calls:
                 if self.reason:
@@ -171,25 +181,31 @@ class _Run:
                     yield not_run(call, f"the limit of {self.limits.max_calls} calls is reached")
                 else:
                     self.num_calls += 1
-                    running[asyncio.create_task(run_call(self.tools, call, self.confirm, self._max_result))] = call
+                    task = asyncio.create_task(run_call(self.tools, call, self._confirmation, self._max_result))
+                    task.add_done_callback(ended.put_nowait)
+                    running[task] = call
             if len(running) < len(calls) and not self.reason:
                 self.stop(f"{self.limits.max_calls} calls")
             while running:
-                left = max(0.0, self._deadline - asyncio.get_running_loop().time())
-                ended, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if not ended:
+                try:
+                    async with asyncio.timeout_at(self._deadline):
+                        task = await ended.get()
+                except TimeoutError:
                     self.stop(f"{self.limits.seconds:g} s")
-                    for call in running.values():
-                        text = f"Error: stopped, since the answer may take {self.limits.seconds:g} s"
-                        yield ToolResult(call.id, call.name, text, is_error=True)
-                    return
-                for task in ended:
-                    running.pop(task)
-                    yield task.result()
+                    break
+                running.pop(task)
+                yield task.result()
         finally:
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)  # run_call ends at once when it is cancelled
+            await asyncio.gather(*running, return_exceptions=True)  # calls.GRACE_S at most
+        for call in running.values():
+            text = f"Error: stopped, since the answer may take {self.limits.seconds:g} s"
+            yield ToolResult(call.id, call.name, text, is_error=True)
+
+
+class _DeadlineError(Exception):
+    """The time for the whole answer is over."""
 
 
 class _Turn:

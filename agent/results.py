@@ -19,6 +19,7 @@ from agent.tools import ToolError
 
 MAX_RESULT: ContextVar[int] = ContextVar("MAX_RESULT", default=65_536)  # characters of the result of the current call
 MAX_ERROR = 1_000  # characters of an error
+ERROR = "Error: "  # the beginning of a result that is an error
 MAX_DEPTH = 100  # levels of lists and objects
 MAX_MODEL = 8  # times the limit: the size of a pydantic model whose JSON is written, before it is cut
 MAX_SORTED = 1_000  # members of a set, which are sorted so that equal sets give equal prompts
@@ -55,7 +56,7 @@ def error_text(error: BaseException) -> str:
         message = "its message cannot be read"
     if not isinstance(error, ToolError):
         message = f"{name}: {message}" if message.strip() else name
-    return _cut(f"Error: {message}"[:MAX_ERROR], MAX_ERROR, "")
+    return _cut(f"{ERROR}{message}"[:MAX_ERROR], MAX_ERROR, "")
 
 
 def _cut(text: str, limit: int, size: str) -> str:

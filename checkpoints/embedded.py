@@ -48,7 +48,8 @@ def load_model(
 ) -> PreTrainedModel:
     """Load the model, and merge the adapter if its folder contains one. The default folder is in `models/`."""
     config = _config(reader)
-    weights = {_weight_name(tensor.name): _weight(tensor, config) for tensor in tqdm(reader.tensors, "Reading weights")}
+    tensors = tqdm(reader.tensors, "Reading weights", disable=None)  # shown on terminals only
+    weights = {_weight_name(tensor.name): _weight(tensor, config) for tensor in tensors}
     model: PreTrainedModel = LlamaForCausalLM.from_pretrained(None, config=config, state_dict=weights, dtype=dtype)
     if adapter is not None and (adapter / "adapter_model.safetensors").exists():
         merge_adapter(model, adapter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -20,6 +21,8 @@ from core.errors import RequestError
 NUM_TRIES = 4
 MAX_WAIT_S = 30.0  # the longest wait between two tries, even if the server asks for more
 _RETRIED = frozenset({408, 409, 425, 429})  # every status from 500 is retried too
+MAX_LINE = 16 * 2**20  # bytes of one event of a stream
+_CONTEXT = re.compile(r"context (length|size|window)")  # vLLM and SGLang; llama.cpp; others
 _BAD_REQUEST = frozenset({400, 413, 422})  # only this request is wrong; other statuses concern all requests
 
 
@@ -86,7 +89,7 @@ class HttpEndpoint:
                 self.model = str(listed["data"][0]["id"])
             except (KeyError, IndexError, TypeError):
                 await self._client.aclose()
-                raise Unusable(f"{self.base_url}/models lists no model; name one with --model") from None
+                raise Unusable(f"{self.base_url}/models lists no model; name one") from None
             except (NoAnswer, Unusable, _BadRequest) as error:
                 await self._client.aclose()
                 raise Unusable(str(error)) from None
@@ -110,35 +113,39 @@ class HttpEndpoint:
     async def stream(self, body: Json) -> AsyncGenerator[Json]:
         """Yield the chunks of a streamed chat completion for a request body without `model`.
 
-        Raises RequestError if the server refuses the request, NoAnswer if it does not answer or the stream breaks, and
-        Unusable.
+        Errors are retried before the first chunk only. Raises RequestError if the server refuses the request, NoAnswer
+        if it does not answer or the stream breaks, and Unusable.
         """
         whole = {"model": self.model, "stream_options": {"include_usage": True}, **body, "stream": True}
         try:
             response = await self._send("POST", "/chat/completions", whole, is_streamed=True)
         except _BadRequest as bad_request:
-            raise RequestError(str(bad_request)) from None
-        async with aclosing(response):
+            raise RequestError(str(bad_request), code=bad_request.code) from None
+        is_finished = False
+        async with aclosing(response), aclosing(_lines(response)) as lines:
             try:
-                async for line in response.aiter_lines():
-                    data = line.removeprefix("data:").strip()
-                    if not line.startswith("data:") or not data:
+                async for line in lines:
+                    data = line.removeprefix(b"data:").strip()
+                    if not line.startswith(b"data:") or not data:
                         continue
-                    if data == "[DONE]":
+                    if data == b"[DONE]":
                         return
-                    yield self._chunk(data)
+                    chunk = self._chunk(data)
+                    is_finished = is_finished or _has_finish_reason(chunk)
+                    yield chunk
             except (httpx2.TransportError, httpx2.DecodingError) as error:
                 raise NoAnswer(f"{self.base_url}: the stream broke: {str(error) or type(error).__name__}") from None
-        raise NoAnswer(f"{self.base_url}: the stream ended without [DONE]")
+        if not is_finished:  # some servers send no [DONE]
+            raise NoAnswer(f"{self.base_url}: the stream ended before its finish reason")
 
-    def _chunk(self, data: str) -> Json:
+    def _chunk(self, data: bytes) -> Json:
         """Decode the data of an event. Raises NoAnswer for an error event and for anything but a JSON object."""
         try:
             chunk = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             chunk = None
         if not isinstance(chunk, dict):
-            raise NoAnswer(f"{self.base_url} sent an unusable event: {data[:80]!r}")
+            raise NoAnswer(f"{self.base_url} sent an unusable event: {data[:80].decode(errors='replace')!r}")
         if error := chunk.get("error"):
             said = error.get("message") if isinstance(error, dict) else error
             raise NoAnswer(f"{self.base_url} ended the stream with an error: {str(said)[:300]}")
@@ -177,15 +184,44 @@ class HttpEndpoint:
                 raise Unusable(f"{self.base_url}: {error}") from None
             problem = f"{self.base_url} answered {response.status_code}: {_error_message(response)}"
             if response.status_code in _BAD_REQUEST:
-                raise _BadRequest(problem)
+                raise _BadRequest(problem, _error_code(response))
             if response.status_code < 500 and response.status_code not in _RETRIED:
-                raise Unusable(problem)
+                raise Unusable(problem + self._hint(response.status_code))
+            if response.headers.get("x-should-retry") == "false":  # a retry could repeat what the server has done
+                raise NoAnswer(problem)
             wait_s = max(wait_s, _retry_after_s(response.headers.get("retry-after", "")))
         raise NoAnswer(f"{problem} ({NUM_TRIES} tries)")
 
+    def _hint(self, status: int) -> str:
+        return " (a base URL usually ends with /v1)" if status == 404 and not self.base_url.endswith("/v1") else ""
+
 
 class _BadRequest(Exception):
-    """The server rejects the request itself. A retry would fail too."""
+    """The server rejects the request itself. A retry would fail too. `code` is that of OpenAI's error object."""
+
+    def __init__(self, message: str, code: str | None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """Yield the lines of a body. `aiter_lines` would split them at characters like U+2028, which JSON allows in texts.
+
+    Raises httpx2.DecodingError for a line of more than MAX_LINE bytes.
+    """
+    rest = b""
+    async for piece in response.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line
+        if len(rest) > MAX_LINE:
+            raise httpx2.DecodingError(f"a line has more than {MAX_LINE} bytes")
+    yield rest
+
+
+def _has_finish_reason(chunk: Json) -> bool:
+    choices = chunk.get("choices")
+    return isinstance(choices, list) and any(isinstance(one, dict) and one.get("finish_reason") for one in choices)
 
 
 def _json(response: httpx2.Response, base_url: str) -> Json:
@@ -204,6 +240,17 @@ def _error_message(response: httpx2.Response) -> str:
         return str(response.json()["error"]["message"])[:300]
     except (ValueError, KeyError, TypeError):
         return response.text[:100]
+
+
+def _error_code(response: httpx2.Response) -> str | None:
+    """Return the `code` of OpenAI's error object. Servers without codes say in words that the context is exceeded."""
+    try:
+        code = response.json()["error"].get("code")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        code = None
+    if not isinstance(code, str) and _CONTEXT.search(_error_message(response)):
+        return "context_length_exceeded"
+    return code if isinstance(code, str) else None
 
 
 def _retry_after_s(retry_after: str) -> float:

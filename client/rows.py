@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isinf
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -230,7 +231,8 @@ def _message(message: _Text | _Answer | _Result) -> Message:
 def function_json(function: Function) -> Json:
     """Write a function as JSON, for rows and requests."""
     parameters = {} if function.parameters is None else {"parameters": function.parameters}
-    return {"name": function.name, "description": function.description, **parameters}
+    strict = {"strict": True} if function.strict else {}
+    return {"name": function.name, "description": function.description, **parameters, **strict}
 
 
 def message_json(message: Message) -> Json:
@@ -250,4 +252,11 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
 
-_STRICT = json.JSONDecoder(parse_constant=_no_constant)
+def _finite(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError(f"{text[:60]} is too large")
+    return value
+
+
+_STRICT = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)

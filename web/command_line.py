@@ -146,6 +146,12 @@ def _add_answer_options(answers: argparse._ArgumentGroup) -> None:
         help="the field of answers that holds the model's reasoning (default: %(default)s)",
     )
     answers.add_argument(
+        "--tool-search",
+        type=_positive,
+        metavar="N",
+        help="of a request with more tools, show the model the N nearest to what was said (default: all)",
+    )
+    answers.add_argument(
         "--response-store",
         type=Path,
         metavar="FILE",
@@ -169,11 +175,31 @@ def _add_tool_options(tools: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="Python files, which are run: their functions that are marked with @tool, or all public ones",
     )
+    tools.add_argument(
+        "--openapi",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="OpenAPI documents, files or URLs: their operations",
+    )
+    tools.add_argument(
+        "--mcp",
+        action="extend",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="configurations of MCP servers: their tools",
+    )
+    tools.add_argument(
+        "--allow-private", action="store_true", help="let --openapi reach servers on this machine and in its network"
+    )
 
 
 def _fault_of_tools(options: argparse.Namespace) -> str:
     """Return why the options that name tools cannot be used, or ""."""
-    given = next((f"--{name}" for name in ("tools",) if getattr(options, name)), "")
+    given = next((f"--{name}" for name in ("tools", "openapi", "mcp") if getattr(options, name)), "")
     if given and options.strict_openai:
         return f"{given} has no use with --strict-openai, which refuses the field server_tools; give one of them"
     opened = "--allow-host" if options.allow_host else "--allow-origin" if options.allow_origin else ""

@@ -96,7 +96,9 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
     log.setLevel(logging.INFO)
     try:
         check_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
-        with opened(python=options.tools) as tools:
+        with opened(
+            python=options.tools, openapi=options.openapi, mcp=options.mcp, allow_private=options.allow_private
+        ) as tools:
             store = response_store(options.response_store, options.response_store_mb)
             listener = bind(options.host, options.port)
             failure = _run(options, create_app, store, listener, tools)
@@ -151,6 +153,7 @@ def _run(
         reasoning_field=options.reasoning_field,
         response_store=store,
         server_tools=tools,
+        tool_search=options.tool_search,
         on_failure=on_failure,
     )
     config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})

@@ -22,6 +22,7 @@ from web.body import read_body
 from web.errors import HttpError
 from web.event_stream import until_disconnect
 from web.idempotency import note_body
+from web.tool_search import with_nearest_tools
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -71,15 +72,19 @@ async def read_request(check: Callable[..., T], request: Request) -> T:
 
 
 async def read_owned(check: Callable[..., Asked], request: Request) -> Asked:
-    """Parse and check the body like `read_request`, and set the request's owner."""
-    owned: Asked = replace(await read_request(check, request), owner=owner(request))
-    return owned
+    """Parse and check the body like `read_request`, set the request's owner, and choose the tools that are shown."""
+
+    def owned(body: Json, *, strict_openai: bool) -> Asked:
+        asked: Asked = replace(check(body, strict_openai=strict_openai), owner=owner(request))
+        return with_nearest_tools(asked, request.app.state.tool_search)
+
+    return await read_request(owned, request)
 
 
 def admit(model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:
-    """Check the model name. Returns the answer's header that lists the ignored fields."""
+    """Check the model name. Returns the answer's headers: the ignored fields, and how many tools are shown."""
     check_name(model, asked.model)
-    return ignored_header(ignored_fields(model, asked))
+    return {**ignored_header(ignored_fields(model, asked)), **shown_header(asked)}
 
 
 def ignored_header(fields: Sequence[str]) -> dict[str, str]:
@@ -89,6 +94,13 @@ def ignored_header(fields: Sequence[str]) -> dict[str, str]:
     ignored = ", ".join(fields)
     log.info("ignored body fields: %s", ignored)
     return {"x-ignored-fields": ignored}
+
+
+def shown_header(asked: ChatRequest | CompletionRequest) -> dict[str, str]:
+    """Return the answer's header that says how many of the request's tools the model was shown, if not all."""
+    if isinstance(asked, CompletionRequest) or not asked.num_hidden_tools:
+        return {}
+    return {"x-tools-shown": f"{len(asked.tools)} of {len(asked.tools) + asked.num_hidden_tools}"}
 
 
 async def whole(request: Request, items: AsyncGenerator[T | Finish]) -> tuple[list[T], list[Finish]]:

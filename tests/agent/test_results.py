@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import pathlib
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ class Point(NamedTuple):
 class User(BaseModel):
     name: str
     key: SecretStr = SecretStr("s3cret")
-    hidden: str = Field("hidden", exclude=True)
+    hidden: str = Field(default="hidden", exclude=True)
     born: dt.date = dt.date(2000, 1, 2)
     height: float = math.nan
 
@@ -254,6 +255,7 @@ def peak_memory(*, reset: bool = True) -> int:
     return int(line.split()[1]) * 1024
 
 
+@pytest.mark.skipif(not pathlib.Path("/proc/self/clear_refs").exists(), reason="the peak of memory is Linux's")
 @pytest.mark.parametrize("function", ENORMOUS)
 def test_an_enormous_value_takes_little_time_and_memory(function: Callable[[], object]) -> None:
     """1 GB that a generator yields raises the memory by less than 8 MiB, and no JSON of it is made."""
@@ -287,7 +289,7 @@ def test_what_json_can_hold_is_written_as_json_does_within_the_limit(value: obje
     whole = as_text(value, 1_000_000)
     if not isinstance(value, str):
         finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
-        assert whole == json.dumps(finite, ensure_ascii=False)
+        assert whole == re.sub("[\ud800-\udfff]", "\ufffd", json.dumps(finite, ensure_ascii=False))
     cut = as_text(value, limit)
     assert len(cut) <= limit and (cut == whole or len(whole) > limit)
 
@@ -310,10 +312,10 @@ class Unspeakable(Exception):
         (Unspeakable(), "Error: Unspeakable: its message cannot be read"),
         (ValueError("\ud800"), "Error: ValueError: \ufffd"),
         (StopIteration(), "Error: StopIteration"),
-        (SystemExit(3), "Error: the function raised SystemExit"),
-        (KeyboardInterrupt(), "Error: the function raised KeyboardInterrupt"),
-        (GeneratorExit(), "Error: the function raised GeneratorExit"),
-        (asyncio.CancelledError(), "Error: the function raised CancelledError"),
+        (SystemExit(3), "Error: SystemExit: 3"),
+        (KeyboardInterrupt(), "Error: KeyboardInterrupt"),
+        (GeneratorExit(), "Error: GeneratorExit"),
+        (asyncio.CancelledError(), "Error: CancelledError"),
         (RecursionError("too deep"), "Error: RecursionError: too deep"),
         (TimeoutError("slow"), "Error: TimeoutError: slow"),
     ],

@@ -7,26 +7,30 @@ import json
 from collections.abc import AsyncGenerator, Sequence
 
 from core.conversation import Message, Tool
-from core.turn_format import ArgsDelta, CallStart, Event, Finish, TextDelta, TokenReport
+from core.turn_format import ArgsDelta, CallStart, Event, Finish, FinishReason, TextDelta, TokenReport
 
-Turn = str | list[tuple[str, object]]
+Turn = str | list[tuple[str, object]] | Exception
 
 
 class ScriptedChat:
-    """Answers with `turns` in order, the last one again and again: a text, or calls as pairs of name and arguments.
+    """Answers with `turns` in order, the last one again and again: a text, calls as pairs of name and arguments, or an
+    exception that is raised.
 
     Arguments that are a text come as they are, others as JSON. `asked` are the messages of each round, `shown` the
-    names of its functions, `followups` whether it followed results.
+    names of its functions, `followups` whether it followed results, `num_active` the answers that are being written.
+    An answer ends after `max_events` events, truncated.
     """
 
     max_context: int | None = None
 
-    def __init__(self, *turns: Turn, step_s: float = 0.0) -> None:
+    def __init__(self, *turns: Turn, step_s: float = 0.0, max_events: int = 1_000_000) -> None:
         self.asked: list[tuple[Message, ...]] = []
         self.shown: list[tuple[str, ...]] = []
         self.followups: list[bool] = []
+        self.num_active = 0
         self._turns = turns
         self._step_s = step_s
+        self._max_events = max_events
 
     async def answer(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, is_followup: bool
@@ -35,14 +39,25 @@ class ScriptedChat:
         self.asked.append(tuple(messages))
         self.shown.append(tuple(tool.name for tool in tools))
         self.followups.append(is_followup)
-        events: list[Event] = []
-        if isinstance(turn, str):
-            events = [TextDelta(character) for character in turn]
-        else:
-            for name, arguments in turn:
-                text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-                events += [CallStart(name), *map(ArgsDelta, text)]
-        for event in events:
-            await asyncio.sleep(self._step_s)
-            yield event
-        yield Finish("stop", 10, len(events))
+        if isinstance(turn, Exception):
+            raise turn
+        events = _events(turn)
+        reason: FinishReason = "length" if len(events) > self._max_events else "stop"
+        self.num_active += 1
+        try:
+            for event in events[: self._max_events]:
+                await asyncio.sleep(self._step_s)
+                yield event
+            yield Finish(reason, 10, len(events))
+        finally:
+            self.num_active -= 1
+
+
+def _events(turn: str | list[tuple[str, object]]) -> list[Event]:
+    if isinstance(turn, str):
+        return [TextDelta(character) for character in turn]
+    events: list[Event] = []
+    for name, arguments in turn:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        events += [CallStart(name), *map(ArgsDelta, text)]
+    return events

@@ -25,6 +25,7 @@ from web.event_stream import event_stream
 from web.openapi import Operation, Route
 from web.server_tools import ServedTools
 from web.serving import admit, in_turn, loaded_model, owner, read_request, whole
+from web.tool_search import with_nearest_tools
 
 Json = dict[str, Any]
 
@@ -71,7 +72,9 @@ async def _asked(request: Request, default_model: str | None = None) -> AskedRes
     def check(body: Json, *, strict_openai: bool) -> AskedResponse:
         if body.get("model") is None and default_model:
             body = {**body, "model": default_model}
-        return response_request(body, find=find, server_tools=request.app.state.tools, strict_openai=strict_openai)
+        tools = request.app.state.tools
+        asked = response_request(body, find=find, server_tools=tools, strict_openai=strict_openai)
+        return replace(asked, chat=with_nearest_tools(asked.chat, request.app.state.tool_search))
 
     asked = await read_request(check, request)
     return replace(asked, chat=replace(asked.chat, owner=owner(request)))

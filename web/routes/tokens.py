@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
@@ -23,17 +26,29 @@ from checkpoints.model import Model
 from core.conversation import ChatRequest
 from inference import ignored_fields, tokenized_prompt
 from web.openapi import Operation, Route
-from web.serving import check_name, ignored_header, in_turn, loaded_model, read_request
+from web.serving import check_name, ignored_header, in_turn, loaded_model, read_request, shown_header
+from web.tool_search import with_nearest_tools
 
 
 async def tokenize(request: Request) -> Response:
     """Tokenize a text as the prompt of a raw completion, or a chat as the prompt of a chat completion."""
     model = loaded_model(request)
-    asked = await read_request(tokenize_request, request)
+
+    def check(body: dict[str, Any], *, strict_openai: bool) -> Tokenized:
+        asked = tokenize_request(body, strict_openai=strict_openai)
+        if not isinstance(asked.prompt, ChatRequest):
+            return asked
+        return replace(asked, prompt=with_nearest_tools(asked.prompt, request.app.state.tool_search))
+
+    asked = await read_request(check, request)
     if asked.model:
         check_name(model, asked.model)
-    unknown = ignored_fields(model, asked.prompt) if isinstance(asked.prompt, ChatRequest) else ()
-    headers = ignored_header((*asked.ignored, *unknown))
+    headers = ignored_header(asked.ignored)
+    if isinstance(asked.prompt, ChatRequest):
+        headers = {
+            **ignored_header((*asked.ignored, *ignored_fields(model, asked.prompt))),
+            **shown_header(asked.prompt),
+        }
     return await in_turn(lambda: JSONResponse(_token_list(model, asked), headers=headers))
 
 
