@@ -64,8 +64,7 @@ def create_app(
     keep_alive_s: how long a connection without requests stays open; the answers announce it.
     reasoning_field: the field of answers that holds the reasoning; with strict_openai no field does.
     response_store: keeps the answers of the Responses API, in memory if none is given; closed with the application.
-    server_tools: those that the server runs for requests that ask for them. Raises ToolSourceError for one that no
-    model can be shown.
+    server_tools: run for requests that ask for them. Raises ToolSourceError for one that no model can be shown.
     tool_search: of a request with more tools, the model is shown as many as this, those nearest to what was said.
     on_failure: called with the error if loading fails.
     """

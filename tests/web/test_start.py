@@ -286,6 +286,8 @@ def test_help_lists_every_option() -> None:
             "--allow-origin lets others run the tools of --tools: give --api-key",
         ),
         (["--tools", "x.py", "--strict-openai"], "--tools has no use with --strict-openai"),
+        (["--openapi", "x.json", "--allow-host", "other"], "--allow-host lets others run the tools of --openapi: give"),
+        (["--mcp", "x.json", "--allow-origin", "*"], "--allow-origin lets others run the tools of --mcp: give"),
         (["--tools"], "--tools: expected at least one argument"),
     ],
 )
@@ -340,8 +342,19 @@ def test_a_server_with_tools(chatml_folder: Path, tmp_path: Path) -> None:
         "@tool\ndef add(a: int, b: int) -> int:\n    return a + b\n\n"
         "@tool(confirm=True)\ndef pay(amount: int) -> str:\n    return 'paid'\n"
     )
-    with started("--model", str(chatml_folder), "--tools", str(file)) as server, Client(server.url) as client:
+    shop = tmp_path / "shop.json"
+    paths = {"/pets": {"get": {"operationId": "list_pets", "summary": "List the pets", "responses": {}}}}
+    about = {
+        "openapi": "3.1.0",
+        "info": {"title": "Pets", "version": "1"},
+        "servers": [{"url": "https://pets.example"}],
+    }
+    shop.write_text(json.dumps({**about, "paths": paths}))
+    options = ("--model", str(chatml_folder), "--tools", str(file), "--openapi", str(shop))
+    with started(*options) as server, Client(server.url) as client:
         listed = client.send("GET", "/v1/tools").json["data"]
-        assert [(card["name"], card["source"]) for card in listed] == [("add", "my_tools.py"), ("pay", "my_tools.py")]
+        assert [card["name"] for card in listed] == ["add", "pay", "list_pets"]
+        assert {card["source"] for card in listed[:2]} == {"my_tools.py"}
         told = server.line("tools")
-    assert told == f"2 from {file} (add, pay); not run, since they need a confirmation: pay"
+    assert told.startswith(f"2 from {file} (add, pay); 1 from ") and "(list_pets)" in told
+    assert told.endswith("; not run, since they need a confirmation: pay")
