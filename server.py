@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.exceptions import HTTPException
 
+from agent.tools import Tool
 from apis.rules.answers import VERSION
 from apis.rules.reasoning import ANSWER_FIELDS, ReasoningField
 from checkpoints.model import Model
@@ -20,9 +21,11 @@ from stores.memory import MemoryStore
 from stores.store import ResponseStore
 from web.command_line import read_options
 from web.edge import KEEP_ALIVE_S, Edge
+from web.idempotency import Replays
 from web.lifecycle import serve
 from web.openapi import Route, document
-from web.routes import completions, facts, messages, ollama, responses, stored_responses, tokens
+from web.routes import completions, facts, messages, ollama, responses, stored_responses, tokens, tools
+from web.server_tools import ServedTools
 from web.wrong_urls import wrong_url
 
 log = logging.getLogger("functionary")
@@ -34,6 +37,7 @@ ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
     *facts.ROUTES,
     *tokens.ROUTES,
+    *tools.ROUTES,
     *ollama.ROUTES,
 )
 
@@ -48,6 +52,7 @@ def create_app(
     strict_openai: bool = False,
     reasoning_field: ReasoningField = "reasoning_content",
     response_store: ResponseStore | None = None,
+    server_tools: Collection[Tool] = (),
     tool_search: int | None = None,
     on_failure: Callable[[ModelError], None] | None = None,
 ) -> FastAPI:
@@ -59,6 +64,7 @@ def create_app(
     keep_alive_s: how long a connection without requests stays open; the answers announce it.
     reasoning_field: the field of answers that holds the reasoning; with strict_openai no field does.
     response_store: keeps the answers of the Responses API, in memory if none is given; closed with the application.
+    server_tools: run for requests that ask for them. Raises ToolSourceError for one that no model can be shown.
     tool_search: of a request with more tools, the model is shown as many as this, those nearest to what was said.
     on_failure: called with the error if loading fails.
     """
@@ -68,6 +74,7 @@ def create_app(
         loading = asyncio.create_task(_load(app, load, on_failure))
         yield
         loading.cancel()
+        await app.state.replays.close()
         if app.state.model:
             await app.state.model.close()
         app.state.response_store.close()
@@ -80,6 +87,8 @@ def create_app(
     app.state.reasoning_fields = () if strict_openai else ANSWER_FIELDS[reasoning_field]
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
+    app.state.tools = ServedTools(server_tools, app.state.registry)
+    app.state.replays = Replays()
     app.add_exception_handler(HTTPException, wrong_url)
     app.add_middleware(
         Edge,

@@ -141,6 +141,7 @@ class ChatRequest:
     metadata: dict[str, str] | None = None
     owner: str = ""  # the API key; empty on a server without keys
     prediction: str = ""  # a text that the client expects in the answer
+    server_tools: tuple[str, ...] = ()  # the names of those of `tools` that the server runs itself
     num_hidden_tools: int = 0  # tools of the request that `tools` leaves out, since others are nearer to what was said
     own_names: dict[str, str] = field(default_factory=dict)  # alias of a tool -> its name in the request
     switch_fields: tuple[str, ...] = ()  # the fields of the body that switch reasoning on or off

@@ -149,7 +149,7 @@ def test_errors_and_other_routes_are_as_published(functionary: Client, document:
     unknown = functionary.post(RAW, {"model": "x", "prompt": "x"})
     assert unknown.status == 404
     check(document, unknown, "POST", RAW)
-    for path in ("/", "/v1/models", "/live", "/ready", "/health"):
+    for path in ("/", "/v1/models", "/v1/tools", "/live", "/ready", "/health"):
         check(document, functionary.send("GET", path), "GET", path)
     for headers in ({}, {"anthropic-version": "2023-06-01"}):
         card = functionary.send("GET", "/v1/models/functionary", headers=headers).json

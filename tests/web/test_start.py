@@ -18,8 +18,10 @@ import pytest
 from prompt_template import template_names
 from server import main
 from stores.sqlite import SqliteStore
-from tests.support.started_server import ROOT, environment
+from tests.support.abuse_client import Client
+from tests.support.started_server import ROOT, environment, started
 from tests.support.stored import stored
+from web.command_line import read_options
 
 FAILED_START_S = 20  # the goal is 5 s on an idle machine
 
@@ -266,3 +268,93 @@ def test_help_lists_every_option() -> None:
     ):
         assert f"  {option}" in run.stdout
     assert max(map(len, run.stdout.splitlines())) <= 80
+
+
+# Tools
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--tools", "x.py", "--host", "0.0.0.0"], "--host 0.0.0.0 opens the server to other machines: give --api-key"),
+        (
+            ["--tools", "x.py", "--allow-host", "other"],
+            "--allow-host lets others run the tools of --tools: give --api-key",
+        ),
+        (
+            ["--tools", "x.py", "--allow-origin", "*"],
+            "--allow-origin lets others run the tools of --tools: give --api-key",
+        ),
+        (["--tools", "x.py", "--strict-openai"], "--tools has no use with --strict-openai"),
+        (["--openapi", "x.json", "--allow-host", "other"], "--allow-host lets others run the tools of --openapi: give"),
+        (["--mcp", "x.json", "--allow-origin", "*"], "--allow-origin lets others run the tools of --mcp: give"),
+        (["--tools"], "--tools: expected at least one argument"),
+    ],
+)
+def test_options_of_tools(options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tools run code, so that only this machine may use them without a key."""
+    with pytest.raises(SystemExit) as ended:
+        read_options(options)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and line.startswith(f"functionary: {told}")
+
+
+def test_a_key_admits_others_to_the_tools() -> None:
+    options = read_options(["--tools", "a.py", "b.py", "--allow-host", "other", "--api-key", "k"])
+    assert options.tools == [Path("a.py"), Path("b.py")]
+
+
+TOOL_FILES = {
+    "no file": (None, "tools.py"),
+    "no Python": ("def f(:", "tools.py"),
+    "an exception": ("1 / 0", "ZeroDivisionError"),
+    "no function": ("x = 1", "it has no tools"),
+    "sys.exit": ("import sys; sys.exit(3)", "sys.exit"),
+    "two of a name": ("def f() -> int: ...\n", "two tools have the name 'f'"),
+}
+
+
+@pytest.mark.parametrize("name", TOOL_FILES)
+def test_files_of_tools_that_cannot_be_used(
+    name: str, tmp_path: Path, chatml_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The start ends with one line before the model is loaded."""
+    text, told = TOOL_FILES[name]
+    file, other = tmp_path / "tools.py", tmp_path / "more.py"
+    if text is not None:
+        file.write_text(text)
+    other.write_text("def f() -> int:\n    return 1\n")
+    monkeypatch.setattr("web.lifecycle.load_model", None)
+    options = ["server.py", "--port", "0", "--model", str(chatml_folder), "--tools", str(file), str(other)]
+    monkeypatch.setattr(sys, "argv", options)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    line = str(ended.value.code)
+    assert line.startswith("functionary: ") and told in line and "\n" not in line
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_server_with_tools(chatml_folder: Path, tmp_path: Path) -> None:
+    """The start lines name the tools, and they can be listed."""
+    file = tmp_path / "my_tools.py"
+    file.write_text(
+        "from agent import tool\n\n"
+        "@tool\ndef add(a: int, b: int) -> int:\n    return a + b\n\n"
+        "@tool(confirm=True)\ndef pay(amount: int) -> str:\n    return 'paid'\n"
+    )
+    shop = tmp_path / "shop.json"
+    paths = {"/pets": {"get": {"operationId": "list_pets", "summary": "List the pets", "responses": {}}}}
+    about = {
+        "openapi": "3.1.0",
+        "info": {"title": "Pets", "version": "1"},
+        "servers": [{"url": "https://pets.example"}],
+    }
+    shop.write_text(json.dumps({**about, "paths": paths}))
+    options = ("--model", str(chatml_folder), "--tools", str(file), "--openapi", str(shop))
+    with started(*options) as server, Client(server.url) as client:
+        listed = client.send("GET", "/v1/tools").json["data"]
+        assert [card["name"] for card in listed] == ["add", "pay", "list_pets"]
+        assert {card["source"] for card in listed[:2]} == {"my_tools.py"}
+        told = server.line("tools")
+    assert told.startswith(f"2 from {file} (add, pay); 1 from ") and "(list_pets)" in told
+    assert told.endswith("; not run, since they need a confirmation: pay")
