@@ -22,7 +22,7 @@ from web.command_line import read_options
 from web.edge import KEEP_ALIVE_S, Edge
 from web.lifecycle import serve
 from web.openapi import Route, document
-from web.routes import completions, facts, messages, ollama, responses, stored_responses, tokens
+from web.routes import completions, facts, messages, ollama, playground, responses, stored_responses, tokens
 from web.wrong_urls import wrong_url
 
 log = logging.getLogger("functionary")
@@ -33,6 +33,7 @@ ROUTES: tuple[Route, ...] = (
     *stored_responses.ROUTES,
     *messages.ROUTES,
     *facts.ROUTES,
+    *playground.ROUTES,
     *tokens.ROUTES,
     *ollama.ROUTES,
 )

@@ -1,0 +1,184 @@
+// The conversation on the page: sends messages and results, shows answers, and takes turns back.
+
+import { Answer } from "./answer.js";
+import { errorEntry, userEntry } from "./chat_view.js";
+import { Conversation } from "./conversation.js";
+import { button, byId } from "./dom.js";
+import { ServerError } from "./server.js";
+
+const NEAR = 80; // pixels from the end of the messages within which new ones are followed
+
+export class Chat {
+  lastBody = null;
+  #conversation = new Conversation();
+  #pending = [];
+  #sendResults = null;
+  #stopper = null;
+  #server;
+  #request;
+  #exampleResult;
+
+  /** `request` makes the body for messages; `exampleResult` returns a text for a function's name, perhaps empty. */
+  constructor(server, request, exampleResult) {
+    this.#server = server;
+    this.#request = request;
+    this.#exampleResult = exampleResult;
+  }
+
+  get isBusy() {
+    return this.#stopper !== null;
+  }
+
+  /** Return the messages of the next request, if `draft` is the user's next message, perhaps empty. */
+  nextMessages(draft) {
+    const results = this.#pending.map(({ call, card }) => resultMessage(call, card));
+    return [...this.#conversation.messages, ...results, ...(draft ? [{ role: "user", content: draft }] : [])];
+  }
+
+  /** Send the user's message. Return false if calls wait for their results first. */
+  async send(text) {
+    if (this.#pending.length) {
+      say("First send the results of the calls, or remove the turn.");
+      this.#pending[0].card.focus();
+      return false;
+    }
+    const shown = userEntry(text);
+    this.#show(shown);
+    this.#conversation.add({ role: "user", content: text }, shown, { isSent: true });
+    await this.#run();
+    return true;
+  }
+
+  stop() {
+    this.#stopper?.abort();
+  }
+
+  async retry() {
+    this.#cut(this.#conversation.afterLastSent());
+    await this.#run();
+  }
+
+  /** Remove the last turn and return its message. */
+  removeTurn() {
+    const place = this.#conversation.lastUser();
+    const text = this.#conversation.entries[place]?.message.content ?? "";
+    this.#cut(Math.max(0, place));
+    this.#update();
+    say("");
+    return text;
+  }
+
+  reset() {
+    this.stop();
+    this.#stopper = null;
+    this.#cut(0);
+    this.lastBody = null;
+    this.#update();
+    say("");
+  }
+
+  async #run() {
+    const stopper = new AbortController();
+    const answer = new Answer((made) => this.#show(made));
+    this.#stopper = stopper;
+    this.lastBody = this.#request(this.#conversation.messages);
+    this.#update();
+    say("Answering …");
+    let failure = null;
+    let ignored = null;
+    try {
+      const body = { ...this.lastBody, stream: true, stream_options: { include_usage: true } };
+      const onHead = (headers) => (ignored = headers.get("x-ignored-fields"));
+      for await (const chunk of this.#server.stream("chat/completions", body, stopper.signal, onHead)) {
+        answer.feed(chunk);
+        this.#follow();
+      }
+    } catch (error) {
+      failure = error;
+    }
+    if (this.#stopper !== stopper) return; // the chat was reset meanwhile
+    this.#stopper = null;
+    const isStopped = stopper.signal.aborted;
+    for (const { message, shown } of answer.end({ isStopped: failure !== null })) this.#conversation.add(message, shown);
+    if (failure && !isStopped) this.#showError(failure);
+    if (!failure && answer.finishReason !== "length") this.#askResults(answer.pending);
+    this.#update();
+    this.#follow();
+    say(this.#outcome(failure, isStopped, ignored));
+  }
+
+  #outcome(failure, isStopped, ignored) {
+    if (isStopped) return "Stopped.";
+    if (failure) return "The answer failed.";
+    if (this.#pending.length) return "The model calls a function. Enter its result and send it.";
+    return ignored ? `Done. The server ignored: ${ignored}.` : "Done.";
+  }
+
+  #askResults(pending) {
+    this.#pending = pending;
+    if (!pending.length) return;
+    for (const { call, card } of pending) card.askResult(this.#exampleResult(call.name));
+    this.#sendResults = button(pending.length > 1 ? "Send results" : "Send result", "send-results", () => this.#resume());
+    pending.at(-1).card.element.after(this.#sendResults);
+  }
+
+  async #resume() {
+    for (const { call, card } of this.#pending) {
+      const message = resultMessage(call, card);
+      this.#conversation.add(message, null, { isSent: true });
+      card.showResult(message.content, "result sent");
+    }
+    this.#forgetCalls();
+    byId("message").focus({ preventScroll: true });
+    await this.#run();
+  }
+
+  #forgetCalls() {
+    this.#pending = [];
+    this.#sendResults?.remove();
+    this.#sendResults = null;
+  }
+
+  #cut(start) {
+    this.#forgetCalls();
+    this.#conversation.cut(start);
+  }
+
+  #showError(error) {
+    if (!(error instanceof ServerError)) console.error(error);
+    const shown = errorEntry(error);
+    this.#show(shown);
+    this.#conversation.add(null, shown);
+  }
+
+  #show(made) {
+    byId("log").append(made);
+    this.#follow(true);
+  }
+
+  /** Scroll to the end of the messages, if it was in view before they grew. */
+  #follow(always = false) {
+    const frame = byId("log-frame");
+    const box = frame.scrollHeight > frame.clientHeight + 1 ? frame : document.scrollingElement;
+    if (always || box.scrollHeight - box.scrollTop - box.clientHeight < NEAR) box.scrollTop = box.scrollHeight;
+  }
+
+  #update() {
+    const isEmpty = this.#conversation.entries.length === 0;
+    byId("welcome").hidden = !isEmpty;
+    byId("turn-buttons").hidden = isEmpty || this.isBusy;
+    byId("send").hidden = this.isBusy;
+    byId("stop").hidden = !this.isBusy;
+    byId("log").setAttribute("aria-busy", String(this.isBusy));
+    byId("log-frame").dispatchEvent(new CustomEvent("changed"));
+  }
+}
+
+function resultMessage(call, card) {
+  return { role: "tool", tool_call_id: call.id, content: card.result };
+}
+
+/** Tell the user, also one who hears the page. */
+function say(text) {
+  byId("status").textContent = text;
+}

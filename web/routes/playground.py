@@ -1,0 +1,65 @@
+"""The files of the playground, and the functions in a text that was pasted there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from agent.definitions.candidates import Candidate, Unfit
+from agent.definitions.sources import candidates_in
+from apis.functions import EXAMPLES, FunctionList, FunctionsRequest, found_function, functions_request
+from apis.rules.tools import MAX_TOOLS
+from core.errors import RequestError
+from web.openapi import Operation, Route
+from web.playground import FILES, served_file
+from web.serving import ignored_header, in_turn, read_request
+
+Json = dict[str, Any]
+
+
+async def playground_file(name: str) -> Response:
+    """Serve one file of the page at /."""
+    if name not in FILES:
+        raise HTTPException(404)
+    return served_file(name)
+
+
+async def functions(request: Request) -> Response:
+    """Read the functions in a text: JSON, an OpenAPI document, or Python, which is not executed."""
+    text, unknown = await read_request(functions_request, request)
+    found = await in_turn(lambda: _found(text))
+    return JSONResponse(found, headers=ignored_header(unknown))
+
+
+def _found(text: str) -> Json:
+    """Return the answer for a text. Raises RequestError for a text in none of the three languages."""
+    found: list[Json] = []
+    rejected: list[Json] = []
+    try:
+        for candidate in candidates_in(text):
+            try:
+                found.append(_checked(candidate, len(found)))
+            except RequestError as error:
+                name = candidate.function.get("name") if candidate.function else None
+                rejected.append({"name": str(name or candidate.where)[:256], "reason": error.message})
+    except Unfit as error:
+        place = f", in line {error.line}" if error.line else ""
+        raise RequestError(f"Invalid 'text': {error}{place}.", "text", "invalid_value") from None
+    return {"functions": found, "rejected": rejected}
+
+
+def _checked(candidate: Candidate, num_found: int) -> Json:
+    if candidate.function is None:
+        raise RequestError(candidate.fault)
+    if num_found == MAX_TOOLS:
+        raise RequestError(f"A request has at most {MAX_TOOLS} functions.")
+    return found_function(candidate.function)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("/v1/functions", functions, "POST", Operation(FunctionList, FunctionsRequest, examples=EXAMPLES)),
+    Route("/playground/{name}", playground_file, "GET", Operation()),
+)
