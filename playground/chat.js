@@ -18,7 +18,8 @@ export class Chat {
   #request;
   #exampleResult;
 
-  /** `request` makes the body for messages; `exampleResult` returns a text for a function's name, perhaps empty. */
+  /** `request` makes the body for messages; `exampleResult` returns a text, perhaps empty, for a function's name and the
+   *  number of its call. */
   constructor(server, request, exampleResult) {
     this.#server = server;
     this.#request = request;
@@ -117,7 +118,12 @@ export class Chat {
   #askResults(pending) {
     this.#pending = pending;
     if (!pending.length) return;
-    for (const { call, card } of pending) card.askResult(this.#exampleResult(call.name));
+    const numbers = new Map();
+    for (const { call, card } of pending) {
+      const number = numbers.get(call.name) ?? 0;
+      numbers.set(call.name, number + 1);
+      card.askResult(this.#exampleResult(call.name, number));
+    }
     this.#sendResults = button(pending.length > 1 ? "Send results" : "Send result", "send-results", () => this.#resume());
     pending.at(-1).card.element.after(this.#sendResults);
   }

@@ -1,49 +1,79 @@
-// Examples for a first visit: functions, a question, and what the functions might return.
+// Examples for a first visit: functions, a question, and what each function might return, call by call.
 
 const text = (description) => ({ type: "string", description });
+
+const WEATHER = {
+  name: "get_current_weather",
+  description: "Get the current weather in a given location",
+  parameters: {
+    type: "object",
+    properties: {
+      location: text("The city and state, e.g. San Francisco, CA"),
+      unit: { type: "string", enum: ["celsius", "fahrenheit"] },
+    },
+    required: ["location"],
+  },
+};
 
 export const EXAMPLES = [
   {
     title: "Weather",
     question: "What is the weather in Istanbul?",
+    functions: [WEATHER],
+    results: new Map([["get_current_weather", ['{"temperature": 21, "unit": "celsius", "sky": "partly cloudy"}']]]),
+  },
+  {
+    title: "Two calls at once",
+    question: "What is the weather in Paris and in Rome?",
+    functions: [WEATHER],
+    results: new Map([["get_current_weather", ['{"temperature": 14, "sky": "rain"}', '{"temperature": 26, "sky": "sunny"}']]]),
+  },
+  {
+    title: "Two functions",
+    question: "Remind me to call Dana at 3 pm, and what is the weather in Paris?",
     functions: [
+      WEATHER,
       {
-        name: "get_current_weather",
-        description: "Get the current weather in a given location",
+        name: "set_reminder",
+        description: "Set a reminder",
         parameters: {
           type: "object",
-          properties: {
-            location: text("The city and state, e.g. San Francisco, CA"),
-            unit: { type: "string", enum: ["celsius", "fahrenheit"] },
-          },
-          required: ["location"],
+          properties: { text: text("What to remind of"), time: text("When to remind") },
+          required: ["text", "time"],
         },
       },
     ],
-    results: new Map([["get_current_weather", '{"temperature": 21, "unit": "celsius", "sky": "partly cloudy"}']]),
+    results: new Map([
+      ["get_current_weather", ['{"temperature": 14, "sky": "rain"}']],
+      ["set_reminder", ['{"status": "set"}']],
+    ]),
   },
   {
     title: "Calendar",
-    question: "Add a meeting with Dana on Friday at 3 pm, please.",
+    question: "Put lunch with Dana on Friday at 12:30 into my calendar.",
     functions: [
       {
         name: "create_event",
-        description: "Create an event in the user's calendar",
+        description: "Create a calendar event",
         parameters: {
           type: "object",
-          properties: { title: text("The title of the event"), day: text("The day"), time: text("The time of day") },
-          required: ["title", "day", "time"],
+          properties: {
+            title: text("The title of the event"),
+            date: text("The date of the event"),
+            time: text("When the event starts"),
+          },
+          required: ["title", "date", "time"],
         },
       },
       {
         name: "list_events",
-        description: "List the events of a day in the user's calendar",
-        parameters: { type: "object", properties: { day: text("The day") }, required: ["day"] },
+        description: "List the events of one day",
+        parameters: { type: "object", properties: { date: text("The day") }, required: ["date"] },
       },
     ],
     results: new Map([
-      ["create_event", '{"id": 17, "status": "created"}'],
-      ["list_events", '[{"title": "Lunch with Sam", "time": "12:30"}]'],
+      ["create_event", ['{"status": "created"}']],
+      ["list_events", ['[{"title": "Lunch with Sam", "time": "12:30"}]']],
     ]),
   },
   {
@@ -64,7 +94,7 @@ export const EXAMPLES = [
         },
       },
     ],
-    results: new Map([["set_lights", '{"status": "ok"}']]),
+    results: new Map([["set_lights", ['{"status": "ok"}']]]),
   },
   {
     title: "Currency",
@@ -84,6 +114,6 @@ export const EXAMPLES = [
         },
       },
     ],
-    results: new Map([["convert_currency", '{"amount": 40512.5, "currency": "JPY"}']]),
+    results: new Map([["convert_currency", ['{"amount": 40512.5, "currency": "JPY"}']]]),
   },
 ];

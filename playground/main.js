@@ -19,8 +19,9 @@ const chat = new Chat(server, (messages) => requestBody(messages, functions.all,
 let example = null;
 let timer = 0;
 
-function exampleResult(name) {
-  return example?.results.get(name) ?? "";
+/** Return what the function of an example might return at its call with this number. */
+function exampleResult(name, number) {
+  return example?.results.get(name)?.[number] ?? "";
 }
 
 /** Show what follows from a change of the request: the choices, and the open view. */
