@@ -45,7 +45,7 @@ export class Chat {
     }
     const shown = userEntry(text);
     this.#show(shown);
-    this.#conversation.add({ role: "user", content: text }, shown, { isSent: true });
+    this.#conversation.add([{ role: "user", content: text }], shown, { isSent: true });
     await this.#run();
     return true;
   }
@@ -62,7 +62,7 @@ export class Chat {
   /** Remove the last turn and return its message. */
   removeTurn() {
     const place = this.#conversation.lastUser();
-    const text = this.#conversation.entries[place]?.message.content ?? "";
+    const text = this.#conversation.entries[place]?.messages[0].content ?? "";
     this.#cut(Math.max(0, place));
     this.#update();
     say("");
@@ -80,9 +80,10 @@ export class Chat {
 
   async #run() {
     const stopper = new AbortController();
-    const answer = new Answer((made) => this.#show(made));
+    const answer = new Answer();
     this.#stopper = stopper;
     this.lastBody = this.#request(this.#conversation.messages);
+    this.#show(answer.entry.element);
     this.#update();
     say("Answering …");
     let failure = null;
@@ -99,13 +100,13 @@ export class Chat {
     }
     if (this.#stopper !== stopper) return; // the chat was reset meanwhile
     this.#stopper = null;
-    const isStopped = stopper.signal.aborted;
-    for (const { message, shown } of answer.end({ isStopped: failure !== null })) this.#conversation.add(message, shown);
-    if (failure && !isStopped) this.#showError(failure);
-    if (!failure && answer.finishReason !== "length") this.#askResults(answer.pending);
+    this.#conversation.add(answer.end({ isStopped: failure !== null }), answer.entry.element);
+    if (failure && answer.isEmpty) answer.entry.element.remove();
+    if (failure && !stopper.signal.aborted) this.#showError(failure);
+    if (!failure && !answer.isAtLimit) this.#askResults(answer.pending);
     this.#update();
     this.#follow();
-    say(this.#outcome(failure, isStopped, ignored));
+    say(this.#outcome(failure, stopper.signal.aborted, ignored));
   }
 
   #outcome(failure, isStopped, ignored) {
@@ -129,11 +130,9 @@ export class Chat {
   }
 
   async #resume() {
-    for (const { call, card } of this.#pending) {
-      const message = resultMessage(call, card);
-      this.#conversation.add(message, null, { isSent: true });
-      card.showResult(message.content, "result sent");
-    }
+    const results = this.#pending.map(({ call, card }) => resultMessage(call, card));
+    for (const [place, { card }] of this.#pending.entries()) card.showResult(results[place].content, "result sent");
+    this.#conversation.add(results, null, { isSent: true });
     this.#forgetCalls();
     byId("message").focus({ preventScroll: true });
     await this.#run();
@@ -154,7 +153,7 @@ export class Chat {
     if (!(error instanceof ServerError)) console.error(error);
     const shown = errorEntry(error);
     this.#show(shown);
-    this.#conversation.add(null, shown);
+    this.#conversation.add([], shown);
   }
 
   #show(made) {

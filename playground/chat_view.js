@@ -1,7 +1,6 @@
 // The entries of a conversation as elements.
 
 import { CallCard } from "./call_card.js";
-import { StreamedMessage } from "./conversation.js";
 import { element, GrowingText } from "./dom.js";
 
 function author(name) {
@@ -23,52 +22,41 @@ export function errorEntry(error) {
   return element("article", { class: "entry error", role: "alert" }, element("div", { text: error.message }), facts);
 }
 
-/** An assistant's message on the page, which grows while it is streamed. */
+/** An answer on the page: its texts and the cards of its calls, in the order in which they arrive. */
 export class AssistantEntry {
-  streamed = new StreamedMessage();
   element = element("article", { class: "entry assistant" }, author("Model"));
-  cards = new Map();
-  isOver = false;
-  #reasoning = null;
-  #text = null;
+  #kind = "";
+  #growing = null;
 
-  feed(delta) {
-    this.streamed.feed(delta);
-    const thought = delta.reasoning_content ?? delta.reasoning;
-    if (thought) (this.#reasoning ??= this.#grow("reasoning")).append(thought);
-    if (delta.content) (this.#text ??= this.#grow("text")).append(delta.content);
-    for (const part of delta.tool_calls ?? []) {
-      if (!this.cards.has(part.index)) {
-        const card = new CallCard();
-        this.cards.set(part.index, card);
-        this.element.append(card.element);
-      }
-      this.cards.get(part.index).feed(part);
+  /** Add to a text: `kind` is text or reasoning. */
+  write(kind, text) {
+    if (this.#kind !== kind) {
+      this.#close();
+      const shown = element("div", { class: `${kind} is-writing` });
+      this.element.append(shown);
+      this.#kind = kind;
+      this.#growing = new GrowingText(shown);
     }
+    this.#growing.append(text);
   }
 
-  /** Show that nothing more comes. */
-  end({ isCut }) {
-    this.isOver = true;
-    this.#reasoning?.flush();
-    this.#text?.flush();
-    for (const grown of this.element.querySelectorAll(".is-writing")) grown.classList.remove("is-writing");
-    for (const card of this.cards.values()) card.end(isCut ? "not finished" : "called");
+  addCard() {
+    this.#close();
+    const card = new CallCard();
+    this.element.append(card.element);
+    return card;
   }
 
-  /** Return the card of the call with this id, if the message has it. */
-  card(id) {
-    for (const [index, call] of this.streamed.calls) if (call.id === id) return this.cards.get(index);
-    return undefined;
+  /** Show that nothing more comes, and facts about the answer. */
+  end(facts) {
+    this.#close();
+    if (facts) this.element.append(element("div", { class: "facts", text: facts }));
   }
 
-  showFacts(text) {
-    if (text) this.element.append(element("div", { class: "facts", text }));
-  }
-
-  #grow(kind) {
-    const shown = element("div", { class: `${kind} is-writing` });
-    this.element.append(shown);
-    return new GrowingText(shown);
+  #close() {
+    this.#growing?.flush();
+    this.element.querySelector(":scope > .is-writing")?.classList.remove("is-writing");
+    this.#growing = null;
+    this.#kind = "";
   }
 }

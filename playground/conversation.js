@@ -1,4 +1,4 @@
-// A conversation as OpenAI's messages, and streamed chunks folded into messages.
+// A conversation as OpenAI's messages, and streamed deltas folded into messages.
 
 /** An assistant's message while it is streamed. Its calls are kept by their index. */
 export class StreamedMessage {
@@ -8,7 +8,7 @@ export class StreamedMessage {
 
   feed(delta) {
     this.content += delta.content ?? "";
-    this.reasoning += delta.reasoning_content ?? delta.reasoning ?? "";
+    this.reasoning += reasoningOf(delta);
     for (const part of delta.tool_calls ?? []) {
       let call = this.calls.get(part.index);
       if (!call) this.calls.set(part.index, (call = { id: "", name: "", arguments: "" }));
@@ -18,11 +18,11 @@ export class StreamedMessage {
     }
   }
 
-  /** Return OpenAI's message, without calls if the answer was cut, since their arguments may be incomplete. */
-  message({ isCut }) {
+  /** Return OpenAI's message, or null if there is nothing in it. */
+  message({ hasCalls }) {
     const message = { role: "assistant", content: this.content || null };
     if (this.reasoning) message.reasoning_content = this.reasoning;
-    if (this.calls.size && !isCut) {
+    if (this.calls.size && hasCalls) {
       message.tool_calls = [...this.calls.values()].map((call) => ({
         id: call.id,
         type: "function",
@@ -33,19 +33,24 @@ export class StreamedMessage {
   }
 }
 
+/** Return the reasoning in a delta, whose field has two names. */
+export function reasoningOf(delta) {
+  return delta.reasoning_content ?? delta.reasoning ?? "";
+}
+
 /**
- * The entries of a conversation. An entry has a message, or null for an error or an answer without text that was cut; the
- * element that shows it, or null for a result, which its call's card shows; and whether the user sent it.
+ * The entries of a conversation: what was sent or answered at once. An entry has its messages, the element that shows it
+ * (null for results, which their calls' cards show), and whether the user sent it.
  */
 export class Conversation {
   entries = [];
 
   get messages() {
-    return this.entries.flatMap((entry) => (entry.message ? [entry.message] : []));
+    return this.entries.flatMap((entry) => entry.messages);
   }
 
-  add(message, shown, { isSent = false } = {}) {
-    this.entries.push({ message, shown, isSent });
+  add(messages, shown, { isSent = false } = {}) {
+    this.entries.push({ messages, shown, isSent });
   }
 
   /** Remove the entries from `start` on, with their elements. */
@@ -55,7 +60,7 @@ export class Conversation {
 
   /** Return the place of the last user message, or -1. */
   lastUser() {
-    return this.entries.findLastIndex((entry) => entry.message?.role === "user");
+    return this.entries.findLastIndex((entry) => entry.messages[0]?.role === "user");
   }
 
   /** Return the place after what the user sent last: a message, or results of calls. */

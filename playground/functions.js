@@ -43,7 +43,7 @@ export class Functions {
     } catch {
       // a server without tools has no such route
     }
-    byId("server-tools").hidden = tools.length === 0;
+    byId("server-tools").hidden = tools.every((tool) => tool.needs_confirmation); // which the server can ask nobody for
     byId("server-tool-list").replaceChildren(...tools.map(serverTool));
     this.#changed();
   }
@@ -98,6 +98,6 @@ export class Functions {
 
 function serverTool(tool) {
   const head = element("div", { class: "function-head" }, element("span", { class: "name", text: tool.name }));
-  head.append(element("span", { class: "tag", text: tool.needs_confirmation ? "needs a confirmation" : tool.source }));
+  head.append(element("span", { class: "tag", text: tool.needs_confirmation ? "not run here: needs a confirmation" : tool.source }));
   return element("li", {}, head, element("div", { class: "description", text: tool.description ?? "" }));
 }
