@@ -29,8 +29,8 @@ class FunctionsRequest(Shape):
     refuses_unknown = "never"  # `ignored` has OpenAI's text for the fields of a body
 
     text: str = Field(
-        description="Functions or tools as JSON, one or a list; an OpenAPI document in JSON or YAML; or Python functions, "
-        "of which only signatures and docstrings are read. Nothing is executed or fetched.",
+        description="Functions or tools as JSON, one or a list; an OpenAPI document in JSON or YAML; or Python "
+        "functions, of which only signatures and docstrings are read. Nothing is executed or fetched.",
         examples=["def roll(sides: int = 6) -> int:\n    ..."],
     )
 

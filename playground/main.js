@@ -140,6 +140,9 @@ setUpTabs();
 setUpComposer();
 setUpTurns();
 setUpExamples();
+for (const name of ["curl", "python"]) {
+  byId(`copy-${name}`).addEventListener("click", (event) => copy(byId(name), event.target));
+}
 document.addEventListener("input", changed);
 byId("key").addEventListener("change", () => {
   server.key = byId("key").value.trim();

@@ -13,7 +13,15 @@ PAGE = "index.html"
 FILES = frozenset(
     {
         *("page.css", "icon.svg", "main.js", "dom.js", "server.js", "examples.js", "functions.js", "settings.js"),
-        *("conversation.js", "answer.js", "chat.js", "chat_view.js", "call_card.js", "prompt_view.js", "request_code.js"),
+        *(
+            "conversation.js",
+            "answer.js",
+            "chat.js",
+            "chat_view.js",
+            "call_card.js",
+            "prompt_view.js",
+            "request_code.js",
+        ),
     }
 )
 PATHS = frozenset(f"/playground/{name}" for name in FILES)

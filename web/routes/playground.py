@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from agent.definitions.candidates import Candidate, Unfit
 from agent.definitions.sources import candidates_in
 from apis.functions import EXAMPLES, FunctionList, FunctionsRequest, found_function, functions_request
+from apis.rules.fields import MAX_OWN_NAME
 from apis.rules.tools import MAX_TOOLS
 from core.errors import RequestError
 from web.openapi import Operation, Route
@@ -36,27 +38,31 @@ async def functions(request: Request) -> Response:
 
 def _found(text: str) -> Json:
     """Return the answer for a text. Raises RequestError for a text in none of the three languages."""
-    found: list[Json] = []
+    found: dict[str, Json] = {}
     rejected: list[Json] = []
     try:
         for candidate in candidates_in(text):
             try:
-                found.append(_checked(candidate, len(found)))
+                function = _checked(candidate, found)
+                found[function["name"]] = function
             except RequestError as error:
                 name = candidate.function.get("name") if candidate.function else None
-                rejected.append({"name": str(name or candidate.where)[:256], "reason": error.message})
+                rejected.append({"name": str(name or candidate.where)[:MAX_OWN_NAME], "reason": error.message})
     except Unfit as error:
-        place = f", in line {error.line}" if error.line else ""
-        raise RequestError(f"Invalid 'text': {error}{place}.", "text", "invalid_value") from None
-    return {"functions": found, "rejected": rejected}
+        place = f" in line {error.line}" if error.line else ""
+        raise RequestError(f"Invalid 'text'{place}: {error}.", "text", "invalid_value") from None
+    return {"functions": list(found.values()), "rejected": rejected}
 
 
-def _checked(candidate: Candidate, num_found: int) -> Json:
+def _checked(candidate: Candidate, found: Mapping[str, Json]) -> Json:
     if candidate.function is None:
         raise RequestError(candidate.fault)
-    if num_found == MAX_TOOLS:
+    function = found_function(candidate.function)
+    if function["name"] in found:
+        raise RequestError("The name is taken by an earlier function.")
+    if len(found) == MAX_TOOLS:
         raise RequestError(f"A request has at most {MAX_TOOLS} functions.")
-    return found_function(candidate.function)
+    return function
 
 
 ROUTES: tuple[Route, ...] = (
