@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.exceptions import HTTPException
 
+from agent.tools import Tool
 from apis.rules.answers import VERSION
 from apis.rules.reasoning import ANSWER_FIELDS, ReasoningField
 from checkpoints.model import Model
@@ -20,9 +21,21 @@ from stores.memory import MemoryStore
 from stores.store import ResponseStore
 from web.command_line import read_options
 from web.edge import KEEP_ALIVE_S, Edge
+from web.idempotency import Replays
 from web.lifecycle import serve
 from web.openapi import Route, document
-from web.routes import completions, facts, messages, ollama, playground, responses, stored_responses, tokens
+from web.routes import (
+    completions,
+    facts,
+    messages,
+    ollama,
+    playground,
+    responses,
+    stored_responses,
+    tokens,
+    tools,
+)
+from web.server_tools import ServedTools
 from web.wrong_urls import wrong_url
 
 log = logging.getLogger("functionary")
@@ -35,6 +48,7 @@ ROUTES: tuple[Route, ...] = (
     *facts.ROUTES,
     *playground.ROUTES,
     *tokens.ROUTES,
+    *tools.ROUTES,
     *ollama.ROUTES,
 )
 
@@ -49,6 +63,7 @@ def create_app(
     strict_openai: bool = False,
     reasoning_field: ReasoningField = "reasoning_content",
     response_store: ResponseStore | None = None,
+    server_tools: Collection[Tool] = (),
     on_failure: Callable[[ModelError], None] | None = None,
 ) -> FastAPI:
     """Create the application. `load` runs in a thread at start; until it returns, requests get 503 `starting`.
@@ -59,6 +74,8 @@ def create_app(
     keep_alive_s: how long a connection without requests stays open; the answers announce it.
     reasoning_field: the field of answers that holds the reasoning; with strict_openai no field does.
     response_store: keeps the answers of the Responses API, in memory if none is given; closed with the application.
+    server_tools: those that the server runs for requests that ask for them. Raises ToolSourceError for one that no
+    model can be shown.
     on_failure: called with the error if loading fails.
     """
 
@@ -67,6 +84,8 @@ def create_app(
         loading = asyncio.create_task(_load(app, load, on_failure))
         yield
         loading.cancel()
+        await app.state.replays.close()
+        app.state.tools.close()
         if app.state.model:
             await app.state.model.close()
         app.state.response_store.close()
@@ -78,6 +97,8 @@ def create_app(
     app.state.reasoning_fields = () if strict_openai else ANSWER_FIELDS[reasoning_field]
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
+    app.state.tools = ServedTools(server_tools, app.state.registry)
+    app.state.replays = Replays()
     app.add_exception_handler(HTTPException, wrong_url)
     app.add_middleware(
         Edge,

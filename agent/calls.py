@@ -8,14 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from agent.events import ToolResult
-from agent.results import as_text
+from agent.results import MAX_ERROR, MAX_RESULT, as_text, error_text
 from agent.tools import Json, Tool, ToolError
 from client.rows import call_fault, parse_arguments
 from core.conversation import Call
 
 Confirm = Callable[[Tool, Json], bool | Awaitable[bool]]
-
-MAX_ERROR = 1_000  # characters of an error that the model reads
 
 
 def not_run(call: Call, reason: str) -> ToolResult:
@@ -42,13 +40,12 @@ async def run_call(tools: Mapping[str, Tool], call: Call, confirm: Confirm | Non
         return not_run(
             call, "nobody confirmed the call" if confirm else "it needs a confirmation, which is not possible"
         )
+    MAX_RESULT.set(max_result)
     started = time.monotonic()
     try:
         text, is_error = as_text(await _within(tool, arguments), max_result), False
-    except ToolError as error:
-        text, is_error = f"Error: {error}"[:MAX_ERROR], True
     except Exception as error:
-        text, is_error = f"Error: {type(error).__name__}: {error}"[:MAX_ERROR], True
+        text, is_error = error_text(error), True
     return ToolResult(call.id, call.name, text, is_error, seconds=time.monotonic() - started)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -25,6 +26,7 @@ from apis.rules.requests import (
 )
 from apis.rules.response_format import AnyResponseFormat, folded_format
 from apis.rules.sampling import SamplingFields, TokenLimit, sampling_params
+from apis.rules.server_tools import ServerToolFields, ServerTools, asked_tools, check_server_tools
 from apis.rules.tool_names import with_aliases
 from apis.rules.tools import CallingFields, calling, check_combinations
 from core.conversation import ChatRequest
@@ -111,7 +113,7 @@ def _check_modalities(value: object) -> object:
 
 
 class ChatCompletionRequest(
-    StreamFields, SamplingFields, ConstraintFields, ReasoningFields, CallingFields, MessageFields
+    StreamFields, SamplingFields, ConstraintFields, ReasoningFields, ServerToolFields, CallingFields, MessageFields
 ):
     """The body of POST /v1/chat/completions. In an optional field, null means the same as leaving it out."""
 
@@ -154,18 +156,24 @@ class ChatCompletionRequest(
     service_tier: str | None = Field(None, description="Ignored: the answer's tier is always default.")
 
 
-def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRequest:
+def chat_request(
+    body: dict[str, Any], *, server_tools: ServerTools = MappingProxyType({}), strict_openai: bool = False
+) -> ChatRequest:
     """Check the body of POST /v1/chat/completions and convert it to a ChatRequest.
 
     Raises RequestError for the first problem, and no other exception for any JSON. The model's name and the length of
     the prompt are not checked here.
+    server_tools: those that the field of this name can ask for.
     strict_openai: raise it for what only OpenAI refuses too (docs/api.md lists the rules).
     """
     if isinstance(body, dict):
         check_combinations(body, strict_openai=strict_openai)
     asked = read(ChatCompletionRequest, body, strict_openai=strict_openai)
     messages = fold_messages(asked.messages, strict_openai=strict_openai)
-    calls = calling(asked, strict_openai=strict_openai)
+    served = asked_tools(asked.server_tools, server_tools)
+    if served:
+        check_server_tools(body)
+    calls = calling(asked, served, strict_openai=strict_openai)
     response_format = folded_format(asked.response_format, messages, strict_openai=strict_openai)
     for key in UNSUPPORTED:
         if body.get(key) is not None:
@@ -189,6 +197,7 @@ def chat_request(body: dict[str, Any], *, strict_openai: bool = False) -> ChatRe
         include_usage=include_usage(asked),
         metadata=asked.metadata,
         prediction=joined(asked.prediction.content) if asked.prediction else "",
+        server_tools=tuple(function.name for function in served),
         ignored=(*unknown, *header_names(ignored_switches(body))),
     )
     return with_aliases(request)
@@ -227,7 +236,7 @@ class Choice:
         self._reasoning_fields = reasoning_fields
         self._index = index
         self._has_begun = False
-        self._only_reasoned = False  # nothing but reasoning came so far
+        self._only_reasoned = False  # nothing but reasoning and parts of the trace came so far
         self._num_calls = 0
         self._custom_names = custom_names(request.tools)
         self._reader: InputReader | None = None  # of the last call, if it is one of a custom tool
@@ -236,7 +245,7 @@ class Choice:
     def chunks(self, event: Event | TokenReport | Finish) -> Iterator[Json]:
         """Yield the chunks of one event.
 
-        The first chunk of the choice has the role. Each chunk has only one of reasoning, text and calls.
+        The first chunk of the choice has the role. Each chunk has only one of reasoning, text, calls and trace.
         """
         match event:
             case TokenReport():
@@ -263,6 +272,12 @@ class Choice:
                 if self._only_reasoned and reason == "stop":
                     yield self._chunk({"content": ""})  # an answer that ended has a text, if it has no calls
                 yield self._chunk({}, finish_reason=self._finish_reason(reason))
+
+    def trace(self, part: Json) -> Iterator[Json]:
+        """Yield the chunks of a part of the trace, which has the calls that the server ran and their results."""
+        self._only_reasoned = self._only_reasoned or not self._has_begun
+        yield from self._opening(content=None)
+        yield self._chunk({"trace": [part]})
 
     def _opening(self, content: str | None = "") -> Iterator[Json]:
         if not self._has_begun:
@@ -322,6 +337,15 @@ def _add(message: Json, delta: Json) -> None:
         function = message.setdefault("function_call", {"name": "", "arguments": ""})
         function["name"] += call.get("name", "")
         function["arguments"] += call["arguments"]
+    for part in delta.get("trace", ()):
+        trace = message.setdefault("trace", [])
+        if part["index"] == len(trace):
+            trace.append({key: value for key, value in part.items() if key not in ("index", "tool_calls")})
+        _add_calls(trace[part["index"]], part)
+    _add_calls(message, delta)
+
+
+def _add_calls(message: Json, delta: Json) -> None:
     for call in delta.get("tool_calls", ()):
         calls = message.setdefault("tool_calls", [])
         if call["index"] == len(calls):

@@ -16,19 +16,20 @@ from core.conversation import ChatRequest
 from core.turn_format import ArgsDelta, CallStart, Event, Finish, ReasoningDelta, TextDelta, TokenReport
 
 Json = dict[str, Any]
-Kind = Literal["message", "reasoning", "function_call", "custom_tool_call"]
+Kind = Literal["message", "reasoning", "function_call", "custom_tool_call", "mcp_call"]
 # The kind of an item -> the stem of its events, and the field that holds its text.
 _TEXTS: dict[Kind, tuple[str, str]] = {
     "message": ("response.output_text", "text"),
     "reasoning": ("response.reasoning_text", "text"),
     "function_call": ("response.function_call_arguments", "arguments"),
     "custom_tool_call": ("response.custom_tool_call_input", "input"),
+    "mcp_call": ("response.mcp_call_arguments", "arguments"),
 }
 
 
 @dataclass
 class _OpenItem:
-    """The item that is being written. `fields` are those that do not change."""
+    """An item that is being written. `fields` are those that do not change."""
 
     kind: Kind
     index: int
@@ -36,12 +37,15 @@ class _OpenItem:
     reader: InputReader | None = None  # of the text of a custom tool's call
     texts: list[str] = field(default_factory=list)
     logprobs: list[Json] = field(default_factory=list)
+    result: Json = field(default_factory=dict)  # of a call that the server runs
 
     def opening(self) -> Iterator[Json]:
         """Yield the events before the first text."""
         yield self._item_event("added", self.shown("in_progress", is_open=True))
         if self.kind == "message":
             yield self._event("response.content_part.added", content_index=0, part=self._part("", []))
+        if self.kind == "mcp_call":
+            yield self._event("response.mcp_call.in_progress")
 
     def delta(self, text: str, logprobs: list[Json]) -> Iterator[Json]:
         """Yield the event of new text."""
@@ -53,7 +57,7 @@ class _OpenItem:
         self.logprobs += logprobs
         yield self._event(f"{_TEXTS[self.kind][0]}.delta", **self._place(logprobs), delta=text)
 
-    def closing(self, status: str) -> Iterator[Json]:
+    def text_end(self) -> Iterator[Json]:
         """Yield the events after the last text."""
         stem, key = _TEXTS[self.kind]
         text = "".join(self.texts)
@@ -61,6 +65,11 @@ class _OpenItem:
         yield self._event(f"{stem}.done", **self._place(self.logprobs), **name, **{key: text})
         if self.kind == "message":
             yield self._event("response.content_part.done", content_index=0, part=self._part(text, self.logprobs))
+
+    def end(self, status: str) -> Iterator[Json]:
+        """Yield the events at the end of the item."""
+        if self.kind == "mcp_call":
+            yield self._event(f"response.mcp_call.{status}")
         yield self._item_event("done", self.shown(status))
 
     def shown(self, status: str, *, is_open: bool = False) -> Json:
@@ -76,7 +85,7 @@ class _OpenItem:
             case "reasoning":
                 return {**self.fields, "content": [] if is_open else [{"type": "reasoning_text", "text": text}]}
             case _:
-                return {**self.fields, "status": status, _TEXTS[self.kind][1]: text}
+                return {**self.fields, "status": status, _TEXTS[self.kind][1]: text, **self.result}
 
     def _place(self, logprobs: list[Json]) -> Json:
         match self.kind:
@@ -107,16 +116,14 @@ class ResponseWriter:
         self._request = request
         self._tools = tools
         self._has_begun = False
-        self._item: _OpenItem | None = None
-        self._output: list[Json] = []
+        self._item: _OpenItem | None = None  # the last item, while its text is written
+        self._running: dict[str, _OpenItem] = {}  # call id -> the item of a call that the server runs
+        self._output: list[Json] = []  # an item that is not over is as it began
         self._reports: list[TokenReport] = []
 
     def items(self, event: Event | TokenReport | Finish) -> Iterator[Json]:
         """Yield the events of the API for one event of the answer."""
-        if not self._has_begun:
-            self._has_begun = True
-            yield {"type": "response.created", "response": self._head}
-            yield {"type": "response.in_progress", "response": self._head}
+        yield from self._beginning()
         match event:
             case TokenReport():
                 self._reports.append(event)
@@ -134,6 +141,33 @@ class ResponseWriter:
             case Finish():
                 yield from self._end(event)
 
+    def call(self, call_id: str, name: str, source: str) -> Iterator[Json]:
+        """Yield the events of the start of a call that the server runs."""
+        yield from self._beginning()
+        fields = {"server_label": source, "name": name, "approval_request_id": None}
+        yield from self._opened("mcp_call", fields, {"output": None, "error": None})
+        if self._item:
+            self._running[call_id] = self._item
+
+    def call_arguments(self, call_id: str, text: str) -> Iterator[Json]:
+        """Yield the events of more arguments."""
+        yield from self._running[call_id].delta(text, [])
+
+    def call_result(self, call_id: str, name: str, text: str, *, is_error: bool) -> Iterator[Json]:
+        """Yield the events of the end of a call. The results may come in any order."""
+        item = self._running.pop(call_id)
+        if item is self._item:
+            yield from self._closed("")
+        error = {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": text}]}
+        item.result = {"output": None, "error": error} if is_error else {"output": text, "error": None}
+        yield from self._ended(item, "failed" if is_error else "completed")
+
+    def _beginning(self) -> Iterator[Json]:
+        if not self._has_begun:
+            self._has_begun = True
+            yield {"type": "response.created", "response": self._head}
+            yield {"type": "response.in_progress", "response": self._head}
+
     def _continued(self, kind: Literal["message", "reasoning"]) -> Iterator[Json]:
         """Open an item of this kind unless one is open."""
         if self._item and self._item.kind == kind:
@@ -146,12 +180,13 @@ class ResponseWriter:
         namespace = {"namespace": tool.namespace} if tool.namespace else {}
         yield from self._opened(kind, {"call_id": "call_" + secrets.token_hex(12), "name": tool.name, **namespace})
 
-    def _opened(self, kind: Kind, fields: Json) -> Iterator[Json]:
+    def _opened(self, kind: Kind, fields: Json, result: Json | None = None) -> Iterator[Json]:
         yield from self._closed("completed")
         index = len(self._output)
         identity = {"type": kind, "id": item_id(kind, self._head["id"], str(index))}
         reader = InputReader() if kind == "custom_tool_call" else None
-        self._item = _OpenItem(kind, index, {**identity, **fields}, reader)
+        self._item = _OpenItem(kind, index, {**identity, **fields}, reader, result=result or {})
+        self._output.append(self._item.shown("in_progress", is_open=True))
         yield from self._item.opening()
 
     def _added(self, text: str, logprobs: list[Json] | None = None) -> Iterator[Json]:
@@ -159,15 +194,20 @@ class ResponseWriter:
             yield from self._item.delta(text, logprobs or [])
 
     def _closed(self, status: str) -> Iterator[Json]:
-        """Close the open item, if there is one."""
-        if self._item:
-            yield from self._item.closing(status)
-            self._output.append(self._item.shown(status))
-            self._item = None
+        """End the text of the last item, if it is open, and the item, unless it is a call that the server runs."""
+        item, self._item = self._item, None
+        if item:
+            yield from item.text_end()
+            if item.kind != "mcp_call":
+                yield from self._ended(item, status)
+
+    def _ended(self, item: _OpenItem, status: str) -> Iterator[Json]:
+        self._output[item.index] = item.shown(status)
+        yield from item.end(status)
 
     def _end(self, finish: Finish) -> Iterator[Json]:
-        has_only_reasoned = not self._output and (self._item is None or self._item.kind == "reasoning")
-        if has_only_reasoned and (finish.reason == "stop" or self._item is None):
+        has_only_reasoned = all(item["type"] in ("reasoning", "mcp_call") for item in self._output)
+        if has_only_reasoned and (finish.reason == "stop" or not self._output):
             yield from self._continued("message")  # an answer that ended has a text, if it has no calls
         status = "completed" if finish.reason == "stop" else "incomplete"
         yield from self._closed(status)

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Tag
@@ -29,6 +30,7 @@ from apis.rules.response_items import (
 from apis.rules.response_messages import fold_items
 from apis.rules.response_tools import DeclaredTool, ResponseCallingFields, response_tools
 from apis.rules.sampling import SamplingFields, TokenLimit, sampling_params
+from apis.rules.server_tools import ServerToolFields, ServerTools, asked_tools
 from apis.rules.tool_names import with_aliases
 from core.conversation import ChatRequest, Message, ResponseFormat
 from core.errors import RequestError
@@ -134,7 +136,7 @@ def _refuse_background(value: object) -> object:
     return value
 
 
-class ResponseRequest(ResponseCallingFields, SamplingFields, ConstraintFields, SwitchFields):
+class ResponseRequest(ResponseCallingFields, ServerToolFields, SamplingFields, ConstraintFields, SwitchFields):
     """The body of POST /v1/responses. In an optional field, null means the same as leaving it out."""
 
     refuses_unknown = "never"  # `ignored` has OpenAI's text for the fields of a body
@@ -175,7 +177,9 @@ class ResponseRequest(ResponseCallingFields, SamplingFields, ConstraintFields, S
         Annotated[bool, BeforeValidator(_refuse_background), Field(json_schema_extra={"const": False})] | None
     ) = Field(False, description="true is not supported.")
     truncation: Literal["auto", "disabled"] | None = Field("disabled", description="Ignored: nothing is truncated.")
-    max_tool_calls: int | None = Field(None, description="Ignored: it limits tools that OpenAI's servers run.")
+    max_tool_calls: int | None = Field(
+        None, description="The maximum number of calls that the server runs. Ignored without server_tools."
+    )
     context_management: list[Any] | None = Field(None, description="Ignored.")
     user: str | None = Field(None, description="Ignored.")
     safety_identifier: str | None = Field(None, description="Ignored.")
@@ -202,11 +206,18 @@ class AskedResponse:
     input_items: tuple[Json, ...]
 
 
-def response_request(body: dict[str, Any], *, find: Find, strict_openai: bool = False) -> AskedResponse:
+def response_request(
+    body: dict[str, Any],
+    *,
+    find: Find,
+    server_tools: ServerTools = MappingProxyType({}),
+    strict_openai: bool = False,
+) -> AskedResponse:
     """Check the body of POST /v1/responses and convert it.
 
     Raises RequestError for the first problem. The model's name and the length of the prompt are not checked here.
     find: returns all items of a kept response, or None if there is none of this id. It may raise StoreError.
+    server_tools: those that the field of this name can ask for.
     strict_openai: raise RequestError for what only OpenAI refuses too, and for tools that OpenAI's servers run.
     """
     asked = read(ResponseRequest, body, strict_openai=strict_openai)
@@ -216,7 +227,8 @@ def response_request(body: dict[str, Any], *, find: Find, strict_openai: bool = 
     kept = resolved(kept_items(() if asked.input is None else body["input"], response_id), previous, find)
     items = [*_items(previous), *_own_items(asked, kept)]
     messages = _messages(asked, items)
-    tools = response_tools(asked, _added_tools(items, len(previous)), strict_openai=strict_openai)
+    served = asked_tools(asked.server_tools, server_tools)
+    tools = response_tools(asked, _added_tools(items, len(previous)), served, strict_openai=strict_openai)
     effort = asked.reasoning.effort if asked.reasoning else None
     wish, switch_fields, effort_fields = reasoning(asked, effort, field="reasoning.effort")
     num_logprobs = _num_logprobs(asked)
@@ -234,6 +246,7 @@ def response_request(body: dict[str, Any], *, find: Find, strict_openai: bool = 
         stream=asked.stream or False,
         metadata=asked.metadata,
         reasoning_param="input.reasoning",
+        server_tools=tuple(function.name for function in served),
         ignored=(*_ignored(asked, body, strict_openai), *tools.ignored),
     )
     head = _head(asked, body, response_id, tools.echo)
@@ -317,7 +330,8 @@ def _num_logprobs(asked: ResponseRequest) -> int | None:
 def _ignored(asked: ResponseRequest, body: Json, strict_openai: bool) -> tuple[str, ...]:
     """Return the fields of the body that change nothing, except those that never change an answer."""
     unknown = ignored(body, ResponseRequest, UNSUPPORTED, strict_openai=strict_openai)
-    unheeded = [key for key in ("max_tool_calls", "context_management") if body.get(key) is not None]
+    unheeded = ["max_tool_calls"] if asked.max_tool_calls is not None and not asked.server_tools else []
+    unheeded += ["context_management"] if asked.context_management is not None else []
     unheeded += ["truncation"] if asked.truncation == "auto" else []
     unheeded += ["reasoning.summary"] if asked.reasoning and asked.reasoning.summary else []
     return (*unknown, *unheeded, *header_names(ignored_switches(body)))

@@ -141,6 +141,7 @@ class ChatRequest:
     metadata: dict[str, str] | None = None
     owner: str = ""  # the API key; empty on a server without keys
     prediction: str = ""  # a text that the client expects in the answer
+    server_tools: tuple[str, ...] = ()  # the names of those of `tools` that the server runs itself
     own_names: dict[str, str] = field(default_factory=dict)  # alias of a tool -> its name in the request
     switch_fields: tuple[str, ...] = ()  # the fields of the body that switch reasoning on or off
     effort_fields: tuple[str, ...] = ()  # the fields of the body that state how much to reason

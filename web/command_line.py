@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from agent.tools import Tool
 from core.errors import ModelError
 from inference import Model
 from prompt_template import GENERIC, template_names
@@ -16,6 +17,7 @@ from web.edge import KEEP_ALIVE_S
 from web.sites import ANY_ORIGIN, LOOPBACK, ORIGIN, hostname
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"
+MAX_TOLD = 12  # names of tools in the lines at start
 _TEMPLATES = (*template_names(), GENERIC)
 
 
@@ -61,6 +63,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="refuse all that OpenAI refuses, unknown fields too (see docs/api.md)",
     )
     _add_answer_options(parser.add_argument_group("answers"))
+    _add_tool_options(parser.add_argument_group("tools that the server runs for requests with server_tools"))
     options = parser.parse_args(arguments)
     options.api_key += [os.environ[KEY_VARIABLE]] if os.environ.get(KEY_VARIABLE) else []
     if any(not key.strip() for key in options.api_key):
@@ -69,6 +72,8 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(
             f"--host {options.host} opens the server to other machines: give --api-key too, or set {KEY_VARIABLE}"
         )
+    if fault := _fault_of_tools(options):
+        parser.error(fault)
     if options.template and options.template not in _TEMPLATES:
         parser.error(f"--template {options.template}: there is none; choose from {', '.join(_TEMPLATES)}")
     return options
@@ -154,6 +159,29 @@ def _add_answer_options(answers: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_tool_options(tools: argparse._ArgumentGroup) -> None:
+    tools.add_argument(
+        "--tools",
+        action="extend",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="Python files, which are run: their functions that are marked with @tool, or all public ones",
+    )
+
+
+def _fault_of_tools(options: argparse.Namespace) -> str:
+    """Return why the options that name tools cannot be used, or ""."""
+    given = next((f"--{name}" for name in ("tools",) if getattr(options, name)), "")
+    if given and options.strict_openai:
+        return f"{given} has no use with --strict-openai, which refuses the field server_tools; give one of them"
+    opened = "--allow-host" if options.allow_host else "--allow-origin" if options.allow_origin else ""
+    if given and opened and not options.api_key:
+        return f"{opened} lets others run the tools of {given}: give --api-key too, or set {KEY_VARIABLE}"
+    return ""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with one line, like every other failure at start; argparse would print the usage before it."""
@@ -190,8 +218,11 @@ def _look_for_lost_peers(listener: socket.socket) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def introduction(model: Model, options: argparse.Namespace, port: int) -> str:
-    """Return the lines that are printed once the model is loaded: model names, format, calls, device and address."""
+def introduction(model: Model, options: argparse.Namespace, port: int, tools: Sequence[Tool] = ()) -> str:
+    """Return the lines that are printed once the model is loaded.
+
+    They have the model's names, the format, the calls, the server's tools, the device and the address.
+    """
     shown = f"[{options.host}]" if ":" in options.host else options.host
     is_open = not options.api_key and {ANY_ORIGIN, "null"} & set(options.allow_origin)
     arguments = "bound by the schema" if model.arguments == "schema" else "free"
@@ -200,11 +231,25 @@ def introduction(model: Model, options: argparse.Namespace, port: int) -> str:
             f"model    {', '.join((*model.names, *(['any other name'] if model.takes_any_name else [])))}",
             f"format   {model.template.name}{f' ({model.template_reason})' if model.template_reason else ''}",
             f"calls    names bound to the request's functions, arguments {arguments}",
+            *([f"tools    {_told_tools(tools)}"] if tools else []),
             f"device   {model.engine.description()}, context of {model.engine.max_context} tokens",
             f"address  http://{shown}:{port}/v1",
             *(["caution  without --api-key, any web site in a browser here may use the model"] if is_open else []),
         )
     )
+
+
+def _told_tools(tools: Sequence[Tool]) -> str:
+    """Return how many tools come from each source, and their names."""
+    sources = dict.fromkeys(tool.source for tool in tools)
+    told = []
+    for source in sources:
+        names = [tool.name for tool in tools if tool.source == source]
+        more = f" and {len(names) - MAX_TOLD} more" if len(names) > MAX_TOLD else ""
+        told.append(f"{len(names)} from {source or 'a file'} ({', '.join(names[:MAX_TOLD])}{more})")
+    unconfirmed = [tool.name for tool in tools if tool.needs_confirmation]
+    without = f"; not run, since they need a confirmation: {', '.join(unconfirmed[:MAX_TOLD])}" if unconfirmed else ""
+    return "; ".join(told) + without
 
 
 def _positive(text: str) -> int:

@@ -81,8 +81,14 @@ def is_unforeseen(error: Exception) -> bool:
 
 
 def render(error: Exception, scope: Scope) -> JSONResponse:
-    """Build the answer to a request that failed with `error`."""
-    return rendered(*describe(error), scope)
+    """Build the answer to a request that failed with `error`.
+
+    A client shall not repeat a request for which tools have run: their side effects would happen twice.
+    """
+    status, body, headers = describe(error)
+    if scope["state"].get("has_run_tools"):
+        headers = {**headers, "x-should-retry": "false"}
+    return rendered(status, body, headers, scope)
 
 
 def rendered(status: int, body: Json, headers: dict[str, str], scope: Scope) -> JSONResponse:

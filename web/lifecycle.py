@@ -7,14 +7,17 @@ import logging
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from socket import socket
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from agent.sources import opened
+from agent.tools import Tool, ToolSourceError
 from checkpoints.model import Model, check_model, load_model, warm_up
 from core.errors import ModelError, StoreError
 from stores.memory import MemoryStore
@@ -88,16 +91,30 @@ def response_store(file: Path | None, max_mb: int | None) -> ResponseStore:
 
 
 def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
-    """Check the options, the store and the address, then load the model and serve until a signal stops the process."""
+    """Check what the options name, then load the model and serve until a signal stops the process."""
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
-    failures: list[ModelError] = []
     try:
         check_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
         store = response_store(options.response_store, options.response_store_mb)
         listener = bind(options.host, options.port)
-    except ModelError as error:
+        with opened(python=options.tools) as tools:
+            failure = _run(options, create_app, store, listener, tools)
+    except (ModelError, ToolSourceError) as error:
         sys.exit(f"functionary: {error}")
+    if failure:
+        sys.exit(failure)
+
+
+def _run(
+    options: Namespace,
+    create_app: Callable[..., FastAPI],
+    store: ResponseStore,
+    listener: socket,
+    tools: Sequence[Tool],
+) -> int | str:
+    """Load the model and serve. Returns what `sys.exit` gets."""
+    failures: list[ModelError] = []
 
     def load() -> Model:
         model = load_model(
@@ -117,7 +134,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         warm_up(model)
         gc.collect()
         gc.freeze()  # the collector then skips the loaded objects: a pass over them took as long as a request
-        print(introduction(model, options, listener.getsockname()[1]), file=sys.stderr, flush=True)
+        print(introduction(model, options, listener.getsockname()[1], tools), file=sys.stderr, flush=True)
         return model
 
     def on_failure(error: ModelError) -> None:
@@ -133,12 +150,10 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
         strict_openai=options.strict_openai,
         reasoning_field=options.reasoning_field,
         response_store=store,
+        server_tools=tools,
         on_failure=on_failure,
     )
     config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})
     server = Server(config, stay_up=options.stay_up)
     server.run(sockets=[listener])
-    if failures:
-        sys.exit(f"functionary: {failures[0]}")
-    if server.has_failed:
-        sys.exit(1)
+    return f"functionary: {failures[0]}" if failures else int(server.has_failed)

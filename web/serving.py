@@ -21,6 +21,7 @@ from inference import ignored_fields
 from web.body import read_body
 from web.errors import HttpError
 from web.event_stream import until_disconnect
+from web.idempotency import note_body
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -65,6 +66,7 @@ async def read_request(check: Callable[..., T], request: Request) -> T:
     This runs in a thread, because the worst body of 2 MiB takes half a second.
     """
     body = await read_body(request)
+    note_body(request, body)
     return await asyncio.to_thread(lambda: check(parse_json(body), strict_openai=request.app.state.strict_openai))
 
 

@@ -21,7 +21,6 @@ _PYTHON = re.compile(r"^(?:(?:async\s+def|def|class|from|import)\s|@\w)", re.MUL
 _RIGHT = "expected are functions in JSON as OpenAI's API has them, Python functions, or an OpenAPI document"
 
 MAX_TEXT = 2 * 2**20  # characters
-MAX_VALUES = 2_000_000  # values of a YAML document with its aliases written out; big public APIs have half a million
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -76,6 +75,7 @@ def candidates_in(text: str) -> Iterator[Candidate]:
         raise Unfit(f"the text is neither JSON nor Python, and {error}; {_RIGHT}", error.line) from None
     if not isinstance(document, dict | list):
         raise Unfit(f"the text has no functions; {_RIGHT}")
+    _check_aliases(document, len(text))
     return _document(document)
 
 
@@ -103,25 +103,25 @@ def _yaml(text: str) -> Iterator[Candidate]:
 
 def _loaded_yaml(text: str) -> object:
     try:
-        document = yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
         raise Unfit(f"no YAML: {reason}", mark.line + 1 if mark else None) from None
-    _check_aliases(document)
-    return document
 
 
-def _check_aliases(document: object) -> None:
-    """Raise Unfit for a document whose aliases make it enormous or endless once they are written out."""
-    left = MAX_VALUES
+def _check_aliases(document: object, left: int) -> None:
+    """Raise Unfit for a document whose aliases make it enormous or endless: it has more than `left` values inside.
+
+    Without aliases, no document has more values than characters.
+    """
     waiting = [document]
     while waiting:
         value = waiting.pop()
         inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
         left -= len(inner)
         if left < 0:
-            raise Unfit(f"it has more than {MAX_VALUES:,} values once its aliases are written out")
+            raise Unfit("its YAML aliases repeat too much; write the values themselves")
         waiting.extend(inner)
 
 

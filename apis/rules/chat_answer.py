@@ -43,6 +43,24 @@ class AnsweredCustomCall(Answer):
     custom: AnsweredCustomTool = Field(description="The called tool and its text.")
 
 
+class TracedCalls(Answer):
+    """A message of the trace with calls that the server has run."""
+
+    role: Literal["assistant"] = Field(description="Always assistant.")
+    content: None = Field(description="Always null: all text is in the content of the answer.")
+    tool_calls: list[AnsweredToolCall] = Field(description="The calls.")
+
+
+class TracedResult(Answer):
+    """A message of the trace with the result of a call."""
+
+    role: Literal["tool"] = Field(description="Always tool.")
+    tool_call_id: str = Field(description="The id of the call.")
+    name: str = Field(description="The name of the tool.")
+    content: str = Field(description="The result as the model reads it.")
+    is_error: bool = Field(description="Whether the call failed or was not run; the content says why.")
+
+
 class AnswerMessage(Answer):
     """The model's message."""
 
@@ -59,6 +77,11 @@ class AnswerMessage(Answer):
     )
     function_call: AnsweredFunction | None = Field(
         None, description="The call, if the request has the older functions. Absent otherwise."
+    )
+    trace: list[TracedCalls | TracedResult] = Field(
+        [],
+        description="The calls that the server has run for server_tools, and their results, as messages that come "
+        "before this one in the conversation. Absent if there are none.",
     )
 
 
@@ -141,6 +164,21 @@ class CustomCallDelta(Answer):
     custom: CustomDelta = Field(description="The new part of the call.")
 
 
+class TracedCallsDelta(Answer):
+    """A part of a message of the trace with calls. The first one has its role and its content."""
+
+    index: int = Field(description="The number of the message in the trace, from 0.")
+    role: Literal["assistant"] = Field("assistant", description="Always assistant, in the first part only.")
+    content: None = Field(None, description="Always null.")
+    tool_calls: list[ToolCallDelta] = Field(description="The new parts of calls.")
+
+
+class TracedResultDelta(TracedResult):
+    """The result of a call, which comes whole."""
+
+    index: int = Field(description="The number of the message in the trace, from 0.")
+
+
 class Delta(Answer):
     """The new part of a message. It is empty in the last chunk of a choice."""
 
@@ -158,6 +196,9 @@ class Delta(Answer):
     )
     function_call: FunctionDelta | None = Field(
         None, description="The new part of the call, if the request has the older functions."
+    )
+    trace: list[TracedCallsDelta | TracedResultDelta] = Field(
+        [], description="The new part of the trace. Absent if there is none."
     )
 
 

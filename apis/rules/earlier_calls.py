@@ -20,6 +20,16 @@ def arguments_text(arguments: Any) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
+def error_text(error: Any) -> str:
+    """Return the error of an earlier call that a server ran as text: the texts of its content, or it as JSON."""
+    content = error.get("content") if isinstance(error, dict) else error
+    if isinstance(content, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text"), str) for part in content
+    ):
+        return "".join(part["text"] for part in content)
+    return content if isinstance(content, str) else json.dumps(error, ensure_ascii=False)
+
+
 class PendingCalls:
     """The calls of one message, which results must answer. Ids can repeat; then results answer in the order of calls.
 

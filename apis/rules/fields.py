@@ -164,11 +164,11 @@ def by(key: str, *words: str) -> Discriminator:
 
 
 def either(expected: str) -> Discriminator:
-    """Tell pydantic to choose the member of a union by the JSON type of the value: string, array or object.
+    """Tell pydantic to choose the member of a union by the JSON type of the value: string, array, object or boolean.
 
     `expected` is the list of allowed types that the error message shows.
     """
-    tags: dict[type, str] = {str: tag("string"), list: tag("array"), dict: tag("object")}
+    tags: dict[type, str] = {str: tag("string"), list: tag("array"), dict: tag("object"), bool: tag("boolean")}
     return Discriminator(lambda value: tags.get(type(value)), "no_type", expected)
 
 

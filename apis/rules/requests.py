@@ -14,7 +14,7 @@ MAX_CHOICES = 8
 MAX_IGNORED = 20
 # What this server has beyond OpenAI's API; with --strict-openai these fields are unknown.
 VENDOR_FIELDS = frozenset(("top_k", "min_p", "repetition_penalty", "stop_token_ids", "min_tokens", "ignore_eos"))
-VENDOR_FIELDS |= ConstraintFields.model_fields.keys() | {"chat_template_kwargs", "enable_thinking"}
+VENDOR_FIELDS |= ConstraintFields.model_fields.keys() | {"chat_template_kwargs", "enable_thinking", "server_tools"}
 
 
 def _check_key(key: str) -> str:

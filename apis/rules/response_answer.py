@@ -77,7 +77,35 @@ class OutputCustomCall(Answer):
     input: str = Field(description="The text for the tool, which is incomplete if the token limit was reached.")
 
 
-OutputItem = OutputMessage | OutputReasoning | OutputCall | OutputCustomCall
+class ServerCallErrorText(Answer):
+    """The text of an error."""
+
+    type: Literal["text"] = Field(description="Always text.")
+    text: str = Field(description="What went wrong, as the model reads it.")
+
+
+class ServerCallError(Answer):
+    """Why a call failed."""
+
+    type: Literal["mcp_tool_execution_error"] = Field(description="Always mcp_tool_execution_error.")
+    content: list[ServerCallErrorText] = Field(description="One text.")
+
+
+class OutputServerCall(Answer):
+    """A call that the server has run, with its result."""
+
+    type: Literal["mcp_call"] = Field(description="Always mcp_call.")
+    id: str = Field(description="The id of the item.")
+    status: Literal["in_progress", "completed", "failed"] = Field(description="failed if there is an error.")
+    server_label: str = Field(description="Where the tool comes from, as in /v1/tools.")
+    name: str = Field(description="The name of one of the server's tools.")
+    arguments: str = Field(description="The arguments as JSON text, which is incomplete if a limit was reached.")
+    output: str | None = Field(description="The result as the model reads it; null if there is none.")
+    error: ServerCallError | None = Field(description="Why the call failed or was not run; null if it did not fail.")
+    approval_request_id: None = Field(description="Always null.")
+
+
+OutputItem = OutputMessage | OutputReasoning | OutputCall | OutputCustomCall | OutputServerCall
 
 
 class InputTokensDetails(Answer):
@@ -108,7 +136,9 @@ class ResponseUsage(Answer):
 class IncompleteDetails(Answer):
     """Why a response is incomplete."""
 
-    reason: Literal["max_output_tokens"] = Field(description="Always max_output_tokens.")
+    reason: Literal["max_output_tokens"] = Field(
+        description="Always max_output_tokens, also for the other limits of an answer with server_tools."
+    )
 
 
 class AnsweredReasoning(Answer):

@@ -24,6 +24,7 @@ PREFIXES = {
     "function_call_output": "fco",
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
+    "mcp_call": "mcp",
     "additional_tools": "at",
 }
 _STATED = frozenset(("id", "status", "phase", "caller", "async"))  # fields of earlier answers that change nothing
@@ -117,6 +118,18 @@ class CallOutputItem(Shape):
     output: _Text = Field(description="The result, as a string or as parts; may be empty.")
 
 
+class ServerCallItem(Shape):
+    """An earlier call that the server ran, and its result."""
+
+    unread = _STATED | {"server_label", "approval_request_id"}
+
+    type: Literal["mcp_call"] = Field(description="Always mcp_call.")
+    name: str = Field(description="The name of the called tool, which need not be asked for in this request.")
+    arguments: Any = Field(description="The arguments as JSON text. Other values are converted to JSON.")
+    output: str | None = Field(None, description="The result.")
+    error: Any = Field(None, description="In place of the result, why the call failed.")
+
+
 class ReasoningPart(Shape):
     """A part of the model's reasoning, or of its summary."""
 
@@ -154,7 +167,7 @@ class AdditionalToolsItem(Shape):
 
 _TYPES = (
     *("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
-    *("reasoning", "item_reference", "additional_tools"),
+    *("mcp_call", "reasoning", "item_reference", "additional_tools"),
 )
 
 
@@ -174,6 +187,7 @@ AnyItem = Annotated[
     | Annotated[CallOutputItem, Tag(tag("function_call_output"))]
     | Annotated[CustomCallItem, Tag(tag("custom_tool_call"))]
     | Annotated[CallOutputItem, Tag(tag("custom_tool_call_output"))]
+    | Annotated[ServerCallItem, Tag(tag("mcp_call"))]
     | Annotated[ReasoningItem, Tag(tag("reasoning"))]
     | Annotated[ReferenceItem, Tag(tag("item_reference"))]
     | Annotated[AdditionalToolsItem, Tag(tag("additional_tools"))],
@@ -222,7 +236,8 @@ def _kept(item: Json, place: str, response_id: str) -> Json:
     own_id = given if given and isinstance(given, str) else item_id(kind, response_id, place)
     kept = {**item, "type": kind, "id": own_id}
     if kind not in ("reasoning", "additional_tools"):
-        kept["status"] = status if status in ("completed", "incomplete") else "completed"
+        legal = ("completed", "incomplete", *(["failed"] if kind == "mcp_call" else []))
+        kept["status"] = status if status in legal else "completed"
     if kind == "message":
         is_own = item["role"] == "assistant"
         content = item["content"]

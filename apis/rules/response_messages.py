@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from apis.rules.custom_tools import input_arguments
-from apis.rules.earlier_calls import arguments_text
+from apis.rules.earlier_calls import arguments_text, error_text
 from apis.rules.response_items import (
     AnyItem,
     CallOutputItem,
@@ -16,10 +16,14 @@ from apis.rules.response_items import (
     ItemText,
     MessageItem,
     ReasoningItem,
+    ServerCallItem,
 )
 from apis.rules.response_tools import full_name
 from core.conversation import Call, Message
 from core.errors import RequestError
+
+_Written = MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem | ServerCallItem
+_CALLS = ("function_call", "custom_tool_call", "mcp_call")
 
 
 @dataclass
@@ -31,11 +35,11 @@ class _Turn:
     calls: list[Call] = field(default_factory=list)
     results: list[Message] = field(default_factory=list)
 
-    def takes(self, item: MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem) -> bool:
+    def takes(self, item: _Written) -> bool:
         """Whether `item` continues this turn: results end a turn, and so does a text without calls before the next."""
         if self.results:
             return False
-        return item.type in ("function_call", "custom_tool_call") or bool(self.calls) or not self.texts
+        return item.type in _CALLS or bool(self.calls) or not self.texts
 
     def messages(self) -> list[Message]:
         """Return the assistant's message and the results. Reasoning that led to nothing is left out."""
@@ -55,19 +59,19 @@ def fold_items(items: Iterable[AnyItem]) -> list[Message]:
     turns: list[Message | _Turn] = []
     callers: dict[str, tuple[_Turn, str]] = {}  # call id -> the turn and the name of the last call with it
     unanswered: dict[str, str] = {}  # call id -> the kind of the call
-    for item in items:
+    for position, item in enumerate(items):
         match item:
             case CallOutputItem():
                 _add_result(item, callers)
                 unanswered.pop(item.call_id, None)
             case MessageItem(role="user" | "system" | "developer"):
                 turns.append(Message("user" if item.role == "user" else "system", _joined(item.content)))
-            case MessageItem() | ReasoningItem() | FunctionCallItem() | CustomCallItem():
+            case MessageItem() | ReasoningItem() | FunctionCallItem() | CustomCallItem() | ServerCallItem():
                 last = turns[-1] if turns else None
                 turn = last if isinstance(last, _Turn) and last.takes(item) else _Turn()
                 if turn is not last:
                     turns.append(turn)
-                _add(item, turn)
+                _add(item, turn, position)
                 if isinstance(item, FunctionCallItem | CustomCallItem):
                     callers[item.call_id] = turn, turn.calls[-1].name
                     unanswered[item.call_id] = "function" if isinstance(item, FunctionCallItem) else "custom tool"
@@ -77,7 +81,7 @@ def fold_items(items: Iterable[AnyItem]) -> list[Message]:
     return [message for turn in turns for message in (turn.messages() if isinstance(turn, _Turn) else [turn])]
 
 
-def _add(item: MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem, turn: _Turn) -> None:
+def _add(item: _Written, turn: _Turn, position: int) -> None:
     match item:
         case ReasoningItem():
             text = "".join(part.text for part in item.content or item.summary or ())
@@ -87,6 +91,11 @@ def _add(item: MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem, 
             turn.calls.append(Call(name, arguments_text(item.arguments), item.call_id))
         case CustomCallItem():
             turn.calls.append(Call(full_name(item.namespace, item.name), input_arguments(item.input), item.call_id))
+        case ServerCallItem():
+            call_id = f"call_{position}"  # such an item has none
+            turn.calls.append(Call(item.name, arguments_text(item.arguments), call_id))
+            result = item.output if item.error is None else error_text(item.error)
+            turn.results.append(Message("tool", result or "", name=item.name, call_id=call_id))
         case MessageItem():
             turn.texts.append(_joined(item.content))
 

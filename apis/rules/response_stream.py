@@ -90,9 +90,11 @@ class ReasoningDoneEvent(InItemEvent):
 class CallDeltaEvent(InItemEvent):
     """The new part of a call."""
 
-    type: Literal["response.function_call_arguments.delta", "response.custom_tool_call_input.delta"] = Field(
-        description="The kind of call: of a function, or of a custom tool."
-    )
+    type: Literal[
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+        "response.mcp_call_arguments.delta",
+    ] = Field(description="The kind of call: of a function, of a custom tool, or of a tool that the server runs.")
     delta: str = Field(description="The new part of the arguments, or of the text for a custom tool.")
 
 
@@ -113,6 +115,21 @@ class CustomInputDoneEvent(InItemEvent):
         description="Always response.custom_tool_call_input.done."
     )
     input: str = Field(description="The text.")
+
+
+class ServerArgumentsDoneEvent(InItemEvent):
+    """The whole arguments of a call that the server runs."""
+
+    type: Literal["response.mcp_call_arguments.done"] = Field(description="Always response.mcp_call_arguments.done.")
+    arguments: str = Field(description="The arguments as JSON text.")
+
+
+class ServerCallEvent(InItemEvent):
+    """The start or the end of a call that the server runs."""
+
+    type: Literal["response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed"] = Field(
+        description="in_progress: the call begins. completed or failed: its result is there."
+    )
 
 
 class ErrorEvent(NumberedEvent):
@@ -137,6 +154,8 @@ class ResponseEvent(
             | CallDeltaEvent
             | ArgumentsDoneEvent
             | CustomInputDoneEvent
+            | ServerArgumentsDoneEvent
+            | ServerCallEvent
             | ErrorEvent,
             Field(discriminator="type"),
         ]

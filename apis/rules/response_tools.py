@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag
 
 from apis.rules.custom_tools import custom_function, custom_names, input_format
 from apis.rules.fields import Name, Shape, Size, by, either, tag
+from apis.rules.server_tools import with_server_tools
 from apis.rules.tools import (
     MAX_STRICT_TOOLS,
     MAX_TOOLS,
@@ -19,7 +20,7 @@ from apis.rules.tools import (
     checked_function,
     declared,
 )
-from core.conversation import Function, ResponseFormat, ToolChoice
+from core.conversation import Function, ResponseFormat, Tool, ToolChoice
 from core.errors import RequestError
 from json_schema.check import check_parameters
 from json_schema.strict_form import strict_form
@@ -181,10 +182,15 @@ def full_name(namespace: str | None, name: str) -> str:
 
 
 def response_tools(
-    body: ResponseCallingFields, added: Sequence[tuple[str, AnyResponseTool]], *, strict_openai: bool
+    body: ResponseCallingFields,
+    added: Sequence[tuple[str, AnyResponseTool]],
+    served: Sequence[Function] = (),
+    *,
+    strict_openai: bool,
 ) -> ResponseTools:
     """Convert the tools in `tools`, and those `added` by items, each with its path in the request.
 
+    served: functions that the server runs; the model may call them too, and the answer does not repeat them.
     Raises RequestError for an invalid schema or name and, with strict_openai, for a tool that is ignored otherwise.
     """
     functions: list[Function] = []
@@ -215,7 +221,7 @@ def response_tools(
     if len(functions) > MAX_TOOLS:
         message = f"Invalid 'tools': expected at most {MAX_TOOLS} tools, but got {len(functions)} instead."
         raise RequestError(message, "tools", "array_above_max_length")
-    calling = _calling(body, tuple(functions))
+    calling = _calling(body, with_server_tools(functions, served))
     return ResponseTools(calling, declared_tools, echo, tuple(dict.fromkeys(hosted)))
 
 
@@ -262,7 +268,7 @@ def _shown_format(asked: ResponseFormat) -> Json:
     return {"type": "grammar", "syntax": "regex" if is_regex else "lark", "definition": definition}
 
 
-def _calling(body: ResponseCallingFields, functions: tuple[Function, ...]) -> Calling:
+def _calling(body: ResponseCallingFields, functions: tuple[Tool, ...]) -> Calling:
     choice = _choice(body, functions)
     if choice.mode == "required" and choice.names is None:
         choice = replace(choice, names=tuple(function.name for function in functions))
@@ -272,7 +278,7 @@ def _calling(body: ResponseCallingFields, functions: tuple[Function, ...]) -> Ca
     return Calling(functions, choice, max_calls=1 if at_most_one else None)
 
 
-def _choice(body: ResponseCallingFields, functions: tuple[Function, ...]) -> ToolChoice:
+def _choice(body: ResponseCallingFields, functions: tuple[Tool, ...]) -> ToolChoice:
     match body.tool_choice:
         case None:
             return ToolChoice("auto")
@@ -284,7 +290,7 @@ def _choice(body: ResponseCallingFields, functions: tuple[Function, ...]) -> Too
             return ToolChoice("named", tuple(_chosen([tool], functions)))
 
 
-def _chosen(tools: Iterable[FunctionToolChoice | CustomToolChoice], functions: tuple[Function, ...]) -> Iterator[str]:
+def _chosen(tools: Iterable[FunctionToolChoice | CustomToolChoice], functions: tuple[Tool, ...]) -> Iterator[str]:
     """Yield the full names of tools. Raises RequestError for one that the request does not declare."""
     custom = custom_names(functions)
     usual = {function.name for function in functions} - custom

@@ -12,6 +12,7 @@ from pydantic import Field, Tag
 from apis.rules.custom_tools import InputFormat, custom_function, custom_names, input_format
 from apis.rules.fields import Name, Shape, Size, by, either, tag
 from apis.rules.schemas import SchemaObject
+from apis.rules.server_tools import with_server_tools
 from core.conversation import CodeInterpreter, Function, Tool, ToolChoice
 from core.errors import RequestError
 from json_schema.check import check_parameters
@@ -225,9 +226,10 @@ def check_combinations(body: dict[str, Any], *, strict_openai: bool) -> None:
         need("parallel_tool_calls", "tools")
 
 
-def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
+def calling(body: CallingFields, served: Sequence[Function] = (), *, strict_openai: bool) -> Calling:
     """Convert the checked fields of `body`. Empty `tools` or `functions` mean none.
 
+    served: functions that the server runs, which count like those in `tools`.
     Raises RequestError for an invalid schema or name. A choice without effect must not name a function either.
     """
     if body.functions:
@@ -239,8 +241,9 @@ def calling(body: CallingFields, *, strict_openai: bool) -> Calling:
         choice = _legacy_choice(body, {function.name for function in functions})
         return Calling(functions, choice, 1, legacy=True)
     indexed = [(index, item) for index, item in enumerate(body.tools or ()) if not isinstance(item, ReasoningTool)]
-    tools = tuple(_tool(item, f"tools[{index}]", strict_openai) for index, item in indexed)
-    _check_unique(tools, "tools", ".function.name", [index for index, _ in indexed])
+    own = tuple(_tool(item, f"tools[{index}]", strict_openai) for index, item in indexed)
+    _check_unique(own, "tools", ".function.name", [index for index, _ in indexed])
+    tools = with_server_tools(own, served)
     choice = _choice(body, tools)
     if choice.mode == "required" and choice.names is None:
         choice = replace(choice, names=tuple(tool.name for tool in tools))

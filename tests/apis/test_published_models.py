@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from core.errors import RequestError
 from server import create_app
 from tests.support.published import SAMPLES, Json, Place, Published, bounds, put, without
 from tests.support.request_examples import FULL, LEGACY, PARAMETERS, RAW, USER, tool
+from tests.support.server_tools import served
 
 PARTS = [{"type": "text", "text": "x"}]
 CALL = {"name": "f", "arguments": "{}"}
@@ -84,6 +86,7 @@ CHATS: list[Json] = [
     {"model": "m", "messages": [USER], "response_format": {"type": "json_object", "schema": PARAMETERS}},
     {"model": "m", "messages": [USER], "enable_thinking": True, "chat_template_kwargs": SWITCHES},
     *({"model": "m", "messages": [USER], **constraint} for constraint in CONSTRAINTS),
+    *({"model": "m", "messages": [USER], "server_tools": asked} for asked in (True, ["served"])),
 ]
 SHARED = {key: value for key, value in FULL.items() if key in TextCompletionRequest.model_fields}
 RAWS: list[Json] = [
@@ -103,6 +106,7 @@ ITEMS: list[Json] = [
     OUTPUT,
     {"type": "custom_tool_call", "call_id": "a", "name": "c", "input": "x", "namespace": "n"},
     {**OUTPUT, "type": "custom_tool_call_output", "output": "x"},
+    {"type": "mcp_call", "name": "f", "arguments": "{}", "output": "x", "error": None},
     {"type": "additional_tools", "tools": [{**FLAT, "name": "g"}]},
 ]
 ASKED_RESPONSE: Json = {
@@ -146,12 +150,15 @@ ANSWERS: list[Json] = [
     {"model": "m", "input": "x", "reasoning": {"effort": "low", "summary": "auto"}, "max_tool_calls": 1},
     {"model": "m", "input": "x", "context_management": []},
     *({"model": "m", "input": "x", **constraint} for constraint in CONSTRAINTS),
+    *({"model": "m", "input": "x", "server_tools": asked} for asked in (True, ["served"])),
 ]
+SERVED = {"served": served("served")}
 
 
 def read_response(body: Json, *, strict_openai: bool = False) -> ChatRequest:
     kept = {"type": "message", "id": "msg_1_0", "role": "user", "content": PARTS}
-    return response_request(body, find={"resp_1": [kept]}.get, strict_openai=strict_openai).chat
+    find = {"resp_1": [kept]}.get
+    return response_request(body, find=find, server_tools=SERVED, strict_openai=strict_openai).chat
 
 
 CACHED = {"type": "ephemeral"}
@@ -223,7 +230,7 @@ IN_WORDS = (
 )
 Reader = Callable[..., Any]
 REQUESTS: list[tuple[type[Shape], Reader, list[Json]]] = [
-    (ChatCompletionRequest, chat_request, CHATS),
+    (ChatCompletionRequest, partial(chat_request, server_tools=SERVED), CHATS),
     (TextCompletionRequest, completion_request, RAWS),
     (ResponseRequest, read_response, ANSWERS),
     (MessagesRequest, messages_request, MESSAGES),

@@ -78,8 +78,11 @@ def _apply(event: Json, output: list[Json]) -> None:
         output.append(event["item"])
         return
     item = output[index]
-    assert index == len(output) - 1, "an item is over when the next one begins"
+    assert index == len(output) - 1 or item["type"] == "mcp_call", "an item is over when the next one begins"
     if kind == "response.output_item.done":
+        if item["type"] == "mcp_call":
+            assert item.pop("ended") == event["item"]["status"]
+            item = {**item, **{key: event["item"][key] for key in ("output", "error")}}
         assert {**item, "status": None} == {**event["item"], "status": None}
         output[index] = event["item"]
         return
@@ -103,6 +106,14 @@ def _apply(event: Json, output: list[Json]) -> None:
             item["arguments"] += event["delta"]
         case "response.function_call_arguments.done":
             assert (item["name"], item["arguments"]) == (event["name"], event["arguments"])
+        case "response.mcp_call.in_progress":
+            assert (item["arguments"], item["output"], item["error"]) == ("", None, None)
+        case "response.mcp_call_arguments.delta":
+            item["arguments"] += event["delta"]
+        case "response.mcp_call_arguments.done":
+            assert item["arguments"] == event["arguments"]
+        case "response.mcp_call.completed" | "response.mcp_call.failed":
+            item["ended"] = kind.removeprefix("response.mcp_call.")
         case "response.custom_tool_call_input.delta":
             item["input"] += event["delta"]
         case "response.custom_tool_call_input.done":

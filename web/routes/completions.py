@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -12,15 +15,19 @@ from starlette.responses import JSONResponse, Response
 
 from apis.chat_completions import EXAMPLES as CHAT_EXAMPLES
 from apis.chat_completions import ChatCompletionRequest, chat_request, fold
+from apis.chat_trace import TracedChoice
 from apis.completions import EXAMPLES as TEXT_EXAMPLES
 from apis.completions import TextCompletion, TextCompletionRequest, completion_request, fold_text
 from apis.rendered_prompt import RenderedPrompt
 from apis.rules.answers import FINGERPRINT, usage
 from apis.rules.chat_answer import ChatCompletion, ChatCompletionChunk
+from core.conversation import ChatRequest
+from core.turn_format import Finish
 from inference import chat_prompt, shown_prompt
 from web.choices import as_chunks, chat_choices, text_choices
 from web.event_stream import event_stream
 from web.openapi import Operation, Route
+from web.server_tools import ServedTools
 from web.serving import admit, loaded_model, read_owned, whole
 
 Json = dict[str, Any]
@@ -29,25 +36,50 @@ Json = dict[str, Any]
 async def chat_completions(request: Request) -> Response:
     """Serve OpenAI's chat completions, with `tools` or the older `functions`."""
     model = loaded_model(request)
-    chat = await read_owned(chat_request, request)
+    chat = await _chat(request)
     headers = admit(model, chat)
-    base = _base("chatcmpl-", "chat.completion.chunk" if chat.stream else "chat.completion", chat.model)
-    choices = chat_choices(model, chat, request.app.state.reasoning_fields)
+    fields = request.app.state.reasoning_fields
+    if chat.server_tools:
+        tools: ServedTools = request.app.state.tools
+
+        def produce(on_run: Callable[[], None]) -> AsyncGenerator[Json]:
+            writer = TracedChoice(chat, reasoning_fields=fields)
+            return _answer(chat, tools.answer(model, chat, writer, on_run=on_run))
+
+        items = request.app.state.replays.items(request, chat.owner, produce)
+    else:
+        items = _answer(chat, chat_choices(model, chat, fields))
     if chat.stream:
-        chunks = as_chunks(choices, base, chat.include_usage, chat.n)
-        return await event_stream(request.receive, chunks, headers)
-    parts, finishes = await whole(request, choices)
-    folded = [fold(part for part in parts if part["index"] == index) for index in range(chat.n)]
-    answer = {**base, "choices": folded, "usage": usage(finishes, chat.n)}
-    if chat.metadata is not None:
-        answer["metadata"] = chat.metadata
+        return await event_stream(request.receive, items, headers)
+    (answer,), _ = await whole(request, items)
     return JSONResponse(answer, headers=headers)
+
+
+async def _chat(request: Request) -> ChatRequest:
+    return await read_owned(partial(chat_request, server_tools=request.app.state.tools), request)
+
+
+async def _answer(chat: ChatRequest, choices: AsyncGenerator[Json | Finish]) -> AsyncGenerator[Json]:
+    """Yield the chunks of a stream, or the whole answer as the only item."""
+    base = _base("chatcmpl-", "chat.completion.chunk" if chat.stream else "chat.completion", chat.model)
+    if chat.stream:
+        async with aclosing(as_chunks(choices, base, chat.include_usage, chat.n)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        return
+    async with aclosing(choices):
+        everything = [item async for item in choices]
+    parts = [item for item in everything if not isinstance(item, Finish)]
+    finishes = [item for item in everything if isinstance(item, Finish)]
+    folded = [fold(part for part in parts if part["index"] == index) for index in range(chat.n)]
+    metadata = {} if chat.metadata is None else {"metadata": chat.metadata}
+    yield {**base, "choices": folded, "usage": usage(finishes, chat.n), **metadata}
 
 
 async def render(request: Request) -> Response:
     """Show the prompt of a chat completion: its text, its tokens and its pieces. Nothing is generated."""
     model = loaded_model(request)
-    chat = await read_owned(chat_request, request)
+    chat = await _chat(request)
     headers = admit(model, chat)
 
     def shown() -> Json:

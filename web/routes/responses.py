@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,12 +16,14 @@ from apis.responses import EXAMPLES, AskedResponse, ResponseRequest, response_re
 from apis.rules.response_answer import InputTokens, ResponseAnswer
 from apis.rules.response_stream import ResponseEvent
 from core.errors import RequestError
+from core.turn_format import Finish
 from inference import Model, tokenized_prompt
 from stores.store import ResponseStore, StoredResponse
 from web.choices import written
 from web.dialects import ResponsesFraming
 from web.event_stream import event_stream
 from web.openapi import Operation, Route
+from web.server_tools import ServedTools
 from web.serving import admit, in_turn, loaded_model, owner, read_request, whole
 
 Json = dict[str, Any]
@@ -32,7 +34,16 @@ async def responses(request: Request) -> Response:
     model = loaded_model(request)
     asked = await _asked(request)
     headers = admit(model, asked.chat)
-    events = _kept(_events(model, asked), asked, request.app.state.response_store)
+    store: ResponseStore = request.app.state.response_store
+    if asked.chat.server_tools:
+        tools: ServedTools = request.app.state.tools
+
+        def produce(on_run: Callable[[], None]) -> AsyncGenerator[Json]:
+            return _kept(_events(_served(model, asked, tools, on_run)), asked, store)
+
+        events = request.app.state.replays.items(request, asked.chat.owner, produce)
+    else:
+        events = _kept(_events(written(model, asked.chat, lambda _: _writer(model, asked))), asked, store)
     if asked.chat.stream:
         return await event_stream(request.receive, events, headers, ResponsesFraming())
     everything, _ = await whole(request, events)
@@ -60,22 +71,33 @@ async def _asked(request: Request, default_model: str | None = None) -> AskedRes
     def check(body: Json, *, strict_openai: bool) -> AskedResponse:
         if body.get("model") is None and default_model:
             body = {**body, "model": default_model}
-        return response_request(body, find=find, strict_openai=strict_openai)
+        return response_request(body, find=find, server_tools=request.app.state.tools, strict_openai=strict_openai)
 
     asked = await read_request(check, request)
     return replace(asked, chat=replace(asked.chat, owner=owner(request)))
 
 
-async def _events(model: Model, asked: AskedResponse) -> AsyncGenerator[Json]:
-    """Yield the events of the answer."""
+def _writer(model: Model, asked: AskedResponse) -> ResponseWriter:
     defaults = {"temperature": model.temperature, "top_p": model.top_p}
     head = {**asked.head, **{key: usual for key, usual in defaults.items() if asked.head[key] is None}}
+    return ResponseWriter(head, asked.chat, asked.tools)
+
+
+def _served(
+    model: Model, asked: AskedResponse, tools: ServedTools, on_run: Callable[[], None]
+) -> AsyncGenerator[Json | Finish]:
+    """Answer with calls that the server runs."""
+    most = asked.head["max_tool_calls"]
+    return tools.answer(model, asked.chat, _writer(model, asked), on_run=on_run, max_calls=most)
+
+
+async def _events(items: AsyncGenerator[Json | Finish]) -> AsyncGenerator[Json]:
+    """Yield the events of the answer. Their last one has the token counts of its Finish already."""
     with _own_paths():
-        async with aclosing(
-            written(model, asked.chat, lambda _: ResponseWriter(head, asked.chat, asked.tools))
-        ) as events:
-            async for event in events:
-                yield event
+        async with aclosing(items):
+            async for item in items:
+                if not isinstance(item, Finish):
+                    yield item
 
 
 @contextmanager
