@@ -28,9 +28,11 @@ export class AssistantEntry {
   #kind = "";
   #growing = null;
 
-  /** Add to a text: `kind` is text or reasoning. */
+  /** Add to a text: `kind` is text or reasoning. The line breaks before a text are not shown. */
   write(kind, text) {
     if (this.#kind !== kind) {
+      text = text.trimStart();
+      if (!text) return;
       this.#close();
       const shown = element("div", { class: `${kind} is-writing` });
       this.element.append(shown);

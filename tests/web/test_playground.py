@@ -7,15 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from inference import Model
+from inference import Model, load_model
 from server import create_app
-from tests.support.browser import Page, allow_clipboard, browser
+from tests.support.browser import Page, allow_clipboard
+from tests.support.reasoning_model import make_reasoning_folder, staged
 from tests.support.scripted_engine import ScriptedEngine, scripted
 from tests.support.serving import serving
+from tests.support.started_server import KEY as STARTED_KEY
+from tests.support.started_server import Started
 
 Play = Callable[..., ScriptedEngine]
 KEY = "sk-of-the-playground"
@@ -40,12 +44,6 @@ paths:
       responses: {"200": {description: ok}}
 """
 CALL = 'get_weather\n{"city": "Istanbul"}'
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("browser")) as page:
-        yield page
 
 
 @pytest.fixture
@@ -180,12 +178,48 @@ def test_parallel_calls_get_their_own_results(page: Page, play: Play) -> None:
     assert page.all(".entry .facts")[-1].text.startswith("first token")
 
 
+def test_reasoning_is_told_apart(chromium: Page, tmp_path: Path) -> None:
+    folder = make_reasoning_folder(tmp_path / "qwen3", "qwen3")
+    model = load_model(str(folder), served_names=["tiny"], dtype="float32")
+    with staged(model) as stage:
+        chromium.open(stage.url)
+        stage.play(stage.thought("Hm, Oslo.") + stage.text("It rains."))
+        chromium.send("Weather?")
+        assert chromium.text(".entry .reasoning") == "Hm, Oslo."
+        assert chromium.text(".entry .text:not(.entry.user .text)") == "It rains."
+
+
 def test_an_example_is_one_press(page: Page, play: Play) -> None:
+    num_examples = len(page.all("#examples button"))
+    assert num_examples == 6
+    for number in range(1, num_examples + 1):
+        page.click("#reset")
+        page.click(f"#examples button:nth-child({number})")
+        page.until(lambda: page.text("#status") == "Done.")
+        assert page.functions()
     play('get_current_weather\n{"location": "Istanbul"}')
+    page.click("#reset")
     page.click("#examples button")
     page.until(lambda: page.all(".call textarea"))
-    assert page.functions() == ["get_current_weather"]
     assert "temperature" in (page.one(".call textarea").get_attribute("value") or "")
+    assert not page.all(".error")
+
+
+def test_the_embedded_model_calls_in_each_example(chromium: Page, user_server: Started) -> None:
+    """A first visitor presses one button and sees a call; with its example as the result, the model answers."""
+    page = chromium.open(user_server.url)
+    page.one("#key").send_keys(STARTED_KEY, Keys.TAB)
+    page.until(lambda: page.all("#model option"))
+    for number in range(1, 7):
+        page.click("#reset")
+        page.click(f"#examples button:nth-child({number})")
+        page.until(lambda: page.all(".send-results"))
+        assert {one.text for one in page.all(".call .name")} <= set(page.functions())
+        assert all(one.get_attribute("value") for one in page.all(".call textarea"))
+        page.click(".send-results")
+        page.until(lambda: page.text("#status") == "Done.")
+        assert len(page.all(".entry.assistant")) == 2
+    assert not page.all(".error")
 
 
 def test_stop(page: Page, play: Play, played: tuple[Model, ScriptedEngine]) -> None:
@@ -339,6 +373,18 @@ def test_a_server_that_is_gone(chromium: Page, chatml: Model) -> None:
         chromium.open(url)
     chromium.send("Hi")
     assert "The server cannot be reached." in chromium.text(".error")
+
+
+def test_a_model_that_is_loading(chromium: Page, chatml: Model) -> None:
+    """The page waits for the model by itself; its visitor had to load it anew."""
+    app = create_app(lambda: chatml)
+    with serving(app) as url:
+        model, app.state.model = app.state.model, None
+        chromium.open(url)
+        assert "still loading" in chromium.text("#status")
+        app.state.model = model
+        chromium.until(lambda: chromium.all("#model option"))
+        assert chromium.text("#status") == ""
 
 
 def test_the_key_stays_in_memory(chromium: Page, chatml: Model) -> None:
