@@ -6,7 +6,7 @@ import { Conversation } from "./conversation.js";
 import { button, byId } from "./dom.js";
 import { ServerError } from "./server.js";
 
-const NEAR = 80; // pixels from the end of the messages within which new ones are followed
+const NEAR = 80; // pixels from the end of the messages that count as the end
 
 export class Chat {
   lastBody = null;
@@ -92,20 +92,22 @@ export class Chat {
       const body = { ...this.lastBody, stream: true, stream_options: { include_usage: true } };
       const onHead = (headers) => (ignored = headers.get("x-ignored-fields"));
       for await (const chunk of this.#server.stream("chat/completions", body, stopper.signal, onHead)) {
+        const isFollowed = isAtEnd();
         answer.feed(chunk);
-        this.#follow();
+        if (isFollowed) scrollToEnd();
       }
     } catch (error) {
       failure = error;
     }
     if (this.#stopper !== stopper) return; // the chat was reset meanwhile
     this.#stopper = null;
+    const isFollowed = isAtEnd();
     this.#conversation.add(answer.end({ isStopped: failure !== null }), answer.entry.element);
     if (failure && answer.isEmpty) answer.entry.element.remove();
     if (failure && !stopper.signal.aborted) this.#showError(failure);
     if (!failure && !answer.isAtLimit) this.#askResults(answer.pending);
     this.#update();
-    this.#follow();
+    if (isFollowed) scrollToEnd();
     say(this.#outcome(failure, stopper.signal.aborted, ignored));
   }
 
@@ -158,14 +160,7 @@ export class Chat {
 
   #show(made) {
     byId("log").append(made);
-    this.#follow(true);
-  }
-
-  /** Scroll to the end of the messages, if it was in view before they grew. */
-  #follow(always = false) {
-    const frame = byId("log-frame");
-    const box = frame.scrollHeight > frame.clientHeight + 1 ? frame : document.scrollingElement;
-    if (always || box.scrollHeight - box.scrollTop - box.clientHeight < NEAR) box.scrollTop = box.scrollHeight;
+    scrollToEnd();
   }
 
   #update() {
@@ -181,6 +176,23 @@ export class Chat {
 
 function resultMessage(call, card) {
   return { role: "tool", tool_call_id: call.id, content: card.result };
+}
+
+/** Return what scrolls the messages: their frame, or the whole page on a narrow screen. */
+function scrolled() {
+  const frame = byId("log-frame");
+  return getComputedStyle(frame).overflowY === "visible" ? document.scrollingElement : frame;
+}
+
+/** Whether the end of the messages is in view, so that what comes next is followed. */
+function isAtEnd() {
+  const box = scrolled();
+  return box.scrollHeight - box.scrollTop - box.clientHeight < NEAR;
+}
+
+function scrollToEnd() {
+  const box = scrolled();
+  box.scrollTop = box.scrollHeight;
 }
 
 /** Tell the user, also one who hears the page. */

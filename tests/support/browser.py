@@ -16,7 +16,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-PATIENCE_S = 30.0  # a busy machine is slow
+PATIENCE_S = 90.0  # a busy machine is slow
 _OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars")
 # Runs before the page's own scripts: remembers what the content security policy blocked, and errors.
 _WATCH = """

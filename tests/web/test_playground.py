@@ -206,19 +206,19 @@ def test_an_example_is_one_press(page: Page, play: Play) -> None:
 
 
 def test_the_embedded_model_calls_in_each_example(chromium: Page, user_server: Started) -> None:
-    """A first visitor presses one button and sees a call; with its example as the result, the model answers."""
+    """A first visitor presses one button and sees a call; the example has its result, and the model answers."""
     page = chromium.open(user_server.url)
     page.one("#key").send_keys(STARTED_KEY, Keys.TAB)
     page.until(lambda: page.all("#model option"))
-    for number in range(1, 7):
+    for number in range(6, 0, -1):
         page.click("#reset")
         page.click(f"#examples button:nth-child({number})")
         page.until(lambda: page.all(".send-results"))
         assert {one.text for one in page.all(".call .name")} <= set(page.functions())
         assert all(one.get_attribute("value") for one in page.all(".call textarea"))
-        page.click(".send-results")
-        page.until(lambda: page.text("#status") == "Done.")
-        assert len(page.all(".entry.assistant")) == 2
+    page.click(".send-results")
+    page.until(lambda: page.text("#status") == "Done.")
+    assert "Istanbul" in page.all(".entry.assistant")[-1].text
     assert not page.all(".error")
 
 
@@ -509,8 +509,11 @@ def test_a_phone_shows_all_without_scrolling_sideways(chromium: Page, played_url
         page.until(lambda: page.one("#chat").is_displayed() or page.text("#curl"))
         assert page.run("return document.scrollingElement.scrollWidth") <= 360, tab
     page.click("#tab-chat")
-    for selector in ("#send", "#message", ".send-results", "#retry"):
-        assert page.one(selector).is_displayed()
+    play("all\nDone.")
+    page.click(".send-results")  # fails if the composer, which stays at the end of the screen, covers it
+    page.until_done()
+    assert "Done." in log(page)
+    assert all(page.one(selector).is_displayed() for selector in ("#send", "#message", "#retry"))
 
 
 # Load
