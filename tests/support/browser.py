@@ -62,7 +62,7 @@ class Page:
         self.run(f"arguments[0].value = arguments[1]; {changed}", self.one(selector), text)
 
     def run(self, script: str, *arguments: object) -> Any:
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+        return self.driver.execute_script(script, *arguments)
 
     def until(self, holds: Callable[[], object]) -> None:
         """Wait until the condition holds."""
