@@ -3,6 +3,8 @@
 from agent.agent import Agent, AgentAnswer
 from agent.events import AgentEnd, AgentEvent, ToolCallArguments, ToolCallStart, ToolResult
 from agent.loop import Limits
+from agent.mcp import mcp_tools
+from agent.openapi import openapi_tools
 from agent.python import tool
 from agent.tools import Tool, ToolError, ToolSourceError
 from core.turn_format import ReasoningDelta, TextDelta
@@ -21,5 +23,7 @@ __all__ = [
     "ToolError",
     "ToolResult",
     "ToolSourceError",
+    "mcp_tools",
+    "openapi_tools",
     "tool",
 ]

@@ -21,14 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, SchemaError
 from referencing import Registry
 
 from agent.definitions.docstrings import Docstring, read_docstring
 from agent.tools import Json, ToolError, ToolSourceError
 from core.conversation import JsonSchema
 
-_UNUSABLE = (PydanticUserError, TypeError, ValueError, NameError, AttributeError, RecursionError)
+_UNUSABLE = (PydanticUserError, SchemaError, TypeError, ValueError, NameError, AttributeError, RecursionError)
 
 MAX_FAULTS = 5  # wrong arguments that an error names
 
@@ -67,8 +67,10 @@ class Parameters:
         return jsonschema.Draft202012Validator(self.schema(), registry=Registry(), format_checker=_FORMATS)
 
     def schema(self) -> JsonSchema:
-        """Return the JSON Schema of the arguments, without pydantic's titles."""
+        """Return the JSON Schema of the arguments."""
         schema = self.model.model_json_schema(schema_generator=_Schema)
+        for one in (schema, *schema.get("$defs", {}).values()):
+            _tidy(one)
         for one in schema["properties"].values():
             if one.get("default", 0) is None:
                 del one["default"]  # a call leaves the argument out
@@ -99,12 +101,13 @@ def parameters_of(function: Callable[..., Any], docs: Docstring) -> Parameters:
     """Read the parameters of a function. Raises ToolSourceError if one of them cannot be written as JSON Schema."""
     name = getattr(function, "__name__", type(function).__name__)
     parameters = tuple(_parameters(function, name))
+    module = str(getattr(function, "__module__", None) or __name__)
     try:
-        return _read(name, parameters, docs)
+        return _read(name, module, parameters, docs)
     except _UNUSABLE as error:
         for one in parameters:
-            if reason := _fault(name, one, docs):
-                hint = inspect.formatannotation(one.annotation)
+            if reason := _fault(name, module, one, docs):
+                hint = inspect.formatannotation(one.annotation)[:80]
                 raise ToolSourceError(
                     f"{name}: parameter {one.name!r} has the type {hint}, which cannot be written as JSON Schema "
                     f"({reason}); {_SUPPORTED}"
@@ -112,20 +115,22 @@ def parameters_of(function: Callable[..., Any], docs: Docstring) -> Parameters:
         raise ToolSourceError(f"{name}: its parameters cannot be used: {error}") from None
 
 
-def _read(name: str, parameters: tuple[Parameter, ...], docs: Docstring) -> Parameters:
+def _read(name: str, module: str, parameters: tuple[Parameter, ...], docs: Docstring) -> Parameters:
+    """Read parameters. pydantic finds the names in hints such as list["Item"] in the function's module."""
     config = ConfigDict(extra="forbid", protected_namespaces=())
     fields: dict[str, Any] = {f"p{number}": _field(one, docs) for number, one in enumerate(parameters)}
-    result = Parameters(create_model(name, __config__=config, **fields), parameters)
+    result = Parameters(create_model(name, __config__=config, __module__=module, **fields), parameters)
     result.schema()
     return result
 
 
-def _fault(name: str, one: Parameter, docs: Docstring) -> str:
+def _fault(name: str, module: str, one: Parameter, docs: Docstring) -> str:
     """Return why a parameter cannot be used, or "" if it can."""
     try:
-        _read(name, (one,), docs)
+        _read(name, module, (one,), docs)
     except _UNUSABLE as error:
-        return str(error).strip().split("\n")[0][:200] or type(error).__name__
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return lines[-1 if isinstance(error, SchemaError) else 0][:120]
     return ""
 
 
@@ -239,38 +244,24 @@ def _known_to_pydantic(hint: Any, seen: dict[Any, Any]) -> Any:
 
 
 class _Schema(GenerateJsonSchema):
-    """JSON Schema as a prompt needs it: no titles, the docstrings of classes, and Decimal as a number."""
+    """JSON Schema without titles of fields, and with Decimal as a number, which a model can write."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
-
-    def model_schema(self, schema: Any) -> JsonSchema:
-        return _described(super().model_schema(schema), schema["cls"])
-
-    def dataclass_schema(self, schema: Any) -> JsonSchema:
-        return _described(super().dataclass_schema(schema), schema["cls"])
-
-    def typed_dict_schema(self, schema: Any) -> JsonSchema:
-        return _described(super().typed_dict_schema(schema), schema.get("cls"))
-
-    def enum_schema(self, schema: Any) -> JsonSchema:
-        return _described(super().enum_schema(schema), schema["cls"])
 
     def decimal_schema(self, schema: Any) -> JsonSchema:
         return self.float_schema(schema)
 
 
-def _described(schema: JsonSchema, cls: Any) -> JsonSchema:
-    """Remove the title, and add what the docstring and the annotations of a class say about its fields."""
+def _tidy(schema: JsonSchema) -> None:
+    """Remove the title of a class, and move what its docstring says about its fields to the fields."""
     schema.pop("title", None)
-    if "description" not in schema:
-        return schema
-    docs = read_docstring(schema["description"])
-    schema["description"] = docs.text
+    docs = read_docstring(schema.pop("description", ""))
+    if docs.text:
+        schema["description"] = docs.text
     for name, one in schema.get("properties", {}).items():
         if "description" not in one and (text := docs.parameters.get(name)):
             one["description"] = text
-    return schema
 
 
 def _whole(value: Any) -> Any:

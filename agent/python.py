@@ -72,7 +72,7 @@ def _tool(
     function: Callable[..., Any], name: str | None, description: str | None, confirm: bool, timeout_s: float
 ) -> PythonTool:
     if not callable(function):
-        told = "put @tool below @classmethod's class: tool(Class.method)" if isinstance(function, classmethod) else ""
+        told = "name the method of its class: tool(Class.method)" if isinstance(function, classmethod) else ""
         raise ToolSourceError(f"{function!r:.60} cannot be called; {told or 'a tool is made of a function'}")
     docs = _docs(function)
     parameters = parameters_of(function, docs)

@@ -18,16 +18,17 @@ from agent.threads import OwnLoop
 from agent.tools import Tool, ToolSourceError, by_name
 
 _NUMBERS = itertools.count()
+_LOOP = OwnLoop()
 
 
 def tools_of(path: Path) -> tuple[Tool, ...]:
     """Return the tools of a file: what `__all__` lists, else what `@tool` made or, if there is none, public functions.
 
-    The file may import the modules of its folder. Its `async def` functions run in one event loop of their own, since
-    one that blocks would stop the server. Raises ToolSourceError for a file that cannot be run or has no tools.
+    The file may import the modules of its folder. Its `async def` functions run in an event loop that only files of
+    tools share, since one that blocks would stop the server. Raises ToolSourceError for a file that cannot be run or
+    has no tools.
     """
     module = _run(path)
-    loop = OwnLoop()
     tools = []
     for one in _found(module, path):
         try:
@@ -35,7 +36,7 @@ def tools_of(path: Path) -> tuple[Tool, ...]:
         except ToolSourceError as error:
             raise ToolSourceError(f"{path}: {error}") from None
         is_moved = isinstance(made, PythonTool) and is_async(made.python)
-        tools.append(replace(made, source=str(path), run=loop.moved(made.run) if is_moved else made.run))
+        tools.append(replace(made, source=str(path), run=_LOOP.moved(made.run) if is_moved else made.run))
     return tuple(by_name(tools).values())
 
 

@@ -48,7 +48,7 @@ async def in_thread(function: Callable[[], object]) -> object:
         with suppress(RuntimeError):  # the event loop is closed
             loop.call_soon_threadsafe(end, outcome)
 
-    threading.Thread(target=run, name="tool", daemon=True).start()
+    _start(run, "tool")
     value, error = await ended
     if isinstance(error, StopIteration):  # no coroutine may raise it
         raise ToolError(f"StopIteration: {error}" if str(error) else "StopIteration") from error
@@ -79,7 +79,10 @@ class OwnLoop:
             loop = await self._free_loop()
 
             async def awaited() -> object:
-                return await run(arguments)
+                try:
+                    return await run(arguments)
+                except (SystemExit, KeyboardInterrupt) as error:  # they would end the loop
+                    raise ToolError(f"the function raised {type(error).__name__}") from None
 
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), loop))
 
@@ -87,22 +90,45 @@ class OwnLoop:
 
     async def _free_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop, or a new one if the loop does not react."""
-        if self._loop is not None:
+        stuck = self._loop
+        if stuck is not None:
             is_free = asyncio.Event()
             here = asyncio.get_running_loop()
-            self._loop.call_soon_threadsafe(lambda: here.call_soon_threadsafe(is_free.set))
+            stuck.call_soon_threadsafe(lambda: here.call_soon_threadsafe(is_free.set))
             with suppress(TimeoutError):
                 async with asyncio.timeout(MAX_BLOCKED_S):
                     await is_free.wait()
-                    return self._loop
+                    return stuck
         await _take_slot()
+        if self._loop is not None and self._loop is not stuck:  # another call has made it
+            _SLOTS.release()
+            return self._loop
+        if stuck is not None:
+            asyncio.run_coroutine_threadsafe(_end_when_idle(), stuck)
         self._loop = loop = asyncio.new_event_loop()
 
         def run() -> None:
             try:
                 loop.run_forever()
+                loop.close()
             finally:
                 _SLOTS.release()
 
-        threading.Thread(target=run, name="tools' event loop", daemon=True).start()
+        _start(run, "tools' event loop")
         return loop
+
+
+async def _end_when_idle() -> None:
+    """End the event loop as soon as it runs no other coroutine."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
+    asyncio.get_running_loop().stop()
+
+
+def _start(run: Callable[[], None], name: str) -> None:
+    """Start a thread, which frees its place in _SLOTS at its end."""
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError:  # the system has no more threads
+        _SLOTS.release()
+        raise

@@ -17,12 +17,11 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from agent.definitions.candidates import Candidate, Unfit
+from agent.definitions.candidates import Candidate, Unfit, declared
 from agent.definitions.references import Inliner
 from agent.definitions.sources import candidates
-from apis.rules.json_text import JsonError, read_json
 from client.json_lines import FileError, Json, write_lines
-from client.rows import function_json, parse_function
+from client.rows import function_json
 from core.conversation import Function
 from core.errors import RequestError
 from schema import typescript
@@ -77,12 +76,7 @@ def checked(candidate: Candidate) -> Function:
     if isinstance(parameters := function.get("parameters"), dict):
         own = {key: value for key, value in parameters.items() if key not in ("$defs", "definitions")}
         function["parameters"] = Inliner(parameters).schema(own)
-    try:
-        result = parse_function(read_json(json.dumps(function).encode()), "")
-    except RequestError as error:
-        raise Unfit(error.message) from None
-    except (JsonError, TypeError, ValueError, RecursionError) as error:
-        raise Unfit(f"it holds a value that is no JSON: {error}") from None
+    result = declared(function)
     if not result.description.strip():
         raise Unfit("it has no description, so nobody can tell what it is for")
     schema = result.parameters or {}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from apis.rules.json_text import JsonError, read_json
 from client.json_lines import Json
-from core.conversation import JsonSchema
+from client.rows import parse_function
+from core.conversation import Function, JsonSchema
+from core.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -37,3 +41,13 @@ def object_schema(properties: Mapping[str, object], required: Iterable[str]) -> 
     """Return the schema of an object. The names in its `required` list are in the order of the properties."""
     names = set(required)
     return {"type": "object", "properties": properties, "required": [name for name in properties if name in names]}
+
+
+def declared(function: Json) -> Function:
+    """Check a function. Raises Unfit for a name, a schema or a value that a request could not have."""
+    try:
+        return parse_function(read_json(json.dumps(function).encode()), "")
+    except RequestError as error:
+        raise Unfit(error.message) from None
+    except (JsonError, TypeError, ValueError, RecursionError) as error:
+        raise Unfit(f"it holds a value that is no JSON: {error}") from None

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
-
+from agent.definitions import openapi
 from agent.definitions.candidates import Candidate, Unfit
-from agent.definitions.openapi import is_openapi, operations
+from agent.definitions.documents import read_yaml
 from agent.definitions.signatures import functions_of
 from client.json_lines import FileError, read_bytes
 
@@ -21,23 +20,6 @@ _PYTHON = re.compile(r"^(?:(?:async\s+def|def|class|from|import)\s|@\w)", re.MUL
 _RIGHT = "expected are functions in JSON as OpenAI's API has them, Python functions, or an OpenAPI document"
 
 MAX_TEXT = 2 * 2**20  # characters
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML's safe loader, except that dates, `on` and `no` stay strings, as in JSON.
-
-    The loader in C is used where it is available, since it is ten times as fast.
-    """
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if not tag.endswith(":timestamp") and not (tag.endswith(":bool") and first in "yYnNoO")
-    ]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
 
 
 def candidates(path: Path) -> Iterator[Candidate]:
@@ -70,12 +52,11 @@ def candidates_in(text: str) -> Iterator[Candidate]:
             raise Unfit("no function is defined at the top level, or its name begins with '_'")
         return iter(found)
     try:
-        document = _loaded_yaml(text)
+        document = read_yaml(text)
     except Unfit as error:
         raise Unfit(f"the text is neither JSON nor Python, and {error}; {_RIGHT}", error.line) from None
     if not isinstance(document, dict | list):
         raise Unfit(f"the text has no functions; {_RIGHT}")
-    _check_aliases(document, len(text))
     return _document(document)
 
 
@@ -98,31 +79,7 @@ def _json(text: str) -> Iterator[Candidate]:
 
 
 def _yaml(text: str) -> Iterator[Candidate]:
-    return _document(_loaded_yaml(text))
-
-
-def _loaded_yaml(text: str) -> object:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise Unfit(f"no YAML: {reason}", mark.line + 1 if mark else None) from None
-
-
-def _check_aliases(document: object, left: int) -> None:
-    """Raise Unfit for a document whose aliases make it enormous or endless: it has more than `left` values inside.
-
-    Without aliases, no document has more values than characters.
-    """
-    waiting = [document]
-    while waiting:
-        value = waiting.pop()
-        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-        left -= len(inner)
-        if left < 0:
-            raise Unfit("its YAML aliases repeat too much; write the values themselves")
-        waiting.extend(inner)
+    return _document(read_yaml(text))
 
 
 def _python(text: str) -> Iterator[Candidate]:
@@ -137,8 +94,8 @@ def _python(text: str) -> Iterator[Candidate]:
 
 def _document(document: object) -> Iterator[Candidate]:
     if isinstance(document, dict):
-        if is_openapi(document):
-            return operations(document)
+        if openapi.is_openapi(document):
+            return openapi.candidates(document)
         held = [document[key] for key in _LISTS if isinstance(document.get(key), list)]
         document = held[0] if held else [document]
     if not isinstance(document, list):

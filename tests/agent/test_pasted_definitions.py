@@ -94,7 +94,7 @@ def test_a_signature_without_a_body_is_a_function(text: str) -> None:
         ("def f(*x): ...", "any number of arguments"),
         ("\0def f(): ...", "neither JSON"),
         ("def f(x:\0 int): ...", "no Python"),
-        ("a: &a [*a]", "aliases"),
+        ("a: &a [*a]", "alias"),
         ("a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)), "aliases"),
         ("\ud800", "neither JSON"),
     ],

@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import pathlib
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ class Point(NamedTuple):
 class User(BaseModel):
     name: str
     key: SecretStr = SecretStr("s3cret")
-    hidden: str = Field("hidden", exclude=True)
+    hidden: str = Field(default="hidden", exclude=True)
     born: dt.date = dt.date(2000, 1, 2)
     height: float = math.nan
 
@@ -287,7 +288,7 @@ def test_what_json_can_hold_is_written_as_json_does_within_the_limit(value: obje
     whole = as_text(value, 1_000_000)
     if not isinstance(value, str):
         finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
-        assert whole == json.dumps(finite, ensure_ascii=False)
+        assert whole == re.sub("[\ud800-\udfff]", "\ufffd", json.dumps(finite, ensure_ascii=False))
     cut = as_text(value, limit)
     assert len(cut) <= limit and (cut == whole or len(whole) > limit)
 

