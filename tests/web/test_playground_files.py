@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,3 +198,24 @@ def test_python_is_not_run(url: str, tmp_path: Path) -> None:
         found = client.post(FUNCTIONS, {"text": text}).json
     assert [one["name"] for one in found["functions"]] == ["f"]
     assert not canary.exists()
+
+
+def test_nothing_is_fetched(url: str, tmp_path: Path) -> None:
+    """References of a pasted document to other places open no connection and no file."""
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"type": "string", "description": "a secret"}', encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as canary, Client(url) as client:
+        canary.settimeout(0.3)
+        own = f"http://127.0.0.1:{canary.getsockname()[1]}"
+        for place in (f"{own}/a.json", f"{own}/a.json#/b", f"//{own[7:]}/a", secret.as_uri(), str(secret)):
+            schema = {"$ref": place}
+            parameter = {"name": "p", "in": "query", "schema": schema}
+            operation = {"operationId": "get", "summary": "Get", "parameters": [parameter, {"$ref": place}]}
+            document = {"openapi": "3.1.0", "servers": [{"url": own}], "paths": {"/x": {"get": operation}}}
+            function = {"name": "f", "parameters": {"type": "object", "properties": {"p": schema}}}
+            for text in (json.dumps(document), json.dumps(function)):
+                answer = client.post(FUNCTIONS, {"text": text})
+                assert answer.status in (200, 400)
+                assert "a secret" not in answer.body.decode()
+        with pytest.raises(TimeoutError):
+            canary.accept()
