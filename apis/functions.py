@@ -17,6 +17,7 @@ from core.errors import RequestError
 
 Json = dict[str, Any]
 
+MAX_TEXT = 2**19  # characters; YAML and Python of this size are read in seconds
 EXAMPLES: dict[str, Json] = {
     "A Python function": {"text": 'def roll(sides: int = 6) -> int:\n    """Roll a die."""\n'},
     "JSON": {"text": '[{"name": "roll", "description": "Roll a die.", "parameters": {"type": "object"}}]'},
@@ -29,6 +30,7 @@ class FunctionsRequest(Shape):
     refuses_unknown = "never"  # `ignored` has OpenAI's text for the fields of a body
 
     text: str = Field(
+        max_length=MAX_TEXT,
         description="Functions or tools as JSON, one or a list; an OpenAPI document in JSON or YAML; or Python "
         "functions, of which only signatures and docstrings are read. Nothing is executed or fetched.",
         examples=["def roll(sides: int = 6) -> int:\n    ..."],

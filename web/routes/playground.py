@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,11 +17,15 @@ from apis.functions import EXAMPLES, FunctionList, FunctionsRequest, found_funct
 from apis.rules.fields import MAX_OWN_NAME
 from apis.rules.tools import MAX_TOOLS
 from core.errors import RequestError
+from web.body import MAX_BODY
 from web.openapi import Operation, Route
 from web.playground import FILES, served_file
 from web.serving import ignored_header, in_turn, read_request
 
 Json = dict[str, Any]
+
+READING_S = 5.0  # of computing; a small document can stand for many large functions
+_TOO_MUCH = f"These are more functions than a request may have, {MAX_TOOLS} of {MAX_BODY} bytes in all. Paste fewer."
 
 
 async def playground_file(name: str) -> Response:
@@ -40,11 +46,16 @@ def _found(text: str) -> Json:
     """Return the answer for a text. Raises RequestError for a text in none of the three languages."""
     found: dict[str, Json] = {}
     rejected: list[Json] = []
+    size, deadline = 0, time.thread_time() + READING_S
     try:
-        for candidate in candidates_in(text):
+        for number, candidate in enumerate(candidates_in(text)):
+            if number == MAX_TOOLS or size > MAX_BODY or time.thread_time() > deadline:
+                rejected.append({"name": f"{candidate.where} and what follows", "reason": _TOO_MUCH})
+                break
             try:
                 function = _checked(candidate, found)
                 found[function["name"]] = function
+                size += len(json.dumps(function))
             except RequestError as error:
                 name = candidate.function.get("name") if candidate.function else None
                 rejected.append({"name": str(name or candidate.where)[:MAX_OWN_NAME], "reason": error.message})
@@ -60,8 +71,6 @@ def _checked(candidate: Candidate, found: Mapping[str, Json]) -> Json:
     function = found_function(candidate.function)
     if function["name"] in found:
         raise RequestError("The name is taken by an earlier function.")
-    if len(found) == MAX_TOOLS:
-        raise RequestError(f"A request has at most {MAX_TOOLS} functions.")
     return function
 
 
