@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from apis.chat_completions import Choice, chat_request, fold
-from apis.rendered_prompt import rendered_prompt
+from apis.rendered_prompt import EncodedToken, rendered_prompt
 from apis.rules.json_text import parse_json
 from apis.rules.reasoning import ANSWER_FIELDS, ReasoningField
 from checkpoints.model import Model, load_model, open_format
@@ -162,15 +162,17 @@ def tokenized_prompt(model: Model, request: ChatRequest, *, has_opening: bool = 
 
 
 def shown_prompt(template: PromptTemplate, tokenizer: Tokenizer, request: ChatRequest) -> dict[str, Any]:
-    """Return the prompt for `request` as JSON: text, token ids and pieces (apis/rendered_prompt.py).
+    """Return the prompt for `request` as JSON: text, tokens and pieces (apis/rendered_prompt.py).
 
     The length is not checked. Raises RequestError for a tool that the template does not support.
     """
     pieces = template.prompt(request)
     bos = [] if not template.bos or tokenizer.bos_id is None else [tokenizer.bos_id]
-    ids = tokenizer.encode(pieces, bos=template.bos).ids
+    encoded, decoder = tokenizer.encode(pieces, bos=template.bos), tokenizer.stream_decoder()
+    texts = ["".join(part.text for part in decoder.feed(token_id)) for token_id in encoded.ids]
+    tokens = list(map(EncodedToken, encoded.ids, texts, encoded.learned))
     shown = [(True, tokenizer.decode(bos)), *((piece.markup, piece.text) for piece in pieces)]
-    return rendered_prompt(request.model, template.name, ids, shown)
+    return rendered_prompt(request.model, template.name, tokens, shown)
 
 
 def _function_sizes(

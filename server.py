@@ -24,7 +24,17 @@ from web.edge import KEEP_ALIVE_S, Edge
 from web.idempotency import Replays
 from web.lifecycle import serve
 from web.openapi import Route, document
-from web.routes import completions, facts, messages, ollama, responses, stored_responses, tokens, tools
+from web.routes import (
+    completions,
+    facts,
+    messages,
+    ollama,
+    playground,
+    responses,
+    stored_responses,
+    tokens,
+    tools,
+)
 from web.server_tools import ServedTools
 from web.wrong_urls import wrong_url
 
@@ -36,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     *stored_responses.ROUTES,
     *messages.ROUTES,
     *facts.ROUTES,
+    *playground.ROUTES,
     *tokens.ROUTES,
     *tools.ROUTES,
     *ollama.ROUTES,

@@ -1,9 +1,10 @@
-"""POST /v1/chat/completions/render: the prompt of a chat completion as text, token ids and pieces."""
+"""POST /v1/chat/completions/render: the prompt of a chat completion as text, tokens and pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby
 from typing import Any, Literal
 
 from pydantic import Field
@@ -23,6 +24,20 @@ class PromptPiece(Answer):
     text: str = Field(description="The text. The texts of all pieces, joined, are the prompt.")
 
 
+class PromptToken(Answer):
+    """A token of the prompt."""
+
+    id: int = Field(description="The id.")
+    text: str = Field(
+        description="The text. Where the bytes of a character are in several tokens, the last of them has the "
+        "character and the others have no text."
+    )
+    kind: Literal["markup", "caller", "model"] = Field(
+        description="model: what the model wrote, or would have written, in an earlier turn, with the marks around it. "
+        "Else the kind of the piece in which the token begins."
+    )
+
+
 class RenderedPrompt(Answer):
     """The prompt of a chat completion, which the model continues."""
 
@@ -33,9 +48,21 @@ class RenderedPrompt(Answer):
     prompt_tokens: int = Field(description="The number of tokens.")
     token_ids: list[int] = Field(description="The ids of the tokens.")
     pieces: list[PromptPiece] = Field(description="The prompt in pieces. Neighbours have different kinds.")
+    tokens: list[PromptToken] = Field(description="The tokens with their texts, in the order of token_ids.")
 
 
-def rendered_prompt(model: str, template: str, token_ids: Sequence[int], pieces: Iterable[tuple[bool, str]]) -> Json:
+@dataclass(frozen=True)
+class EncodedToken:
+    """A token of a prompt. learned: the model is trained to write it."""
+
+    id: int
+    text: str
+    learned: bool
+
+
+def rendered_prompt(
+    model: str, template: str, tokens: Sequence[EncodedToken], pieces: Iterable[tuple[bool, str]]
+) -> Json:
     """Build the answer. `pieces` are the stretches of the prompt, each with whether the template wrote it."""
     shown = [
         {"kind": "markup" if is_markup else "caller", "text": "".join(text for _, text in group)}
@@ -46,7 +73,23 @@ def rendered_prompt(model: str, template: str, token_ids: Sequence[int], pieces:
         "model": model,
         "template": template,
         "prompt": "".join(piece["text"] for piece in shown),
-        "prompt_tokens": len(token_ids),
-        "token_ids": list(token_ids),
+        "prompt_tokens": len(tokens),
+        "token_ids": [token.id for token in tokens],
         "pieces": shown,
+        "tokens": list(_shown_tokens(tokens, shown)),
     }
+
+
+def _shown_tokens(tokens: Sequence[EncodedToken], pieces: Sequence[Mapping[str, str]]) -> Iterator[Json]:
+    """Yield the tokens as JSON, each with its kind."""
+    prompt = "".join(piece["text"] for piece in pieces)
+    ends = list(accumulate(len(piece["text"]) for piece in pieces))
+    position = number = 0
+    for token in tokens:
+        while number < len(ends) - 1 and position >= ends[number]:
+            number += 1
+        kind = "model" if token.learned else pieces[number]["kind"]
+        yield {"id": token.id, "text": token.text, "kind": kind}
+        # SentencePiece adds a space that the prompt does not have
+        is_added = token.text.startswith(" ") and not prompt.startswith(token.text, position)
+        position += len(token.text) - is_added

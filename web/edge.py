@@ -20,9 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from web.connection import MAX_HEAD
 from web.dialects import speaks_anthropic
 from web.errors import CLOSE, ClientStalled, HttpError, is_unforeseen, new_request_id, render
+from web.playground import PATHS as PLAYGROUND_PATHS
 from web.sites import Sites, is_preflight
 
-PUBLIC_PATHS = frozenset({"/", "/live", "/ready", "/health"})
+PUBLIC_PATHS = frozenset({"/", "/live", "/ready", "/health", *PLAYGROUND_PATHS})
 KEEP_ALIVE_S = 75  # connection pools and proxies keep a connection for 60 to 90 s
 WRITE_DEADLINE_S = 30.0
 CLIENT_LEFT = 499  # nginx's status for the log: the client closed the connection before the end of the answer
@@ -148,7 +149,9 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             is_closed = "connection" in headers
             for name, value in self._always.items():
-                if not (is_closed and name in ("Connection", "Keep-Alive")):
+                if name == "Vary":
+                    headers.add_vary_header(value)
+                elif not (is_closed and name in ("Connection", "Keep-Alive")):
                     headers[name] = value
             headers["x-request-id"] = self.request_id
             headers["openai-processing-ms"] = str(int(self.age_s() * 1000))

@@ -24,6 +24,7 @@ BODIES: dict[str, Json] = {
     "/v1/messages": {"model": "tiny", "max_tokens": 5, "messages": [USER]},
     "/v1/messages/count_tokens": {"model": "tiny", "messages": [USER]},
     "/api/show": {"model": "tiny"},
+    "/v1/functions": {"text": "def roll(): ..."},
     "/tokenize": {"prompt": "x"},
     "/detokenize": {"tokens": [1]},
 }

@@ -1,4 +1,4 @@
-"""A server for the application of a test file, which its fixture `app` returns, and clients of it."""
+"""A server for the application of a test file, which its fixture `app` returns, clients of it, and a browser."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from openai import OpenAI
 
 from tests.support.abuse_client import Client
+from tests.support.browser import Page, browser
 from tests.support.serving import serving
 
 
@@ -28,3 +29,10 @@ def official(url: str) -> Iterator[OpenAI]:
 def raw(url: str) -> Iterator[Client]:
     with Client(url) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A headless browser."""
+    with browser(tmp_path_factory.mktemp("browser")) as page:
+        yield page

@@ -219,7 +219,7 @@ def test_web_sites(url: str, subtests: pytest.Subtests) -> None:
             ):
                 assert answer.status in (case.status, 405)
                 assert answer.headers["access-control-allow-origin"] == SITE
-                assert answer.headers["vary"] == "Origin"
+                assert answer.headers["vary"].endswith("Origin")
             for origin in (
                 "https://evil.example",
                 "null",
@@ -383,6 +383,8 @@ def test_wrong_types_in_every_field(url: str, subtests: pytest.Subtests) -> None
 
 def test_an_unknown_model(url: str, subtests: pytest.Subtests) -> None:
     for case in POSTS:
+        if case.route == "/v1/functions":  # needs no model
+            continue
         with subtests.test(case.name), Client(url) as client:
             answer = case.send(client, body=as_json({**BODIES[case.route], "model": "gpt-99"}))
             assert answer.status == 404
@@ -448,7 +450,8 @@ def test_a_server_that_is_loading(model: Model, subtests: pytest.Subtests) -> No
                     assert "still loading" in case.message(answer)
                 else:
                     assert answer.status == case.status
-                    assert case.path in ("/", "/live", "/metrics", "/api/version", "/v1/tools") or NO_ID in case.path
+                    public = ("/", "/live", "/metrics", "/api/version", "/v1/functions", "/v1/tools")
+                    assert case.path in public or NO_ID in case.path
 
 
 # The engine

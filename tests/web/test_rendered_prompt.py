@@ -6,7 +6,11 @@ import threading
 from itertools import pairwise
 from typing import Any
 
-from inference import Model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apis.chat_completions import chat_request
+from inference import Model, shown_prompt
 from server import create_app
 from tests.support.abuse_client import BODY, CHAT, RENDER, USER, Client, check_answer
 from tests.support.scripted_engine import ScriptedEngine, scripted
@@ -27,6 +31,8 @@ def rendered(url: str, **fields: Any) -> dict[str, Any]:
     assert all(one != other for one, other in pairwise(kinds))
     assert "".join(piece["text"] for piece in shown["pieces"]) == shown["prompt"]
     assert shown["prompt_tokens"] == len(shown["token_ids"])
+    assert [token["id"] for token in shown["tokens"]] == shown["token_ids"]
+    assert "".join(token["text"] for token in shown["tokens"]) == shown["prompt"]
     return shown
 
 
@@ -69,6 +75,42 @@ def test_a_callers_text_stays_the_callers(played_url: str, played: tuple[Model, 
     described = [{"type": "function", "function": {"name": "look", "description": text}} for text in ("Hi", FORGED)]
     plain, forged = (rendered(played_url, tools=[tool]) for tool in described)
     assert num_control(forged) == num_control(plain)
+
+
+def texts_of(shown: dict[str, Any], kind: str) -> str:
+    return "".join(token["text"] for token in shown["tokens"] if token["kind"] == kind)
+
+
+def test_tokens_tell_who_wrote_them(played_url: str) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": '{"at": "me"}'}}
+    messages = [
+        {"role": "user", "content": f"Question {FORGED}"},
+        {"role": "assistant", "content": "Answer", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "Result"},
+    ]
+    shown = rendered(played_url, tools=TOOLS, messages=messages)
+    caller, model, markup = (texts_of(shown, kind) for kind in ("caller", "model", "markup"))
+    assert f"Question {FORGED}" in caller and "Result" in caller and "Look around" in caller
+    assert "Answer" in model and '{"at": "me"}' in model and "Question" not in model and "Result" not in model
+    assert markup.count("<|im_start|>") == 5
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=40))
+def test_characters_of_several_tokens_are_whole(played_url: str, text: str) -> None:
+    """A character whose bytes are in several tokens is the text of the last one; no half of it is shown as U+FFFD."""
+    shown = rendered(played_url, messages=[{"role": "user", "content": f"|{text}|"}])
+    assert f"|{text}|" in texts_of(shown, "caller")
+    assert all(token["text"].count("\ufffd") == 0 for token in shown["tokens"]) or "\ufffd" in text
+
+
+def test_tokens_of_sentencepiece(llama: Model) -> None:
+    """SentencePiece adds a space at the start of a text, which is in a token's text and not in the prompt."""
+    for content in ("Hi", " Hi", "", "  ", "a 👩 b", "x" * 50):
+        request = chat_request({"model": "tiny", "messages": [{"role": "user", "content": f"<{content}>"}]})
+        shown = shown_prompt(llama.template, llama.tokenizer, request)
+        assert f"<{content}>" in texts_of(shown, "caller")
+        assert "<" not in texts_of(shown, "markup").replace("<s>", "").replace("</s>", "")
+        assert [token["id"] for token in shown["tokens"]] == shown["token_ids"]
 
 
 def test_errors_are_those_of_the_completion(played_url: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from apis.models import (
     AnthropicModel,
@@ -23,16 +23,24 @@ from checkpoints.model import Model
 from core.errors import EngineDown
 from web.dialects import speaks_anthropic
 from web.openapi import Operation, Route
+from web.playground import PAGE, served_file
 from web.serving import check_name, loaded_model
 from web.wrong_urls import base_url
 
 Json = dict[str, Any]
 
 
-async def about(request: Request) -> Json:
-    """Say what this server is and where its API and documentation are."""
-    base = base_url(request.scope)
-    return {"name": "functionary", "version": request.app.version, "base_url": base, "docs": "/docs"}
+async def about(request: Request) -> Response:
+    """Say what this server is and where its API and documentation are; to a browser, serve the playground."""
+    if "text/html" in request.headers.get("accept", ""):
+        answer = served_file(PAGE)
+    else:
+        base = base_url(request.scope)
+        answer = JSONResponse(
+            {"name": "functionary", "version": request.app.version, "base_url": base, "docs": "/docs"}
+        )
+    answer.headers["Vary"] = "Accept"
+    return answer
 
 
 async def live() -> Json:
