@@ -32,6 +32,7 @@ function changed() {
 }
 
 function showView() {
+  clearTimeout(timer);
   const draft = byId("message").value.trim();
   const next = requestBody(chat.nextMessages(draft), functions.all, functions.usesServerTools);
   if (!byId("prompt").hidden && !chat.isBusy) prompt.show(next);

@@ -53,6 +53,11 @@ class Page:
         """Return the text content, also of an element that is hidden or scrolled away."""
         return str(self.run("return document.querySelector(arguments[0]).textContent", selector))
 
+    def texts(self, selector: str) -> list[str]:
+        """Return the text content of all elements at one moment."""
+        found = "[...document.querySelectorAll(arguments[0])].map((one) => one.textContent)"
+        return list(self.run(f"return {found}", selector))
+
     def click(self, selector: str) -> None:
         self.one(selector).click()
 

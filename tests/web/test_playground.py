@@ -299,18 +299,15 @@ def test_the_prompt_shows_each_token_and_its_author(page: Page, play: Play) -> N
     play(CALL)
     page.send("Weather in Łódź 👩‍👩‍👧?")
     page.click("#tab-prompt")
-    page.until(lambda: page.all("#tokens .model"))
+    page.until(lambda: page.texts("#tokens .model"))
     text = page.text("#tokens")
     assert "<|im_start|>user\nWeather in Łódź 👩‍👩‍👧?<|im_end|>" in text
-    by_author = {
-        kind: "".join(one.get_attribute("textContent") or "" for one in page.all(f"#tokens .{kind}"))
-        for kind in ("markup", "caller", "model")
-    }
+    by_author = {kind: "".join(page.texts(f"#tokens .{kind}")) for kind in ("markup", "caller", "model")}
     assert "<|im_start|>" in by_author["markup"]
     assert "Weather in Łódź 👩‍👩‍👧?" in by_author["caller"]
     assert CALL in by_author["model"]
     assert len({color(page, f"#tokens .{kind}", "backgroundColor") for kind in by_author}) == 3
-    counts = [int(one.text.split()[1]) for one in page.all("#legend span")]
+    counts = [int(one.split()[1]) for one in page.texts("#legend span")]
     assert sum(counts) == len(page.all("#tokens .token"))
     assert page.text("#prompt-status").startswith(f"{sum(counts)} tokens")
     page.click("#reset")

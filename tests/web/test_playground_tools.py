@@ -74,7 +74,7 @@ def test_the_trace_is_shown_and_kept(page: Page, engine: TurnsEngine) -> None:
     page.send("What is 2 + 3?")
     assert RAN == ["add 2 3", "weather Rome"]
     shown = page.text(".entry.assistant")
-    places = [shown.index(one) for one in ("Let me add.", '{"a": 2, "b": 3}', "ran on the server", "It is 5.")]
+    places = [shown.index(one) for one in ("Let me add.", "ran on the server", '{"a": 2, "b": 3}', "It is 5.")]
     assert places == sorted(places)
     assert [one.text for one in page.all(".call .name")] == ["add", "weather"]
     assert [one.text for one in page.all(".call .result")] == ["5", "Rome: rain"]
