@@ -330,20 +330,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="a chat completion's body in JSON, - for standard input (default: a question about the weather)",
     )
     parser.add_argument("--show-prompt", action="store_true", help="print the prompt, its tokens and its pieces")
-    talk = parser.add_argument_group("chat")
-    talk.add_argument("--chat", action="store_true", help="talk with the model; it calls the functions of --tools")
-    talk.add_argument("--tools", metavar="FILE", type=Path, nargs="+", default=[], help="Python files with functions")
-    talk.add_argument("--url", metavar="BASE_URL", help="ask this server, such as http://localhost:8000/v1, instead")
-    talk.add_argument("--confirm", action="store_true", help="ask before each call")
+    _add_chat_options(parser.add_argument_group("chat"))
     options = parser.parse_args(arguments)
-    if not options.chat and (options.tools or options.url or options.confirm):
-        parser.error("--tools, --url and --confirm need --chat")
+    if not options.chat and (given := [name for name in _CHAT_OPTIONS if getattr(options, name)]):
+        parser.error(f"--{given[0].replace('_', '-')} needs --chat")
     try:
         if options.chat:
-            with opened(python=options.tools) as tools:
-                model = options.url or load_model(options.model, template=options.template)
-                key = os.environ.get(KEY_VARIABLE, "")
-                chat(model, tools, model_name=options.model or "", api_key=key, confirm_all=options.confirm)
+            sources = opened(
+                python=options.tools, openapi=options.openapi, mcp=options.mcp, allow_private=options.allow_private
+            )
+            with sources as tools:
+                chat(
+                    options.url or load_model(options.model, template=options.template),
+                    tools,
+                    model_name=options.model or "",
+                    api_key=os.environ.get(KEY_VARIABLE, ""),
+                    confirm_all=options.confirm,
+                    tool_search=options.tool_search,
+                )
             return
         request = chat_request({"model": options.model or "functionary", **_body(options.request)})
         if options.show_prompt:
@@ -354,6 +358,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(json.dumps(_whole(model, request, ANSWER_FIELDS["reasoning_content"]), indent=2, ensure_ascii=False))
     except (ModelError, RequestError, ToolSourceError, OSError) as error:
         sys.exit(f"functionary: {error}")
+
+
+_CHAT_OPTIONS = ("tools", "openapi", "mcp", "allow_private", "url", "confirm", "tool_search")
+
+
+def _add_chat_options(talk: argparse._ArgumentGroup) -> None:
+    talk.add_argument("--chat", action="store_true", help="talk with the model, which calls functions")
+    talk.add_argument("--tools", metavar="FILE", type=Path, nargs="+", default=[], help="Python files with functions")
+    talk.add_argument("--openapi", metavar="FILE", nargs="+", default=[], help="OpenAPI documents, files or URLs")
+    talk.add_argument("--mcp", metavar="FILE", type=Path, nargs="+", default=[], help="configurations of MCP servers")
+    talk.add_argument(
+        "--allow-private", action="store_true", help="requests of --openapi may go to this machine and private networks"
+    )
+    talk.add_argument("--tool-search", metavar="N", type=int, default=0, help="show the model the N nearest functions")
+    talk.add_argument("--url", metavar="BASE_URL", help="ask this server, such as http://localhost:8000/v1, instead")
+    talk.add_argument("--confirm", action="store_true", help="ask before each call")
 
 
 def _body(file: str | None) -> dict[str, Any]:

@@ -30,17 +30,31 @@ Ctrl-C or Ctrl-D at an empty prompt ends the chat."""
 
 
 def chat(
-    model: Model | str, tools: Sequence[Tool], *, model_name: str = "", api_key: str = "", confirm_all: bool = False
+    model: Model | str,
+    tools: Sequence[Tool],
+    *,
+    model_name: str = "",
+    api_key: str = "",
+    confirm_all: bool = False,
+    tool_search: int = 0,
 ) -> None:
     """Chat on standard input and output until the input ends.
 
     model: a loaded model, or the base URL of a server with `model_name` and `api_key`.
     confirm_all: ask before each call, not only before those of tools that need a confirmation.
+    tool_search: the number of functions that the model sees at a time, or 0 for all.
     """
     if confirm_all:
         tools = [replace(tool, needs_confirmation=True) for tool in tools]
     terminal = Terminal()
-    agent = Agent(tools, model=model, model_name=model_name, api_key=api_key, confirm=terminal.confirm)
+    agent = Agent(
+        tools,
+        model=model,
+        model_name=model_name,
+        api_key=api_key,
+        confirm=terminal.confirm,
+        tool_search=tool_search,
+    )
     try:
         Chat(agent, terminal).run()
     except KeyboardInterrupt:
