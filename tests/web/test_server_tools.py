@@ -110,7 +110,7 @@ def test_the_official_client(official: OpenAI, engine: TurnsEngine) -> None:
     asked: Any = {"model": "tiny", "messages": [QUESTION], "extra_body": {"server_tools": True}}
     message = official.chat.completions.create(**asked).choices[0].message
     assert message.content == "I add.\n\nIt is 5." and message.tool_calls is None
-    trace: Any = message.trace
+    trace: Any = (message.model_extra or {})["trace"]
     assert [one["role"] for one in trace] == ["assistant", "tool", "tool"]
     assert len(trace[0]["tool_calls"]) == 2 and sorted(RAN) == ["add 2 3", "weather Rome"]
 
@@ -419,7 +419,7 @@ def test_the_embedded_model_answers_from_a_tool(embedded: Model) -> None:
             .choices[0]
             .message
         )
-    trace: Any = message.trace
+    trace: Any = (message.model_extra or {})["trace"]
     assert trace[0]["tool_calls"][0]["function"]["arguments"] == '{"city": "Istanbul"}'
     assert trace[1]["content"] == "Istanbul: 21 degrees and sunny"
     assert message.content and "21 degrees" in message.content

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.definitions.candidates import Candidate
-from agent.definitions.openapi import is_openapi, operations
+from agent.definitions.openapi import candidates, is_openapi
 from client.json_lines import FileError
 from core.conversation import Function
 from core.errors import RequestError
@@ -55,7 +55,7 @@ def _definitions(path: Path, api: str, names: set[str]) -> Iterator[Item]:
         yield Reject(str(path), "no OpenAPI document")
         return
     num_taken = 0
-    for candidate in operations(document):
+    for candidate in candidates(document):
         where = f"{path}: {candidate.where}"
         if num_taken == MAX_PER_API:
             break
