@@ -225,7 +225,10 @@ def test_the_embedded_model_calls_in_each_example(chromium: Page, user_server: S
 def test_stop(page: Page, play: Play, played: tuple[Model, ScriptedEngine]) -> None:
     """A stopped answer keeps its text, ends the work of the server, and its half of a call is not sent again."""
     page.add_functions(PYTHON)
-    presses: list[Callable[[], object]] = [lambda: page.click("#stop"), lambda: page.one("body").send_keys(Keys.ESCAPE)]
+    presses: tuple[Callable[[], None], ...] = (
+        lambda: page.click("#stop"),
+        lambda: page.one("body").send_keys(Keys.ESCAPE),
+    )
     for press in presses:
         page.click("#reset")
         play('all\nWait.>>>get_weather\n{"city": "' + "x" * 300 + '"}', step_s=0.05)
