@@ -321,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from agent.sources import add_options, opened_from
     from agent.tools import ToolSourceError
 
-    parser = argparse.ArgumentParser(prog="inference.py", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="inference.py", description=__doc__.partition("\n\nfrom")[0])
     parser.add_argument("--model", metavar="NAME", help="a folder or a name on the hub (default: the embedded model)")
     parser.add_argument("--template", metavar="NAME", help="the prompt format (default: detected)")
     parser.add_argument(

@@ -16,14 +16,12 @@ from agent.loop import USUAL_LIMITS, ChatModel, Limits, answer
 from agent.models import LocalModel, RemoteModel
 from agent.python import tool
 from agent.search import USUAL_LIMIT, narrowed
-from agent.tools import Tool, by_name
+from agent.tools import Json, Tool, by_name
 from apis.chat_completions import chat_request
 from client.rows import function_json, message_json
 from core.conversation import Message
 from core.conversation import Tool as Declaration
 from inference import Model, load_model
-
-Json = dict[str, Any]
 
 _OWN_FIELDS = {"messages", "functions", "function_call", "stream", "stream_options", "n"}
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from agent.agent import Agent
 from agent.events import AgentEnd, AgentEvent, ToolCallArguments, ToolCallStart, ToolResult
-from agent.terminal import Terminal, shortened
+from agent.results import ERROR
+from agent.terminal import Kind, Terminal, shortened
 from agent.tools import Tool
 from client.endpoints import NoAnswer, Unusable
 from client.rows import message_json
@@ -74,7 +75,7 @@ class Chat:
     def run(self) -> None:
         """Answer questions until the input ends. An error ends an answer and not the chat."""
         if self._terminal.is_interactive:
-            self._terminal.line("note", f"{len(self._agent.tools)} functions; /help explains, Ctrl-D ends")
+            self._terminal.line("note", f"functions: {len(self._agent.tools)}; /help explains, Ctrl-D ends")
         while (question := self._terminal.question()) is not None:
             if _COMMAND.fullmatch(question.strip()):
                 self._command(question.strip())
@@ -86,10 +87,7 @@ class Chat:
             case "/help":
                 self._terminal.line("note", HELP)
             case "/tools":
-                lines = (
-                    f"{tool.name}  {tool.function.description.partition(chr(10))[0]}" for tool in self._agent.tools
-                )
-                self._terminal.line("note", "\n".join(lines) or "no functions; name a file with --tools")
+                self._terminal.line("note", _listed(self._agent.tools) or "no functions; name a file with --tools")
             case "/reset":
                 self.messages = []
                 self._terminal.line("note", "the conversation is forgotten")
@@ -124,9 +122,16 @@ class Chat:
             case ToolCallArguments(_, text):
                 self._terminal.write("call", text)
             case ToolResult():
-                kind: Any = "error" if event.is_error else "result"
-                self._terminal.line(kind, f"{event.name}: {shortened(event.text)}")
+                kind: Kind = "error" if event.is_error else "result"
+                self._terminal.line(kind, f"{event.name}: {shortened(event.text.removeprefix(ERROR))}")
             case AgentEnd():
                 self._terminal.end_line()
                 if event.reason == "length":
                     self._terminal.line("note", f"the answer ended at its limit ({event.limit})")
+
+
+def _listed(tools: Sequence[Tool]) -> str:
+    """Return a line for each tool, with its name and the first line of its description."""
+    width = max((len(tool.name) for tool in tools), default=0)
+    lines = (f"  {tool.name:{width}}  {tool.function.description.partition(chr(10))[0]}".rstrip() for tool in tools)
+    return "\n".join(["functions:", *lines]) if tools else ""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from agent.calls import Confirm, Confirmation, not_run, run_call
 from agent.events import AgentEnd, AgentEvent, EndReason, ToolCallArguments, ToolCallStart, ToolResult
+from agent.results import ERROR
 from agent.tools import Tool, by_name
 from core.conversation import Call, Message
 from core.conversation import Tool as Declaration
@@ -200,7 +201,7 @@ class _Run:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)  # calls.GRACE_S at most
         for call in running.values():
-            text = f"Error: stopped, since the answer may take {self.limits.seconds:g} s"
+            text = f"{ERROR}stopped, since the answer may take {self.limits.seconds:g} s"
             yield ToolResult(call.id, call.name, text, is_error=True)
 
 

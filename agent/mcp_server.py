@@ -1,4 +1,4 @@
-"""An MCP server that offers the local model: "text + schema -> JSON that fits". `python3 -m agent.mcp_server`."""
+"""Offers the local model as an MCP server: a text and a JSON Schema go in, JSON that fits comes out."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def _extracted(get_model: GetModel, params: CallToolRequestParams) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="agent.mcp_server", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m agent.mcp_server", description=__doc__)
     parser.add_argument("--model", metavar="NAME", help="a folder or a name on the hub (default: the embedded model)")
     parser.add_argument("--template", metavar="NAME", help="the prompt format (default: detected)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")

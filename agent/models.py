@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from agent.tools import Json
 from apis.rules.tool_names import with_aliases
 from client.chunks import events
 from client.endpoints import HttpEndpoint
@@ -14,8 +15,6 @@ from client.rows import function_json, message_json
 from core.conversation import ChatRequest, Function, Message, Tool, ToolChoice
 from core.turn_format import CallStart, Event, Finish, TokenReport
 from inference import Model, stream
-
-Json = dict[str, Any]
 
 
 class LocalModel:

@@ -155,7 +155,8 @@ class SafeClient:
         for address in found:
             if not is_allowed(address, allow_private=self.allow_private):
                 hint = " (allow_private permits it)" if is_allowed(address, allow_private=True) else ""
-                raise NetworkError(f"{host} leads to {address}, which is not a public address{hint}")
+                found_at = f"{host} is" if address == host else f"{host} has the address {address}, which is"
+                raise NetworkError(f"{found_at} not public{hint}")
         if not found:
             raise NetworkError(f"{host} has no address")
         return found

@@ -14,7 +14,7 @@ import httpx2
 from agent.definitions.candidates import Unfit, declared
 from agent.definitions.openapi import Operation, operations
 from agent.network import TIMEOUT_S, NetworkError, SafeClient, host_of, safe_url
-from agent.openapi_auth import Auth, Scheme
+from agent.openapi_auth import TOKEN, Auth, Scheme
 from agent.openapi_calls import request_of, text_of
 from agent.openapi_documents import IS_URL, Source, read_source
 from agent.tools import Json, Tool, ToolError, ToolSourceError
@@ -25,7 +25,6 @@ MAX_ANSWER = 1 << 20  # bytes of an answer, unpacked; the loop cuts the text of 
 
 log = logging.getLogger("functionary")
 
-_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 # Headers that belong to HTTP and not to the operation. A parameter with such a name is left out.
 _OWN_HEADERS = re.compile(
     r"accept|accept-encoding|authorization|connection|content-(encoding|length|type)|cookie|expect|host|keep-alive"
@@ -169,7 +168,7 @@ def _check_names(operation: Operation) -> None:
     if not operation.path.startswith("/") or re.search(r"[?#\s\\]", operation.path):
         raise Unfit("its path must begin with / and have no ?, #, backslash or blank")
     for one in operation.parameters:
-        if one.place in ("header", "cookie") and not _TOKEN.fullmatch(one.name):
+        if one.place in ("header", "cookie") and not TOKEN.fullmatch(one.name):
             raise Unfit(f"{one.name[:60]!r} is no name of a {one.place}")
         if one.place == "path" and one.style != "simple":
             raise Unfit(f"its parameter {one.name!r} has the style {one.style!r}, which is not supported")

@@ -24,6 +24,7 @@ MAX_TOKEN_ANSWER = 65_536  # bytes
 USUAL_LIFETIME_S = 300.0  # of a token whose server does not say how long it lives
 EARLY_S = 30.0  # a token is not used in the last seconds of its life
 
+TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # names of headers and cookies
 _CONTROL = re.compile(r"[^\x20-\x7e]")
 _MIN_REDACTED = 4  # characters; a shorter secret would also be found where it is none
 
@@ -160,11 +161,11 @@ class Auth:
         variable = f"FUNCTIONARY_{variable_part(self._title)}_{variable_part(name)}"
         kind, scheme, place = held.get("type"), str(held.get("scheme")).lower(), held.get("in")
         if kind == "apiKey" and isinstance(key := held.get("name"), str):
-            if place == "header" and re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", key, re.ASCII):
+            if place == "header" and TOKEN.fullmatch(key):
                 return Scheme("header", variable, key)
             if place == "query":
                 return Scheme("query", variable, key)
-            if place == "cookie" and re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", key, re.ASCII):
+            if place == "cookie" and TOKEN.fullmatch(key):
                 return Scheme("cookie", variable, key)
         if kind == "basic" or (kind == "http" and scheme == "basic"):
             return Scheme("basic", variable)

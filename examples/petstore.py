@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # the folder of the repository, which has the packages
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from agent import Agent, openapi_tools
 

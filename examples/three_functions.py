@@ -1,8 +1,10 @@
-"""Three Python functions become an agent. Run `python3 examples/three_functions.py` in the project's folder."""
+"""Three Python functions become an agent. Run `python3 examples/three_functions.py`."""
 
 import sys
+from pathlib import Path
 
-sys.path.insert(0, ".")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from agent import Agent
 
 

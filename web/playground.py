@@ -10,20 +10,7 @@ _FOLDER = Path(__file__).parent.parent / "playground"
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 PAGE = "index.html"
 # Only these files are served, so that a name in a URL can lead to no other one.
-FILES = frozenset(
-    {
-        *("page.css", "icon.svg", "main.js", "dom.js", "server.js", "examples.js", "functions.js", "settings.js"),
-        *(
-            "conversation.js",
-            "answer.js",
-            "chat.js",
-            "chat_view.js",
-            "call_card.js",
-            "prompt_view.js",
-            "request_code.js",
-        ),
-    }
-)
+FILES = frozenset(path.name for path in _FOLDER.iterdir() if path.suffix[1:] in _KINDS and path.name != PAGE)
 PATHS = frozenset(f"/playground/{name}" for name in FILES)
 
 # The page shows texts of models and tools: no inline script or style, no other host, no frame, no HTML from a string.

@@ -88,7 +88,7 @@ def test_a_chat_at_a_terminal(chatml: Model, tools: Path) -> None:
         session.type("/reset\n")
         session.wait_for("the conversation is forgotten")
         session.type("/tools\n")
-        session.wait_for("book  Book a room.")
+        session.wait_for("\n  book         Book a room.")
         session.wait_for("> ")
         session.type("Hello\n")
         session.wait_for("New.")
@@ -144,7 +144,7 @@ def test_a_confirmation_at_a_terminal(chatml: Model, tools: Path) -> None:
         session.type("Again.\n")
         session.wait_for("? [y/N] ")
         session.type("\n")
-        session.wait_for("[error] book: Error: not run: nobody confirmed the call")
+        session.wait_for("[error] book: not run: nobody confirmed the call")
         session.wait_for("Pity.")
         session.wait_for("> ")
         session.type("Once more.\n")
@@ -185,7 +185,7 @@ def test_a_pipe_confirms_nothing(chatml: Model, tools: Path) -> None:
         assert lines_of(piped(url, tools, "Book.\ny\n").stdout)[:4] == [
             '[call] book {"hotel": "Ritz"}',
             "[note] book needs a confirmation, which only a terminal can give",
-            "[error] book: Error: not run: nobody confirmed the call",
+            "[error] book: not run: nobody confirmed the call",
             "Pity.",
         ]
 
