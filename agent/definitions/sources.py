@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 
 from agent.definitions import openapi
@@ -21,7 +21,6 @@ _PYTHON = re.compile(r"^(?:(?:async\s+def|def|class|from|import)\s|@\w)", re.MUL
 _RIGHT = "expected are functions in JSON as OpenAI's API has them, Python functions, or an OpenAPI document"
 
 MAX_TEXT = 2 * 2**20  # characters
-MAX_FUNCTIONS = 1_024  # as in a request
 
 
 def candidates(path: Path) -> Iterator[Candidate]:
@@ -39,7 +38,8 @@ def candidates_in(text: str) -> Iterator[Candidate]:
     """Return the unchecked functions of a text, in order. What kind of text it is shows in its first characters.
 
     The text is JSON or JSON lines, Python source (which is not run; one signature without a body is enough), or an
-    OpenAPI document in JSON or YAML. A text at the limit takes seconds, so that a server reads it in a thread.
+    OpenAPI document in JSON or YAML. Functions are read when they are taken, which a server bounds: a text at the limit
+    takes seconds.
     Raises Unfit, whose message says what is wrong and what would be right.
     """
     if len(text) > MAX_TEXT:
@@ -47,12 +47,11 @@ def candidates_in(text: str) -> Iterator[Candidate]:
     text = textwrap.dedent(text.lstrip("\ufeff")).strip()
     if not text:
         raise Unfit(f"the text is empty; {_RIGHT}")
-    found = list(islice(_read(text), MAX_FUNCTIONS + 1))
-    if len(found) > MAX_FUNCTIONS:
-        raise Unfit(f"the text has more than {MAX_FUNCTIONS:,} functions; paste fewer")
-    if not found:
+    found = _read(text)
+    first = next(found, None)
+    if first is None:
         raise Unfit(f"the text has no public function at its top level; {_RIGHT}")
-    return iter(found)
+    return chain([first], found)
 
 
 def _read(text: str) -> Iterator[Candidate]:

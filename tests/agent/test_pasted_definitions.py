@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.definitions.candidates import Unfit
+from agent.definitions import sources
+from agent.definitions.candidates import Candidate, Unfit
 from agent.definitions.sources import MAX_TEXT, candidates_in
 
 WEATHER = {
@@ -89,8 +90,6 @@ def test_a_signature_without_a_body_is_a_function(text: str) -> None:
         ("def _private(): ...", "no public function at its top level"),
         ("x" * (MAX_TEXT + 1), "the limit is 2,097,152"),
         ("[]", "no public function"),
-        ("def f(): ...\n" * 1_025, "more than 1,024 functions; paste fewer"),
-        (json.dumps([WEATHER] * 1_025), "more than 1,024 functions"),
         ("[1]", "must be a JSON object"),
         ("3", "no functions"),
         ("openapi: 3.1.0", "no object of paths"),
@@ -109,6 +108,19 @@ def test_a_broken_text_gives_a_sentence(text: str, words: str) -> None:
         faults = [str(error)]
     assert len(faults) == 1 and words in faults[0]
     assert "\n" not in faults[0] and len(faults[0]) < 500
+
+
+def test_functions_are_read_when_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All functions of a text were once read before the first was returned, so that no caller could bound the work."""
+    read: list[object] = []
+
+    def candidate(item: object, where: str) -> Candidate:
+        read.append(item)
+        return Candidate(where, WEATHER)
+
+    monkeypatch.setattr(sources, "_candidate", candidate)
+    found = candidates_in(json.dumps([WEATHER] * 1_000))
+    assert next(found).function == WEATHER and len(read) == 1
 
 
 def test_the_line_of_a_fault_is_known() -> None:
