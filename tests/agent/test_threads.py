@@ -210,3 +210,20 @@ def test_an_async_function_is_cancelled_at_its_deadline() -> None:
 
     asyncio.run(main())
     assert ended.wait(10)
+
+
+def test_a_hook_that_hangs_does_not_keep_the_process() -> None:
+    """A hook for confirmations ran in a thread for which Python waits at its end, here half a minute."""
+    script = (
+        "import time\n"
+        "from agent import Agent, Limits, tool\n"
+        "from tests.support.scripted_chat import ScriptedChat\n"
+        "@tool(confirm=True)\n"
+        "def pay() -> str: return 'paid'\n"
+        "agent = Agent([pay], confirm=lambda tool, arguments: time.sleep(45) or True, limits=Limits(seconds=0.5))\n"
+        "agent._asked = ScriptedChat([('pay', {})], 'Ok')\n"
+        "print(agent.run('Pay.').limit)\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=40, cwd=root)
+    assert done.stdout == "0.5 s\n", done.stderr
