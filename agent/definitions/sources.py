@@ -7,7 +7,6 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 
 from agent.definitions import openapi
@@ -36,7 +35,7 @@ def candidates(path: Path) -> Iterator[Candidate]:
 
 
 def candidates_in(text: str) -> Iterator[Candidate]:
-    """Return the unchecked functions of a text, in order. What kind of text it is shows in its first characters.
+    """Yield the unchecked functions of a text, in order. What kind of text it is shows in its first characters.
 
     The text is JSON or JSON lines, Python source (which is not run; one signature without a body is enough), or an
     OpenAPI document in JSON or YAML. A text at the limit takes seconds, so that a server reads it in a thread.
@@ -47,12 +46,13 @@ def candidates_in(text: str) -> Iterator[Candidate]:
     text = textwrap.dedent(text.lstrip("\ufeff")).strip()
     if not text:
         raise Unfit(f"the text is empty; {_RIGHT}")
-    found = list(islice(_read(text), MAX_FUNCTIONS + 1))
-    if len(found) > MAX_FUNCTIONS:
-        raise Unfit(f"the text has more than {MAX_FUNCTIONS:,} functions; paste fewer")
-    if not found:
+    number = 0
+    for number, found in enumerate(_read(text), 1):
+        if number > MAX_FUNCTIONS:
+            raise Unfit(f"the text has more than {MAX_FUNCTIONS:,} functions; paste fewer")
+        yield found
+    if not number:
         raise Unfit(f"the text has no public function at its top level; {_RIGHT}")
-    return iter(found)
 
 
 def _read(text: str) -> Iterator[Candidate]:
