@@ -20,7 +20,6 @@ _PYTHON = re.compile(r"^(?:(?:async\s+def|def|class|from|import)\s|@\w)", re.MUL
 _RIGHT = "expected are functions in JSON as OpenAI's API has them, Python functions, or an OpenAPI document"
 
 MAX_TEXT = 2 * 2**20  # characters
-MAX_FUNCTIONS = 1_024  # as in a request
 
 
 def candidates(path: Path) -> Iterator[Candidate]:
@@ -38,7 +37,8 @@ def candidates_in(text: str) -> Iterator[Candidate]:
     """Yield the unchecked functions of a text, in order. What kind of text it is shows in its first characters.
 
     The text is JSON or JSON lines, Python source (which is not run; one signature without a body is enough), or an
-    OpenAPI document in JSON or YAML. A text at the limit takes seconds, so that a server reads it in a thread.
+    OpenAPI document in JSON or YAML. A text at the limit takes seconds, so that a server reads it in a thread and stops
+    after some functions.
     Raises Unfit, whose message says what is wrong and what would be right.
     """
     if len(text) > MAX_TEXT:
@@ -46,12 +46,10 @@ def candidates_in(text: str) -> Iterator[Candidate]:
     text = textwrap.dedent(text.lstrip("\ufeff")).strip()
     if not text:
         raise Unfit(f"the text is empty; {_RIGHT}")
-    number = 0
-    for number, found in enumerate(_read(text), 1):
-        if number > MAX_FUNCTIONS:
-            raise Unfit(f"the text has more than {MAX_FUNCTIONS:,} functions; paste fewer")
+    found = None
+    for found in _read(text):
         yield found
-    if not number:
+    if not found:
         raise Unfit(f"the text has no public function at its top level; {_RIGHT}")
 
 
