@@ -118,7 +118,7 @@ class _Record:
         self.has_run = False
         self.is_over = False
         self.ended_at = 0.0
-        self._items: list[Json] = []
+        self._items: list[str] = []  # as JSON: the objects of a chunk take several times the memory of their text
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -135,7 +135,7 @@ class _Record:
         items, position = self._items, 0
         while True:
             while position < len(items):
-                yield items[position]
+                yield json.loads(items[position])
                 position += 1
             if self.has_run:
                 must_not_repeat()
@@ -155,8 +155,8 @@ class _Record:
         try:
             async with aclosing(produce(self._run)) as items:
                 async for item in items:
-                    self._items.append(item)
-                    self.size += len(json.dumps(item))
+                    self._items.append(json.dumps(item))
+                    self.size += len(self._items[-1])
                     self._tell()
         except asyncio.CancelledError:
             self.error = SHUTTING_DOWN
