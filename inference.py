@@ -318,7 +318,7 @@ WEATHER: dict[str, Any] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     from agent.chat import chat
-    from agent.sources import opened
+    from agent.sources import add_options, opened_from
     from agent.tools import ToolSourceError
 
     parser = argparse.ArgumentParser(prog="inference.py", description=__doc__.partition("\n")[0])
@@ -330,16 +330,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="a chat completion's body in JSON, - for standard input (default: a question about the weather)",
     )
     parser.add_argument("--show-prompt", action="store_true", help="print the prompt, its tokens and its pieces")
-    _add_chat_options(parser.add_argument_group("chat"))
+    talk = parser.add_argument_group("chat")
+    _add_chat_options(talk)
+    add_options(talk)
     options = parser.parse_args(arguments)
     if not options.chat and (given := [name for name in _CHAT_OPTIONS if getattr(options, name)]):
         parser.error(f"--{given[0].replace('_', '-')} needs --chat")
     try:
         if options.chat:
-            sources = opened(
-                python=options.tools, openapi=options.openapi, mcp=options.mcp, allow_private=options.allow_private
-            )
-            with sources as tools:
+            with opened_from(options) as tools:
                 chat(
                     options.url or load_model(options.model, template=options.template),
                     tools,
@@ -360,17 +359,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"functionary: {error}")
 
 
-_CHAT_OPTIONS = ("tools", "openapi", "mcp", "allow_private", "url", "confirm", "tool_search")
+_CHAT_OPTIONS = ("tools", "openapi", "mcp", "plugin_host", "allow_private", "url", "confirm", "tool_search")
 
 
 def _add_chat_options(talk: argparse._ArgumentGroup) -> None:
     talk.add_argument("--chat", action="store_true", help="talk with the model, which calls functions")
-    talk.add_argument("--tools", metavar="FILE", type=Path, nargs="+", default=[], help="Python files with functions")
-    talk.add_argument("--openapi", metavar="FILE", nargs="+", default=[], help="OpenAPI documents, files or URLs")
-    talk.add_argument("--mcp", metavar="FILE", type=Path, nargs="+", default=[], help="configurations of MCP servers")
-    talk.add_argument(
-        "--allow-private", action="store_true", help="requests of --openapi may go to this machine and private networks"
-    )
     talk.add_argument("--tool-search", metavar="N", type=int, default=0, help="show the model the N nearest functions")
     talk.add_argument("--url", metavar="BASE_URL", help="ask this server, such as http://localhost:8000/v1, instead")
     talk.add_argument("--confirm", action="store_true", help="ask before each call")

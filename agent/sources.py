@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from agent.mcp import mcp_tools
@@ -31,3 +32,33 @@ def opened(
             tools += openapi_tools(document, allow_hosts=allow_hosts, allow_private=allow_private)
         tools += stack.enter_context(mcp_tools(*mcp))
         yield tuple(by_name(tools).values())
+
+
+def add_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options of a command line that name sources: --tools, --openapi, --mcp, and what plugins may reach."""
+
+    def several(name: str, metavar: str, about: str, kind: type = Path) -> None:
+        group.add_argument(name, action="extend", nargs="+", type=kind, default=[], metavar=metavar, help=about)
+
+    several(
+        "--tools", "FILE", "Python files, which are run: their functions that are marked with @tool, or all public ones"
+    )
+    several("--openapi", "FILE", "OpenAPI documents, files or URLs: their operations", str)
+    several("--mcp", "FILE", "configurations of MCP servers: their tools")
+    several(
+        "--plugin-host", "HOST", "further hosts that --openapi may reach, beside those of its documents' servers", str
+    )
+    group.add_argument(
+        "--allow-private", action="store_true", help="let --openapi reach servers on this machine and in its network"
+    )
+
+
+def opened_from(options: argparse.Namespace) -> AbstractContextManager[tuple[Tool, ...]]:
+    """Open the sources that the options of `add_options` name, as `opened` does."""
+    return opened(
+        python=options.tools,
+        openapi=options.openapi,
+        mcp=options.mcp,
+        allow_hosts=options.plugin_host,
+        allow_private=options.allow_private,
+    )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from agent.sources import add_options
 from agent.tools import Tool
 from core.errors import ModelError
 from inference import Model
@@ -63,7 +64,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="refuse all that OpenAI refuses, unknown fields too (see docs/api.md)",
     )
     _add_answer_options(parser.add_argument_group("answers"))
-    _add_tool_options(parser.add_argument_group("tools that the server runs for requests with server_tools"))
+    add_options(parser.add_argument_group("tools that the server runs for requests with server_tools"))
     options = parser.parse_args(arguments)
     options.api_key += [os.environ[KEY_VARIABLE]] if os.environ.get(KEY_VARIABLE) else []
     if any(not key.strip() for key in options.api_key):
@@ -162,38 +163,6 @@ def _add_answer_options(answers: argparse._ArgumentGroup) -> None:
         type=_positive,
         metavar="MB",
         help="how much of them is kept; the oldest go first (default: 48 in memory, 256 in a file)",
-    )
-
-
-def _add_tool_options(tools: argparse._ArgumentGroup) -> None:
-    tools.add_argument(
-        "--tools",
-        action="extend",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="Python files, which are run: their functions that are marked with @tool, or all public ones",
-    )
-    tools.add_argument(
-        "--openapi",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="OpenAPI documents, files or URLs: their operations",
-    )
-    tools.add_argument(
-        "--mcp",
-        action="extend",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="configurations of MCP servers: their tools",
-    )
-    tools.add_argument(
-        "--allow-private", action="store_true", help="let --openapi reach servers on this machine and in its network"
     )
 
 

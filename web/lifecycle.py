@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from agent.sources import opened
+from agent.sources import opened_from
 from agent.tools import Tool, ToolSourceError
 from checkpoints.model import Model, check_model, load_model, warm_up
 from core.errors import ModelError, StoreError
@@ -96,9 +96,7 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
     log.setLevel(logging.INFO)
     try:
         check_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
-        with opened(
-            python=options.tools, openapi=options.openapi, mcp=options.mcp, allow_private=options.allow_private
-        ) as tools:
+        with opened_from(options) as tools:
             store = response_store(options.response_store, options.response_store_mb)
             listener = bind(options.host, options.port)
             failure = _run(options, create_app, store, listener, tools)

@@ -225,7 +225,11 @@ def test_the_embedded_model_calls_in_each_example(chromium: Page, user_server: S
 def test_stop(page: Page, play: Play, played: tuple[Model, ScriptedEngine]) -> None:
     """A stopped answer keeps its text, ends the work of the server, and its half of a call is not sent again."""
     page.add_functions(PYTHON)
-    for press in (lambda: page.click("#stop"), lambda: page.one("body").send_keys(Keys.ESCAPE)):
+    presses: tuple[Callable[[], None], ...] = (
+        lambda: page.click("#stop"),
+        lambda: page.one("body").send_keys(Keys.ESCAPE),
+    )
+    for press in presses:
         page.click("#reset")
         play('all\nWait.>>>get_weather\n{"city": "' + "x" * 300 + '"}', step_s=0.05)
         page.write("#message", "Hi")
@@ -326,7 +330,7 @@ def test_copied_code_runs(page: Page, play: Play, played_url: str, language: str
     allow_clipboard(page, played_url, is_allowed=True)
     page.click(f"#copy-{language}")
     page.until(lambda: page.text(f"#copy-{language}") == "Copied")
-    code = page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])")  # type: ignore[no-untyped-call]
+    code = page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
     assert code == page.text(f"#{language}")
     command = [sys.executable, "-c", code] if language == "python" else ["bash", "-c", code]
     environment = {"PATH": "/usr/bin:/bin", "OPENAI_API_KEY": "none"}

@@ -95,12 +95,12 @@ def test_tokens_tell_who_wrote_them(played_url: str) -> None:
     assert markup.count("<|im_start|>") == 5
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=40))
+@given(st.text(st.characters(codec="utf-8"), max_size=40))
 def test_characters_of_several_tokens_are_whole(played_url: str, text: str) -> None:
     """A character whose bytes are in several tokens is the text of the last one; no half of it is shown as U+FFFD."""
     shown = rendered(played_url, messages=[{"role": "user", "content": f"|{text}|"}])
     assert f"|{text}|" in texts_of(shown, "caller")
-    assert all(token["text"].count("\ufffd") == 0 for token in shown["tokens"]) or "\ufffd" in text
+    assert "\ufffd" in text or not any("\ufffd" in token["text"] for token in shown["tokens"])
 
 
 def test_tokens_of_sentencepiece(llama: Model) -> None:
