@@ -11,6 +11,7 @@ from anyio import to_thread
 
 from agent.events import ToolResult
 from agent.results import ERROR, MAX_ERROR, MAX_RESULT, as_text, error_text
+from agent.threads import in_thread
 from agent.tools import Json, Tool, ToolError
 from client.rows import call_fault, parse_arguments
 from core.conversation import Call
@@ -45,7 +46,7 @@ async def _asked(confirm: Confirm, tool: Tool, arguments: Json) -> bool:
     """Ask the hook. One that is no coroutine function may block, so that it runs in a thread."""
     if inspect.iscoroutinefunction(confirm):
         return bool(await confirm(tool, arguments))
-    said = await to_thread.run_sync(confirm, tool, arguments, abandon_on_cancel=True)
+    said = await in_thread(lambda: confirm(tool, arguments))
     return bool(await said if inspect.isawaitable(said) else said)
 
 
@@ -67,7 +68,8 @@ async def run_call(tools: Mapping[str, Tool], call: Call, confirmation: Confirma
         arguments = parse_arguments(call) if call.arguments.strip() else {}
     except ValueError as error:
         return not_run(call, f"the arguments are not a JSON object: {error}")
-    if fault := call_fault([tool.function], call.name, arguments):
+    # It may take seconds of computing (client/schemas.py).
+    if fault := await to_thread.run_sync(call_fault, [tool.function], call.name, arguments, abandon_on_cancel=True):
         return not_run(call, f"the arguments do not fit the function: {fault}")
     if refusal := await confirmation.refusal(tool, arguments):
         return not_run(call, refusal)
@@ -105,6 +107,6 @@ async def _text(tool: Tool, arguments: Json, max_result: int) -> str:
         value = await tool.run(arguments)
         if isinstance(value, str):
             return as_text(value, max_result)
-        return await to_thread.run_sync(as_text, value, max_result, abandon_on_cancel=True)  # it may take seconds
+        return str(await in_thread(lambda: as_text(value, max_result)))  # it may take seconds, or hang
     except (SystemExit, KeyboardInterrupt) as error:
         raise ToolError(error_text(error).removeprefix(ERROR)) from None

@@ -27,6 +27,7 @@ log = logging.getLogger("functionary")
 START_S = 30.0  # for a server to start and to list its tools
 MAX_STARTS = 4  # within WINDOW_S, so that a server that always fails is not started for each call
 WINDOW_S = 60.0
+PROBE_S = 5.0  # for a server to answer after a call that took too long
 _CLOSE_S = 5.0  # to say goodbye to a server over HTTP
 _MAX_PAGES = 100
 _MAX_SHOWN = 300  # characters of what a server wrote, in a message
@@ -43,6 +44,7 @@ class Session:
         self._mode: Literal["auto", "legacy"] = "auto"  # some servers end if the first message is not `initialize`
         self._started: list[float] = []  # when, within the last WINDOW_S
         self._is_closed = False
+        self._num_calls = 0  # that run now
 
     async def tools(self) -> list[Tool]:
         """Return the tools that the server lists, which opens the session. Raises ToolSourceError."""
@@ -74,8 +76,13 @@ class Session:
             connection = await self._opened()
         except ToolSourceError as error:
             raise ToolError(f"not run: {error}") from None
+        self._num_calls += 1
         try:
             return result_text(await connection.client.call_tool(name, arguments))
+        except anyio.get_cancelled_exc_class():
+            if not self._is_closed:
+                self._tasks.start_soon(self._end_if_hung, connection)
+            raise
         except MCPError as error:
             if error.message in _ENDED:
                 connection.over.set()
@@ -87,9 +94,26 @@ class Session:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             connection.over.set()
             fault = "the connection is closed"
+        finally:
+            self._num_calls -= 1
         said = f"MCP server '{self.server.name}' failed during the call: {fault}"
         log.warning("%s%s", said, self._shown(connection.output))
         raise ToolError(f"{said}; whether the call took effect is not known") from None
+
+    async def _end_if_hung(self, connection: _Connection) -> None:
+        """End a connection whose server does not react, so that the next call finds a new one.
+
+        Other calls that run may be what it is busy with.
+        """
+        try:
+            with anyio.fail_after(PROBE_S):
+                await connection.client.list_tools()  # `ping` is not in every version of the protocol
+        except TimeoutError:
+            if not self._num_calls:
+                log.warning("MCP server '%s' does not react after a call that took too long", self.server.name)
+                connection.over.set()
+        except Exception as error:  # an error is a reaction too
+            log.debug("MCP server '%s': %s", self.server.name, type(_first(error)).__name__)
 
     def close(self) -> None:
         """End the session, for good."""

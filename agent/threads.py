@@ -91,6 +91,8 @@ class OwnLoop:
 
     async def _free_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop, or a new one if the loop does not react."""
+        if self._loop is not None and self._loop.is_closed():  # a tool has stopped it
+            self._loop = None
         stuck = self._loop
         if stuck is not None:
             is_free = asyncio.Event()

@@ -17,7 +17,7 @@ from core.errors import RequestError
 
 Json = dict[str, Any]
 
-MAX_TEXT = 2**19  # characters; YAML and Python of this size are read in seconds
+MAX_TEXT = 2**18  # characters; YAML and Python of this size are read in a second or two
 EXAMPLES: dict[str, Json] = {
     "A Python function": {"text": 'def roll(sides: int = 6) -> int:\n    """Roll a die."""\n'},
     "JSON": {"text": '[{"name": "roll", "description": "Roll a die.", "parameters": {"type": "object"}}]'},

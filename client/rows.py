@@ -13,26 +13,22 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import isinf
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-import jsonschema
 from pydantic import AfterValidator, Tag
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from apis.rules.fields import Shape, Size, by, read, tag, unfit
 from client.json_lines import Json, LineError, parse_object, write_lines
-from core.conversation import Call, Function, JsonSchema, Message
+from client.schemas import schema_fault
+from core.conversation import Call, Function, Message
 from core.errors import RequestError
 from json_schema.check import check_parameters
 
 # Names of real functions often have dots. Blanks, line breaks and `>` would break the turn formats.
 _NAME = re.compile(r"[\w$.-]{1,128}")
 _USER = "all"  # the v3 turn formats use this name for text to the user
-_OPEN = {"additionalProperties", "unevaluatedProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf"}
 
 
 @dataclass(frozen=True)
@@ -128,19 +124,7 @@ def call_fault(functions: Sequence[Function], name: str, arguments: Json) -> str
     declared = {function.name: function.parameters or {} for function in functions}
     if name not in declared:
         return "the function is not declared"
-    try:
-        for fault in _validator(json.dumps(declared[name])).iter_errors(arguments):
-            return f"{fault.json_path}: {fault.message}"
-    except (Unresolvable, jsonschema.SchemaError, re.error, ValueError, OverflowError, RecursionError) as error:
-        return f"the schema cannot be used: {error}"
-    return ""
-
-
-@lru_cache(1024)
-def _validator(schema: str) -> Any:
-    parsed: JsonSchema = json.loads(schema)
-    closed = parsed if _OPEN & parsed.keys() else {**parsed, "additionalProperties": False}
-    return jsonschema.Draft202012Validator(closed, registry=Registry())  # no URL of a `$ref` is fetched
+    return schema_fault(declared[name], arguments)
 
 
 def _check_name(name: str) -> str:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.connection import MAX_HEAD
 from web.dialects import speaks_anthropic
-from web.errors import CLOSE, ClientStalled, HttpError, is_unforeseen, new_request_id, render
+from web.errors import CLOSE, SHUTTING_DOWN, ClientStalled, HttpError, is_unforeseen, new_request_id, render
 from web.playground import PATHS as PLAYGROUND_PATHS
 from web.sites import Sites, is_preflight
 
@@ -82,6 +82,10 @@ class Edge:
             answer.status = CLIENT_LEFT
         except ClientStalled:
             log.info("request %s: the client does not read", answer.request_id)
+        except asyncio.CancelledError:  # the server stops, and the time for running requests is over
+            log.info("request %s: the server stops", answer.request_id)
+            if not answer.has_started:
+                await render(SHUTTING_DOWN, request)(request, receive, answer.send)
         except Exception as error:
             if is_unforeseen(error):
                 log.exception("request %s failed", answer.request_id)

@@ -36,6 +36,9 @@ class HttpError(Exception):
         self.headers = headers or {}
 
 
+SHUTTING_DOWN = EngineDown("it is shutting down", "shutting_down")
+
+
 class ClientStalled(Exception):
     """The client has not read any of its answer for WRITE_DEADLINE_S seconds."""
 

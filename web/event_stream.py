@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from web.dialects import Framing
-from web.errors import ClientStalled, describe, is_unforeseen
+from web.errors import SHUTTING_DOWN, ClientStalled, describe, is_unforeseen
 
 T = TypeVar("T")
 PING_AFTER_S = 15.0
@@ -41,6 +41,10 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await until_disconnect(receive, self._send_all(first, send))
+        except asyncio.CancelledError:  # the server stops
+            status, body, _ = describe(SHUTTING_DOWN)
+            text = self._framing.error(status, body)
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": False})
         finally:
             await _close(first, self._rest)
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from core.errors import EngineBusy, EngineDown, RequestError
-from web.errors import HttpError, is_unforeseen
+from core.errors import EngineBusy, RequestError
+from web.errors import SHUTTING_DOWN, HttpError, is_unforeseen
 
 Json = dict[str, Any]
 Produce = Callable[[Callable[[], None]], AsyncGenerator[Json]]
@@ -57,7 +57,7 @@ class Replays:
     def items(self, request: Request, owner: str, produce: Produce) -> AsyncGenerator[Json]:
         """Return the items of the answer: those of `produce`, or of the first request with the same key.
 
-        produce: makes the answer. It calls its argument when a tool has run; after that the request must not be
+        produce: makes the answer. It calls its argument before a tool runs; after that the request must not be
         repeated, and each of its errors says so.
         Raises RequestError for a key that is none, HttpError 409 for one of another request, and EngineBusy.
         """
@@ -118,7 +118,7 @@ class _Record:
         self.has_run = False
         self.is_over = False
         self.ended_at = 0.0
-        self._items: list[Json] = []
+        self._items: list[str] = []  # as JSON: the objects of a chunk take several times the memory of their text
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -135,7 +135,7 @@ class _Record:
         items, position = self._items, 0
         while True:
             while position < len(items):
-                yield items[position]
+                yield json.loads(items[position])
                 position += 1
             if self.has_run:
                 must_not_repeat()
@@ -155,11 +155,11 @@ class _Record:
         try:
             async with aclosing(produce(self._run)) as items:
                 async for item in items:
-                    self._items.append(item)
-                    self.size += len(json.dumps(item))
+                    self._items.append(json.dumps(item))
+                    self.size += len(self._items[-1])
                     self._tell()
         except asyncio.CancelledError:
-            self.error = EngineDown("it is shutting down", "shutting_down")
+            self.error = SHUTTING_DOWN
         except Exception as error:
             if is_unforeseen(error):
                 log.exception("an answer failed")
@@ -171,6 +171,7 @@ class _Record:
 
     def _run(self) -> None:
         self.has_run = True
+        self._tell()  # a request that is cut while the tool runs must know it too
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()

@@ -77,7 +77,7 @@ class ServedTools(Mapping[str, Tool]):
     ) -> AsyncGenerator[Json | Finish]:
         """Yield the events of an API for the answer to `chat`, whose `server_tools` are run. Its last is a Finish.
 
-        on_run: called when a tool has run, after which the request must not be repeated.
+        on_run: called before a tool runs, after which the request must not be repeated.
         max_calls: the number of calls that are run, if it is below the usual limit.
         Raises what `inference.stream` raises.
         """
@@ -86,7 +86,7 @@ class ServedTools(Mapping[str, Tool]):
         events = answer(
             LocalModel(model, replace(chat, own_names={})),  # the writer restores the names
             chat.messages,
-            [self[name] for name in chat.server_tools if name in shown],
+            [_announced(self[name], on_run) for name in chat.server_tools if name in shown],
             others=[tool for tool in chat.tools if tool.name not in chat.server_tools],
             limits=replace(USUAL_LIMITS, max_calls=most),
         )
@@ -95,8 +95,6 @@ class ServedTools(Mapping[str, Tool]):
             async for event in events:
                 if isinstance(event, ToolResult):
                     self._count(event)
-                    if event.has_run:
-                        on_run()
                 for item in self._items(event, writer, ours):
                     yield item
                 if isinstance(event, AgentEnd):
@@ -146,6 +144,16 @@ def _checked(tool: Tool) -> Tool:
 def _labelled(tool: Tool) -> Tool:
     """Return the tool with a source that may be shown to clients: a file's name without its folders."""
     return replace(tool, source=Path(tool.source).name) if Path(tool.source).is_file() else tool
+
+
+def _announced(tool: Tool, on_run: Callable[[], None]) -> Tool:
+    """Return the tool as one that calls `on_run` first, since its answer may fail before it ends."""
+
+    async def run(arguments: Json) -> object:
+        on_run()
+        return await tool.run(arguments)
+
+    return replace(tool, run=run)
 
 
 def _total(end: AgentEnd) -> Finish:

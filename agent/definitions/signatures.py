@@ -6,9 +6,10 @@ Only the syntax tree is read: nothing is imported or run.
 from __future__ import annotations
 
 import ast
+import json
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.definitions.candidates import Candidate, Unfit, object_schema
 from agent.definitions.docstrings import Docstring, read_docstring
@@ -16,6 +17,7 @@ from client.json_lines import Json
 from core.conversation import JsonSchema
 
 MAX_DEPTH = 20  # levels of nested type hints
+MAX_HINTS = 50_000  # of a text, each use of a class counted anew: ten classes can stand for a billion
 
 _TYPES: dict[str, JsonSchema] = {
     **{name: {"type": "string"} for name in ("str", "Path", "PurePath", "AnyStr")},
@@ -105,6 +107,7 @@ class Annotations:
     """Translates type hints. `classes` are the file's own classes by name."""
 
     classes: dict[str, ast.ClassDef]
+    _numbers: Iterator[int] = field(default_factory=lambda: iter(range(MAX_HINTS)))
 
     def schema(self, hint: ast.expr, seen: frozenset[str] = frozenset(), depth: int = 0) -> JsonSchema:
         """Return the JSON Schema of a type hint. Raises Unfit if the type is not JSON or is defined elsewhere.
@@ -113,6 +116,8 @@ class Annotations:
         """
         if depth > MAX_DEPTH:
             raise Unfit(f"its type hints nest deeper than {MAX_DEPTH} levels")
+        if next(self._numbers, None) is None:
+            raise Unfit(f"the functions have more than {MAX_HINTS:,} type hints once their classes are expanded")
         match hint:
             case ast.Constant(value=None):
                 return {"type": "null"}
@@ -160,7 +165,7 @@ class Annotations:
         """Return a union's schema, without None. A call leaves out an optional argument instead of passing null."""
         members = [self.schema(part, seen, depth + 1) for part in parts]
         flat = [one for member in members for one in member.get("oneOf", [member])]
-        kept = [one for place, one in enumerate(flat) if one != {"type": "null"} and one not in flat[:place]]
+        kept = list({json.dumps(one): one for one in flat if one != {"type": "null"}}.values())
         if not kept:
             raise _unknown("None")
         if {} in kept:

@@ -202,6 +202,22 @@ def test_a_call_that_hangs_has_its_time() -> None:
         assert result.text == "Error: hang took longer than 0.3 s and was stopped" and result.seconds < 10
 
 
+def test_a_server_that_hangs_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one call that hung, all later calls of the server took too long too, until the program ended."""
+    monkeypatch.setattr("agent.mcp_session.PROBE_S", 0.2)
+    with mcp_tools(config(timeout_s=2)) as tools:
+        tool = {one.name: one for one in tools}
+        ran = [ran_within(tool["hang"]), ran_within(tool["hang"])]
+        assert all("took longer than 2 s" in text for text in ran)
+        time.sleep(2)
+        assert ran_within(tool["echo"], text="hi") == "hi"
+
+
+def ran_within(tool: Tool, **arguments: object) -> str:
+    call = Call(tool.name, json.dumps(arguments), "call_1")
+    return asyncio.run(run_call({tool.name: tool}, call, Confirmation(None), 1_000)).text
+
+
 def test_lines_that_are_no_messages_are_skipped() -> None:
     with mcp_tools(config("rubbish")) as (echo, *_):
         assert called(echo, text="fine") == "fine"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -125,7 +126,7 @@ def test_functions_are_read_when_they_are_taken(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_line_of_a_fault_is_known() -> None:
     with pytest.raises(Unfit) as raised:
-        candidates_in("import x\n\ndef f(x:):\n    pass\n")
+        list(candidates_in("import x\n\ndef f(x:):\n    pass\n"))
     assert raised.value.line == 3
 
 
@@ -144,3 +145,28 @@ def test_any_text_gives_candidates_or_a_reason(text: str) -> None:
         assert str(error)
     else:
         assert all(one.fault or one.function is not None for one in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "".join(f"class A{n}(TypedDict):\n" + f"    a: A{n + 1}\n    b: 'A{n + 1}'\n" * 5 for n in range(9))
+            + "class A9(TypedDict):\n    x: int\n\ndef f(a: A0): ...\n",
+            "more than 50,000 type hints",
+        ),
+        ("def f(x: Union[" + ",".join(f"Literal['a{n}']" for n in range(20_000)) + "]): ...", ""),
+    ],
+)
+def test_a_small_text_takes_no_minutes(text: str, words: str) -> None:
+    """Ten classes whose fields name the next class stood for a billion hints, and a union was compared by pairs."""
+    started = time.thread_time()
+    (found,) = candidates_in(text)
+    assert words in found.fault
+    assert time.thread_time() - started < 20
+
+
+def test_functions_are_read_one_by_one() -> None:
+    """A server stops after some seconds, but all functions were read before it saw the first one."""
+    functions = candidates_in("def f(): ...\n" + "def g(x: Unknown): ...\n" * 2_000)
+    assert next(functions).where == "f"

@@ -152,6 +152,28 @@ def test_an_async_function_that_blocks_does_not_stop_the_callers_loop(
     asyncio.run(main())
 
 
+def test_a_coroutine_that_stops_its_loop_stops_no_other_call() -> None:
+    """The closed loop was taken for each later call of an `async def` tool, which failed until the end."""
+
+    @tool(timeout_s=0.2)
+    async def stops() -> str:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(60)
+        return "late"
+
+    @tool
+    async def good() -> str:
+        return "good"
+
+    async def main() -> None:
+        own = OwnLoop()
+        assert (await result_of(moved(stops, own))).is_error
+        await asyncio.sleep(0.2)
+        assert (await result_of(moved(good, own))).text == "good"
+
+    asyncio.run(main())
+
+
 def test_a_loop_that_was_blocked_ends_when_its_coroutines_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each such loop holds the place of a thread."""
     monkeypatch.setattr(threads, "MAX_BLOCKED_S", 0.05)
@@ -210,3 +232,20 @@ def test_an_async_function_is_cancelled_at_its_deadline() -> None:
 
     asyncio.run(main())
     assert ended.wait(10)
+
+
+def test_a_hook_that_hangs_does_not_keep_the_process() -> None:
+    """A hook for confirmations ran in a thread for which Python waits at its end, here half a minute."""
+    script = (
+        "import time\n"
+        "from agent import Agent, Limits, tool\n"
+        "from tests.support.scripted_chat import ScriptedChat\n"
+        "@tool(confirm=True)\n"
+        "def pay() -> str: return 'paid'\n"
+        "agent = Agent([pay], confirm=lambda tool, arguments: time.sleep(45) or True, limits=Limits(seconds=0.5))\n"
+        "agent._asked = ScriptedChat([('pay', {})], 'Ok')\n"
+        "print(agent.run('Pay.').limit)\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=40, cwd=root)
+    assert done.stdout == "0.5 s\n", done.stderr

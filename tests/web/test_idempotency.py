@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import threading
 import time
+import tracemalloc
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
@@ -269,5 +270,28 @@ def test_the_number_of_unfinished_answers_is_bounded() -> None:
         with pytest.raises(EngineBusy):
             replays.items(request("another"), "", endless)
         await replays.close()
+
+    asyncio.run(run())
+
+
+def test_kept_answers_take_the_memory_of_their_text() -> None:
+    """The bound counts JSON, but the objects of a streamed answer took nearly three times as much memory."""
+
+    async def chunks(on_run: Callable[[], None]) -> AsyncGenerator[Json]:
+        on_run()
+        for number in range(3_000):
+            delta = {"content": f"word {number}"}
+            yield {"id": "chatcmpl-1", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+
+    async def run() -> None:
+        replays = Replays()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        async for _item in replays.items(request("a"), "", chunks):
+            pass
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        (record,) = replays._records.values()
+        assert after - before < 2 * record.size
 
     asyncio.run(run())

@@ -24,7 +24,7 @@ from web.serving import ignored_header, in_turn, read_request
 
 Json = dict[str, Any]
 
-READING_S = 5.0  # of computing; a small document can stand for many large functions
+READING_S = 3.0  # of computing; a small document can stand for many large functions
 _TOO_MUCH = f"These are more functions than a request may have, {MAX_TOOLS} of {MAX_BODY} bytes in all. Paste fewer."
 
 
