@@ -3,9 +3,9 @@
 from agent.agent import Agent, AgentAnswer
 from agent.events import AgentEnd, AgentEvent, ToolCallArguments, ToolCallStart, ToolResult
 from agent.loop import Limits
-from agent.mcp import mcp_tools
-from agent.openapi import openapi_tools
-from agent.python import tool
+from agent.mcp.tools import mcp_tools
+from agent.openapi.tools import openapi_tools
+from agent.python.tools import tool
 from agent.tools import Tool, ToolError, ToolSourceError
 from core.turn_format import ReasoningDelta, TextDelta
 

@@ -14,7 +14,7 @@ from agent.calls import Confirm
 from agent.events import AgentEnd, AgentEvent, EndReason, ToolResult
 from agent.loop import USUAL_LIMITS, ChatModel, Limits, answer
 from agent.models import LocalModel, RemoteModel
-from agent.python import tool
+from agent.python.tools import tool
 from agent.search import USUAL_LIMIT, narrowed
 from agent.tools import Json, Tool, by_name
 from apis.chat_completions import chat_request

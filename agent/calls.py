@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from anyio import to_thread
 
 from agent.events import ToolResult
+from agent.python.threads import in_thread
 from agent.results import ERROR, MAX_ERROR, MAX_RESULT, as_text, error_text
-from agent.threads import in_thread
 from agent.tools import Json, Tool, ToolError
 from client.rows import call_fault, parse_arguments
 from core.conversation import Call

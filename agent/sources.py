@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from agent.mcp import mcp_tools
-from agent.openapi import openapi_tools
-from agent.python_file import tools_of
+from agent.mcp.tools import mcp_tools
+from agent.openapi.tools import openapi_tools
+from agent.python.file import tools_of
 from agent.tools import Tool, by_name
 
 
@@ -24,7 +24,7 @@ def opened(
 ) -> Iterator[tuple[Tool, ...]]:
     """Open all sources, and close them at the end. Raises ToolSourceError for one that cannot be used.
 
-    openapi: files and URLs. allow_hosts, allow_private: what their requests may reach (agent/openapi.py).
+    openapi: files and URLs. allow_hosts, allow_private: what their requests may reach (agent/openapi/tools.py).
     """
     with ExitStack() as stack:
         tools = [one for file in python for one in tools_of(file)]

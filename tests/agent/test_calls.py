@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agent.calls import Confirm, Confirmation, run_call
 from agent.events import ToolResult
-from agent.python import tool
+from agent.python.tools import tool
 from agent.results import MAX_ERROR
 from agent.tools import Json, Tool, ToolError
 from core.conversation import Call, Function

@@ -14,7 +14,7 @@ import pytest
 
 from agent.events import AgentEnd, AgentEvent, ToolCallArguments, ToolCallStart, ToolResult
 from agent.loop import Limits, answer
-from agent.python import tool
+from agent.python.tools import tool
 from agent.tools import Tool
 from core.conversation import Function, Message
 from core.errors import EngineError, PromptTooLong, RequestError

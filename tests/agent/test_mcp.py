@@ -18,11 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import Agent, Tool, ToolError, ToolSourceError, mcp_process, mcp_session
+from agent import Agent, Tool, ToolError, ToolSourceError
 from agent.calls import Confirmation, run_call
 from agent.events import ToolResult
 from agent.loop import answer
-from agent.mcp import mcp_tools, unique_names
+from agent.mcp import process as mcp_process
+from agent.mcp import session as mcp_session
+from agent.mcp.tools import mcp_tools, unique_names
 from agent.sources import opened
 from apis.rules.fields import LEGAL_NAME, MAX_NAME
 from core.conversation import Call, Message
@@ -204,7 +206,7 @@ def test_a_call_that_hangs_has_its_time() -> None:
 
 def test_a_server_that_hangs_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """After one call that hung, all later calls of the server took too long too, until the program ended."""
-    monkeypatch.setattr("agent.mcp_session.PROBE_S", 0.2)
+    monkeypatch.setattr("agent.mcp.session.PROBE_S", 0.2)
     with mcp_tools(config(timeout_s=2)) as tools:
         tool = {one.name: one for one in tools}
         ran = [ran_within(tool["hang"]), ran_within(tool["hang"])]
@@ -273,7 +275,7 @@ def test_ctrl_c_in_a_call_ends_the_program_and_the_server(tmp_path: Path) -> Non
     seen = tmp_path / "seen"
     program = f"""
 import asyncio
-from agent.mcp import mcp_tools
+from agent.mcp.tools import mcp_tools
 with mcp_tools({config("good", str(seen), tools=["hang"])!r}) as (hang,):
     print(flush=True)
     asyncio.run(hang.run({{}}))
@@ -299,9 +301,8 @@ def started(program: str) -> Iterator[subprocess.Popen[str]]:
 def test_no_process_is_left_after_a_killed_program(tmp_path: Path) -> None:
     """SIGKILL ends the program without any cleaning up. The server's input closes, so that it exits by itself."""
     seen = tmp_path / "seen"
-    program = (
-        f"from agent.mcp import mcp_tools\nwith mcp_tools({config('good', str(seen))!r}): print(flush=True), input()"
-    )
+    used = config("good", str(seen))
+    program = f"from agent.mcp.tools import mcp_tools\nwith mcp_tools({used!r}): print(flush=True), input()"
     with started(program) as process:
         process.kill()
     deadline = time.monotonic() + 20

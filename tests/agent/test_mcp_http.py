@@ -14,8 +14,9 @@ from starlette.applications import Starlette
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent import Tool, ToolError, ToolSourceError, mcp_http
-from agent.mcp import mcp_tools
+from agent import Tool, ToolError, ToolSourceError
+from agent.mcp import http as mcp_http
+from agent.mcp.tools import mcp_tools
 from tests.support.serving import serving
 
 TOKEN = "token-0123456789abcdef"

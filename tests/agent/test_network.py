@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.network import Answer, NetworkError, SafeClient, host_of, is_allowed, resolved, safe_url
+from agent.openapi.network import Answer, NetworkError, SafeClient, host_of, is_allowed, resolved, safe_url
 from tests.support.raw_server import RawServer, Seen, raw_server, response
 
 PUBLIC = "93.184.216.34"

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from agent.loop import answer
-from agent.openapi import openapi_tools
+from agent.openapi.tools import openapi_tools
 from agent.tools import ToolSourceError
 from core.conversation import Message
 from tests.support.plugins import called, document, parameter, tools_at

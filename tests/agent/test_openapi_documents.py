@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.openapi import openapi_tools
+from agent.openapi.tools import openapi_tools
 from agent.tools import ToolError, ToolSourceError
 from tests.support.plugins import called, document, tools_at
 from tests.support.raw_server import Seen, raw_server, response

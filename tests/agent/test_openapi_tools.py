@@ -12,7 +12,7 @@ import pytest
 
 from agent.events import AgentEnd, ToolResult
 from agent.loop import answer
-from agent.openapi import openapi_tools
+from agent.openapi.tools import openapi_tools
 from agent.sources import opened
 from agent.tools import ToolSourceError
 from core.conversation import Message

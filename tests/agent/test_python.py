@@ -15,7 +15,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from agent.calls import Confirmation, run_call
-from agent.python import tool
+from agent.python.tools import tool
 from client.rows import call_fault
 from core.conversation import Call
 from tests.support.python_functions import (

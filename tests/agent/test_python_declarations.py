@@ -14,7 +14,7 @@ import typing_extensions
 from pydantic import BaseModel, Field
 
 from agent import Agent
-from agent.python import PythonTool, tool
+from agent.python.tools import PythonTool, tool
 from agent.tools import ToolSourceError
 from json_schema.check import check_parameters
 from schema import typescript

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.calls import Confirmation, run_call
-from agent.python_file import tools_of
+from agent.python.file import tools_of
 from agent.sources import opened
 from agent.tools import Tool, ToolSourceError
 from core.conversation import Call

@@ -28,7 +28,7 @@ from pydantic import BaseModel, Field, SecretStr, field_serializer
 
 from agent.events import AgentEnd, ToolResult
 from agent.loop import Limits, answer
-from agent.python import tool
+from agent.python.tools import tool
 from agent.results import MAX_ERROR, as_text, error_text
 from agent.tools import ToolError
 from core.conversation import Message

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import threads
 from agent.calls import Confirmation, run_call
 from agent.events import ToolResult
-from agent.python import PythonTool, tool
+from agent.python import threads
+from agent.python.threads import OwnLoop
+from agent.python.tools import PythonTool, tool
 from agent.results import error_text
-from agent.threads import OwnLoop
 from agent.tools import Tool
 from core.conversation import Call
 
@@ -95,7 +95,7 @@ def test_the_process_ends_although_a_function_hangs(body: str) -> None:
     script = f"""
 import asyncio, itertools, time
 from agent.calls import Confirmation, run_call
-from agent.python import tool
+from agent.python.tools import tool
 from core.conversation import Call
 @tool(timeout_s=0.2)
 def hang():

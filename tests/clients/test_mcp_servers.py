@@ -11,7 +11,7 @@ import pytest
 
 from agent import AgentEnd, Tool, ToolResult
 from agent.loop import answer
-from agent.mcp import mcp_tools
+from agent.mcp.tools import mcp_tools
 from core.conversation import Message
 from tests.support.client_environments import Environments
 from tests.support.scripted_chat import ScriptedChat

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.calls import Confirmation, run_call
 from agent.events import ToolResult
-from agent.openapi import openapi_tools
+from agent.openapi.tools import openapi_tools
 from agent.tools import Tool, by_name
 from core.conversation import Call
 from tests.support.raw_server import RawServer

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from agent.calls import Confirmation, run_call
 from agent.events import ToolResult
-from agent.python import tool
+from agent.python.tools import tool
 from agent.tools import Tool
 from core.conversation import Call
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.python_file import tools_of
+from agent.python.file import tools_of
 from agent.tools import Tool
 from core.conversation import Function
 

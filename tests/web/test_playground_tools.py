@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from fastapi import FastAPI
 
-from agent.python import tool
+from agent.python.tools import tool
 from inference import Model
 from server import create_app
 from tests.support.browser import Page

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from agent.python import PythonTool, is_async, tool
-from agent.threads import OwnLoop
+from agent.python.threads import OwnLoop
+from agent.python.tools import PythonTool, is_async, tool
 from agent.tools import Tool, ToolSourceError, by_name
 
 _NUMBERS = itertools.count()

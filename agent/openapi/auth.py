@@ -16,7 +16,7 @@ import httpx2
 
 from agent.definitions.candidates import Unfit
 from agent.definitions.references import Inliner
-from agent.network import NetworkError, SafeClient, safe_url
+from agent.openapi.network import NetworkError, SafeClient, safe_url
 from agent.tools import Json, ToolError
 from core.conversation import JsonSchema
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, overload
 
 from agent.definitions.docstrings import Docstring, read_docstring
-from agent.parameters import parameters_of
+from agent.python.parameters import parameters_of
+from agent.python.threads import in_thread
 from agent.results import MAX_RESULT, as_text
-from agent.threads import in_thread
 from agent.tools import TIMEOUT_S, Json, Tool, ToolSourceError
 from apis.rules.fields import LEGAL_NAME, MAX_NAME
 from client.rows import parse_function

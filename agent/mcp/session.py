@@ -16,10 +16,10 @@ from anyio.abc import TaskGroup, TaskStatus
 from mcp import Client, MCPError
 from mcp_types import CONNECTION_CLOSED, Implementation, Tool
 
-from agent.mcp_config import McpServer
-from agent.mcp_http import http_connection
-from agent.mcp_process import Output, child_process
-from agent.mcp_results import result_text
+from agent.mcp.config import McpServer
+from agent.mcp.http import http_connection
+from agent.mcp.process import Output, child_process
+from agent.mcp.results import result_text
 from agent.tools import ToolError, ToolSourceError
 
 log = logging.getLogger("functionary")

@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote
 import httpx2
 
 from agent.definitions.openapi import FORM, Body, Operation, Parameter
-from agent.network import Answer, safe_url
-from agent.openapi_auth import Credentials
+from agent.openapi.auth import Credentials
+from agent.openapi.network import Answer, safe_url
 from agent.tools import Json, ToolError
 
 MAX_ERROR_BODY = 600  # characters of an error's body that the model reads

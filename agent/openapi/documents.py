@@ -13,7 +13,7 @@ import httpx2
 from agent.definitions.candidates import Unfit
 from agent.definitions.documents import read_yaml
 from agent.definitions.openapi import is_openapi
-from agent.network import NetworkError, SafeClient, host_of, safe_url
+from agent.openapi.network import NetworkError, SafeClient, host_of, safe_url
 from agent.tools import Json, ToolSourceError
 from apis.rules.json_text import JsonError, read_json
 

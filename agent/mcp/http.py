@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
-from agent.mcp_config import McpServer
-from agent.mcp_process import MAX_MESSAGE
+from agent.mcp.config import McpServer
+from agent.mcp.process import MAX_MESSAGE
 
 CONNECT_S = 30.0
 

@@ -19,7 +19,7 @@ from mcp.os.posix.utilities import terminate_posix_process_tree
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
-from agent.mcp_config import McpServer
+from agent.mcp.config import McpServer
 
 MAX_MESSAGE = 8 << 20  # bytes of one message; a server that sends a longer one is ended
 GRACE_S = 2.0  # for a server to exit after its input is closed, and again after SIGTERM

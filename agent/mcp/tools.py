@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from agent.mcp_config import McpServer, mcp_servers
+from agent.mcp.config import McpServer, mcp_servers
 from agent.tools import Json, Tool, ToolError, ToolSourceError
 from apis.rules.schemas import cleaned
 from apis.rules.tool_names import own_names
@@ -29,7 +29,7 @@ from json_schema.check import MAX_DESCRIPTION, check_parameters
 if TYPE_CHECKING:
     import mcp_types
 
-    from agent.mcp_session import Session
+    from agent.mcp.session import Session
 
 log = logging.getLogger("functionary")
 
@@ -38,7 +38,7 @@ Listed = tuple["Session", "mcp_types.Tool"]
 
 @contextmanager
 def mcp_tools(*configs: Path | str | Mapping[str, Any]) -> Iterator[tuple[Tool, ...]]:
-    """Start the servers of configurations (agent/mcp_config.py), and end them at exit. Yields their tools.
+    """Start the servers of configurations (agent/mcp/config.py), and end them at exit. Yields their tools.
 
     A tool has the server's name in front if two servers have a tool of this name. A tool whose schema cannot be used is
     left out, and the log says so. Later changes of a server's list are ignored. Raises ToolSourceError for a server
@@ -67,7 +67,7 @@ def _by_name(configs: Sequence[Path | str | Mapping[str, Any]]) -> list[McpServe
 
 async def _serve(servers: Sequence[McpServer], *, task_status: TaskStatus[tuple[list[Session], anyio.Event]]) -> None:
     """Hold sessions until the event is set."""
-    from agent.mcp_session import Session
+    from agent.mcp.session import Session
 
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:

@@ -13,10 +13,10 @@ import httpx2
 
 from agent.definitions.candidates import Unfit, declared
 from agent.definitions.openapi import Operation, operations
-from agent.network import TIMEOUT_S, NetworkError, SafeClient, host_of, safe_url
-from agent.openapi_auth import TOKEN, Auth, Scheme
-from agent.openapi_calls import request_of, text_of
-from agent.openapi_documents import IS_URL, Source, read_source
+from agent.openapi.auth import TOKEN, Auth, Scheme
+from agent.openapi.calls import request_of, text_of
+from agent.openapi.documents import IS_URL, Source, read_source
+from agent.openapi.network import TIMEOUT_S, NetworkError, SafeClient, host_of, safe_url
 from agent.tools import Json, Tool, ToolError, ToolSourceError
 
 MAX_OPERATIONS = 1_024
@@ -50,7 +50,7 @@ def openapi_tools(
     allow_hosts: hosts to which requests may go besides those of the document's servers.
     allow_private: hosts may be this machine or lie in a private network.
     include: operationIds; None for all operations.
-    environment: where the secrets are (agent/openapi_auth.py); None for the environment of this process.
+    environment: where the secrets are (agent/openapi/auth.py); None for the environment of this process.
     timeout_s: for one request. A call of a tool may take a second longer, with the token that it may need.
     """
     client = SafeClient(_hosts(allow_hosts), allow_private, timeout_s)
