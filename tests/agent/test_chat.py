@@ -218,7 +218,7 @@ def test_no_server_and_the_output_closed_early(chatml: Model, tools: Path) -> No
         with process.stdin, process.stdout, process.stderr:
             process.stdin.write(b"Hi\n")
             process.stdin.close()
-            assert os.read(process.stdout.fileno(), 4) == b"much"
+            assert process.stdout.read(4) == b"much"
             process.stdout.close()
             assert (process.wait(120), process.stderr.read()) == (0, b"")
 
