@@ -8,9 +8,12 @@ import pytest
 from fastapi import FastAPI
 from openai import OpenAI
 
+from inference import Model
 from tests.support.abuse_client import Client
 from tests.support.browser import Page, browser
+from tests.support.server_tools import RAN
 from tests.support.serving import serving
+from tests.support.turns_engine import TurnsEngine, with_turns
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,18 @@ def official(url: str) -> Iterator[OpenAI]:
 def raw(url: str) -> Iterator[Client]:
     with Client(url) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def turns(chatml: Model) -> tuple[Model, TurnsEngine]:
+    """A model whose engine plays what a test gives it, for servers that run tools."""
+    return with_turns(chatml)
+
+
+@pytest.fixture
+def engine(turns: tuple[Model, TurnsEngine]) -> TurnsEngine:
+    RAN.clear()
+    return turns[1]
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from server import create_app
 from tests.support.abuse_client import CHAT, Client
 from tests.support.server_tools import RAN, SERVER_TOOLS
 from tests.support.serving import serving
-from tests.support.turns_engine import TurnsEngine, with_turns
+from tests.support.turns_engine import TurnsEngine
 from web.errors import HttpError
 from web.idempotency import KEPT_S, Replays, note_body
 
@@ -39,20 +39,14 @@ del ASKED["server_tools"]
 
 
 @pytest.fixture(scope="module")
-def turns(chatml: Model) -> tuple[Model, TurnsEngine]:
-    return with_turns(chatml)
-
-
-@pytest.fixture(scope="module")
 def app(turns: tuple[Model, TurnsEngine]) -> FastAPI:
     return create_app(lambda: turns[0], server_tools=SERVER_TOOLS)
 
 
 @pytest.fixture
-def engine(turns: tuple[Model, TurnsEngine]) -> TurnsEngine:
-    RAN.clear()
-    turns[1].play(ADD, "all\nIt is 5.")
-    return turns[1]
+def engine(engine: TurnsEngine) -> TurnsEngine:
+    engine.play(ADD, "all\nIt is 5.")
+    return engine
 
 
 def key(name: str) -> dict[str, str]:

@@ -31,19 +31,8 @@ OWN: Json = {"type": "function", "function": {"name": "show", "parameters": {"ty
 
 
 @pytest.fixture(scope="module")
-def turns(chatml: Model) -> tuple[Model, TurnsEngine]:
-    return with_turns(chatml)
-
-
-@pytest.fixture(scope="module")
 def app(turns: tuple[Model, TurnsEngine]) -> FastAPI:
     return create_app(lambda: turns[0], server_tools=SERVER_TOOLS)
-
-
-@pytest.fixture
-def engine(turns: tuple[Model, TurnsEngine]) -> TurnsEngine:
-    RAN.clear()
-    return turns[1]
 
 
 @pytest.fixture(params=[False, True], ids=["whole", "stream"])

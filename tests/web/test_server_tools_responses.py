@@ -15,7 +15,7 @@ from server import create_app
 from tests.support.abuse_client import Client
 from tests.support.response_events import check_response, check_types, folded, numbered
 from tests.support.server_tools import RAN, SERVER_TOOLS
-from tests.support.turns_engine import TurnsEngine, with_turns
+from tests.support.turns_engine import TurnsEngine
 
 Json = dict[str, Any]
 PATH = "/v1/responses"
@@ -26,19 +26,8 @@ OWN: Json = {"type": "function", "name": "show", "parameters": {"type": "object"
 
 
 @pytest.fixture(scope="module")
-def turns(chatml: Model) -> tuple[Model, TurnsEngine]:
-    return with_turns(chatml)
-
-
-@pytest.fixture(scope="module")
 def app(turns: tuple[Model, TurnsEngine]) -> FastAPI:
     return create_app(lambda: turns[0], server_tools=SERVER_TOOLS)
-
-
-@pytest.fixture
-def engine(turns: tuple[Model, TurnsEngine]) -> TurnsEngine:
-    RAN.clear()
-    return turns[1]
 
 
 def response_of(client: Client, *, stream: bool, **fields: Any) -> Json:
