@@ -274,8 +274,9 @@ def test_no_process_is_left(mode: str, tmp_path: Path, monkeypatch: pytest.Monke
 def test_ctrl_c_in_a_call_ends_the_program_and_the_server(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     program = f"""
-import asyncio
+import asyncio, signal
 from agent.mcp.tools import mcp_tools
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores SIGINT in background jobs
 with mcp_tools({config("good", str(seen), tools=["hang"])!r}) as (hang,):
     print(flush=True)
     asyncio.run(hang.run({{}}))
@@ -294,8 +295,11 @@ def started(program: str) -> Iterator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout and process.stdout.readline() == "\n"
-        yield process
+        try:
+            assert process.stdout and process.stdout.readline() == "\n"
+            yield process
+        finally:
+            process.kill()  # after a failure too, else the end of `with` waits for ever
 
 
 def test_no_process_is_left_after_a_killed_program(tmp_path: Path) -> None:

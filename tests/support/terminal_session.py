@@ -15,8 +15,14 @@ from tests.support.started_server import ROOT
 
 WAIT_S = 120.0  # a program starts in seconds; a busy machine takes longer
 CTRL_C, CTRL_D = "\x03", "\x04"
-# The terminal becomes the controlling one of the new session, so that it turns Ctrl-C into a signal.
-_START = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+# The terminal becomes the controlling one of the new session, so that it turns Ctrl-C into a signal. A shell ignores
+# the signal in background jobs, and so do all programs that these start.
+_START = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, sys.argv[1:])
+"""
 
 
 class Session:
