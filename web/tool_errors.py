@@ -8,6 +8,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+from agent.results import ERROR, error_text
 from agent.tools import Json, Tool, ToolError
 
 _PATH = re.compile(r"(?<![\w:/.])(?:/[^/\s'\":,]+)+/([^/\s'\":,]+)")
@@ -29,7 +30,7 @@ def guarded(tool: Tool) -> Tool:
             raise
         except Exception as error:
             log.warning("the tool %s failed: %s at %s", tool.name, type(error).__name__, _place(error))
-            raise ToolError(f"{type(error).__name__}: {without_paths(_text(error))}") from None
+            raise ToolError(without_paths(error_text(error).removeprefix(ERROR))) from None
 
     return replace(tool, run=run)
 
@@ -37,13 +38,6 @@ def guarded(tool: Tool) -> Tool:
 def without_paths(text: str) -> str:
     """Return a text with only the last part of each absolute path. The path of a URL stays."""
     return _PATH.sub(r"\1", text)
-
-
-def _text(error: Exception) -> str:
-    try:
-        return str(error)
-    except Exception:  # the `__str__` of a class that a tool defines
-        return "its message cannot be read"
 
 
 def _place(error: Exception) -> str:
