@@ -14,7 +14,7 @@ from agent.tools import Tool
 from core.errors import ModelError
 from inference import Model
 from prompt_template import GENERIC, template_names
-from web.edge import KEEP_ALIVE_S
+from web.settings import KEEP_ALIVE_S
 from web.sites import ANY_ORIGIN, LOOPBACK, ORIGIN, hostname
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"

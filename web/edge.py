@@ -8,7 +8,7 @@ import hmac
 import logging
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 from prometheus_client import CollectorRegistry, Counter
@@ -21,10 +21,10 @@ from web.connection import MAX_HEAD
 from web.dialects import speaks_anthropic
 from web.errors import CLOSE, SHUTTING_DOWN, ClientStalled, HttpError, is_unforeseen, new_request_id, render
 from web.playground import PATHS as PLAYGROUND_PATHS
+from web.settings import Settings
 from web.sites import Sites, is_preflight
 
 PUBLIC_PATHS = frozenset({"/", "/live", "/ready", "/health", *PLAYGROUND_PATHS})
-KEEP_ALIVE_S = 75  # connection pools and proxies keep a connection for 60 to 90 s
 WRITE_DEADLINE_S = 30.0
 CLIENT_LEFT = 499  # nginx's status for the log: the client closed the connection before the end of the answer
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -37,16 +37,7 @@ log = logging.getLogger("functionary")
 class Edge:
     """ASGI middleware: gives each request an id, checks its API key, and renders exceptions as error bodies."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        api_keys: Collection[str],
-        own_hosts: Collection[str],
-        *,
-        allow_origins: Collection[str] = (),
-        keep_alive_s: int = KEEP_ALIVE_S,
-        registry: CollectorRegistry | None = None,
-    ) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, registry: CollectorRegistry | None = None) -> None:
         """Add a counter of answers by route and status to `registry`.
 
         The labels of this counter never hold text from a client.
@@ -54,9 +45,9 @@ class Edge:
         self._app = app
         about = "Answers by route and class of status."
         self._num_answers = Counter("functionary:http_requests", about, ("route", "status"), registry=registry)
-        self._digests = [_digest(key.encode("utf-8", "surrogateescape")) for key in api_keys]
-        self._sites = Sites(own_hosts, allow_origins)
-        self._kept = {"Connection": "keep-alive", "Keep-Alive": f"timeout={keep_alive_s}"}
+        self._digests = [_digest(key.encode("utf-8", "surrogateescape")) for key in settings.api_keys]
+        self._sites = Sites(settings.own_hosts, settings.allow_origins)
+        self._kept = {"Connection": "keep-alive", "Keep-Alive": f"timeout={settings.keep_alive_s}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # lifespan events; uvicorn runs with ws="none"

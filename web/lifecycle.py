@@ -25,7 +25,7 @@ from stores.sqlite import SqliteStore
 from stores.store import ResponseStore
 from web.command_line import bind, introduction
 from web.connection import MAX_HEAD, Connection
-from web.edge import KEEP_ALIVE_S
+from web.settings import KEEP_ALIVE_S, Settings
 
 log = logging.getLogger("functionary")
 
@@ -143,15 +143,17 @@ def _run(
 
     app = create_app(
         load,
-        api_keys=options.api_key,
-        own_hosts=[options.host, *options.allow_host],
-        allow_origins=options.allow_origin,
-        keep_alive_s=options.keep_alive,
-        strict_openai=options.strict_openai,
-        reasoning_field=options.reasoning_field,
-        response_store=store,
-        server_tools=tools,
-        tool_search=options.tool_search,
+        Settings(
+            api_keys=options.api_key,
+            own_hosts=[options.host, *options.allow_host],
+            allow_origins=options.allow_origin,
+            keep_alive_s=options.keep_alive,
+            strict_openai=options.strict_openai,
+            reasoning_field=options.reasoning_field,
+            response_store=store,
+            server_tools=tools,
+            tool_search=options.tool_search,
+        ),
         on_failure=on_failure,
     )
     config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})

@@ -20,6 +20,7 @@ from inference import Model
 from server import create_app
 from tests.support.serving import serving
 from tests.support.small_engine import GREEDY, ids, prompts_of, small_engine, steps, together
+from web.settings import Settings
 
 TOKENS = st.lists(st.integers(0, 2), max_size=12)
 
@@ -143,7 +144,7 @@ def test_usage_reports_cached_tokens_of_the_own_key_only(chatml: Model) -> None:
         assert isinstance(details["cached_tokens"], int)
         return int(details["cached_tokens"])
 
-    with serving(create_app(lambda: chatml, api_keys=["first-key", "second-key"])) as url:
+    with serving(create_app(lambda: chatml, Settings(api_keys=["first-key", "second-key"]))) as url:
         assert num_cached(url, "first-key", "Where?") < 20, "only the prefix that all prompts of the tests share"
         assert num_cached(url, "first-key", "Who is there?") > 150
         assert num_cached(url, "second-key", "Who is there?") < 20

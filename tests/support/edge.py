@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.support.abuse_client import Answer
 from web.edge import Edge
+from web.settings import Settings
 
 
 def a_scope(method: str, path: str, headers: Mapping[str, str]) -> Scope:
@@ -45,7 +46,11 @@ def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(Edge(app, api_keys, ["Our-Name"])(a_scope(method, path, headers or {}), receive or nothing, send))
+    asyncio.run(
+        Edge(app, Settings(api_keys=api_keys, own_hosts=["Our-Name"]))(
+            a_scope(method, path, headers or {}), receive or nothing, send
+        )
+    )
     start = sent[0]
     body = b"".join(message.get("body", b"") for message in sent[1:])
     assert not sent[-1].get("more_body", False)

@@ -19,6 +19,7 @@ from tests.support.scripted_engine import ScriptedEngine, scripted
 from tests.support.serving import serving
 from tests.support.streamed import choices, events, without_ids
 from tests.support.tiny_llama import make_tiny_format
+from web.settings import Settings
 
 CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<think>", "</think>")
 HARMONY = (
@@ -95,7 +96,7 @@ class Stage:
 
 @contextmanager
 def staged(model: Model, **options: Any) -> Iterator[Stage]:
-    """Serve `model` with a scripted engine. `options` are those of `create_app`."""
+    """Serve `model` with a scripted engine. `options` are those of `Settings`."""
     played, engine = scripted(model, "")
-    with serving(create_app(lambda: played, **options)) as url:
+    with serving(create_app(lambda: played, Settings(**options))) as url:
         yield Stage(url, played, engine)

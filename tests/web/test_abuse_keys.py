@@ -29,6 +29,7 @@ from tests.support.abuse_client import (
 from tests.support.all_routes import CASES, PAGES, PUBLIC
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
+from web.settings import Settings
 
 KEY = "sk-functionary-0123456789abcdef"
 KEYS = (KEY, "another key with spaces", "ключ-🔑")
@@ -44,7 +45,7 @@ def app(chatml: Model) -> FastAPI:
 def locked_url(chatml: Model) -> Iterator[str]:
     """A server that requires an API key."""
     model, _ = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, api_keys=KEYS)) as url:
+    with serving(create_app(lambda: model, Settings(api_keys=KEYS))) as url:
         yield url
 
 

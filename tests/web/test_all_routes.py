@@ -39,6 +39,7 @@ from tests.support.serving import serving
 from web.body import MAX_BODY
 from web.connection import MAX_HEAD
 from web.openapi import Route
+from web.settings import Settings
 
 KEY = "sk-functionary-of-all-routes"
 SITE = "https://app.example"
@@ -60,25 +61,25 @@ def model(chatml: Model) -> Model:
 @pytest.fixture(scope="module")
 def app(model: Model) -> FastAPI:
     """An application without keys, whose server is at `url`."""
-    return create_app(lambda: model, own_hosts=["our-name"], allow_origins=[SITE])
+    return create_app(lambda: model, Settings(own_hosts=["our-name"], allow_origins=[SITE]))
 
 
 @pytest.fixture(scope="module")
 def locked_url(model: Model) -> Iterator[str]:
-    with serving(create_app(lambda: model, api_keys=["another", KEY])) as url:
+    with serving(create_app(lambda: model, Settings(api_keys=["another", KEY]))) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def pages_url(model: Model) -> Iterator[str]:
     """A server with a key that admits the pages of every site."""
-    with serving(create_app(lambda: model, api_keys=[KEY], allow_origins=["*"])) as url:
+    with serving(create_app(lambda: model, Settings(api_keys=[KEY], allow_origins=["*"]))) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def strict_url(model: Model) -> Iterator[str]:
-    with serving(create_app(lambda: model, strict_openai=True)) as url:
+    with serving(create_app(lambda: model, Settings(strict_openai=True))) as url:
         yield url
 
 

@@ -14,6 +14,7 @@ from tests.support.abuse_client import BODY, CHAT, Answer, Client, as_json, chec
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
 from web.command_line import introduction, read_options
+from web.settings import Settings
 
 SITE = "https://app.example"
 KEY = "sk-key-of-a-page"
@@ -27,7 +28,7 @@ ASKS = {
 def url(chatml: Model) -> Iterator[str]:
     """A server without a key that admits one site and local files."""
     model, _ = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, allow_origins=[SITE, "null"])) as url:
+    with serving(create_app(lambda: model, Settings(allow_origins=[SITE, "null"]))) as url:
         yield url
 
 
@@ -35,7 +36,7 @@ def url(chatml: Model) -> Iterator[str]:
 def locked_url(chatml: Model) -> Iterator[str]:
     """A server with a key that admits every site."""
     model, _ = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, api_keys=[KEY], allow_origins=["*"])) as url:
+    with serving(create_app(lambda: model, Settings(api_keys=[KEY], allow_origins=["*"]))) as url:
         yield url
 
 
@@ -45,7 +46,7 @@ def closed_urls(chatml: Model) -> Iterator[list[str]]:
     model, _ = scripted(chatml, "all\nhello")
     with (
         serving(create_app(lambda: model)) as open_url,
-        serving(create_app(lambda: model, api_keys=[KEY])) as locked,
+        serving(create_app(lambda: model, Settings(api_keys=[KEY]))) as locked,
     ):
         yield [open_url, locked]
 

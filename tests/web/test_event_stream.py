@@ -20,6 +20,7 @@ from web.dialects import Framing
 from web.edge import Edge
 from web.event_stream import EventStream, until_disconnect
 from web.event_stream import event_stream as start_stream
+from web.settings import Settings
 
 
 def streaming(*items: Any, wait_s: float = 0.0, closing_s: float = 0.0) -> tuple[ASGIApp, list[str]]:
@@ -149,7 +150,7 @@ def test_a_client_that_does_not_read_is_disconnected(
     async def stays() -> Message:
         return await asyncio.Future()
 
-    asyncio.run(Edge(app, (), ())(a_scope("GET", "/x", {}), stays, stalled))
+    asyncio.run(Edge(app, Settings())(a_scope("GET", "/x", {}), stays, stalled))
     assert seen == ["closed"]
     assert "does not read" in caplog.text
     assert not [record for record in caplog.records if record.exc_info]

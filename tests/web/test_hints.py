@@ -18,6 +18,7 @@ from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
 from tests.support.streamed import events
 from web.command_line import read_options
+from web.settings import Settings
 
 KEY = "sk-functionary-of-the-hints"
 
@@ -25,13 +26,13 @@ KEY = "sk-functionary-of-the-hints"
 @pytest.fixture(scope="module")
 def app(chatml: Model) -> FastAPI:
     model, _ = scripted(chatml, "all\nhello")
-    return create_app(lambda: model, own_hosts=["host.docker.internal"])
+    return create_app(lambda: model, Settings(own_hosts=["host.docker.internal"]))
 
 
 @pytest.fixture(scope="module")
 def locked_url(chatml: Model) -> Iterator[str]:
     model, _ = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, api_keys=[KEY, "другой ключ"])) as url:
+    with serving(create_app(lambda: model, Settings(api_keys=[KEY, "другой ключ"]))) as url:
         yield url
 
 
@@ -241,7 +242,7 @@ def test_one_right_key_is_enough(locked_url: str) -> None:
 def test_the_header_of_a_key_does_not_matter_for_its_cache(chatml: Model) -> None:
     """The owner of a request is its key, whichever header holds it."""
     model, engine = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, api_keys=[KEY])) as url, Client(url) as client:
+    with serving(create_app(lambda: model, Settings(api_keys=[KEY]))) as url, Client(url) as client:
         owners = []
         for headers in ({"Authorization": f"Bearer {KEY}"}, {"x-api-key": KEY}, {"api-key": KEY}):
             assert client.send("POST", CHAT, as_json(BODY), headers).status == 200

@@ -26,6 +26,7 @@ from tests.support.serving import serving
 from tests.support.turns_engine import TurnsEngine
 from web.errors import HttpError
 from web.idempotency import KEPT_S, Replays, note_body
+from web.settings import Settings
 
 Json = dict[str, Any]
 RESPONSES = "/v1/responses"
@@ -40,7 +41,7 @@ del ASKED["server_tools"]
 
 @pytest.fixture(scope="module")
 def app(turns: tuple[Model, TurnsEngine]) -> FastAPI:
-    return create_app(lambda: turns[0], server_tools=SERVER_TOOLS)
+    return create_app(lambda: turns[0], Settings(server_tools=SERVER_TOOLS))
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_an_answer_with_a_key_is_finished_without_its_client(url: str, engine: T
 
 
 def test_keys_belong_to_their_owner(turns: tuple[Model, TurnsEngine], engine: TurnsEngine) -> None:
-    app = create_app(lambda: turns[0], server_tools=SERVER_TOOLS, api_keys=["a-secret", "b-secret"])
+    app = create_app(lambda: turns[0], Settings(server_tools=SERVER_TOOLS, api_keys=["a-secret", "b-secret"]))
     with serving(app) as url, Client(url, "a-secret") as one, Client(url, "b-secret") as other:
         first = one.send("POST", CHAT, as_body(CHAT), key("same"))
         engine.play(ADD, "all\nIt is 5.")

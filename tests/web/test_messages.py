@@ -16,6 +16,7 @@ from tests.support.reasoning_model import make_reasoning_folder, staged
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.serving import serving, shared
 from tests.support.strict_message import check_message, named_events, strict_message, without_ids
+from web.settings import Settings
 
 Json = dict[str, Any]
 Play = Callable[..., ScriptedEngine]
@@ -298,7 +299,10 @@ def test_errors_of_the_grammar_name_the_fields_of_this_api(tiny: httpx2.Client) 
 
 
 def test_keys(played: tuple[Model, ScriptedEngine]) -> None:
-    with serving(create_app(lambda: played[0], api_keys=["secret-key"])) as url, httpx2.Client(base_url=url) as client:
+    with (
+        serving(create_app(lambda: played[0], Settings(api_keys=["secret-key"]))) as url,
+        httpx2.Client(base_url=url) as client,
+    ):
         body = {"model": "tiny", "max_tokens": 2, "messages": [USER]}
         for path in ("/v1/messages", "/v1/messages/count_tokens"):
             assert client.post(path, json=body, headers={"x-api-key": "secret-key"}).status_code == 200
@@ -319,7 +323,10 @@ def test_an_error_in_a_stream_is_an_event(http: httpx2.Client, play: Play) -> No
 
 
 def test_strict_openai_refuses_unknown_fields(played: tuple[Model, ScriptedEngine]) -> None:
-    with serving(create_app(lambda: played[0], strict_openai=True)) as url, httpx2.Client(base_url=url) as client:
+    with (
+        serving(create_app(lambda: played[0], Settings(strict_openai=True))) as url,
+        httpx2.Client(base_url=url) as client,
+    ):
         assert asked(client, top_k=5, metadata={"user_id": "u"}).status_code == 200
         refused = asked(client, foo=1)
         assert (refused.status_code, refused.json()["type"]) == (400, "error")

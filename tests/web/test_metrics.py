@@ -15,6 +15,7 @@ from inference import Model, load_model
 from server import create_app
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
+from web.settings import Settings
 
 Numbers = dict[tuple[str, ...], float]
 TOOL = {"type": "function", "function": {"name": "look_around", "parameters": {"type": "object", "properties": {}}}}
@@ -89,7 +90,7 @@ def test_finish_reasons_are_counted_apart(chatml_folder: Path) -> None:
 
 def test_it_is_behind_the_key(chatml: Model) -> None:
     model, _ = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, api_keys=["secret"])) as url:
+    with serving(create_app(lambda: model, Settings(api_keys=["secret"]))) as url:
         assert httpx2.get(f"{url}/metrics").status_code == 401
         with_key = httpx2.get(f"{url}/metrics", headers={"Authorization": "Bearer secret"})
         assert with_key.status_code == 200

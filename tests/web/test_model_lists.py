@@ -19,6 +19,7 @@ from server import create_app
 from tests.support.abuse_client import Answer, Client
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
+from web.settings import Settings
 
 NAMES = ("a", "org/b", "c")
 VERSION = {"anthropic-version": "2023-06-01"}
@@ -60,7 +61,7 @@ def test_openai_has_the_context_length_that_vllm_states(three: Model, url: str) 
 
 
 def test_strict_openai_states_nothing_beyond_openai(three: Model) -> None:
-    with serving(create_app(lambda: three, strict_openai=True)) as url:
+    with serving(create_app(lambda: three, Settings(strict_openai=True))) as url:
         for card in (*get(url, "/v1/models").json["data"], get(url, "/v1/models/a").json):
             assert card.keys() == {"id", "object", "created", "owned_by"}
 
@@ -185,7 +186,7 @@ def test_errors_are_a_text_as_ollamas_clients_read_them(url: str, body: object, 
 
 
 def test_a_key_is_needed_and_its_error_is_a_text(three: Model) -> None:
-    with serving(create_app(lambda: three, api_keys=[KEY])) as url:
+    with serving(create_app(lambda: three, Settings(api_keys=[KEY]))) as url:
         for path in ("/api/version", "/api/tags", "/api/chat"):
             answer = get(url, path)
             assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")

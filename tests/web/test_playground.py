@@ -20,6 +20,7 @@ from tests.support.scripted_engine import ScriptedEngine, scripted
 from tests.support.serving import serving
 from tests.support.started_server import KEY as STARTED_KEY
 from tests.support.started_server import Started
+from web.settings import Settings
 
 Play = Callable[..., ScriptedEngine]
 KEY = "sk-of-the-playground"
@@ -391,7 +392,7 @@ def test_a_model_that_is_loading(chromium: Page, chatml: Model) -> None:
 def test_the_key_stays_in_memory(chromium: Page, chatml: Model) -> None:
     """The page is public; its requests need the key, which no storage, no cookie and no address holds."""
     model, _ = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, api_keys=[KEY])) as url:
+    with serving(create_app(lambda: model, Settings(api_keys=[KEY]))) as url:
         page = chromium.open(url)
         assert "API key" in page.text("#status")
         page.one("#key").send_keys("sk-wrong", Keys.TAB)

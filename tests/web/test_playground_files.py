@@ -17,6 +17,7 @@ from tests.support.abuse_client import Client
 from tests.support.serving import serving
 from web.body import MAX_BODY
 from web.playground import FILES, PAGE
+from web.settings import Settings
 
 FOLDER = Path(__file__).parents[2] / "playground"
 FUNCTIONS = "/v1/functions"
@@ -37,7 +38,7 @@ def app(chatml: Model) -> FastAPI:
 
 @pytest.fixture(scope="module")
 def locked_url(chatml: Model) -> Iterator[str]:
-    with serving(create_app(lambda: chatml, api_keys=["sk-x"], allow_origins=["https://app.example"])) as url:
+    with serving(create_app(lambda: chatml, Settings(api_keys=["sk-x"], allow_origins=["https://app.example"]))) as url:
         yield url
 
 

@@ -15,6 +15,7 @@ from server import create_app
 from tests.support.browser import Page
 from tests.support.server_tools import RAN, SERVER_TOOLS
 from tests.support.turns_engine import TurnsEngine, with_turns
+from web.settings import Settings
 
 HOSTILE = '<img src=x onerror="window.pwned=1"></script><script>window.pwned=1</script>'
 
@@ -34,7 +35,7 @@ def turns(chatml: Model) -> tuple[Model, TurnsEngine]:
 
 @pytest.fixture(scope="module")
 def app(turns: tuple[Model, TurnsEngine]) -> FastAPI:
-    return create_app(lambda: turns[0], server_tools=TOOLS)
+    return create_app(lambda: turns[0], Settings(server_tools=TOOLS))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.support.serving import serving
 from tests.support.stored import stored
 from tests.support.streamed import events
 from tests.support.strict_message import named_events
+from web.settings import Settings
 
 Json = dict[str, Any]
 RESPONSES = "/v1/responses"
@@ -40,7 +41,7 @@ def responses() -> MemoryStore:
 def functionary(chatml: Model, responses: MemoryStore) -> Iterator[Client]:
     """A server with the tiny model, under the model name of the examples."""
     model = replace(chatml, names=("functionary",))
-    with serving(create_app(lambda: model, response_store=responses)) as url, Client(url) as client:
+    with serving(create_app(lambda: model, Settings(response_store=responses))) as url, Client(url) as client:
         yield client
 
 

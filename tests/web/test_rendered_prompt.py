@@ -15,6 +15,7 @@ from server import create_app
 from tests.support.abuse_client import BODY, CHAT, RENDER, USER, Client, check_answer
 from tests.support.scripted_engine import ScriptedEngine, scripted
 from tests.support.serving import serving
+from web.settings import Settings
 
 KEY = "sk-render"
 TOOLS = [{"type": "function", "function": {"name": "look", "description": "Look around", "parameters": {}}}]
@@ -139,7 +140,7 @@ def test_ignored_fields_are_named(played_url: str) -> None:
 
 
 def test_a_key_is_needed(chatml: Model) -> None:
-    with serving(create_app(lambda: chatml, api_keys=[KEY])) as url:
+    with serving(create_app(lambda: chatml, Settings(api_keys=[KEY]))) as url:
         with Client(url) as client:
             assert client.post(RENDER, BODY).status == 401
         with Client(url, KEY) as client:
@@ -147,7 +148,7 @@ def test_a_key_is_needed(chatml: Model) -> None:
 
 
 def test_strict_openai_checks_the_body_too(chatml: Model) -> None:
-    with serving(create_app(lambda: chatml, strict_openai=True)) as url, Client(url) as client:
+    with serving(create_app(lambda: chatml, Settings(strict_openai=True))) as url, Client(url) as client:
         assert client.post(RENDER, {**BODY, "enable_thinking": True}).status == 400
         assert client.post(RENDER, BODY).status == 200
 

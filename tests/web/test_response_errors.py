@@ -19,6 +19,7 @@ from tests.support.abuse_client import Client
 from tests.support.response_events import check_types, numbered
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.serving import serving
+from web.settings import Settings
 
 Json = dict[str, Any]
 Play = Callable[..., ScriptedEngine]
@@ -52,12 +53,12 @@ def store() -> FailingStore:
 
 @pytest.fixture(scope="module")
 def app(played: tuple[Model, ScriptedEngine], store: FailingStore) -> FastAPI:
-    return create_app(lambda: played[0], response_store=store)
+    return create_app(lambda: played[0], Settings(response_store=store))
 
 
 @pytest.fixture(scope="module")
 def strict_url(played: tuple[Model, ScriptedEngine]) -> Iterator[str]:
-    with serving(create_app(lambda: played[0], strict_openai=True)) as url:
+    with serving(create_app(lambda: played[0], Settings(strict_openai=True))) as url:
         yield url
 
 

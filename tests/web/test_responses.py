@@ -21,6 +21,7 @@ from tests.support.abuse_client import Client
 from tests.support.response_events import check_response, check_types, folded, numbered
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.serving import serving
+from web.settings import Settings
 
 Json = dict[str, Any]
 Play = Callable[..., ScriptedEngine]
@@ -143,7 +144,7 @@ def test_references_to_items(official: OpenAI, play: Play) -> None:
 def test_responses_of_another_key(played: tuple[Model, ScriptedEngine], play: Play) -> None:
     """An id that leaks must not give another key's conversation away."""
     play("Hello")
-    with serving(create_app(lambda: played[0], api_keys=["one-key-0001", "two-key-0002"])) as url:
+    with serving(create_app(lambda: played[0], Settings(api_keys=["one-key-0001", "two-key-0002"]))) as url:
         with Client(url, "one-key-0001") as client:
             kept = client.post(PATH, BODY).json["id"]
             assert client.post(PATH, {**BODY, "previous_response_id": kept}).status == 200

@@ -22,6 +22,7 @@ from tests.support.server_tools import RAN, SERVER_TOOLS
 from tests.support.serving import serving, shared
 from tests.support.streamed import choices, events
 from tests.support.turns_engine import TurnsEngine, with_turns
+from web.settings import Settings
 
 Json = dict[str, Any]
 QUESTION: Json = {"role": "user", "content": "What is 2 + 3?"}
@@ -32,7 +33,7 @@ OWN: Json = {"type": "function", "function": {"name": "show", "parameters": {"ty
 
 @pytest.fixture(scope="module")
 def app(turns: tuple[Model, TurnsEngine]) -> FastAPI:
-    return create_app(lambda: turns[0], server_tools=SERVER_TOOLS)
+    return create_app(lambda: turns[0], Settings(server_tools=SERVER_TOOLS))
 
 
 @pytest.fixture(params=[False, True], ids=["whole", "stream"])
@@ -224,7 +225,7 @@ def test_results_that_fill_the_context(chatml: Model) -> None:
     """The answer ends with its trace, instead of an error after side effects."""
     model, engine = with_turns(chatml, max_context=4096)
     engine.play("huge\n{}", "all\nIt is long.")
-    with serving(create_app(lambda: model, server_tools=SERVER_TOOLS)) as url, Client(url) as client:
+    with serving(create_app(lambda: model, Settings(server_tools=SERVER_TOOLS))) as url, Client(url) as client:
         choice = choice_of(client, server_tools=["huge"])
     assert choice["finish_reason"] == "length"
     assert len(choice["message"]["trace"][1]["content"]) < 5000
@@ -331,7 +332,7 @@ def test_bad_requests(raw: Client, engine: TurnsEngine, fields: Json, param: str
 
 def test_servers_without_tools(chatml: Model, turns: tuple[Model, TurnsEngine]) -> None:
     for tools, told in (((), "has no tools"), ([one for one in SERVER_TOOLS if one.name == "pay"], "confirmation")):
-        with serving(create_app(lambda: turns[0], server_tools=tools)) as url, Client(url) as client:
+        with serving(create_app(lambda: turns[0], Settings(server_tools=tools))) as url, Client(url) as client:
             answer = client.post(CHAT, BODY)
             assert (answer.status, answer.error["param"]) == (400, "server_tools")
             assert told in answer.error["message"]
@@ -340,14 +341,14 @@ def test_servers_without_tools(chatml: Model, turns: tuple[Model, TurnsEngine]) 
 
 def test_strict_openai_does_not_know_the_field(turns: tuple[Model, TurnsEngine]) -> None:
     assert "server_tools" in ChatCompletionRequest.model_fields
-    app = create_app(lambda: turns[0], server_tools=SERVER_TOOLS, strict_openai=True)
+    app = create_app(lambda: turns[0], Settings(server_tools=SERVER_TOOLS, strict_openai=True))
     with serving(app) as url, Client(url) as client:
         answer = client.post(CHAT, BODY)
     assert answer.error["message"] == "Unrecognized request argument supplied: server_tools"
 
 
 def test_the_key_comes_first(turns: tuple[Model, TurnsEngine]) -> None:
-    app = create_app(lambda: turns[0], server_tools=SERVER_TOOLS, api_keys=["secret"])
+    app = create_app(lambda: turns[0], Settings(server_tools=SERVER_TOOLS, api_keys=["secret"]))
     with serving(app) as url, Client(url) as client, Client(url, "secret") as owner:
         assert client.send("GET", "/v1/tools").status == client.post(CHAT, BODY).status == 401
         turns[1].play("all\nHi.")
@@ -373,7 +374,7 @@ def test_the_list_of_tools(raw: Client) -> None:
 
 @pytest.fixture
 def fresh_url(turns: tuple[Model, TurnsEngine]) -> Iterator[str]:
-    with serving(create_app(lambda: turns[0], server_tools=SERVER_TOOLS)) as url:
+    with serving(create_app(lambda: turns[0], Settings(server_tools=SERVER_TOOLS))) as url:
         yield url
 
 
@@ -396,7 +397,7 @@ def test_the_embedded_model_answers_from_a_tool(embedded: Model) -> None:
         """The weather of a city."""
         return f"{city}: 21 degrees and sunny"
 
-    app = create_app(lambda: shared(embedded), server_tools=[get_weather])
+    app = create_app(lambda: shared(embedded), Settings(server_tools=[get_weather]))
     with serving(app) as url, OpenAI(base_url=f"{url}/v1", api_key="x", timeout=120) as official:
         message = (
             official.chat.completions.create(

@@ -16,6 +16,7 @@ from tests.support.abuse_client import Client
 from tests.support.response_events import check_response, check_types, folded, numbered
 from tests.support.server_tools import RAN, SERVER_TOOLS
 from tests.support.turns_engine import TurnsEngine
+from web.settings import Settings
 
 Json = dict[str, Any]
 PATH = "/v1/responses"
@@ -27,7 +28,7 @@ OWN: Json = {"type": "function", "name": "show", "parameters": {"type": "object"
 
 @pytest.fixture(scope="module")
 def app(turns: tuple[Model, TurnsEngine]) -> FastAPI:
-    return create_app(lambda: turns[0], server_tools=SERVER_TOOLS)
+    return create_app(lambda: turns[0], Settings(server_tools=SERVER_TOOLS))
 
 
 def response_of(client: Client, *, stream: bool, **fields: Any) -> Json:

@@ -17,6 +17,7 @@ from inference import Model
 from server import create_app
 from tests.support.serving import serving
 from tests.support.turns_engine import with_turns
+from web.settings import Settings
 
 STARTED = threading.Event()
 
@@ -33,7 +34,7 @@ def answer(chatml: Model, request: pytest.FixtureRequest) -> httpx2.Response:
     model, engine = with_turns(chatml)
     engine.play("slow\n{}", "all\nDone.")
     STARTED.clear()
-    app = create_app(lambda: model, server_tools=[Tool(Function("slow", "", None), slow)])
+    app = create_app(lambda: model, Settings(server_tools=[Tool(Function("slow", "", None), slow)]))
     body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "server_tools": True}
     headers, stream = request.param
     with ThreadPoolExecutor(1) as thread:

@@ -15,6 +15,7 @@ from tests.support.abuse_client import CHAT, HANG_S, Client, check_error, connec
 from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
 from web import connection
+from web.settings import Settings
 
 DEADLINE_S = 0.5
 LIVE = head("GET", "/live")
@@ -117,7 +118,7 @@ def test_a_long_answer_has_no_deadline(chatml: Model, soon: None) -> None:
 def test_the_rest_of_an_answered_body_has_a_deadline(chatml: Model, soon: None) -> None:
     """A client without a key gets its 401 at once. If it goes on sending its body byte by byte, it is cut off."""
     model, _ = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, api_keys=["right"])) as url, connect(url) as client:
+    with serving(create_app(lambda: model, Settings(api_keys=["right"]))) as url, connect(url) as client:
         client.sendall(head("POST", CHAT, "Content-Length: 100000") + b"{")
         received, took_s = until_closed(client, drip=b" " * 1_000)
     assert statuses(received) == [401]
@@ -151,7 +152,10 @@ def test_the_keep_alive_time_is_announced(chatml: Model) -> None:
     Pools and proxies keep connections for 60 to 90 s. The server closed them after 5 s, and requests met resets.
     """
     model, _ = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, keep_alive_s=1), timeout_keep_alive=1) as url, connect(url) as client:
+    with (
+        serving(create_app(lambda: model, Settings(keep_alive_s=1)), timeout_keep_alive=1) as url,
+        connect(url) as client,
+    ):
         answer = ask_live(client).lower()
         assert b"\r\nkeep-alive: timeout=1\r\n" in answer and b"\r\nconnection: keep-alive\r\n" in answer
         received, took_s = until_closed(client)

@@ -19,6 +19,7 @@ from tests.support.scripted_engine import scripted
 from tests.support.serving import serving
 from tests.support.started_server import started
 from tests.support.stored import stored
+from web.settings import Settings
 
 KEYS = ["sk-first-key", "sk-second-key"]
 FIRST, SECOND = (hashlib.sha256(key.encode()).hexdigest() for key in KEYS)
@@ -35,7 +36,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def url(chatml: Model, store: ResponseStore) -> Iterator[str]:
     model, _ = scripted(chatml, "all\nhello")
-    with serving(create_app(lambda: model, api_keys=KEYS, response_store=store)) as url:
+    with serving(create_app(lambda: model, Settings(api_keys=KEYS, response_store=store))) as url:
         yield url
 
 
@@ -172,7 +173,7 @@ def test_a_file_that_fails_is_a_503(chatml: Model, tmp_path: Path) -> None:
     store.put(FIRST, stored("1", "hello"))
     model, _ = scripted(chatml, "all\nhello")
     with (
-        serving(create_app(lambda: model, api_keys=KEYS, response_store=store)) as url,
+        serving(create_app(lambda: model, Settings(api_keys=KEYS, response_store=store))) as url,
         connected(url, KEYS[0]) as client,
     ):
         file.rename(tmp_path / "away.db")

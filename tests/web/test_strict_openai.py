@@ -16,6 +16,7 @@ from tests.support.scripted_engine import ScriptedEngine
 from tests.support.serving import serving
 from tests.support.started_server import started
 from web.command_line import read_options
+from web.settings import Settings
 
 MCP = "github.create_issue"
 ALIAS = "github_create_issue"
@@ -40,7 +41,7 @@ SERVED: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def strict_url(played: tuple[Model, ScriptedEngine]) -> Iterator[str]:
-    with serving(create_app(lambda: played[0], strict_openai=True)) as url:
+    with serving(create_app(lambda: played[0], Settings(strict_openai=True))) as url:
         yield url
 
 

@@ -16,6 +16,7 @@ from tests.support.scripted_engine import ScriptedEngine, scripted
 from tests.support.serving import serving
 from train.everyday.catalogue import TASKS
 from web.command_line import read_options
+from web.settings import Settings
 
 NAMES = [task.name for task in TASKS]
 TOOLS: list[Any] = [
@@ -40,7 +41,7 @@ def served(chatml: Model) -> tuple[Model, ScriptedEngine]:
 
 @pytest.fixture(scope="module")
 def app(served: tuple[Model, ScriptedEngine]) -> FastAPI:
-    return create_app(lambda: served[0], tool_search=5)
+    return create_app(lambda: served[0], Settings(tool_search=5))
 
 
 def post(url: str, path: str, **body: object) -> httpx2.Response:
@@ -136,7 +137,7 @@ def test_a_function_that_was_called_stays(url: str, served: tuple[Model, Scripte
 def test_a_hidden_tool_cannot_be_called(chatml: Model) -> None:
     """The constraint of `required` has the shown names only."""
     model, engine = scripted(chatml, "switch_light\n{}", max_context=60_000)
-    with serving(create_app(lambda: model, tool_search=5)) as url:
+    with serving(create_app(lambda: model, Settings(tool_search=5))) as url:
         post(url, "/v1/chat/completions", messages=LIGHT, tools=TOOLS, tool_choice="required")
     assert engine.last_sampling is not None
     bound = str(engine.last_sampling.constraint)
