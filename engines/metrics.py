@@ -132,14 +132,14 @@ class RequestTimes:
         now, metrics = self._metrics.clock(), self._metrics
         if self._first_token_at is None:
             self._first_token_at = now
-            self._num_cached = step.num_cached_tokens
             metrics.prompt_tokens.inc(self._num_prompt_tokens)
             metrics.looked_up_tokens.inc(self._num_prompt_tokens)
-            metrics.cached_tokens.inc(step.num_cached_tokens)
             metrics.first_token_s.observe(now - self._submitted_at)
         else:
             metrics.inter_token_s.observe(now - self._last_token_at)
         self._last_token_at = now
+        self._num_cached += step.num_cached_tokens  # a server elsewhere may tell it with its last step
+        metrics.cached_tokens.inc(step.num_cached_tokens)
         self._num_tokens += len(step.token_ids)
         metrics.generated_tokens.inc(len(step.token_ids))
         if num_drafted := step.num_accepted + step.num_rejected:

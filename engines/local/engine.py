@@ -15,9 +15,10 @@ from collections.abc import AsyncGenerator, Sequence
 from prometheus_client import CollectorRegistry
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.errors import EngineDown, EngineError, PromptTooLong, RequestError
+from core.errors import EngineDown, EngineError
 from core.generation import Sampling, Step
 from drafting.drafter import Drafter
+from engines.checks import check_request
 from engines.local import scheduler
 from engines.local.cpu import optimize
 from engines.local.devices import default_cache_bytes
@@ -124,7 +125,7 @@ class LocalEngine:
         return f"a step has been running for {busy_s:.0f} s" if busy_s > self._step_timeout_s else ""
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
-        self._check(prompt_ids, sampling)
+        check_request(prompt_ids, sampling, self._max_context, self._vocab_size)
         times = self._metrics.submitted(len(prompt_ids), sampling.max_tokens)
         matcher = None
         if sampling.constraint is not None:
@@ -190,21 +191,6 @@ class LocalEngine:
             return None
         vocabulary, stop_id = self._constraints.vocabulary, min(sampling.stop_ids, default=None)
         return Drafter(sampling.drafts, prompt_ids, vocabulary, stop_id)
-
-    def _check(self, prompt_ids: Sequence[int], sampling: Sampling) -> None:
-        if len(prompt_ids) >= self._max_context:
-            raise PromptTooLong(len(prompt_ids), self._max_context)
-        if not prompt_ids:
-            raise RequestError("The prompt is empty; it needs at least one token.", "prompt")
-        biased = [token_id for token_id, _ in sampling.logit_bias]
-        for param, ids in (("prompt", prompt_ids), ("logit_bias", biased), ("stop_token_ids", sampling.stop_ids)):
-            for token_id in ids:
-                if not 0 <= token_id < self._vocab_size:
-                    raise RequestError(
-                        f"Invalid '{param}': token id {token_id} is not in the vocabulary of {self._vocab_size}.",
-                        param,
-                        "invalid_value",
-                    )
 
     def _deliver(self, request: Request, item: Step | Exception) -> None:
         """Give the request's reader a step, or the error that ends the request. Does nothing if it has ended."""
