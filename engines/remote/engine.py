@@ -145,7 +145,7 @@ class RemoteEngine:
             sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), np.flatnonzero(mask).tolist()
         fault: ServerError | None = None
         for server in self._servers.in_order(ids, sampling.owner):
-            ask = Ask(ids, sampling, server.facts.model, allowed, grammar)
+            ask = Ask(ids, sampling, server.facts, allowed, grammar, is_resumed=answer.num_generated > 0)
             has_begun = False
             try:
                 with self._servers.running(server, ids, sampling.owner):
