@@ -158,18 +158,18 @@ class RemoteEngine:
             except ServerError as error:
                 self._note(server, error)
                 if has_begun:
-                    raise EngineError(f"the engine's server broke off: {error}") from None
+                    raise EngineError(f"the engine's server {error}") from None
                 if error.status in _BAD_REQUEST:
-                    raise RequestError(f"The engine's server refuses the request: {error}.") from None
+                    raise RequestError(f"The engine's server refuses the request: it {error}.") from None
                 fault = error
         if fault is not None and fault.status == _BUSY:
             raise EngineBusy
-        raise EngineDown(f"{fault}")
+        raise EngineDown(f"the engine's server {fault}")
 
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
-        log.warning("the engine's server failed: %s", error)
+        log.warning("the engine's server %s %s", server.http.url, error)
         if error.status not in _BAD_REQUEST:
             self._servers.fail(server, str(error))
 
@@ -192,5 +192,5 @@ async def _read(server: Server, ask: Ask) -> AsyncGenerator[Gain]:
                 gain = reader.read(event)
             except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 reason = f"{type(error).__name__} at {error}"
-                raise ServerError(f"{server.http.url} sends an event of another shape ({reason})") from None
+                raise ServerError(f"sends an event of another shape ({reason})") from None
             yield gain
