@@ -28,7 +28,7 @@ _SHOWN = 200  # characters of the other side's message in an error of ours
 class ServerError(Exception):
     """The server on the other side did not do what was asked.
 
-    The message goes on after the server's name, as "cannot be reached". It does not hold the URL, since clients read it.
+    The message continues "the server ...", as in "cannot be reached". It has no URL in it, since clients read it.
     status: the HTTP status, or 0 if there was no answer, a broken one, or none in time.
     """
 
