@@ -5,9 +5,9 @@
 `--servers` selects some of them. The last two are also measured as engines of our server (`--engine-url`), where
 answers have no drafts. All answers are greedy; the workloads are those of bench/workloads.py.
 
-Servers render functions differently. Therefore only our server, with either engine, gets functions; the other servers get the same
-declarations as text and generate as many tokens as ours did. The time to the first token is not compared, since
-`transformers serve` sends a chunk before it computes the prompt. Tables, a plot and all figures are written to
+Servers render functions differently. Therefore only our server, with any engine, gets functions; the other servers get
+the same declarations as text and generate as many tokens as ours did. The time to the first token is not compared,
+since `transformers serve` sends a chunk before it computes the prompt. Tables, a plot and all figures are written to
 `bench/results/`.
 """
 
