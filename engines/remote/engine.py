@@ -50,6 +50,7 @@ class RemoteEngine:
             "engine_corrections", "Tokens that a server chose against a constraint and that were asked for again."
         )
         self._health = HealthWatch(self._servers)
+        self._take_grammars = all(one.dialect.takes_grammars for one in servers)
         self._is_closing = False
 
     @property
@@ -88,8 +89,9 @@ class RemoteEngine:
         answer = Answer(prompt_ids, sampling, matcher, self._max_context, self._vocab_size)
         times = self._metrics.submitted(len(prompt_ids), sampling.max_tokens)
         reason: FinishedReason = "abort"
+        grammar = matcher.grammar if matcher and self._take_grammars else ""
         try:
-            async with aclosing(self._steps(answer, matcher.grammar if matcher else "")) as steps:
+            async with aclosing(self._steps(answer, grammar)) as steps:
                 async for step in steps:
                     times.gained(step)
                     reason = step.finish_reason or reason
@@ -106,7 +108,7 @@ class RemoteEngine:
         In the place of a forbidden token, one token is asked for under the mask.
         """
         while not answer.finish_reason:
-            if step := answer.forced():
+            if not grammar and (step := answer.forced()):  # the grammar begins where the answer does
                 yield step
             if answer.finish_reason:
                 return
@@ -159,6 +161,11 @@ class RemoteEngine:
                 self._note(server, error)
                 if has_begun:
                     raise EngineError(f"the engine's server {error}") from None
+                if error.status in _BAD_REQUEST and grammar:  # it only saves work, and some servers do not take it
+                    async with aclosing(self._gains(answer, "")) as gains:
+                        async for gain in gains:
+                            yield gain
+                    return
                 if error.status in _BAD_REQUEST:
                     raise RequestError(f"The engine's server refuses the request: it {error}.") from None
                 fault = error

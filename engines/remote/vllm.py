@@ -19,6 +19,7 @@ class VLLM:
     name = "vllm"
     path = "/v1/completions"
     health_path = "/health"
+    takes_grammars = True
     missing = ""
 
     def body(self, ask: Ask) -> Json:
