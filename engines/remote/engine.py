@@ -50,6 +50,7 @@ class RemoteEngine:
             "engine_corrections", "Tokens that a server chose against a constraint and that were asked for again."
         )
         self._health = HealthWatch(self._servers)
+        self._take_grammars = all(one.dialect.takes_grammars for one in servers)
         self._is_closing = False
 
     @property
@@ -88,8 +89,9 @@ class RemoteEngine:
         answer = Answer(prompt_ids, sampling, matcher, self._max_context, self._vocab_size)
         times = self._metrics.submitted(len(prompt_ids), sampling.max_tokens)
         reason: FinishedReason = "abort"
+        grammar = matcher.grammar if matcher and self._take_grammars else ""
         try:
-            async with aclosing(self._steps(answer, matcher.grammar if matcher else "")) as steps:
+            async with aclosing(self._steps(answer, grammar)) as steps:
                 async for step in steps:
                     times.gained(step)
                     reason = step.finish_reason or reason
@@ -106,7 +108,7 @@ class RemoteEngine:
         In the place of a forbidden token, one token is asked for under the mask.
         """
         while not answer.finish_reason:
-            if step := answer.forced():
+            if not grammar and (step := answer.forced()):  # the grammar begins where the answer does
                 yield step
             if answer.finish_reason:
                 return
@@ -145,7 +147,7 @@ class RemoteEngine:
             sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), np.flatnonzero(mask).tolist()
         fault: ServerError | None = None
         for server in self._servers.in_order(ids, sampling.owner):
-            ask = Ask(ids, sampling, server.facts.model, allowed, grammar)
+            ask = Ask(ids, sampling, server.facts, allowed, grammar, is_resumed=answer.num_generated > 0)
             has_begun = False
             try:
                 with self._servers.running(server, ids, sampling.owner):
@@ -158,18 +160,23 @@ class RemoteEngine:
             except ServerError as error:
                 self._note(server, error)
                 if has_begun:
-                    raise EngineError(f"the engine's server broke off: {error}") from None
+                    raise EngineError(f"the engine's server {error}") from None
+                if error.status in _BAD_REQUEST and grammar:  # it only saves work, and some servers do not take it
+                    async with aclosing(self._gains(answer, "")) as gains:
+                        async for gain in gains:
+                            yield gain
+                    return
                 if error.status in _BAD_REQUEST:
-                    raise RequestError(f"The engine's server refuses the request: {error}.") from None
+                    raise RequestError(f"The engine's server refuses the request: it {error}.") from None
                 fault = error
         if fault is not None and fault.status == _BUSY:
             raise EngineBusy
-        raise EngineDown(f"{fault}")
+        raise EngineDown(f"the engine's server {fault}")
 
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
-        log.warning("the engine's server failed: %s", error)
+        log.warning("the engine's server %s %s", server.http.url, error)
         if error.status not in _BAD_REQUEST:
             self._servers.fail(server, str(error))
 
@@ -192,5 +199,5 @@ async def _read(server: Server, ask: Ask) -> AsyncGenerator[Gain]:
                 gain = reader.read(event)
             except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 reason = f"{type(error).__name__} at {error}"
-                raise ServerError(f"{server.http.url} sends an event of another shape ({reason})") from None
+                raise ServerError(f"sends an event of another shape ({reason})") from None
             yield gain
