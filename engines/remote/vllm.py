@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from core.generation import TokenLogprob
 from engines.remote.dialect import Ask, Facts, Gain, Json
 from engines.remote.http import HttpServer
+from text.vocabulary import Vocabulary
 
 _LOWEST = -9999.0
 
@@ -20,6 +23,7 @@ class VLLM:
     path = "/v1/completions"
     health_path = "/health"
     missing = ""
+    needs_vocabulary = False
 
     def body(self, ask: Ask) -> Json:
         sampling = ask.sampling
@@ -51,13 +55,13 @@ class VLLM:
         if sampling.owner:  # requests of one key share cached prefixes; the digest itself does not leave the process
             wanted["cache_salt"] = hashlib.sha256(b"cache " + sampling.owner.encode()).hexdigest()
         if ask.allowed is not None:
-            wanted["allowed_token_ids"] = list(ask.allowed)
+            wanted["allowed_token_ids"] = np.flatnonzero(ask.allowed).tolist()
         elif ask.grammar:
             # vLLM chooses its grammar library by the text: xgrammar takes Lark, but not this first line
             wanted["structured_outputs"] = {"grammar": f"%llguidance {{}}\n{ask.grammar}"}
         return wanted
 
-    def reader(self, ask: Ask) -> _Reader:
+    def reader(self, ask: Ask, vocabulary: Callable[[], Vocabulary]) -> _Reader:
         return _Reader(ask.sampling.logprobs)
 
     def knows_itself(self, models: Json) -> bool:
