@@ -148,7 +148,8 @@ class RemoteEngine:
             sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), answer.allowed()
         fault: ServerError | None = None
         for server in self._servers.in_order(ids, sampling.owner):
-            ask = Ask(ids, sampling, server.facts.model, is_single, allowed, grammar)
+            is_resumed = answer.num_generated > 0
+            ask = Ask(ids, sampling, server.facts, is_single, allowed, grammar, is_resumed)
             has_begun = False
             try:
                 with self._servers.running(server, ids, sampling.owner):
@@ -161,13 +162,13 @@ class RemoteEngine:
             except ServerError as error:
                 self._note(server, error)
                 if has_begun:
-                    raise EngineError(f"the engine's server broke off: {error}") from None
+                    raise EngineError(f"the engine's server {error}") from None
                 if error.status in _BAD_REQUEST:
-                    raise RequestError(f"The engine's server refuses the request: {error}.") from None
+                    raise RequestError(f"The engine's server refuses the request: it {error}.") from None
                 fault = error
         if fault is not None and fault.status == _BUSY:
             raise EngineBusy
-        raise EngineDown(f"{fault}")
+        raise EngineDown(f"the engine's server {fault}")
 
     async def _read(self, server: Server, ask: Ask) -> AsyncGenerator[Gain]:
         """Yield what the events of one answer add. Raises ServerError, or RequestError for what it cannot do."""
@@ -178,13 +179,13 @@ class RemoteEngine:
                     gain = reader.read(event)
                 except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                     reason = f"{type(error).__name__} at {error}"
-                    raise ServerError(f"{server.http.url} sends an event of another shape ({reason})") from None
+                    raise ServerError(f"sends an event of another shape ({reason})") from None
                 yield gain
 
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
-        log.warning("the engine's server failed: %s", error)
+        log.warning("the engine's server %s %s", server.http.url, error)
         if error.status not in _BAD_REQUEST:
             self._servers.fail(server, str(error))
 

@@ -34,7 +34,7 @@ class LlamaCpp:
     def body(self, ask: Ask) -> Json:
         sampling = ask.sampling
         wanted: Json = {
-            "model": ask.model,
+            "model": ask.facts.model,
             "prompt": list(ask.ids),
             "n_predict": sampling.max_tokens,
             "stream": not ask.is_single,  # a stream has no ids of tokens that end inside a character
