@@ -66,12 +66,14 @@ class Dialect(Protocol):
 
     path: the route of completions. health_path: answers with 200 while the server works.
     missing: what this kind of server cannot do, for the lines at start; "" if nothing.
+    takes_grammar: whether `body` uses the grammar of an Ask.
     """
 
     name: str
     path: str
     health_path: str
     missing: str
+    takes_grammar: bool
 
     def body(self, ask: Ask) -> Json:
         """Return the body of a streamed request. Raises RequestError for what the server cannot do."""

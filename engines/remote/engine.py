@@ -20,6 +20,7 @@ from core.generation import Sampling, Step
 from engines.checks import check_request
 from engines.metrics import EngineMetrics, FinishedReason
 from engines.remote.answer import Answer
+from engines.remote.closing import IS_CLOSING, Closing
 from engines.remote.dialect import Ask, Gain
 from engines.remote.health import HealthWatch
 from engines.remote.http import ServerError
@@ -42,6 +43,7 @@ class RemoteEngine:
         self._servers = Servers(servers)
         self._max_context = max_context
         self._vocab_size = vocab_size
+        self._takes_grammar = all(server.dialect.takes_grammar for server in servers)
         self._constraints = ConstraintCompiler(tokenizer, vocab_size, eos_id=eos_id)
         self._metrics = EngineMetrics(max_context)
         about = "Requests that run on the servers of --engine-url."
@@ -50,7 +52,7 @@ class RemoteEngine:
             "engine_corrections", "Tokens that a server chose against a constraint and that were asked for again."
         )
         self._health = HealthWatch(self._servers)
-        self._is_closing = False
+        self._closing = Closing()
 
     @property
     def max_context(self) -> int:
@@ -74,10 +76,10 @@ class RemoteEngine:
         return ", ".join(told) + "".join(f"; {text}" for text in missing)
 
     def health(self) -> str:
-        return "the engine is shutting down" if self._is_closing else self._servers.fault()
+        return IS_CLOSING if self._closing.is_over else self._servers.fault()
 
     async def close(self) -> None:
-        self._is_closing = True
+        self._closing.close()
         await asyncio.to_thread(self._health.stop)
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
@@ -103,17 +105,20 @@ class RemoteEngine:
     async def _steps(self, answer: Answer, grammar: str) -> AsyncGenerator[Step]:
         """Yield the steps of an answer: forced tokens, then a server's stream up to a forbidden token, and so on.
 
-        In the place of a forbidden token, one token is asked for under the mask.
+        In the place of a forbidden token, one token is asked for under the mask. Servers that take the grammar, which
+        describes the whole answer, get it before any token is forced.
         """
+        if not self._takes_grammar:
+            grammar = ""
         while not answer.finish_reason:
-            if step := answer.forced():
+            if not grammar and (step := answer.forced()):
                 yield step
             if answer.finish_reason:
                 return
             num_before = answer.num_generated
             async for step in self._taken(answer, self._gains(answer, grammar)):
                 yield step
-            grammar = ""  # it describes whole turns, not the rest of one
+            grammar = ""
             if answer.is_forbidden:
                 self._corrections.inc()
                 async for step in self._taken(answer, self._gains(answer, "", is_correction=True)):
@@ -126,9 +131,10 @@ class RemoteEngine:
     async def _taken(self, answer: Answer, gains: AsyncGenerator[Gain]) -> AsyncGenerator[Step]:
         """Yield what an answer takes of a server's stream, and close the stream."""
         async with aclosing(gains):
-            async for gain in gains:
+            is_first_request = answer.num_asked == 0
+            while gain := await self._closing.next(gains):
                 step = answer.read(gain)
-                if step and step.finish_reason and gain.finish:
+                if step and step.finish_reason and gain.finish and is_first_request:
                     step = replace(step, num_cached_tokens=step.num_cached_tokens + await _num_cached(gains))
                 if step:
                     yield step
@@ -143,7 +149,7 @@ class RemoteEngine:
         sampling, ids, allowed = answer.sampling(), answer.ids, None
         if is_correction and (mask := answer.allowed()) is not None:
             sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), np.flatnonzero(mask).tolist()
-        fault: ServerError | None = None
+        faults: list[ServerError] = []
         for server in self._servers.in_order(ids, sampling.owner):
             ask = Ask(ids, sampling, server.facts.model, allowed, grammar)
             has_begun = False
@@ -155,23 +161,34 @@ class RemoteEngine:
                             yield gain
                 self._servers.recover(server)
                 return
+            except GeneratorExit:  # the answer is over, or the client has left
+                if has_begun:
+                    self._servers.recover(server)
+                raise
             except ServerError as error:
                 self._note(server, error)
                 if has_begun:
-                    raise EngineError(f"the engine's server broke off: {error}") from None
+                    raise EngineError(_told(server, error)) from None
                 if error.status in _BAD_REQUEST:
-                    raise RequestError(f"The engine's server refuses the request: {error}.") from None
-                fault = error
-        if fault is not None and fault.status == _BUSY:
+                    raise RequestError(f"The request cannot be served: {_told(server, error)}.") from None
+                faults.append(error)
+        if any(error.status == _BUSY for error in faults):
             raise EngineBusy
-        raise EngineDown(f"{fault}")
+        raise EngineDown(self._servers.fault() or "no server of the engine answers")
 
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
         log.warning("the engine's server failed: %s", error)
-        if error.status not in _BAD_REQUEST:
-            self._servers.fail(server, str(error))
+        if error.status not in _BAD_REQUEST | {_BUSY}:
+            self._servers.fail(server, _told(server, error))
+
+
+def _told(server: Server, error: ServerError) -> str:
+    """Return what failed, as a phrase for clients, which do not learn the server's address."""
+    http = server.http
+    text = str(error).replace(http.url + server.dialect.path, "the engine's server")
+    return text.replace(http.url, "the engine's server").rstrip(".")
 
 
 async def _num_cached(gains: AsyncGenerator[Gain]) -> int:
@@ -179,7 +196,7 @@ async def _num_cached(gains: AsyncGenerator[Gain]) -> int:
     try:
         async with asyncio.timeout(_TAIL_S):
             return sum([gain.num_cached async for gain in gains])
-    except (TimeoutError, EngineError, EngineBusy):
+    except (TimeoutError, EngineError, EngineBusy, RequestError):
         return 0
 
 

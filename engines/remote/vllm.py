@@ -20,6 +20,7 @@ class VLLM:
     path = "/v1/completions"
     health_path = "/health"
     missing = ""
+    takes_grammar = True
 
     def body(self, ask: Ask) -> Json:
         sampling = ask.sampling
