@@ -25,7 +25,8 @@ _SEED_STEP = 0x9E3779B97F4A7C15  # odd, so that no seed of an answer is used twi
 class Answer:
     """The state of one answer.
 
-    num_asked: how many requests to servers it took so far. is_forbidden: the last gain had a token that is not allowed. It was dropped with all after it, and the next token
+    num_asked: how many requests to servers it took so far.
+    is_forbidden: the last gain had a token that is not allowed. It was dropped with all after it, and the next token
     must be asked for under the mask `allowed`.
     """
 
@@ -50,6 +51,13 @@ class Answer:
     @property
     def num_generated(self) -> int:
         return len(self._ids)
+
+    def num_cached(self, num: int) -> int:
+        """Return how many prompt tokens the cache had, of which a server counts `num`.
+
+        Only the first request tells it: the others find in the cache what the first one has computed.
+        """
+        return min(num, len(self._prompt_ids)) if self.num_asked == 1 else 0
 
     def sampling(self) -> Sampling:
         """Return the sampling for the next request of this answer.
@@ -119,7 +127,7 @@ class Answer:
                 break
         if not taken and not self.finish_reason:
             return None
-        return Step(tuple(taken), self.finish_reason, tuple(reports), gain.num_cached)
+        return Step(tuple(taken), self.finish_reason, tuple(reports), self.num_cached(gain.num_cached))
 
     def _take(self, token_id: int) -> None:
         self._ids.append(token_id)

@@ -7,25 +7,43 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from core.generation import Sampling, TokenLogprob
+from engines.remote.http import HttpServer
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a server says about itself. None for what it does not say.
+
+    model: the name that requests must use. source: the checkpoint that it names, which may be the same.
+    has_priorities: requests with a lower `priority` run first.
+    """
+
+    model: str
+    source: str = ""
+    max_context: int | None = None
+    vocab_size: int | None = None
+    has_priorities: bool = False
 
 
 @dataclass(frozen=True)
 class Ask:
     """One request to a server: the ids to continue, and how.
 
-    ids: the prompt, and the tokens of the answer that are already there.
+    facts: those of the server. ids: the prompt, and the tokens of the answer that are already there.
     allowed: the only tokens that may come next, for a request for one token; None for all.
     grammar: the grammar of what may follow, in llguidance's dialect of Lark; "" for none. It saves work: the answer is
     checked again here.
+    is_resumed: the answer has begun, so that it should not wait behind new ones where the server has priorities.
     """
 
     ids: Sequence[int]
     sampling: Sampling
-    model: str
+    facts: Facts
     allowed: Collection[int] | None = None
     grammar: str = ""
+    is_resumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,19 +64,6 @@ class Reader(Protocol):
     """Reads the events of one answer. Raises KeyError, TypeError, ValueError or IndexError for an unusable event."""
 
     def read(self, event: Json) -> Gain: ...
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a server says about itself. None for what it does not say.
-
-    model: the name that requests must use. source: the checkpoint that it names, which may be the same.
-    """
-
-    model: str
-    source: str = ""
-    max_context: int | None = None
-    vocab_size: int | None = None
 
 
 class Dialect(Protocol):
@@ -84,7 +89,7 @@ class Dialect(Protocol):
     def knows_itself(self, models: Json) -> bool:
         """Return whether the answer to GET /v1/models is that of a server of this kind."""
 
-    async def facts(self, server: Any, models: Json, wanted: str) -> Facts:
+    async def facts(self, server: HttpServer, models: Json, wanted: str) -> Facts:
         """Return what the server says about itself. `wanted` is the name of the checkpoint. Raises ServerError."""
 
     def tokenize(self, text: str, model: str) -> tuple[str, Json]:

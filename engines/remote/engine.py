@@ -116,8 +116,14 @@ class RemoteEngine:
             if answer.finish_reason:
                 return
             num_before = answer.num_generated
-            async for step in self._taken(answer, self._gains(answer, grammar)):
-                yield step
+            try:
+                async for step in self._taken(answer, self._gains(answer, grammar)):
+                    yield step
+            except RequestError:  # the server may be built without the library for grammars
+                if not grammar or answer.num_generated:
+                    raise
+                grammar = ""
+                continue
             grammar = ""
             if answer.is_forbidden:
                 self._corrections.inc()
@@ -131,11 +137,12 @@ class RemoteEngine:
     async def _taken(self, answer: Answer, gains: AsyncGenerator[Gain]) -> AsyncGenerator[Step]:
         """Yield what an answer takes of a server's stream, and close the stream."""
         async with aclosing(gains):
-            is_first_request = answer.num_asked == 0
             while gain := await self._closing.next(gains):
                 step = answer.read(gain)
-                if step and step.finish_reason and gain.finish and is_first_request:
-                    step = replace(step, num_cached_tokens=step.num_cached_tokens + await _num_cached(gains))
+                if step and step.finish_reason and gain.finish:
+                    step = replace(
+                        step, num_cached_tokens=answer.num_cached(gain.num_cached + await _num_cached(gains))
+                    )
                 if step:
                     yield step
                 if answer.is_forbidden or answer.finish_reason:
@@ -151,7 +158,7 @@ class RemoteEngine:
             sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), np.flatnonzero(mask).tolist()
         faults: list[ServerError] = []
         for server in self._servers.in_order(ids, sampling.owner):
-            ask = Ask(ids, sampling, server.facts.model, allowed, grammar)
+            ask = Ask(ids, sampling, server.facts, allowed, grammar, is_resumed=answer.num_generated > 0)
             has_begun = False
             try:
                 with self._servers.running(server, ids, sampling.owner):
@@ -168,27 +175,21 @@ class RemoteEngine:
             except ServerError as error:
                 self._note(server, error)
                 if has_begun:
-                    raise EngineError(_told(server, error)) from None
+                    raise EngineError(f"the engine's server {error}") from None
                 if error.status in _BAD_REQUEST:
-                    raise RequestError(f"The request cannot be served: {_told(server, error)}.") from None
+                    said = str(error).rstrip(".")
+                    raise RequestError(f"The engine's server refuses the request: it {said}.") from None
                 faults.append(error)
         if any(error.status == _BUSY for error in faults):
             raise EngineBusy
-        raise EngineDown(self._servers.fault() or "no server of the engine answers")
+        raise EngineDown("; ".join(f"the engine's server {error}" for error in faults))
 
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
-        log.warning("the engine's server failed: %s", error)
+        log.warning("the engine's server %s %s", server.http.url, error)
         if error.status not in _BAD_REQUEST | {_BUSY}:
-            self._servers.fail(server, _told(server, error))
-
-
-def _told(server: Server, error: ServerError) -> str:
-    """Return what failed, as a phrase for clients, which do not learn the server's address."""
-    http = server.http
-    text = str(error).replace(http.url + server.dialect.path, "the engine's server")
-    return text.replace(http.url, "the engine's server").rstrip(".")
+            self._servers.fail(server, str(error))
 
 
 async def _num_cached(gains: AsyncGenerator[Gain]) -> int:
@@ -209,5 +210,5 @@ async def _read(server: Server, ask: Ask) -> AsyncGenerator[Gain]:
                 gain = reader.read(event)
             except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 reason = f"{type(error).__name__} at {error}"
-                raise ServerError(f"{server.http.url} sends an event of another shape ({reason})") from None
+                raise ServerError(f"sends an event of another shape ({reason})") from None
             yield gain

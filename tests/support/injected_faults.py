@@ -99,7 +99,6 @@ POINTS = (
     Point("_span", "guilty", of=True, owner=stepping),
     Point("_stepper._advance_request", "guilty", of=True),
     Point("_stepper._sample", "guilty", of=True),
-    Point("times.scheduled", "guilty", "submitted"),
     Point("times.gained", "guilty"),
     Point("_stepper._deliver", "guilty", of=True),
     Point("sampler.sample", "guilty"),
