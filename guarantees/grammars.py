@@ -135,8 +135,12 @@ class GrammarState:
         needs_mask = self._compiled.texts or (self._digits and self._digits.are_enough)
         if needs_mask or token_id >= self._compiled.vocabulary.size:
             return bool(self.mask()[token_id])
-        num_valid = self._matcher.validate_tokens([token_id])
-        return bool(self.mask()[token_id]) if self._matcher.is_error() else num_valid == 1
+        is_valid = self._matcher.validate_tokens([token_id]) == 1
+        if self._matcher.is_error():
+            return bool(self.mask()[token_id])
+        return is_valid and token_id in (
+            self.forced()[:1] or (token_id,)
+        )  # text that is certain has its usual tokens only
 
     def forced(self) -> list[int]:
         """Return the tokens that must come next; empty if the grammar allows several next tokens."""

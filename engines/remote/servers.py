@@ -49,8 +49,13 @@ class Server:
             self.blocks.popitem(last=False)
 
     def fail(self, fault: str, pause_s: float | None = None) -> None:
-        """Leave the server out for `pause_s` seconds; by default for twice as long as the last time."""
+        """Leave the server out for `pause_s` seconds; by default for twice as long as the last time.
+
+        Requests that fail together count once.
+        """
         self.fault = fault
+        if time.monotonic() < self.paused_until:
+            return
         self.pause_s = pause_s or min(2 * self.pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self.paused_until = time.monotonic() + self.pause_s
 
