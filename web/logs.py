@@ -37,7 +37,7 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = request_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return json.dumps(line).replace("\x7f", r"\u007f")  # the one control character that json leaves as it is
 
 
 def set_up_logging(log_format: LogFormat) -> None:
