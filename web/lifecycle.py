@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from opentelemetry.trace import Tracer
 
 from agent.sources import opened_from
 from agent.tools import Tool, ToolSourceError
@@ -26,7 +27,9 @@ from stores.sqlite import SqliteStore
 from stores.store import ResponseStore
 from web.command_line import bind, introduction
 from web.connection import MAX_HEAD, Connection
+from web.logs import set_up_logging
 from web.settings import KEEP_ALIVE_S, Settings
+from web.traces import opened_tracer
 
 log = logging.getLogger("functionary")
 
@@ -93,8 +96,7 @@ def response_store(file: Path | None, max_mb: int | None) -> ResponseStore:
 
 def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
     """Check what the options name, then load the model and serve until a signal stops the process."""
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    log.setLevel(logging.INFO)
+    set_up_logging(options.log_format)
     try:
         check_model(
             options.model,
@@ -103,14 +105,17 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
             revision=options.revision,
             has_weights=not options.engine_url,
         )
-        with opened_from(options) as tools:
+        with opened_from(options) as tools, opened_tracer(options.otlp_endpoint) as tracer:
             store = response_store(options.response_store, options.response_store_mb)
             listener = bind(options.host, options.port)
-            failure = _run(options, create_app, store, listener, tools)
+            has_failed = _run(options, create_app, store, listener, tools, tracer)
     except (ModelError, ToolSourceError) as error:
-        sys.exit(f"functionary: {error}")
-    if failure:
-        sys.exit(failure)
+        if options.log_format == "text":
+            sys.exit(f"functionary: {error}")
+        log.critical("%s", error)
+        sys.exit(1)
+    if has_failed:
+        sys.exit(1)
 
 
 def _run(
@@ -119,8 +124,9 @@ def _run(
     store: ResponseStore,
     listener: socket,
     tools: Sequence[Tool],
-) -> int | str:
-    """Load the model and serve. Returns what `sys.exit` gets."""
+    tracer: Tracer | None,
+) -> bool:
+    """Load the model and serve. Returns whether the engine has failed. Raises ModelError if loading fails."""
     failures: list[ModelError] = []
 
     def load() -> Model:
@@ -143,7 +149,11 @@ def _run(
             warm_up(model)
         gc.collect()
         gc.freeze()  # the collector then skips the loaded objects: a pass over them took as long as a request
-        print(introduction(model, options, listener.getsockname()[1], tools), file=sys.stderr, flush=True)
+        lines = introduction(model, options, listener.getsockname()[1], tools)
+        if options.log_format == "json":
+            log.info("%s", lines)
+        else:
+            print(lines, file=sys.stderr, flush=True)
         return model
 
     def on_failure(error: ModelError) -> None:
@@ -152,20 +162,28 @@ def _run(
 
     app = create_app(
         load,
-        Settings(
-            api_keys=options.api_key,
-            own_hosts=[options.host, *options.allow_host],
-            allow_origins=options.allow_origin,
-            keep_alive_s=options.keep_alive,
-            strict_openai=options.strict_openai,
-            reasoning_field=options.reasoning_field,
-            response_store=store,
-            server_tools=tools,
-            tool_search=options.tool_search,
-        ),
+        _settings(options, store, tools, tracer),
         on_failure=on_failure,
     )
     config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})
     server = Server(config, stay_up=options.stay_up)
     server.run(sockets=[listener])
-    return f"functionary: {failures[0]}" if failures else int(server.has_failed)
+    if failures:
+        raise failures[0]
+    return server.has_failed
+
+
+def _settings(options: Namespace, store: ResponseStore, tools: Sequence[Tool], tracer: Tracer | None) -> Settings:
+    return Settings(
+        api_keys=options.api_key,
+        own_hosts=[options.host, *options.allow_host],
+        allow_origins=options.allow_origin,
+        keep_alive_s=options.keep_alive,
+        strict_openai=options.strict_openai,
+        reasoning_field=options.reasoning_field,
+        response_store=store,
+        server_tools=tools,
+        tool_search=options.tool_search,
+        tracer=tracer,
+        trace_contents=options.trace_contents,
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from opentelemetry.trace import Tracer
+
 from agent.tools import Tool
 from apis.rules.reasoning import ReasoningField
 from stores.store import ResponseStore
@@ -24,6 +26,7 @@ class Settings:
     response_store: keeps the answers of the Responses API, in memory if none is given; closed with the application.
     server_tools: run for requests that ask for them.
     tool_search: of a request with more tools, the model is shown as many as this, those nearest to what was said.
+    tracer: makes a span of each request to the model. trace_contents: spans have the messages too.
     """
 
     api_keys: Collection[str] = ()
@@ -35,3 +38,5 @@ class Settings:
     response_store: ResponseStore | None = None
     server_tools: Collection[Tool] = ()
     tool_search: int | None = None
+    tracer: Tracer | None = None
+    trace_contents: bool = False
