@@ -48,7 +48,7 @@ class Checkpoint:
     tokenizer: Tokenizer
     chat_template: str | None
     template: str | None  # the template's name, known only for the embedded model
-    load_engine: Callable[..., LocalEngine]  # takes max_running, cache_bytes, quantize and step_timeout_s
+    load_engine: Callable[..., LocalEngine]  # takes the options of `load_model`
     temperature: float = 1.0
     top_p: float = 1.0
     special_tokens: Mapping[str, str] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Sequence
 from prometheus_client import CollectorRegistry
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.errors import EngineDown, EngineError, PromptTooLong, RequestError
+from core.errors import EngineDown, EngineError, PromptTooLong, QueueTimeout, RequestError
 from core.generation import Sampling, Step
 from drafting.drafter import Drafter
 from engines.local import scheduler
@@ -50,12 +50,15 @@ class LocalEngine:
         max_context: int,
         *,
         max_running: int | None = None,
+        max_waiting: int | None = None,
+        queue_timeout_s: float | None = None,
         cache_bytes: int | None = None,
         quantize: str | None = None,
         step_timeout_s: float | None = None,
     ) -> None:
         """Start the engine's thread. Changes the model in place: afterwards only this engine can run it.
 
+        queue_timeout_s: how long a request may wait for a slot; None for no bound.
         cache_bytes: memory for the KV cache and the prefix cache together; by default `default_cache_bytes`.
         quantize: "int8" for 8-bit weights on a CPU. step_timeout_s: a step that takes longer counts as hung. Raises
         ModelError if the model's attention cannot be replaced.
@@ -73,7 +76,8 @@ class LocalEngine:
         self._constraints = ConstraintCompiler(
             tokenizer.backend_tokenizer, self._vocab_size, eos_id=tokenizer.eos_token_id
         )
-        self._scheduler = Scheduler(max_running, scheduler.MAX_WAITING)
+        self._scheduler = Scheduler(max_running, max_waiting or scheduler.MAX_WAITING)
+        self._queue_timeout_s = queue_timeout_s
         self._metrics = self._make_metrics()
         self._faults = Faults(self._memory, self._deliver, self._metrics)
         self._stepper = Stepper(model, self._max_context, self._deliver, self._metrics, self._faults)
@@ -132,6 +136,7 @@ class LocalEngine:
                 raise self._down_error()
             self._scheduler.submit(request)
         self._wake.set()
+        timeout = self._start_queue_timeout(request)
         finished_reason = "abort"
         try:
             while True:
@@ -145,9 +150,31 @@ class LocalEngine:
                 if item.finish_reason:
                     return
         finally:
+            if timeout:
+                timeout.cancel()
             self._metrics.finished.labels(finished_reason).inc()
             request.is_closed = True
             self._wake.set()
+
+    def _start_queue_timeout(self, request: Request) -> asyncio.TimerHandle | None:
+        """End the request with QueueTimeout if it has no slot when the time for waiting is over.
+
+        The event loop checks it, since the engine's thread may be busy with a long step.
+        """
+        limit_s = self._queue_timeout_s
+        if limit_s is None:
+            return None
+
+        def check() -> None:
+            with self._lock:
+                is_late = not (request.was_admitted or request.has_ended)
+                request.has_ended |= is_late
+            if is_late:
+                request.is_closed = True
+                request.steps.put_nowait(QueueTimeout(limit_s))
+                self._wake.set()
+
+        return request.loop.call_later(limit_s, check)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._stop)
