@@ -1,4 +1,4 @@
-"""Starts the measured servers, each on a free port: ours, and other servers with the same weights.
+"""Starts the measured servers, each on a free port: ours, others with the same weights, and others behind ours.
 
 `transformers serve` comes with transformers. `llama-server` of llama.cpp and `vllm` are used if they are on PATH.
 
@@ -42,12 +42,21 @@ CHATML = (
 class Peer:
     """How to start a server, and the name of the model there.
 
-    is_openai: the server rejects fields that OpenAI does not have.
+    is_openai: the server rejects fields that OpenAI does not have. is_ours: the server takes our requests with
+    functions, and makes calls of what the model writes.
     """
 
     start: Callable[[], AbstractContextManager[int]]
     model: str
     is_openai: bool = False
+    is_ours: bool = False
+
+
+@contextmanager
+def behind(engine: str, peer: Peer) -> Iterator[int]:
+    """Run a peer as the engine of our server. Yields the port of our server."""
+    with peer.start() as port, server("--engine-url", f"http://127.0.0.1:{port}", "--engine", engine) as front:
+        yield front
 
 
 @contextmanager
@@ -105,7 +114,7 @@ def peers() -> Iterator[dict[str, Peer]]:
         program, shared = str(Path(sys.executable).with_name("transformers")), str(checkpoint)
         serve = [program, "serve", shared, "--port", "PORT", "--host", "127.0.0.1", "--device", "cpu"]
         found = {
-            "functionary": Peer(server, "functionary"),
+            "functionary": Peer(server, "functionary", is_ours=True),
             "transformers serve": Peer(partial(running, serve, "/health", log), shared, is_openai=True),
             "transformers serve, continuous batching": Peer(
                 partial(running, [*serve, "--continuous-batching"], "/health", log), shared, is_openai=True
@@ -123,11 +132,15 @@ def peers() -> Iterator[dict[str, Peer]]:
                 str(torch.get_num_threads()),
             ]
             found["llama.cpp"] = Peer(partial(running, [*command, *slots], "/health", log), "embedded")
+            start = partial(behind, "llama.cpp", found["llama.cpp"])
+            found["llama.cpp behind functionary"] = Peer(start, "functionary", is_ours=True)
         if vllm := shutil.which("vllm"):
             command = [vllm, "serve", shared, "--port", "PORT", "--host", "127.0.0.1", "--max-model-len", "8192"]
             dtype = str(native_dtype()).removeprefix("torch.")
             command += ["--max-num-seqs", "32", "--gpu-memory-utilization", "0.4", "--dtype", dtype]
             found["vLLM"] = Peer(partial(running, command, "/health", log), shared)
+            start = partial(behind, "vllm", found["vLLM"])
+            found["vLLM behind functionary"] = Peer(start, "functionary", is_ours=True)
         yield found
 
 

@@ -37,7 +37,7 @@ def draining(folder: Path, *options: str, step_s: float) -> Any:
 
 
 def gauge(url: str, name: str) -> int:
-    found = re.search(rf"^functionary:{name} (\d+)", httpx2.get(f"{url}/metrics").text, re.MULTILINE)
+    found = re.search(rf"^functionary:{name}(?:{{.*}})? (\d+)", httpx2.get(f"{url}/metrics").text, re.MULTILINE)
     assert found
     return int(found[1])
 
