@@ -19,6 +19,7 @@ from core.errors import ModelError
 from stores.memory import MemoryStore
 from web.command_line import read_options
 from web.edge import Edge
+from web.exposition import LoopLag
 from web.idempotency import Replays
 from web.lifecycle import serve
 from web.openapi import Route, document
@@ -66,9 +67,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(_load(app, load, on_failure))
+        tasks = [asyncio.create_task(_load(app, load, on_failure)), asyncio.create_task(loop_lag.watch())]
         yield
-        loading.cancel()
+        for task in tasks:
+            task.cancel()
         await app.state.replays.close()
         if app.state.model:
             await app.state.model.close()
@@ -82,6 +84,7 @@ def create_app(
     app.state.reasoning_fields = () if settings.strict_openai else ANSWER_FIELDS[settings.reasoning_field]
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
+    loop_lag = LoopLag(app.state.registry)
     app.state.tools = ServedTools(settings.server_tools, app.state.registry)
     app.state.replays = Replays()
     app.add_exception_handler(HTTPException, wrong_url)

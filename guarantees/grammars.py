@@ -100,6 +100,11 @@ class GrammarState:
         self._is_masked = False  # whether `mask` has seen this position, so that a text that begins here is open
 
     @property
+    def grammar(self) -> str:
+        """The grammar as text; "" if it holds texts with grammars of their own."""
+        return "" if self._compiled.texts else self._compiled.text
+
+    @property
     def is_complete(self) -> bool:
         """Whether the grammar has ended, including the stop token or separator."""
         return bool(self._matcher.is_stopped()) and not self._matcher.is_error()

@@ -197,12 +197,16 @@ class Matcher:
     """The position of one request in its constraint. Call `mask` before each token and `accept` after it.
 
     Not safe to use from several threads at once.
+
+    grammar: the grammar of the whole turn in llguidance's dialect of Lark. "" if only parts of the turn are
+    constrained, or if the grammar alone does not say all.
     """
 
     def __init__(self, turn: GrammarState | None, watcher: CallWatcher | None, calls: dict[str, Compiled]) -> None:
         self._state = turn
         self._watcher = watcher
         self._calls = calls
+        self.grammar = turn.grammar if turn else ""
 
     @property
     def is_done(self) -> bool:

@@ -71,6 +71,11 @@ class Tokenizer:
         self._adds_bos = bos_id is not None and list(backend.encode("").ids)[:1] == [bos_id]
 
     @property
+    def backend(self) -> Backend:
+        """The tokenizer of the library `tokenizers`."""
+        return self._backend
+
+    @property
     def control_tokens(self) -> Collection[str]:
         """The spellings of all control tokens."""
         return self._control.keys()

@@ -15,9 +15,10 @@ from collections.abc import AsyncGenerator, Sequence
 from prometheus_client import CollectorRegistry
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.errors import EngineDown, EngineError, PromptTooLong, RequestError
+from core.errors import EngineDown, EngineError
 from core.generation import Sampling, Step
 from drafting.drafter import Drafter
+from engines.checks import check_request
 from engines.local import scheduler
 from engines.local.cpu import optimize
 from engines.local.devices import default_cache_bytes
@@ -25,11 +26,11 @@ from engines.local.faults import Faults
 from engines.local.forward import has_length_dependent_rope, prepare
 from engines.local.kv_cache import BLOCK
 from engines.local.kv_memory import KVMemory
-from engines.local.metrics import EngineMetrics
 from engines.local.prefill_budget import PrefillBudget
 from engines.local.sampling import Sampler
 from engines.local.scheduler import Request, Scheduler
 from engines.local.stepping import Stepper
+from engines.metrics import EngineMetrics, FinishedReason
 from guarantees.matcher import ConstraintCompiler
 
 MAX_RUNNING = 16
@@ -75,8 +76,12 @@ class LocalEngine:
         )
         self._scheduler = Scheduler(max_running, scheduler.MAX_WAITING)
         self._metrics = self._make_metrics()
+        self._num_steps = self._metrics.add_counter("engine_steps", "Forwards of the model.")
+        self._num_preemptions = self._metrics.add_counter(
+            "num_preemptions", "Requests that lost their slot because the KV cache was full, and run again later."
+        )
         self._faults = Faults(self._memory, self._deliver, self._metrics)
-        self._stepper = Stepper(model, self._max_context, self._deliver, self._metrics, self._faults)
+        self._stepper = Stepper(model, self._max_context, self._deliver, self._faults)
         self._prefill_budget = PrefillBudget()
         self._lock = threading.Lock()  # guards the scheduler's lists; never held during a forward or an allocation
         self._wake = threading.Event()
@@ -120,19 +125,21 @@ class LocalEngine:
         return f"a step has been running for {busy_s:.0f} s" if busy_s > self._step_timeout_s else ""
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
-        self._check(prompt_ids, sampling)
+        check_request(prompt_ids, sampling, self._max_context, self._vocab_size)
+        times = self._metrics.submitted(len(prompt_ids), sampling.max_tokens)
         matcher = None
         if sampling.constraint is not None:
             matcher = await asyncio.to_thread(self._constraints.matcher, sampling.constraint)
         sampler = Sampler(sampling, prompt_ids)
         drafter = await asyncio.to_thread(self._make_drafter, prompt_ids, sampling)
-        request = Request(list(prompt_ids), sampling, sampler, matcher, asyncio.get_running_loop(), drafter=drafter)
+        loop = asyncio.get_running_loop()
+        request = Request(list(prompt_ids), sampling, sampler, matcher, loop, times, drafter=drafter)
         with self._lock:
             if self.health():
                 raise self._down_error()
             self._scheduler.submit(request)
         self._wake.set()
-        finished_reason = "abort"
+        finished_reason: FinishedReason = "abort"
         try:
             while True:
                 item = await request.steps.get()
@@ -145,7 +152,7 @@ class LocalEngine:
                 if item.finish_reason:
                     return
         finally:
-            self._metrics.finished.labels(finished_reason).inc()
+            times.finished(finished_reason)
             request.is_closed = True
             self._wake.set()
 
@@ -166,7 +173,7 @@ class LocalEngine:
         return EngineDown(self.health(), "shutting_down" if self._is_closing else "server_is_overloaded")
 
     def _make_metrics(self) -> EngineMetrics:
-        metrics, requests = EngineMetrics(), self._scheduler
+        metrics, requests = EngineMetrics(self._max_context), self._scheduler
         metrics.add_gauge("num_requests_running", "Requests that hold a slot.", lambda: len(requests.running))
         metrics.add_gauge("num_requests_waiting", "Requests that wait for a slot.", lambda: requests.num_waiting)
         help_text = "Share of the memory for KV cache and prefix cache that is in use, 0 to 1."
@@ -184,21 +191,6 @@ class LocalEngine:
             return None
         vocabulary, stop_id = self._constraints.vocabulary, min(sampling.stop_ids, default=None)
         return Drafter(sampling.drafts, prompt_ids, vocabulary, stop_id)
-
-    def _check(self, prompt_ids: Sequence[int], sampling: Sampling) -> None:
-        if len(prompt_ids) >= self._max_context:
-            raise PromptTooLong(len(prompt_ids), self._max_context)
-        if not prompt_ids:
-            raise RequestError("The prompt is empty; it needs at least one token.", "prompt")
-        biased = [token_id for token_id, _ in sampling.logit_bias]
-        for param, ids in (("prompt", prompt_ids), ("logit_bias", biased), ("stop_token_ids", sampling.stop_ids)):
-            for token_id in ids:
-                if not 0 <= token_id < self._vocab_size:
-                    raise RequestError(
-                        f"Invalid '{param}': token id {token_id} is not in the vocabulary of {self._vocab_size}.",
-                        param,
-                        "invalid_value",
-                    )
 
     def _deliver(self, request: Request, item: Step | Exception) -> None:
         """Give the request's reader a step, or the error that ends the request. Does nothing if it has ended."""
@@ -296,6 +288,7 @@ class LocalEngine:
                     return
                 with self._lock:
                     self._scheduler.admit(waiting)
+                waiting.times.scheduled()
             if waiting.is_closed:
                 with self._lock:
                     self._scheduler.drop_closed()
@@ -312,6 +305,7 @@ class LocalEngine:
         for request in self._memory.excess(self._scheduler.running):
             with self._faults.isolated(request), self._lock:
                 self._scheduler.preempt(request)
+                self._num_preemptions.inc()
         running = [request for request in self._scheduler.running if not request.is_closed]
         for request in running:
             if request.kv_cache is None:
@@ -324,5 +318,5 @@ class LocalEngine:
         for group in [[one] for one in scheduled] if self._needs_own_forwards else [scheduled]:
             if group:
                 self._stepper.advance(group)
-        self._metrics.steps.inc(bool(scheduled))
+        self._num_steps.inc(bool(scheduled))
         self._prefill_budget.record(sum(num_new for _, num_new in scheduled), time.monotonic() - started_at)

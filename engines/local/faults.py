@@ -12,8 +12,8 @@ import torch
 from core.errors import EngineError, TooComplex
 from core.generation import Step
 from engines.local.kv_memory import KVMemory
-from engines.local.metrics import EngineMetrics
 from engines.local.scheduler import Request
+from engines.metrics import EngineMetrics
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from core.turn_format import FinishReason
 from drafting.drafter import Drafter
 from engines.local.kv_cache import KVCache
 from engines.local.sampling import Sampler
+from engines.metrics import RequestTimes
 from guarantees.matcher import Matcher
 
 MAX_WAITING = 128
@@ -29,6 +29,7 @@ class Request:
     sampler: Sampler
     matcher: Matcher | None
     loop: asyncio.AbstractEventLoop
+    times: RequestTimes
     steps: asyncio.Queue[Step | Exception] = field(default_factory=asyncio.Queue)
     drafter: Drafter | None = None
     kv_cache: KVCache | None = None
@@ -40,7 +41,6 @@ class Request:
 
     def __post_init__(self) -> None:
         self.num_prompt_tokens = len(self.ids)
-        self.submitted_at = time.monotonic()
 
     def finish(self, reason: FinishReason) -> None:
         """Mark the request as finished with its last sampled token. This cannot be undone."""

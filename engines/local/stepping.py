@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,7 +12,6 @@ from transformers import PreTrainedModel
 from core.generation import Step, TokenLogprob
 from engines.local.faults import Faults
 from engines.local.forward import Span, forward
-from engines.local.metrics import EngineMetrics
 from engines.local.scheduler import Request
 
 # Tokens. A step with up to so many takes little longer than a step with one, because reading the weights dominates.
@@ -31,13 +29,11 @@ class Stepper:
         model: PreTrainedModel,
         max_context: int,
         deliver: Callable[[Request, Step | Exception], None],
-        metrics: EngineMetrics,
         faults: Faults,
     ) -> None:
         self._model = model
         self._max_context = max_context
         self._deliver = deliver
-        self._metrics = metrics
         self._faults = faults
 
     def advance(self, scheduled: Sequence[tuple[Request, int]]) -> None:
@@ -119,17 +115,8 @@ class Stepper:
         step = Step(
             tuple(sampled), request.finish_reason, tuple(reports), num_cached, num_accepted, len(draft) - num_accepted
         )
-        self._count(request, step, is_first)
+        request.times.gained(step)
         self._deliver(request, step)
-
-    def _count(self, request: Request, step: Step, is_first: bool) -> None:
-        if is_first:
-            self._metrics.prompt_tokens.inc(request.num_prompt_tokens)
-            self._metrics.cached_tokens.inc(step.num_cached_tokens)
-            self._metrics.seconds_to_first_token.observe(time.monotonic() - request.submitted_at)
-        self._metrics.generated_tokens.inc(len(step.token_ids))
-        self._metrics.draft_tokens.inc(step.num_accepted + step.num_rejected)
-        self._metrics.accepted_tokens.inc(step.num_accepted)
 
     def _sample(self, request: Request, logits: Tensor) -> tuple[int, TokenLogprob | None]:
         """Sample one token, and finish the request if the token is its last."""

@@ -30,7 +30,7 @@ UNCOMPUTED = st.lists(st.integers(1, 3000), max_size=12)
 def running_request(num_uncomputed: int, owner: str = "") -> Request:
     """Return a request with only the fields that the scheduler uses."""
     nothing: Any = None
-    request = Request([5] * num_uncomputed, Sampling(max_tokens=1, owner=owner), nothing, None, nothing)
+    request = Request([5] * num_uncomputed, Sampling(max_tokens=1, owner=owner), nothing, None, nothing, nothing)
     request.kv_cache = KVCache()
     return request
 

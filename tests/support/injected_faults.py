@@ -77,7 +77,7 @@ POINTS = (
     Point("shrink", "running", owner=PrefixCache),
     Point("_prefill_budget.num_tokens", "running"),
     Point("_prefill_budget.record", "running"),
-    Point("_metrics.steps.inc", "running"),
+    Point("_num_steps.inc", "running"),
     Point("_stepper.advance", "running"),
     Point("_memory.can_start", "guilty", "submitted", of=True),
     Point("_scheduler.admit", "guilty", "submitted", of=True),
@@ -99,7 +99,7 @@ POINTS = (
     Point("_span", "guilty", of=True, owner=stepping),
     Point("_stepper._advance_request", "guilty", of=True),
     Point("_stepper._sample", "guilty", of=True),
-    Point("_stepper._count", "guilty", of=True),
+    Point("times.gained", "guilty"),
     Point("_stepper._deliver", "guilty", of=True),
     Point("sampler.sample", "guilty"),
     Point("matcher.mask", "guilty"),
@@ -128,7 +128,7 @@ class Injection:
 
     def arm(self) -> None:
         if not self.is_armed:
-            is_its_own = self._point.path.startswith(("sampler", "matcher", "drafter"))
+            is_its_own = self._point.path.startswith(("sampler", "matcher", "drafter", "times"))
             self._insert(self._guilty if is_its_own else self._point.owner or self._engine)
         self.is_armed = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Request
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
 from apis.models import (
@@ -22,6 +22,7 @@ from apis.rules.answers import About, Health
 from checkpoints.model import Model
 from core.errors import EngineDown
 from web.dialects import speaks_anthropic
+from web.exposition import exposition
 from web.openapi import Operation, Route
 from web.playground import PAGE, served_file
 from web.serving import check_name, loaded_model
@@ -57,9 +58,7 @@ async def ready(request: Request) -> Json:
 
 async def metrics(request: Request) -> Response:
     """Return the metrics of the process, the HTTP answers and the loaded model's engine in Prometheus's text format."""
-    model: Model | None = request.app.state.model
-    registries = [request.app.state.registry, *([model.engine.registry] if model else [])]
-    text = b"".join(map(generate_latest, registries))
+    text = exposition(request.app.state.registry, request.app.state.model)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

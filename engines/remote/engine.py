@@ -1,0 +1,196 @@
+"""The engine whose model runs on servers elsewhere: vLLM, llama.cpp or SGLang, by token ids over HTTP.
+
+This process renders, reads along and guarantees; batching, KV caches and the model are the servers' affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+from tokenizers import Tokenizer
+
+from core.errors import EngineBusy, EngineDown, EngineError, RequestError
+from core.generation import Sampling, Step
+from engines.checks import check_request
+from engines.metrics import EngineMetrics, FinishedReason
+from engines.remote.answer import Answer
+from engines.remote.dialect import Ask, Gain
+from engines.remote.health import HealthWatch
+from engines.remote.http import ServerError
+from engines.remote.servers import Server, Servers
+from guarantees.matcher import ConstraintCompiler
+
+_BAD_REQUEST = frozenset({400, 413, 422})  # the request is at fault, so that another server would refuse it too
+_BUSY = 429
+_TAIL_S = 1.0  # for what a server says after the last token
+
+log = logging.getLogger("functionary")
+
+
+class RemoteEngine:
+    """Generates on servers that take and give token ids. `servers` share the work and serve the same model."""
+
+    def __init__(
+        self, servers: Sequence[Server], tokenizer: Tokenizer, *, eos_id: int | None, max_context: int, vocab_size: int
+    ) -> None:
+        self._servers = Servers(servers)
+        self._max_context = max_context
+        self._vocab_size = vocab_size
+        self._constraints = ConstraintCompiler(tokenizer, vocab_size, eos_id=eos_id)
+        self._metrics = EngineMetrics(max_context)
+        about = "Requests that run on the servers of --engine-url."
+        self._metrics.add_gauge("num_requests_running", about, lambda: sum(one.num_running for one in self._servers))
+        self._corrections = self._metrics.add_counter(
+            "engine_corrections", "Tokens that a server chose against a constraint and that were asked for again."
+        )
+        self._health = HealthWatch(self._servers)
+        self._is_closing = False
+
+    @property
+    def max_context(self) -> int:
+        return self._max_context
+
+    @property
+    def vocab_size(self) -> int:
+        return self._vocab_size
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        return self._metrics.registry
+
+    @property
+    def is_down(self) -> bool:
+        return False  # a server that is away may come back, and a new process here would not help
+
+    def description(self) -> str:
+        told = [f"{one.dialect.name} at {one.http.url} ({one.facts.model})" for one in self._servers]
+        missing = dict.fromkeys(one.dialect.missing for one in self._servers if one.dialect.missing)
+        return ", ".join(told) + "".join(f"; {text}" for text in missing)
+
+    def health(self) -> str:
+        return "the engine is shutting down" if self._is_closing else self._servers.fault()
+
+    async def close(self) -> None:
+        self._is_closing = True
+        await asyncio.to_thread(self._health.stop)
+
+    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
+        check_request(prompt_ids, sampling, self._max_context, self._vocab_size)
+        matcher = None
+        if sampling.constraint is not None:
+            matcher = await asyncio.to_thread(self._constraints.matcher, sampling.constraint)
+        answer = Answer(prompt_ids, sampling, matcher, self._max_context, self._vocab_size)
+        times = self._metrics.submitted(len(prompt_ids), sampling.max_tokens)
+        reason: FinishedReason = "abort"
+        try:
+            async with aclosing(self._steps(answer, matcher.grammar if matcher else "")) as steps:
+                async for step in steps:
+                    times.gained(step)
+                    reason = step.finish_reason or reason
+                    yield step
+        except Exception:
+            reason = "error"
+            raise
+        finally:
+            times.finished(reason)
+
+    async def _steps(self, answer: Answer, grammar: str) -> AsyncGenerator[Step]:
+        """Yield the steps of an answer: forced tokens, then a server's stream up to a forbidden token, and so on.
+
+        In the place of a forbidden token, one token is asked for under the mask.
+        """
+        while not answer.finish_reason:
+            if step := answer.forced():
+                yield step
+            if answer.finish_reason:
+                return
+            num_before = answer.num_generated
+            async for step in self._taken(answer, self._gains(answer, grammar)):
+                yield step
+            grammar = ""  # it describes whole turns, not the rest of one
+            if answer.is_forbidden:
+                self._corrections.inc()
+                async for step in self._taken(answer, self._gains(answer, "", is_correction=True)):
+                    yield step
+                if answer.is_forbidden:
+                    raise EngineError("the engine's server chose a token that it was told not to choose")
+            if answer.num_generated == num_before:
+                raise EngineError("the engine's server ended its answer early")
+
+    async def _taken(self, answer: Answer, gains: AsyncGenerator[Gain]) -> AsyncGenerator[Step]:
+        """Yield what an answer takes of a server's stream, and close the stream."""
+        async with aclosing(gains):
+            async for gain in gains:
+                step = answer.read(gain)
+                if step and step.finish_reason and gain.finish:
+                    step = replace(step, num_cached_tokens=step.num_cached_tokens + await _num_cached(gains))
+                if step:
+                    yield step
+                if answer.is_forbidden or answer.finish_reason:
+                    return
+
+    async def _gains(self, answer: Answer, grammar: str, *, is_correction: bool = False) -> AsyncGenerator[Gain]:
+        """Yield what the best server adds to the answer. One that fails before its first token is replaced by another.
+
+        is_correction: ask for one token, of those that the constraint allows.
+        """
+        sampling, ids, allowed = answer.sampling(), answer.ids, None
+        if is_correction and (mask := answer.allowed()) is not None:
+            sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), np.flatnonzero(mask).tolist()
+        fault: ServerError | None = None
+        for server in self._servers.in_order(ids, sampling.owner):
+            ask = Ask(ids, sampling, server.facts, allowed, grammar, is_resumed=answer.num_generated > 0)
+            has_begun = False
+            try:
+                with self._servers.running(server, ids, sampling.owner):
+                    async with aclosing(_read(server, ask)) as gains:
+                        async for gain in gains:
+                            has_begun = has_begun or bool(gain.token_ids)
+                            yield gain
+                self._servers.recover(server)
+                return
+            except ServerError as error:
+                self._note(server, error)
+                if has_begun:
+                    raise EngineError(f"the engine's server broke off: {error}") from None
+                if error.status in _BAD_REQUEST:
+                    raise RequestError(f"The engine's server refuses the request: {error}.") from None
+                fault = error
+        if fault is not None and fault.status == _BUSY:
+            raise EngineBusy
+        raise EngineDown(f"{fault}")
+
+    def _note(self, server: Server, error: ServerError) -> None:
+        """Log a fault, and leave the server out for a while unless only the request was at fault."""
+        self._metrics.faults.inc()
+        log.warning("the engine's server failed: %s", error)
+        if error.status not in _BAD_REQUEST:
+            self._servers.fail(server, str(error))
+
+
+async def _num_cached(gains: AsyncGenerator[Gain]) -> int:
+    """Return the number of cached tokens that a server tells after the last token, if it does so at once."""
+    try:
+        async with asyncio.timeout(_TAIL_S):
+            return sum([gain.num_cached async for gain in gains])
+    except (TimeoutError, EngineError, EngineBusy):
+        return 0
+
+
+async def _read(server: Server, ask: Ask) -> AsyncGenerator[Gain]:
+    """Yield what the events of one answer add. Raises ServerError, and RequestError for what the server cannot do."""
+    reader = server.dialect.reader(ask)
+    async with aclosing(server.http.events(server.dialect.path, server.dialect.body(ask))) as events:
+        async for event in events:
+            try:
+                gain = reader.read(event)
+            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+                reason = f"{type(error).__name__} at {error}"
+                raise ServerError(f"{server.http.url} sends an event of another shape ({reason})") from None
+            yield gain
