@@ -19,6 +19,7 @@ from opentelemetry.trace import Tracer
 
 from agent.sources import opened_from
 from agent.tools import Tool, ToolSourceError
+from checkpoints.engine_options import engine_arguments
 from checkpoints.model import Model, check_model, load_model, warm_up
 from core.errors import ModelError, StoreError
 from stores.memory import MemoryStore
@@ -97,7 +98,13 @@ def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
     """Check what the options name, then load the model and serve until a signal stops the process."""
     set_up_logging(options.log_format)
     try:
-        check_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+        check_model(
+            options.model,
+            device=options.device,
+            dtype=options.dtype,
+            revision=options.revision,
+            has_weights=not options.engine_url,
+        )
         with opened_from(options) as tools, opened_tracer(options.otlp_endpoint) as tracer:
             store = response_store(options.response_store, options.response_store_mb)
             listener = bind(options.host, options.port)
@@ -136,8 +143,10 @@ def _run(
             quantize=options.quantize,
             step_timeout_s=options.step_timeout,
             arguments=options.arguments,
+            **engine_arguments(options),
         )
-        warm_up(model)
+        if not options.engine_url:  # the servers are not ours to use, and have been asked
+            warm_up(model)
         gc.collect()
         gc.freeze()  # the collector then skips the loaded objects: a pass over them took as long as a request
         lines = introduction(model, options, listener.getsockname()[1], tools)

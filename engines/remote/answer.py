@@ -25,6 +25,7 @@ class Answer:
 
     is_forbidden: the last gain had a token that is not allowed. It was dropped with all after it, and the next token
     must be asked for under the mask `allowed`.
+    is_lost: the server does not tell the next token in a stream, so that it must be asked for alone.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Answer:
         self._max_tokens = min(sampling.max_tokens, max_context - len(prompt_ids))
         self._vocab_size = vocab_size
         self._ids: list[int] = []
+        self._num_requests = 0
         self.is_forbidden = False
+        self.is_lost = False
         self.finish_reason: FinishReason | None = None
 
     @property
@@ -48,13 +51,18 @@ class Answer:
     def num_generated(self) -> int:
         return len(self._ids)
 
-    def sampling(self) -> Sampling:
-        """Return the sampling for the rest of the answer.
+    def next_sampling(self) -> Sampling:
+        """Return the sampling of the next request for the rest of the answer.
 
         A server takes the tokens so far for a part of the prompt. So their penalties, which count generated tokens
-        only, become biases.
+        only, become biases. Each request has another seed: with the same one, the token in the place of a forbidden
+        one would depend on it.
         """
         sampling, num = self._sampling, len(self._ids)
+        self._num_requests += 1
+        seed = sampling.seed
+        if seed is not None and self._num_requests > 1:
+            seed = hash((seed, self._num_requests))
         biases: defaultdict[int, float] = defaultdict(float, sampling.logit_bias)
         if sampling.presence_penalty or sampling.frequency_penalty:
             for token_id, count in Counter(self._ids).items():
@@ -64,7 +72,12 @@ class Answer:
             max_tokens=self._max_tokens - num,
             min_tokens=max(0, sampling.min_tokens - num),
             logit_bias=tuple(biases.items()),
+            seed=seed,
         )
+
+    def num_cached(self, gain: Gain) -> int:
+        """Return the cached prompt tokens of a gain. Later requests find the answer so far in the cache."""
+        return gain.num_cached if self._num_requests == 1 else 0
 
     def allowed(self) -> NDArray[np.bool_] | None:
         """Return which tokens may come next, (vocab_size,); None for all. Raises EngineError if there is none."""
@@ -80,7 +93,7 @@ class Answer:
 
         The model is not asked for them, so they have no logprobs: a request for logprobs gets them one by one.
         """
-        self.is_forbidden = False
+        self.is_forbidden = self.is_lost = False
         if self._matcher is None or self._sampling.logprobs is not None or self.finish_reason:
             return None
         ids = self._matcher.forced()[: self._max_tokens - len(self._ids)]
@@ -90,7 +103,7 @@ class Answer:
         """Add the tokens of `gain` up to the end of the answer or the first forbidden one; None if that adds none."""
         taken: list[int] = []
         reports: list[TokenLogprob] = []
-        self.is_forbidden = False
+        self.is_forbidden = self.is_lost = False
         for position, token_id in enumerate(gain.token_ids):
             if not 0 <= token_id < self._vocab_size:
                 raise EngineError(f"the engine's server sent the token id {token_id}, which no token has")
@@ -103,9 +116,10 @@ class Answer:
             self._take(token_id)
             if self.finish_reason:
                 break
+        self.is_lost = gain.is_lost and not (self.is_forbidden or self.finish_reason)
         if not taken and not self.finish_reason:
             return None
-        return Step(tuple(taken), self.finish_reason, tuple(reports), gain.num_cached)
+        return Step(tuple(taken), self.finish_reason, tuple(reports), self.num_cached(gain))
 
     def _take(self, token_id: int) -> None:
         self._ids.append(token_id)

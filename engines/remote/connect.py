@@ -11,11 +11,13 @@ from core.errors import ModelError
 from engines.remote.dialect import Dialect, Facts
 from engines.remote.engine import RemoteEngine
 from engines.remote.http import HttpServer, ServerError
+from engines.remote.llama_cpp import LlamaCpp
 from engines.remote.servers import Server
+from engines.remote.sglang import SGLang
 from engines.remote.vllm import VLLM
 from text.tokenizer import Tokenizer
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (VLLM(),)}
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (VLLM(), LlamaCpp(), SGLang())}
 SILENCE_S = 120.0
 
 # Text of many kinds, so that another tokenizer of the same family shows.
@@ -83,19 +85,17 @@ def _asked(url: str, where: RemoteServers, tokenizer: Tokenizer, model: str) -> 
 async def _server(http: HttpServer, name: str | None, tokenizer: Tokenizer, model: str) -> Server:
     models = await http.ask("GET", "/v1/models")
     if not (isinstance(models, dict) and isinstance(models.get("data"), list) and models["data"]):
-        raise ServerError(f"{http.url}/v1/models lists no model, so it is not a server of vLLM, llama.cpp or SGLang")
+        raise ServerError("lists no model at /v1/models, so it is not a server of vLLM, llama.cpp or SGLang")
     try:
-        dialect = _dialect(http, name, models)
+        dialect = _dialect(name, models)
         facts = await dialect.facts(http, models, model)
         await _check_tokenizer(http, dialect, facts, tokenizer)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise ServerError(
-            f"{http.url} answers in another shape than expected ({type(error).__name__}: {error})"
-        ) from None
+        raise ServerError(f"answers in another shape than expected ({type(error).__name__}: {error})") from None
     return Server(http, dialect, facts)
 
 
-def _dialect(http: HttpServer, name: str | None, models: Any) -> Dialect:
+def _dialect(name: str | None, models: Any) -> Dialect:
     if name is not None:
         return DIALECTS[name]
     for dialect in DIALECTS.values():
@@ -103,7 +103,7 @@ def _dialect(http: HttpServer, name: str | None, models: Any) -> Dialect:
             return dialect
     owner = str(models["data"][0].get("owned_by"))[:40]
     raise ServerError(
-        f"{http.url} is a server of {owner!r}; only vLLM, llama.cpp and SGLang take and give token ids (--engine names "
+        f"is a server of {owner!r}; only vLLM, llama.cpp and SGLang take and give token ids (--engine names "
         "one of them; Ollama and TGI take text only: run their model with llama.cpp's or vLLM's server)"
     )
 
@@ -116,6 +116,6 @@ async def _check_tokenizer(http: HttpServer, dialect: Dialect, facts: Facts, tok
         ids: Sequence[int] = answer["tokens"]
         if list(ids) != tokenizer.encode_raw(text, may_add_bos=False):
             raise ServerError(
-                f"{http.url} serves {facts.source or facts.model!r}, whose tokenizer reads {text[:24]!r} otherwise "
+                f"serves {facts.source or facts.model!r}, whose tokenizer reads {text[:24]!r} otherwise "
                 "than that of --model; name the model that the server serves"
             )

@@ -26,8 +26,9 @@ _SHOWN = 200  # characters of the other side's message in an error of ours
 
 
 class ServerError(Exception):
-    """The server on the other side did not do what was asked. The message is a phrase that an error may contain.
+    """The server on the other side did not do what was asked.
 
+    The message continues "the server ...", as in "cannot be reached". It has no URL in it, since clients read it.
     status: the HTTP status, or 0 if there was no answer, a broken one, or none in time.
     """
 
@@ -47,8 +48,8 @@ class HttpServer:
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Json]:
         """POST `body` and yield the events of the answer. Closing the generator closes the connection.
 
-        Ends after the event [DONE] or at the end of the answer. Raises ServerError; an event with an error raises it
-        too.
+        Ends after the event [DONE] or at the end of the answer. An answer in JSON is one event. Raises ServerError; an
+        event with an error raises it too.
         """
         timeout = httpx2.Timeout(self.silence_s, connect=CONNECT_S)
         try:
@@ -57,13 +58,14 @@ class HttpServer:
                 client.stream("POST", self.url + path, json=body) as response,
             ):
                 await _check(response)
-                if "event-stream" not in response.headers.get("content-type", ""):
-                    raise ServerError(f"{self.url}{path} answers with no event stream")
-                async with aclosing(_data(response)) as texts:
+                kind = response.headers.get("content-type", "")
+                if "event-stream" not in kind and "json" not in kind:
+                    raise ServerError(f"answers {path} with no event stream")
+                async with aclosing(_data(response) if "event-stream" in kind else _whole(response)) as texts:
                     async for text in texts:
-                        yield _event(text, self.url)
+                        yield _event(text)
         except httpx2.HTTPError as error:
-            raise ServerError(f"{self.url} {_reason(error, self.silence_s)}") from None
+            raise ServerError(_reason(error, self.silence_s)) from None
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON of an answer that is no stream. Raises ServerError."""
@@ -75,14 +77,14 @@ class HttpServer:
                 await _check(response)
                 content = await _limited(response, MAX_ANSWER)
         except httpx2.HTTPError as error:
-            raise ServerError(f"{self.url} {_reason(error, CHECK_S)}") from None
+            raise ServerError(_reason(error, CHECK_S)) from None
         if content is None:
-            raise ServerError(f"{self.url}{path} answers with more than {MAX_ANSWER} bytes")
+            raise ServerError(f"answers {path} with more than {MAX_ANSWER} bytes")
         try:
             return json.loads(content or b"null")
         except (ValueError, RecursionError):
             kind = "HTML" if content.lstrip()[:1] == b"<" else "text that is no JSON"
-            raise ServerError(f"{self.url}{path} answers with {kind}, so it is not an engine's API") from None
+            raise ServerError(f"answers {path} with {kind}, so it is not an engine's API") from None
 
     def _client(self, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
@@ -97,11 +99,11 @@ async def _check(response: httpx2.Response) -> None:
     status = response.status_code
     if status == 200:
         return
-    url = str(response.request.url)
+    path = response.request.url.path
     if response.is_redirect:
-        raise ServerError(f"{url} redirects to {response.headers['location'][:_SHOWN]}; name that URL instead", status)
+        raise ServerError(f"redirects {path} to another URL; name the server that answers itself", status)
     said = _message(await _limited(response, MAX_REFUSAL) or b"")
-    raise ServerError(f"{url} answers with status {status}{f': {said}' if said else ''}", status)
+    raise ServerError(f"answers {path} with status {status}{f': {said}' if said else ''}", status)
 
 
 async def _limited(response: httpx2.Response, limit: int) -> bytes | None:
@@ -129,22 +131,29 @@ async def _data(response: httpx2.Response) -> AsyncGenerator[bytes]:
                 yield data
         rest += last
         if len(rest) > MAX_EVENT:
-            raise ServerError(f"{response.request.url} sends an event of more than {MAX_EVENT} bytes")
+            raise ServerError(f"sends an event of more than {MAX_EVENT} bytes")
     if rest.strip():
-        raise ServerError(f"{response.request.url} ends its answer within an event")
+        raise ServerError("ends its answer within an event")
 
 
-def _event(data: bytes, url: str) -> Json:
+async def _whole(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    content = await _limited(response, MAX_EVENT)
+    if content is None:
+        raise ServerError(f"answers with more than {MAX_EVENT} bytes")
+    yield content
+
+
+def _event(data: bytes) -> Json:
     try:
         event = json.loads(data)
     except (ValueError, RecursionError):
-        raise ServerError(f"{url} sends an event that is no JSON") from None
+        raise ServerError("sends an event that is no JSON") from None
     if not isinstance(event, dict):
-        raise ServerError(f"{url} sends an event that is no object")
+        raise ServerError("sends an event that is no object")
     if error := event.get("error"):
         status = error.get("code") if isinstance(error, dict) else None
         said = _message(data)
-        raise ServerError(f"{url} ends the answer with an error{f': {said}' if said else ''}", _status(status))
+        raise ServerError(f"ends the answer with an error{f': {said}' if said else ''}", _status(status))
     return event
 
 

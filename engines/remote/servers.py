@@ -68,7 +68,7 @@ class Servers:
     def fault(self) -> str:
         """Return why no server works; "" if one does."""
         faults = [server.fault for server in self._servers]
-        return "" if "" in faults else "; ".join(faults)
+        return "" if "" in faults else "; ".join(f"the engine's server {fault}" for fault in faults)
 
     def fail(self, server: Server, fault: str) -> None:
         with self._lock:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from core.generation import TokenLogprob
 from engines.remote.dialect import Ask, Facts, Gain, Json
-from engines.remote.http import HttpServer
+from engines.remote.http import HttpServer, ServerError
+from text.vocabulary import Vocabulary
 
 _LOWEST = -9999.0
 
@@ -19,12 +22,14 @@ class VLLM:
     name = "vllm"
     path = "/v1/completions"
     health_path = "/health"
+    takes_grammars = True
     missing = ""
+    needs_vocabulary = False
 
     def body(self, ask: Ask) -> Json:
         sampling = ask.sampling
         wanted: Json = {
-            "model": ask.model,
+            "model": ask.facts.model,
             "prompt": list(ask.ids),
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
@@ -50,14 +55,16 @@ class VLLM:
             wanted |= {"logprobs": sampling.logprobs, "return_tokens_as_token_ids": True}
         if sampling.owner:  # requests of one key share cached prefixes; the digest itself does not leave the process
             wanted["cache_salt"] = hashlib.sha256(b"cache " + sampling.owner.encode()).hexdigest()
+        if ask.is_resumed and ask.facts.has_priorities:
+            wanted["priority"] = -1
         if ask.allowed is not None:
-            wanted["allowed_token_ids"] = list(ask.allowed)
+            wanted["allowed_token_ids"] = np.flatnonzero(ask.allowed).tolist()
         elif ask.grammar:
             # vLLM chooses its grammar library by the text: xgrammar takes Lark, but not this first line
             wanted["structured_outputs"] = {"grammar": f"%llguidance {{}}\n{ask.grammar}"}
         return wanted
 
-    def reader(self, ask: Ask) -> _Reader:
+    def reader(self, ask: Ask, vocabulary: Callable[[], Vocabulary]) -> _Reader:
         return _Reader(ask.sampling.logprobs)
 
     def knows_itself(self, models: Json) -> bool:
@@ -69,10 +76,28 @@ class VLLM:
         card = (named or cards)[0]
         # An adapter's card may name no length; that of its base does.
         lengths = [one["max_model_len"] for one in (card, *cards) if one.get("max_model_len")]
-        return Facts(str(card["id"]), str(card.get("root") or card["id"]), lengths[0] if lengths else None)
+        model = str(card["id"])
+        return Facts(
+            model,
+            str(card.get("root") or model),
+            max_context=lengths[0] if lengths else None,
+            has_priorities=await _has_priorities(server, model),
+        )
 
     def tokenize(self, text: str, model: str) -> tuple[str, Json]:
         return "/tokenize", {"model": model, "prompt": text, "add_special_tokens": False}
+
+
+async def _has_priorities(server: HttpServer, model: str) -> bool:
+    """Try a request with a priority, which vLLM refuses unless it runs with `--scheduling-policy priority`."""
+    body = {"model": model, "prompt": [0], "max_tokens": 1, "priority": -1}
+    try:
+        await server.ask("POST", VLLM.path, body)
+    except ServerError as error:
+        if error.status in (401, 403, 404):
+            raise
+        return False  # also for a server that is too busy to answer in time
+    return True
 
 
 class _Reader:
