@@ -8,7 +8,6 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from agent.sources import add_options
 from agent.tools import Tool
@@ -19,6 +18,7 @@ from inference import Model
 from prompt_template import GENERIC, template_names
 from web.settings import KEEP_ALIVE_S
 from web.sites import ANY_ORIGIN, LOOPBACK, ORIGIN, hostname
+from web.telemetry_options import add_telemetry_options, telemetry_fault
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"
 MAX_TOLD = 12  # names of tools in the lines at start
@@ -69,7 +69,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="refuse all that OpenAI refuses, unknown fields too (see docs/api.md)",
     )
     _add_answer_options(parser.add_argument_group("answers"))
-    _add_telemetry_options(parser.add_argument_group("logs and traces"))
+    add_telemetry_options(parser.add_argument_group("logs and traces"))
     add_options(parser.add_argument_group("tools that the server runs for requests with server_tools"))
     options = parser.parse_args(arguments)
     options.api_key += [os.environ[KEY_VARIABLE]] if os.environ.get(KEY_VARIABLE) else []
@@ -79,10 +79,8 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(
             f"--host {options.host} opens the server to other machines: give --api-key too, or set {KEY_VARIABLE}"
         )
-    if fault := engine_fault(options) or _fault_of_tools(options):
+    if fault := engine_fault(options) or _fault_of_tools(options) or telemetry_fault(options):
         parser.error(fault)
-    if options.trace_contents and not options.otlp_endpoint:
-        parser.error("--trace-contents has no use without --otlp-endpoint URL")
     if options.template and options.template not in _TEMPLATES:
         parser.error(f"--template {options.template}: there is none; choose from {', '.join(_TEMPLATES)}")
     return options
@@ -171,21 +169,6 @@ def _add_answer_options(answers: argparse._ArgumentGroup) -> None:
         type=_positive,
         metavar="MB",
         help="how much of them is kept; the oldest go first (default: 48 in memory, 256 in a file)",
-    )
-
-
-def _add_telemetry_options(telemetry: argparse._ArgumentGroup) -> None:
-    telemetry.add_argument(
-        "--log-format", choices=("text", "json"), default="text", help="json: one object a line (default: %(default)s)"
-    )
-    telemetry.add_argument(
-        "--otlp-endpoint",
-        type=_url,
-        metavar="URL",
-        help="send a trace of each request to this OpenTelemetry collector, as http://localhost:4318 (default: none)",
-    )
-    telemetry.add_argument(
-        "--trace-contents", action="store_true", help="traces hold the messages and answers too, which may be private"
     )
 
 
@@ -293,13 +276,6 @@ def _host(text: str) -> str:
     if not hostname(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a host name; use one such as host.docker.internal")
     return hostname(text)
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a URL of a collector; use one such as http://localhost:4318")
-    return text
 
 
 def _port(text: str) -> int:
