@@ -18,6 +18,7 @@ from apis.rules.reasoning import ANSWER_FIELDS
 from checkpoints.model import Model
 from core.errors import ModelError
 from stores.memory import MemoryStore
+from web.admission import Admission
 from web.command_line import read_options
 from web.edge import Edge
 from web.exposition import LoopLag
@@ -55,6 +56,8 @@ ROUTES: tuple[Route, ...] = (
     *tools.ROUTES,
     *ollama.ROUTES,
 )
+# The routes that generate are those with streamed answers. Rate limits are for them.
+GENERATING = frozenset((route.method, route.path) for route in ROUTES if route.operation.chunk)
 
 
 def create_app(
@@ -65,7 +68,8 @@ def create_app(
 ) -> FastAPI:
     """Create the application. `load` runs in a thread at start; until it returns, requests get 503 `starting`.
 
-    on_failure: called with the error if loading fails. Raises ToolSourceError for a tool that no model can be shown.
+    on_failure: called with the error if loading fails. Raises ToolSourceError for a tool that no model can be shown,
+    and KeyFileError.
     """
 
     @asynccontextmanager
@@ -92,8 +96,9 @@ def create_app(
     loop_lag = LoopLag(app.state.registry)
     app.state.tools = ServedTools(settings.server_tools, app.state.registry)
     app.state.replays = Replays()
+    app.state.admission = Admission(settings, GENERATING, app.state.registry)
     app.add_exception_handler(HTTPException, wrong_url)
-    app.add_middleware(Edge, settings=settings, registry=app.state.registry)
+    app.add_middleware(Edge, settings=settings, admission=app.state.admission, registry=app.state.registry)
     for path, endpoint, method, operation in ROUTES:
         app.add_api_route(path, endpoint, methods=[method], response_model=None, **operation.described())
     app.openapi = cache(lambda: document(app, [route.operation for route in ROUTES]))  # type: ignore[method-assign]

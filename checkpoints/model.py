@@ -68,6 +68,8 @@ def load_model(
     revision: str | None = None,
     max_context: int | None = None,
     max_running: int | None = None,
+    max_waiting: int | None = None,
+    queue_timeout_s: float | None = None,
     cache_bytes: int | None = None,
     quantize: str | None = None,
     step_timeout_s: float | None = None,
@@ -80,6 +82,8 @@ def load_model(
 
     device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: its
     name; by default the one that the checkpoint shows, else "generic". max_running: the number of slots, 16 by default.
+    max_waiting: the requests that may wait for one, 128 by default. queue_timeout_s: how long each may wait; by default
+    for ever.
     cache_bytes: the memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter
     of the free memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default
     60 on a GPU, else 120. arguments: "schema" binds the arguments of every call by the function's schema, "free" only
@@ -103,6 +107,7 @@ def load_model(
         weights = find_weights(checkpoint, device=device, dtype=dtype, max_context=max_context)
         facts = replace(weights.facts, number_format=quantize or weights.facts.number_format)
         options: dict[str, Any] = {"max_running": max_running, "cache_bytes": cache_bytes}
+        options |= {"max_waiting": max_waiting, "queue_timeout_s": queue_timeout_s}
         running = run_in_own_thread(partial(weights.load, quantize=quantize, step_timeout_s=step_timeout_s, **options))
     names = (*served_names, checkpoint.name, *(("functionary",) if name is None else ()))
     return Model(

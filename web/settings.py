@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from opentelemetry.trace import Tracer
 
@@ -12,6 +13,7 @@ from apis.rules.reasoning import ReasoningField
 from stores.store import ResponseStore
 
 KEEP_ALIVE_S = 75  # connection pools and proxies keep a connection for 60 to 90 s
+DRAIN_TIMEOUT_S = 30  # Kubernetes kills a process 30 s after SIGTERM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,8 @@ class Settings:
 
     api_keys: the accepted keys. Without any, the server needs no key, but the Host header must name loopback or one of
     `own_hosts`.
+    api_key_file: a file of further keys, which have names (web/keys.py).
+    rate_limit_requests, rate_limit_tokens: how many each key may use in a minute; without keys, all clients together.
     allow_origins: the web sites whose pages may use the server, beside its own; `*` stands for all.
     keep_alive_s: how long a connection without requests stays open; the answers announce it.
     reasoning_field: the field of answers that holds the reasoning; with strict_openai no field does.
@@ -30,6 +34,9 @@ class Settings:
     """
 
     api_keys: Collection[str] = ()
+    api_key_file: Path | None = None
+    rate_limit_requests: int | None = None
+    rate_limit_tokens: int | None = None
     own_hosts: Collection[str] = ()
     allow_origins: Collection[str] = ()
     keep_alive_s: int = KEEP_ALIVE_S

@@ -19,6 +19,7 @@ from core.generation import Sampling, Step
 from engines.checks import check_request
 from engines.metrics import EngineMetrics, FinishedReason
 from engines.remote.answer import Answer
+from engines.remote.closing import IS_CLOSING, Closing
 from engines.remote.dialect import Ask, Gain
 from engines.remote.health import HealthWatch
 from engines.remote.http import ServerError
@@ -52,7 +53,7 @@ class RemoteEngine:
         )
         self._health = HealthWatch(self._servers)
         self._take_grammars = all(one.dialect.takes_grammars for one in servers)
-        self._is_closing = False
+        self._closing = Closing()
 
     @property
     def max_context(self) -> int:
@@ -76,10 +77,10 @@ class RemoteEngine:
         return ", ".join(told) + "".join(f"; {text}" for text in missing)
 
     def health(self) -> str:
-        return "the engine is shutting down" if self._is_closing else self._servers.fault()
+        return IS_CLOSING if self._closing.is_over else self._servers.fault()
 
     async def close(self) -> None:
-        self._is_closing = True
+        self._closing.close()
         await asyncio.to_thread(self._health.stop)
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
@@ -130,11 +131,11 @@ class RemoteEngine:
     async def _taken(self, answer: Answer, gains: AsyncGenerator[Gain]) -> AsyncGenerator[Step]:
         """Yield what an answer takes of a server's stream, and close the stream."""
         async with aclosing(gains):
-            async for gain in gains:
+            while gain := await self._closing.next(gains):
                 step = answer.read(gain)
                 if step and step.finish_reason and gain.finish:
-                    told_last = answer.num_cached(await _last(gains))
-                    step = replace(step, num_cached_tokens=step.num_cached_tokens + told_last)
+                    num_last = await _num_cached(gains)
+                    step = replace(step, num_cached_tokens=answer.num_cached(gain.num_cached + num_last))
                 if step:
                     yield step
                 if answer.is_forbidden or answer.is_lost or answer.finish_reason:
@@ -148,7 +149,7 @@ class RemoteEngine:
         sampling, ids, allowed = answer.next_sampling(), answer.ids, None
         if is_single:
             sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), answer.allowed()
-        fault: ServerError | None = None
+        faults: list[ServerError] = []
         for server in self._servers.in_order(ids, sampling.owner):
             is_resumed = answer.num_generated > 0
             ask = Ask(ids, sampling, server.facts, is_single, allowed, grammar, is_resumed)
@@ -161,6 +162,10 @@ class RemoteEngine:
                             yield gain
                 self._servers.recover(server)
                 return
+            except GeneratorExit:  # the answer is over, or the client has left
+                if has_begun:
+                    self._servers.recover(server)
+                raise
             except ServerError as error:
                 self._note(server, error)
                 if has_begun:
@@ -171,11 +176,12 @@ class RemoteEngine:
                             yield gain
                     return
                 if error.status in _BAD_REQUEST:
-                    raise RequestError(f"The engine's server refuses the request: it {error}.") from None
-                fault = error
-        if fault is not None and fault.status == _BUSY:
+                    said = str(error).rstrip(".")
+                    raise RequestError(f"The engine's server refuses the request: it {said}.") from None
+                faults.append(error)
+        if any(error.status == _BUSY for error in faults):
             raise EngineBusy
-        raise EngineDown(f"the engine's server {fault}")
+        raise EngineDown("; ".join(f"the engine's server {error}" for error in faults))
 
     async def _read(self, server: Server, ask: Ask) -> AsyncGenerator[Gain]:
         """Yield what the events of one answer add. Raises ServerError, or RequestError for what it cannot do."""
@@ -193,14 +199,14 @@ class RemoteEngine:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
         log.warning("the engine's server %s %s", server.http.url, error)
-        if error.status not in _BAD_REQUEST:
+        if error.status not in _BAD_REQUEST | {_BUSY}:
             self._servers.fail(server, str(error))
 
 
-async def _last(gains: AsyncGenerator[Gain]) -> Gain:
-    """Return what a server tells after the last token, which is the number of cached tokens, if it does so at once."""
+async def _num_cached(gains: AsyncGenerator[Gain]) -> int:
+    """Return the number of cached tokens that a server tells after the last token, if it does so at once."""
     try:
         async with asyncio.timeout(_TAIL_S):
-            return Gain(num_cached=sum([gain.num_cached async for gain in gains]))
-    except (TimeoutError, EngineError, EngineBusy):
-        return Gain()
+            return sum([gain.num_cached async for gain in gains])
+    except (TimeoutError, EngineError, EngineBusy, RequestError):
+        return 0
