@@ -2,11 +2,12 @@
 
 `python -m bench.peers` measures every server in each round. The servers are those that bench/servers.py finds: ours,
 `transformers serve` with and without continuous batching, and `llama-server` and `vllm` if they are installed.
-`--servers` selects some of them. All answers are greedy; the workloads are those of bench/workloads.py.
+`--servers` selects some of them. The last two are also measured as engines of our server (`--engine-url`), where
+answers have no drafts. All answers are greedy; the workloads are those of bench/workloads.py.
 
-Servers render functions differently. Therefore only our server gets functions; the other servers get the same
-declarations as text and generate as many tokens as ours did. The time to the first token is not compared, since
-`transformers serve` sends a chunk before it computes the prompt. Tables, a plot and all figures are written to
+Servers render functions differently. Therefore only our server, with any engine, gets functions; the other servers get
+the same declarations as text and generate as many tokens as ours did. The time to the first token is not compared,
+since `transformers serve` sends a chunk before it computes the prompt. Tables, a plot and all figures are written to
 `bench/results/`.
 """
 
@@ -56,19 +57,19 @@ CROWDS = {
 }
 
 
-def measure(port: int, name: str, peer: Peer, num_call_tokens: int) -> Json:
+def measure(port: int, peer: Peer, num_call_tokens: int) -> Json:
     """Measure one round of one server, after eight chats as a warm-up.
 
     Each workload sends at least four requests, and at least one from each client.
     """
     as_text = partial(call_as_text, num_call_tokens)
-    workloads: list[Workload] = [chat, call, forced_call] if name == OURS else [chat, as_text, as_text]
+    workloads: list[Workload] = [chat, call, forced_call] if peer.is_ours else [chat, as_text, as_text]
     only_openai = partial(_without_extensions, is_openai=peer.is_openai)
     run_clients(port, peer.model, partial(only_openai, chat), 8, 8)
     figures: Json = {}
     for (title, unit), workload in zip(CROWDS.items(), workloads, strict=True):
         asked = partial(only_openai, workload)
-        is_known = title.startswith("forced") and name != OURS
+        is_known = title.startswith("forced") and not peer.is_ours
         figures[title] = (
             figures["calls, answers/s"]
             if is_known
@@ -153,7 +154,7 @@ def main() -> None:
         for number in range(1, options.rounds + 1):
             for name, peer in chosen.items():
                 with peer.start() as port:
-                    rounds[name].append(measure(port, name, peer, num_call_tokens))
+                    rounds[name].append(measure(port, peer, num_call_tokens))
                 print(name, json.dumps(rounds[name][-1]), flush=True)
             about = f"{machine()}. Medians of {number} round(s); a call has {num_call_tokens} tokens."
             write(rounds, about, folder)

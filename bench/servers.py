@@ -1,4 +1,4 @@
-"""Starts the measured servers, each on a free port: ours, and other servers with the same weights.
+"""Starts the measured servers, each on a free port: ours, others with the same weights, and others behind ours.
 
 `transformers serve` comes with transformers. `llama-server` of llama.cpp and `vllm` are used if they are on PATH.
 
@@ -24,6 +24,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy as np
 import torch
 
 from checkpoints import embedded
@@ -42,12 +44,21 @@ CHATML = (
 class Peer:
     """How to start a server, and the name of the model there.
 
-    is_openai: the server rejects fields that OpenAI does not have.
+    is_openai: the server rejects fields that OpenAI does not have. is_ours: the server takes our requests with
+    functions, and makes calls of what the model writes.
     """
 
     start: Callable[[], AbstractContextManager[int]]
     model: str
     is_openai: bool = False
+    is_ours: bool = False
+
+
+@contextmanager
+def behind(engine: str, peer: Peer) -> Iterator[int]:
+    """Run a peer as the engine of our server. Yields the port of our server."""
+    with peer.start() as port, server("--engine-url", f"http://127.0.0.1:{port}", "--engine", engine) as front:
+        yield front
 
 
 @contextmanager
@@ -105,14 +116,15 @@ def peers() -> Iterator[dict[str, Peer]]:
         program, shared = str(Path(sys.executable).with_name("transformers")), str(checkpoint)
         serve = [program, "serve", shared, "--port", "PORT", "--host", "127.0.0.1", "--device", "cpu"]
         found = {
-            "functionary": Peer(server, "functionary"),
+            "functionary": Peer(server, "functionary", is_ours=True),
             "transformers serve": Peer(partial(running, serve, "/health", log), shared, is_openai=True),
             "transformers serve, continuous batching": Peer(
                 partial(running, [*serve, "--continuous-batching"], "/health", log), shared, is_openai=True
             ),
         }
         if llama := shutil.which("llama-server"):
-            command = [llama, "-m", str(find_checkpoint(None)), "--port", "PORT", "--host", "127.0.0.1"]
+            write_gguf(file := Path(scratch, "embedded.gguf"))
+            command = [llama, "-m", str(file), "--port", "PORT", "--host", "127.0.0.1"]
             slots = [
                 "--parallel",
                 "16",
@@ -123,22 +135,46 @@ def peers() -> Iterator[dict[str, Peer]]:
                 str(torch.get_num_threads()),
             ]
             found["llama.cpp"] = Peer(partial(running, [*command, *slots], "/health", log), "embedded")
+            start = partial(behind, "llama.cpp", found["llama.cpp"])
+            found["llama.cpp behind functionary"] = Peer(start, "functionary", is_ours=True)
         if vllm := shutil.which("vllm"):
             command = [vllm, "serve", shared, "--port", "PORT", "--host", "127.0.0.1", "--max-model-len", "8192"]
             dtype = str(native_dtype()).removeprefix("torch.")
             command += ["--max-num-seqs", "32", "--gpu-memory-utilization", "0.4", "--dtype", dtype]
             found["vLLM"] = Peer(partial(running, command, "/health", log), shared)
+            start = partial(behind, "vllm", found["vLLM"])
+            found["vLLM behind functionary"] = Peer(start, "functionary", is_ours=True)
         yield found
 
 
 def write_checkpoint(folder: Path) -> None:
     """Save the embedded model as a transformers checkpoint. It has no stop token, so all answers are equally long."""
     model = plain_model(native_dtype())
-    tokenizer = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
+    tokenizer = embedded.tokenizer_of_transformers(find_checkpoint(None))
     tokenizer.chat_template = CHATML
     model.config.eos_token_id = None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def write_gguf(path: Path) -> None:
+    """Save the embedded model with its adapter as a GGUF file for llama.cpp: the same weights as `write_checkpoint`."""
+    reader = embedded.open_file(str(find_checkpoint(None)))
+    config, dtype = embedded.model_config(reader), native_dtype()
+    weights = embedded.load_model(reader, dtype, torch.device("cpu")).state_dict()
+    writer = gguf.GGUFWriter(path, reader.fields["general.architecture"].contents())
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name not in ("general.architecture", "general.file_type"):
+            writer.add_key_value(name, field.contents(), field.types[0], field.types[1] if field.types[1:] else None)
+    matrices = gguf.GGMLQuantizationType.BF16 if dtype == torch.bfloat16 else gguf.GGMLQuantizationType.F32
+    for tensor in reader.tensors:
+        weight = embedded.file_weight(tensor.name, weights, config).float().numpy()
+        kind = gguf.GGMLQuantizationType.F32 if weight.ndim == 1 else matrices
+        writer.add_tensor(tensor.name, np.ascontiguousarray(gguf.quantize(weight, kind)), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def plain_model(dtype: torch.dtype, device: str = "cpu") -> Any:

@@ -28,6 +28,7 @@ class Answer:
     num_asked: how many requests to servers it took so far.
     is_forbidden: the last gain had a token that is not allowed. It was dropped with all after it, and the next token
     must be asked for under the mask `allowed`.
+    is_lost: the server does not tell the next token in a stream, so that it must be asked for alone.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Answer:
         self._ids: list[int] = []
         self.num_asked = 0
         self.is_forbidden = False
+        self.is_lost = False
         self.finish_reason: FinishReason | None = None
 
     @property
@@ -59,7 +61,7 @@ class Answer:
         """
         return min(num, len(self._prompt_ids)) if self.num_asked == 1 else 0
 
-    def sampling(self) -> Sampling:
+    def next_sampling(self) -> Sampling:
         """Return the sampling for the next request of this answer.
 
         A server takes the tokens so far for a part of the prompt. So their penalties, which count generated tokens
@@ -103,7 +105,7 @@ class Answer:
 
         The model is not asked for them, so they have no logprobs: a request for logprobs gets them one by one.
         """
-        self.is_forbidden = False
+        self.is_forbidden = self.is_lost = False
         if self._matcher is None or self._sampling.logprobs is not None or self.finish_reason:
             return None
         ids = self._matcher.forced()[: self._max_tokens - len(self._ids)]
@@ -113,7 +115,7 @@ class Answer:
         """Add the tokens of `gain` up to the end of the answer or the first forbidden one; None if that adds none."""
         taken: list[int] = []
         reports: list[TokenLogprob] = []
-        self.is_forbidden = False
+        self.is_forbidden = self.is_lost = False
         for position, token_id in enumerate(gain.token_ids):
             if not (type(token_id) is int and 0 <= token_id < self._vocab_size):
                 raise EngineError(f"the engine's server sent the token id {str(token_id)[:20]}, which no token has")
@@ -125,6 +127,7 @@ class Answer:
             self._take(token_id)
             if self.finish_reason:
                 break
+        self.is_lost = gain.is_lost and not (self.is_forbidden or self.finish_reason)
         if not taken and not self.finish_reason:
             return None
         return Step(tuple(taken), self.finish_reason, tuple(reports), self.num_cached(gain.num_cached))

@@ -12,11 +12,13 @@ from core.errors import ModelError
 from engines.remote.dialect import Dialect, Facts
 from engines.remote.engine import RemoteEngine
 from engines.remote.http import HttpServer, ServerError
+from engines.remote.llama_cpp import LlamaCpp
 from engines.remote.servers import Server
+from engines.remote.sglang import SGLang
 from engines.remote.vllm import VLLM
 from text.tokenizer import Tokenizer
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (VLLM(),)}
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (VLLM(), LlamaCpp(), SGLang())}
 SILENCE_S = 120.0
 
 # Text of many kinds, so that another tokenizer of the same family shows.

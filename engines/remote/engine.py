@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-import numpy as np
 from prometheus_client import CollectorRegistry
 from tokenizers import Tokenizer
 
@@ -43,8 +42,9 @@ class RemoteEngine:
         self._servers = Servers(servers)
         self._max_context = max_context
         self._vocab_size = vocab_size
-        self._takes_grammar = all(server.dialect.takes_grammar for server in servers)
         self._constraints = ConstraintCompiler(tokenizer, vocab_size, eos_id=eos_id)
+        if any(one.dialect.needs_vocabulary for one in servers):
+            _ = self._constraints.vocabulary
         self._metrics = EngineMetrics(max_context)
         about = "Requests that run on the servers of --engine-url."
         self._metrics.add_gauge("num_requests_running", about, lambda: sum(one.num_running for one in self._servers))
@@ -52,6 +52,7 @@ class RemoteEngine:
             "engine_corrections", "Tokens that a server chose against a constraint and that were asked for again."
         )
         self._health = HealthWatch(self._servers)
+        self._take_grammars = all(one.dialect.takes_grammars for one in servers)
         self._closing = Closing()
 
     @property
@@ -90,8 +91,9 @@ class RemoteEngine:
         answer = Answer(prompt_ids, sampling, matcher, self._max_context, self._vocab_size)
         times = self._metrics.submitted(len(prompt_ids), sampling.max_tokens)
         reason: FinishedReason = "abort"
+        grammar = matcher.grammar if matcher and self._take_grammars else ""
         try:
-            async with aclosing(self._steps(answer, matcher.grammar if matcher else "")) as steps:
+            async with aclosing(self._steps(answer, grammar)) as steps:
                 async for step in steps:
                     times.gained(step)
                     reason = step.finish_reason or reason
@@ -105,29 +107,21 @@ class RemoteEngine:
     async def _steps(self, answer: Answer, grammar: str) -> AsyncGenerator[Step]:
         """Yield the steps of an answer: forced tokens, then a server's stream up to a forbidden token, and so on.
 
-        In the place of a forbidden token, one token is asked for under the mask. Servers that take the grammar, which
-        describes the whole answer, get it before any token is forced.
+        In the place of a forbidden token, one token is asked for under the mask.
+        A token that a server does not tell in a stream is asked for too.
         """
-        if not self._takes_grammar:
-            grammar = ""
         while not answer.finish_reason:
-            if not grammar and (step := answer.forced()):
+            if not grammar and (step := answer.forced()):  # the grammar begins where the answer does
                 yield step
             if answer.finish_reason:
                 return
             num_before = answer.num_generated
-            try:
-                async for step in self._taken(answer, self._gains(answer, grammar)):
-                    yield step
-            except RequestError:  # the server may be built without the library for grammars
-                if not grammar or answer.num_generated:
-                    raise
-                grammar = ""
-                continue
-            grammar = ""
-            if answer.is_forbidden:
-                self._corrections.inc()
-                async for step in self._taken(answer, self._gains(answer, "", is_correction=True)):
+            async for step in self._taken(answer, self._gains(answer, grammar)):
+                yield step
+            grammar = ""  # it describes whole turns, not the rest of one
+            if answer.is_forbidden or answer.is_lost:
+                self._corrections.inc(answer.is_forbidden)
+                async for step in self._taken(answer, self._gains(answer, "", is_single=True)):
                     yield step
                 if answer.is_forbidden:
                     raise EngineError("the engine's server chose a token that it was told not to choose")
@@ -140,29 +134,29 @@ class RemoteEngine:
             while gain := await self._closing.next(gains):
                 step = answer.read(gain)
                 if step and step.finish_reason and gain.finish:
-                    step = replace(
-                        step, num_cached_tokens=answer.num_cached(gain.num_cached + await _num_cached(gains))
-                    )
+                    num_last = await _num_cached(gains)
+                    step = replace(step, num_cached_tokens=answer.num_cached(gain.num_cached + num_last))
                 if step:
                     yield step
-                if answer.is_forbidden or answer.finish_reason:
+                if answer.is_forbidden or answer.is_lost or answer.finish_reason:
                     return
 
-    async def _gains(self, answer: Answer, grammar: str, *, is_correction: bool = False) -> AsyncGenerator[Gain]:
+    async def _gains(self, answer: Answer, grammar: str, *, is_single: bool = False) -> AsyncGenerator[Gain]:
         """Yield what the best server adds to the answer. One that fails before its first token is replaced by another.
 
-        is_correction: ask for one token, of those that the constraint allows.
+        is_single: ask for one token, of those that the constraint allows.
         """
-        sampling, ids, allowed = answer.sampling(), answer.ids, None
-        if is_correction and (mask := answer.allowed()) is not None:
-            sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), np.flatnonzero(mask).tolist()
+        sampling, ids, allowed = answer.next_sampling(), answer.ids, None
+        if is_single:
+            sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), answer.allowed()
         faults: list[ServerError] = []
         for server in self._servers.in_order(ids, sampling.owner):
-            ask = Ask(ids, sampling, server.facts, allowed, grammar, is_resumed=answer.num_generated > 0)
+            is_resumed = answer.num_generated > 0
+            ask = Ask(ids, sampling, server.facts, is_single, allowed, grammar, is_resumed)
             has_begun = False
             try:
                 with self._servers.running(server, ids, sampling.owner):
-                    async with aclosing(_read(server, ask)) as gains:
+                    async with aclosing(self._read(server, ask)) as gains:
                         async for gain in gains:
                             has_begun = has_begun or bool(gain.token_ids)
                             yield gain
@@ -176,6 +170,11 @@ class RemoteEngine:
                 self._note(server, error)
                 if has_begun:
                     raise EngineError(f"the engine's server {error}") from None
+                if error.status in _BAD_REQUEST and grammar:  # it only saves work, and some servers do not take it
+                    async with aclosing(self._gains(answer, "")) as gains:
+                        async for gain in gains:
+                            yield gain
+                    return
                 if error.status in _BAD_REQUEST:
                     said = str(error).rstrip(".")
                     raise RequestError(f"The engine's server refuses the request: it {said}.") from None
@@ -183,6 +182,18 @@ class RemoteEngine:
         if any(error.status == _BUSY for error in faults):
             raise EngineBusy
         raise EngineDown("; ".join(f"the engine's server {error}" for error in faults))
+
+    async def _read(self, server: Server, ask: Ask) -> AsyncGenerator[Gain]:
+        """Yield what the events of one answer add. Raises ServerError, or RequestError for what it cannot do."""
+        reader = server.dialect.reader(ask, lambda: self._constraints.vocabulary)
+        async with aclosing(server.http.events(server.dialect.path, server.dialect.body(ask))) as events:
+            async for event in events:
+                try:
+                    gain = reader.read(event)
+                except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+                    reason = f"{type(error).__name__} at {error}"
+                    raise ServerError(f"sends an event of another shape ({reason})") from None
+                yield gain
 
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
@@ -199,16 +210,3 @@ async def _num_cached(gains: AsyncGenerator[Gain]) -> int:
             return sum([gain.num_cached async for gain in gains])
     except (TimeoutError, EngineError, EngineBusy, RequestError):
         return 0
-
-
-async def _read(server: Server, ask: Ask) -> AsyncGenerator[Gain]:
-    """Yield what the events of one answer add. Raises ServerError, and RequestError for what the server cannot do."""
-    reader = server.dialect.reader(ask)
-    async with aclosing(server.http.events(server.dialect.path, server.dialect.body(ask))) as events:
-        async for event in events:
-            try:
-                gain = reader.read(event)
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                reason = f"{type(error).__name__} at {error}"
-                raise ServerError(f"sends an event of another shape ({reason})") from None
-            yield gain

@@ -49,8 +49,8 @@ class HttpServer:
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Json]:
         """POST `body` and yield the events of the answer. Closing the generator closes the connection.
 
-        Ends after the event [DONE] or at the end of the answer. Raises ServerError; an event with an error raises it
-        too.
+        Ends after the event [DONE] or at the end of the answer. An answer in JSON is one event. Raises ServerError; an
+        event with an error raises it too.
         """
         timeout = httpx2.Timeout(self.silence_s, connect=CONNECT_S)
         try:
@@ -59,9 +59,10 @@ class HttpServer:
                 client.stream("POST", self.url + path, json=body) as response,
             ):
                 await _check(response)
-                if "event-stream" not in response.headers.get("content-type", ""):
+                kind = response.headers.get("content-type", "")
+                if "event-stream" not in kind and "json" not in kind:
                     raise ServerError(f"answers {path} with no event stream")
-                async with aclosing(_data(response)) as texts:
+                async with aclosing(_data(response) if "event-stream" in kind else _whole(response)) as texts:
                     async for text in texts:
                         yield _event(text)
         except httpx2.HTTPError as error:
@@ -139,6 +140,13 @@ async def _data(response: httpx2.Response) -> AsyncGenerator[bytes]:
             raise ServerError(f"sends an event of more than {MAX_EVENT} bytes")
     if rest.strip():
         raise ServerError("ends its answer within an event")
+
+
+async def _whole(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    content = await _limited(response, MAX_EVENT)
+    if content is None:
+        raise ServerError(f"answers with more than {MAX_EVENT} bytes")
+    yield content
 
 
 def _event(data: bytes) -> Json:
