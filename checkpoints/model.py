@@ -83,11 +83,11 @@ def load_model(
     device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: its
     name; by default the one that the checkpoint shows, else "generic". max_running: the number of slots, 16 by default.
     max_waiting: the requests that may wait for one, 128 by default. queue_timeout_s: how long each may wait; by default
-    for ever. cache_bytes: the memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter
-    of the free memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default
-    60 on a GPU, else 120. arguments: "schema" binds the arguments of every call by the function's schema, "free" only
-    those of forced calls and strict functions; by default "free" for the formats of Functionary's own checkpoints, else
-    "schema". served_names: further names; "*" stands for any.
+    for ever. cache_bytes: the memory of the KV cache and the prefix cache; by default enough for all slots, but at most
+    a quarter of the free memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by
+    default 60 on a GPU, else 120. arguments: "schema" binds the arguments of every call by the function's schema,
+    "free" only those of forced calls and strict functions; by default "free" for the formats of Functionary's own
+    checkpoints, else "schema". served_names: further names; "*" stands for any.
 
     engine_urls: servers that have the weights and generate the answers. Then only the small files of the checkpoint are
     read, without torch, and of the options of the engine only max_context and step_timeout_s have an effect: the latter
