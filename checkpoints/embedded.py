@@ -7,6 +7,7 @@ file once, in 6 s. transformers' own code for GGUF files reads the file three ti
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def load_model(
     reader: GGUFReader, dtype: torch.dtype, device: torch.device, adapter: Path | None = ADAPTER
 ) -> PreTrainedModel:
     """Load the model, and merge the adapter if its folder contains one. The default folder is in `models/`."""
-    config = _config(reader)
+    config = model_config(reader)
     tensors = tqdm(reader.tensors, "Reading weights", disable=None)  # shown on terminals only
     weights = {_weight_name(tensor.name): _weight(tensor, config) for tensor in tensors}
     model: PreTrainedModel = LlamaForCausalLM.from_pretrained(None, config=config, state_dict=weights, dtype=dtype)
@@ -74,7 +75,7 @@ def merge_adapter(model: torch.nn.Module, folder: Path) -> None:
                 weight.copy_(weight.float() + config["lora_alpha"] / config["r"] * (up.float() @ down.float()))
 
 
-def _config(reader: GGUFReader) -> LlamaConfig:
+def model_config(reader: GGUFReader) -> LlamaConfig:
     def read(key: str) -> Any:
         return reader.fields[f"llama.{key}"].contents()
 
@@ -114,6 +115,16 @@ def _weight(tensor: Any, config: LlamaConfig) -> torch.Tensor:
     return weight
 
 
+def file_weight(name: str, weights: Mapping[str, torch.Tensor], config: LlamaConfig) -> torch.Tensor:
+    """Return the weight that a GGUF file stores under `name`, from the weights of a loaded model."""
+    weight = weights[_weight_name(name)]
+    if ".attn_q." in name:
+        return _pairs(weight, config.num_attention_heads)
+    if ".attn_k." in name:
+        return _pairs(weight, config.num_key_value_heads or config.num_attention_heads)
+    return weight
+
+
 def _halves(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
     """Reorder the rows of a query or key weight from llama.cpp's rotary layout to transformers'.
 
@@ -121,6 +132,12 @@ def _halves(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
     """
     rows, width = weight.shape
     return weight.view(num_heads, rows // num_heads // 2, 2, width).transpose(1, 2).reshape(rows, width)
+
+
+def _pairs(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """Undo `_halves`."""
+    rows, width = weight.shape
+    return weight.view(num_heads, 2, rows // num_heads // 2, width).transpose(1, 2).reshape(rows, width)
 
 
 def tokenizer_of_transformers(path: Path) -> PreTrainedTokenizerFast:

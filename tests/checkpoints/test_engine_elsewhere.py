@@ -113,6 +113,8 @@ LOCAL_ONLY = [
     ("--quantize", "int8"),
     ("--max-running", "4"),
     ("--cache-mb", "64"),
+    ("--max-waiting", "9"),
+    ("--queue-timeout", "9"),
 ]
 BAD_URL = "is not the URL of a server; use one such as http://127.0.0.1:9000; --help lists the options"
 
