@@ -11,7 +11,8 @@ KEY_VARIABLE = "FUNCTIONARY_ENGINE_KEY"
 TITLE = "a server elsewhere that runs the model"
 # Of the engine in this process, and of a chat with another server, with their defaults.
 _LOCAL = {
-    **{"device": "auto", "dtype": "auto"},
+    "device": "auto",
+    "dtype": "auto",
     **dict.fromkeys(("quantize", "max_running", "cache_mb", "max_waiting", "queue_timeout", "url")),
 }
 
