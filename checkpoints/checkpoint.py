@@ -73,6 +73,7 @@ def _open_folder(name: str, folder: Path) -> Checkpoint:
         str(config["model_type"]),
         _vocab_size(config) or saved.backend.get_vocab_size(),
         chat_template=saved.chat_template,
+        template=None,
         **advised_sampling(name, folder),
         special_tokens=saved.special_tokens,
         end_tokens=tuple(text for text in tokenizer.control_tokens if tokenizer.token_id(text) in end_ids),
