@@ -263,7 +263,7 @@ def test_help_lists_every_option() -> None:
     for option in (
         *("--model", "--revision", "--template", "--device", "--dtype", "--max-context"),
         *("--max-running", "--cache-mb", "--quantize", "--host", "--port"),
-        *("--response-store", "--response-store-mb"),
+        *("--response-store", "--response-store-mb", "--engine-url", "--engine-key"),
         *("--served-model-name", "--api-key", "--step-timeout", "--stay-up", "--strict-openai"),
     ):
         assert f"  {option}" in run.stdout
