@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.exceptions import HTTPException
 
@@ -41,6 +42,8 @@ from web.wrong_urls import wrong_url
 
 log = logging.getLogger("functionary")
 DEFAULTS = Settings()
+# FastAPI's own spans and logs would have query strings and the text of exceptions, by variables of the environment.
+NO_TELEMETRY: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 
 ROUTES: tuple[Route, ...] = (
     *completions.ROUTES,
@@ -80,7 +83,9 @@ def create_app(
             await app.state.model.close()
         app.state.response_store.close()
 
-    app = FastAPI(title="Functionary", version=VERSION, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="Functionary", version=VERSION, lifespan=lifespan, redirect_slashes=False, telemetry=NO_TELEMETRY
+    )
     app.state.model = None
     app.state.response_store = settings.response_store or MemoryStore()
     app.state.strict_openai = settings.strict_openai

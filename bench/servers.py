@@ -24,6 +24,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy as np
 import torch
 
 from checkpoints import embedded
@@ -121,7 +123,8 @@ def peers() -> Iterator[dict[str, Peer]]:
             ),
         }
         if llama := shutil.which("llama-server"):
-            command = [llama, "-m", str(find_checkpoint(None)), "--port", "PORT", "--host", "127.0.0.1"]
+            write_gguf(file := Path(scratch, "embedded.gguf"))
+            command = [llama, "-m", str(file), "--port", "PORT", "--host", "127.0.0.1"]
             slots = [
                 "--parallel",
                 "16",
@@ -147,11 +150,31 @@ def peers() -> Iterator[dict[str, Peer]]:
 def write_checkpoint(folder: Path) -> None:
     """Save the embedded model as a transformers checkpoint. It has no stop token, so all answers are equally long."""
     model = plain_model(native_dtype())
-    tokenizer = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
+    tokenizer = embedded.tokenizer_of_transformers(find_checkpoint(None))
     tokenizer.chat_template = CHATML
     model.config.eos_token_id = None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def write_gguf(path: Path) -> None:
+    """Save the embedded model with its adapter as a GGUF file for llama.cpp: the same weights as `write_checkpoint`."""
+    reader = embedded.open_file(str(find_checkpoint(None)))
+    config, dtype = embedded.model_config(reader), native_dtype()
+    weights = embedded.load_model(reader, dtype, torch.device("cpu")).state_dict()
+    writer = gguf.GGUFWriter(path, reader.fields["general.architecture"].contents())
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name not in ("general.architecture", "general.file_type"):
+            writer.add_key_value(name, field.contents(), field.types[0], field.types[1] if field.types[1:] else None)
+    matrices = gguf.GGMLQuantizationType.BF16 if dtype == torch.bfloat16 else gguf.GGMLQuantizationType.F32
+    for tensor in reader.tensors:
+        weight = embedded.file_weight(tensor.name, weights, config).float().numpy()
+        kind = gguf.GGMLQuantizationType.F32 if weight.ndim == 1 else matrices
+        writer.add_tensor(tensor.name, np.ascontiguousarray(gguf.quantize(weight, kind)), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def plain_model(dtype: torch.dtype, device: str = "cpu") -> Any:

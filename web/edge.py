@@ -20,11 +20,11 @@ from web.body import read_body
 from web.connection import MAX_HEAD
 from web.dialects import speaks_anthropic
 from web.errors import CLOSE, SHUTTING_DOWN, ClientStalled, HttpError, is_unforeseen, new_request_id, render
+from web.observation import CLIENT_LEFT, Observation
 from web.settings import Settings
 from web.sites import Sites, is_preflight
 
 WRITE_DEADLINE_S = 30.0
-CLIENT_LEFT = 499  # nginx's status for the log: the client closed the connection before the end of the answer
 _CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WHOLE_URL = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
@@ -50,6 +50,7 @@ class Edge:
         self._num_answers = Counter("functionary:http_requests", about, ("route", "status"), registry=registry)
         self._admission = admission or Admission(settings)
         self._sites = Sites(settings.own_hosts, settings.allow_origins)
+        self._tracer, self._traces_contents = settings.tracer, settings.trace_contents
         self._kept = {"Connection": "keep-alive", "Keep-Alive": f"timeout={settings.keep_alive_s}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +65,8 @@ class Edge:
             always["request-id"] = request_id  # the name that Anthropic's clients read
         answer = _Answer(send, request_id, always)
         request["state"] = {**scope.get("state", {}), "request_id": answer.request_id}
+        observation = Observation(request_id, self._tracer, has_contents=self._traces_contents)
+        observation.begin(request, headers)
         try:
             _check_head(scope, headers)
             if is_preflight(request["method"], headers):
@@ -84,9 +87,11 @@ class Edge:
             log.info("request %s: the client does not read", answer.request_id)
         except asyncio.CancelledError:  # the server stops, and the time for running requests is over
             log.info("request %s: the server stops", answer.request_id)
+            observation.failed(SHUTTING_DOWN)
             if not answer.has_started:
                 await render(SHUTTING_DOWN, request)(request, receive, answer.send)
         except Exception as error:
+            observation.failed(error)
             if is_unforeseen(error):
                 log.exception("request %s failed", answer.request_id)
             elif isinstance(error, HttpError) and error.status == 403:  # a browser does not show it to its user
@@ -98,12 +103,13 @@ class Edge:
             status_class = f"{answer.status // 100}xx" if answer.status else "none"
             self._num_answers.labels(route, status_class).inc()
             self._admission.count_answer(request, status_class)
+            observation.end(answer.status)
+            method, path, seconds = scope["method"][:20], request["path"][:200], round(answer.age_s(), 3)
             key_name = request["state"].get("key_name", "")
-            log.info(
-                "%s %r %s %.3f s %s%s",
-                *(scope["method"][:20], request["path"][:200], answer.status, answer.age_s(), answer.request_id),
-                key_name and f" {key_name}",
-            )
+            fields = {"method": method, "path": path, "status": answer.status, "seconds": seconds}
+            fields |= {"key_name": key_name or None} | observation.log_fields()
+            shown_name = key_name and f" {key_name}"
+            log.info("%s %r %s %.3f s %s%s", method, path, answer.status, seconds, request_id, shown_name, extra=fields)
 
     def _check_caller(self, request: Scope, headers: Headers, first_host: str | None) -> None:
         """Check the API key; on a server without keys, check the hosts and the Origin instead.

@@ -15,13 +15,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from socket import socket
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
+from opentelemetry.trace import Tracer
 
 from agent.sources import opened_from
 from agent.tools import Tool, ToolSourceError
+from checkpoints.engine_options import engine_arguments
 from checkpoints.model import Model, check_model, load_model, warm_up
 from core.errors import ModelError, StoreError
 from stores.memory import MemoryStore
@@ -31,7 +33,9 @@ from web.admission import Admission
 from web.command_line import bind, introduction
 from web.connection import MAX_HEAD, Connection
 from web.keys import KeyFileError
+from web.logs import set_up_logging
 from web.settings import DRAIN_TIMEOUT_S, KEEP_ALIVE_S, Settings
+from web.traces import opened_tracer
 
 log = logging.getLogger("functionary")
 
@@ -136,20 +140,34 @@ def response_store(file: Path | None, max_mb: int | None) -> ResponseStore:
 
 def serve(options: Namespace, create_app: Callable[..., FastAPI]) -> None:
     """Check what the options name, then load the model and serve until a signal stops the process."""
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    log.setLevel(logging.INFO)
+    set_up_logging(options.log_format)
     try:
-        check_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
-        with opened_from(options) as tools:
+        check_model(
+            options.model,
+            device=options.device,
+            dtype=options.dtype,
+            revision=options.revision,
+            has_weights=not options.engine_url,
+        )
+        with opened_from(options) as tools, opened_tracer(options.otlp_endpoint) as tracer:
             store = response_store(options.response_store, options.response_store_mb)
             listener = bind(options.host, options.port)
-            failure = _run(options, create_app, store, listener, tools)
+            has_failed = _run(options, create_app, store, listener, tools, tracer)
     except (ModelError, ToolSourceError) as error:
-        sys.exit(f"functionary: {error}")
+        _exit([str(error)], options.log_format)
     except KeyFileError as error:
-        sys.exit("\n".join(f"functionary: {fault}" for fault in error.faults))
-    if failure:
-        sys.exit(failure)
+        _exit(error.faults, options.log_format)
+    if has_failed:
+        sys.exit(1)
+
+
+def _exit(faults: Sequence[str], log_format: str) -> NoReturn:
+    """End the process with one line for each fault, in the format of the log."""
+    if log_format == "text":
+        sys.exit("\n".join(f"functionary: {fault}" for fault in faults))
+    for fault in faults:
+        log.critical("%s", fault)
+    sys.exit(1)
 
 
 def _run(
@@ -158,8 +176,9 @@ def _run(
     store: ResponseStore,
     listener: socket,
     tools: Sequence[Tool],
-) -> int | str:
-    """Load the model and serve. Returns what `sys.exit` gets."""
+    tracer: Tracer | None,
+) -> bool:
+    """Load the model and serve. Returns whether the engine has failed. Raises ModelError if loading fails."""
     failures: list[ModelError] = []
 
     def load() -> Model:
@@ -178,11 +197,17 @@ def _run(
             quantize=options.quantize,
             step_timeout_s=options.step_timeout,
             arguments=options.arguments,
+            **engine_arguments(options),
         )
-        warm_up(model)
+        if not options.engine_url:  # the servers are not ours to use, and have been asked
+            warm_up(model)
         gc.collect()
         gc.freeze()  # the collector then skips the loaded objects: a pass over them took as long as a request
-        print(introduction(model, options, listener.getsockname()[1], tools), file=sys.stderr, flush=True)
+        lines = introduction(model, options, listener.getsockname()[1], tools)
+        if options.log_format == "json":
+            log.info("%s", lines)
+        else:
+            print(lines, file=sys.stderr, flush=True)
         return model
 
     def on_failure(error: ModelError) -> None:
@@ -191,23 +216,31 @@ def _run(
 
     app = create_app(
         load,
-        Settings(
-            api_keys=options.api_key,
-            api_key_file=options.api_key_file,
-            rate_limit_requests=options.rate_limit_requests,
-            rate_limit_tokens=options.rate_limit_tokens,
-            own_hosts=[options.host, *options.allow_host],
-            allow_origins=options.allow_origin,
-            keep_alive_s=options.keep_alive,
-            strict_openai=options.strict_openai,
-            reasoning_field=options.reasoning_field,
-            response_store=store,
-            server_tools=tools,
-            tool_search=options.tool_search,
-        ),
+        _settings(options, store, tools, tracer),
         on_failure=on_failure,
     )
     config = uvicorn.Config(app, **{**UVICORN, "timeout_keep_alive": options.keep_alive})
     server = Server(config, drain_timeout_s=options.drain_timeout, stay_up=options.stay_up)
     server.run(sockets=[listener])
-    return f"functionary: {failures[0]}" if failures else int(server.has_failed)
+    if failures:
+        raise failures[0]
+    return server.has_failed
+
+
+def _settings(options: Namespace, store: ResponseStore, tools: Sequence[Tool], tracer: Tracer | None) -> Settings:
+    return Settings(
+        api_keys=options.api_key,
+        api_key_file=options.api_key_file,
+        rate_limit_requests=options.rate_limit_requests,
+        rate_limit_tokens=options.rate_limit_tokens,
+        own_hosts=[options.host, *options.allow_host],
+        allow_origins=options.allow_origin,
+        keep_alive_s=options.keep_alive,
+        strict_openai=options.strict_openai,
+        reasoning_field=options.reasoning_field,
+        response_store=store,
+        server_tools=tools,
+        tool_search=options.tool_search,
+        tracer=tracer,
+        trace_contents=options.trace_contents,
+    )

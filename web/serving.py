@@ -23,6 +23,7 @@ from web.errors import HttpError
 from web.event_stream import until_disconnect
 from web.idempotency import note_body
 from web.metering import MeteredEngine
+from web.observation import current
 from web.tool_search import with_nearest_tools
 
 Json = dict[str, Any]
@@ -86,6 +87,7 @@ async def read_owned(check: Callable[..., Asked], request: Request) -> Asked:
 def admit(model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:
     """Check the model name. Returns the answer's headers: the ignored fields, and how many tools are shown."""
     check_name(model, asked.model)
+    current().asked(asked)
     return {**ignored_header(ignored_fields(model, asked)), **shown_header(asked)}
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from opentelemetry.trace import Tracer
+
 from agent.tools import Tool
 from apis.rules.reasoning import ReasoningField
 from stores.store import ResponseStore
@@ -28,6 +30,7 @@ class Settings:
     response_store: keeps the answers of the Responses API, in memory if none is given; closed with the application.
     server_tools: run for requests that ask for them.
     tool_search: of a request with more tools, the model is shown as many as this, those nearest to what was said.
+    tracer: makes a span of each request to the model. trace_contents: spans have the messages too.
     """
 
     api_keys: Collection[str] = ()
@@ -42,3 +45,5 @@ class Settings:
     response_store: ResponseStore | None = None
     server_tools: Collection[Tool] = ()
     tool_search: int | None = None
+    tracer: Tracer | None = None
+    trace_contents: bool = False

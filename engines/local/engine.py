@@ -13,7 +13,8 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 
 from prometheus_client import CollectorRegistry
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel
 
 from core.errors import EngineDown, EngineError, QueueTimeout
 from core.generation import Sampling, Step
@@ -47,9 +48,10 @@ class LocalEngine:
     def __init__(
         self,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Tokenizer,
         max_context: int,
         *,
+        eos_id: int | None = None,
         max_running: int | None = None,
         max_waiting: int | None = None,
         queue_timeout_s: float | None = None,
@@ -74,9 +76,7 @@ class LocalEngine:
         cache_bytes = cache_bytes or default_cache_bytes(model.device, context_bytes, max_running)
         self._memory = KVMemory(max(BLOCK, cache_bytes // bytes_per_token), bytes_per_token)
         self._max_context = min(max_context, self._memory.max_tokens)
-        self._constraints = ConstraintCompiler(
-            tokenizer.backend_tokenizer, self._vocab_size, eos_id=tokenizer.eos_token_id
-        )
+        self._constraints = ConstraintCompiler(tokenizer, self._vocab_size, eos_id=eos_id)
         self._scheduler = Scheduler(max_running, max_waiting or scheduler.MAX_WAITING)
         self._queue_timeout_s = queue_timeout_s
         self._metrics = self._make_metrics()

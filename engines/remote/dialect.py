@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.generation import Sampling, TokenLogprob
 from engines.remote.http import HttpServer
+from text.vocabulary import Vocabulary
 
 Json = dict[str, Any]
 
@@ -32,7 +36,7 @@ class Ask:
     """One request to a server: the ids to continue, and how.
 
     facts: those of the server. ids: the prompt, and the tokens of the answer that are already there.
-    allowed: the only tokens that may come next, for a request for one token; None for all.
+    is_single: only one token is asked for. allowed: which tokens it may be, (vocab_size,); None for all.
     grammar: the grammar of what may follow, in llguidance's dialect of Lark; "" for none. It saves work: the answer is
     checked again here.
     is_resumed: the answer has begun, so that it should not wait behind new ones where the server has priorities.
@@ -41,7 +45,8 @@ class Ask:
     ids: Sequence[int]
     sampling: Sampling
     facts: Facts
-    allowed: Collection[int] | None = None
+    is_single: bool = False
+    allowed: NDArray[np.bool_] | None = None
     grammar: str = ""
     is_resumed: bool = False
 
@@ -52,12 +57,14 @@ class Gain:
 
     finish: "stop" if the server ended the answer at a stop token or an end-of-text token, "length" at its limit.
     logprobs: one for each token, if they were asked for. num_cached: prompt tokens from the server's prefix cache.
+    is_lost: the server generated tokens after `token_ids` whose ids cannot be known; it must be asked for them again.
     """
 
     token_ids: tuple[int, ...] = ()
     finish: Literal["stop", "length"] | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     num_cached: int = 0
+    is_lost: bool = False
 
 
 class Reader(Protocol):
@@ -72,6 +79,7 @@ class Dialect(Protocol):
     path: the route of completions. health_path: answers with 200 while the server works.
     takes_grammars: `Ask.grammar` is used.
     missing: what this kind of server cannot do, for the lines at start; "" if nothing.
+    needs_vocabulary: its readers use the vocabulary, which is then built at start.
     """
 
     name: str
@@ -79,11 +87,15 @@ class Dialect(Protocol):
     health_path: str
     takes_grammars: bool
     missing: str
+    needs_vocabulary: bool
 
     def body(self, ask: Ask) -> Json:
-        """Return the body of a streamed request. Raises RequestError for what the server cannot do."""
+        """Return the body of a streamed request. Raises RequestError for what the server cannot do.
 
-    def reader(self, ask: Ask) -> Reader:
+        The answer to a request for one token may be no stream: it is read as one event.
+        """
+
+    def reader(self, ask: Ask, vocabulary: Callable[[], Vocabulary]) -> Reader:
         """Return the reader of the answer to `ask`."""
 
     def knows_itself(self, models: Json) -> bool:

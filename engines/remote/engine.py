@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-import numpy as np
 from prometheus_client import CollectorRegistry
 from tokenizers import Tokenizer
 
@@ -20,6 +19,7 @@ from core.generation import Sampling, Step
 from engines.checks import check_request
 from engines.metrics import EngineMetrics, FinishedReason
 from engines.remote.answer import Answer
+from engines.remote.closing import IS_CLOSING, Closing
 from engines.remote.dialect import Ask, Gain
 from engines.remote.health import HealthWatch
 from engines.remote.http import ServerError
@@ -43,6 +43,8 @@ class RemoteEngine:
         self._max_context = max_context
         self._vocab_size = vocab_size
         self._constraints = ConstraintCompiler(tokenizer, vocab_size, eos_id=eos_id)
+        if any(one.dialect.needs_vocabulary for one in servers):
+            _ = self._constraints.vocabulary
         self._metrics = EngineMetrics(max_context)
         about = "Requests that run on the servers of --engine-url."
         self._metrics.add_gauge("num_requests_running", about, lambda: sum(one.num_running for one in self._servers))
@@ -51,7 +53,7 @@ class RemoteEngine:
         )
         self._health = HealthWatch(self._servers)
         self._take_grammars = all(one.dialect.takes_grammars for one in servers)
-        self._is_closing = False
+        self._closing = Closing()
 
     @property
     def max_context(self) -> int:
@@ -75,10 +77,10 @@ class RemoteEngine:
         return ", ".join(told) + "".join(f"; {text}" for text in missing)
 
     def health(self) -> str:
-        return "the engine is shutting down" if self._is_closing else self._servers.fault()
+        return IS_CLOSING if self._closing.is_over else self._servers.fault()
 
     async def close(self) -> None:
-        self._is_closing = True
+        self._closing.close()
         await asyncio.to_thread(self._health.stop)
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
@@ -106,6 +108,7 @@ class RemoteEngine:
         """Yield the steps of an answer: forced tokens, then a server's stream up to a forbidden token, and so on.
 
         In the place of a forbidden token, one token is asked for under the mask.
+        A token that a server does not tell in a stream is asked for too.
         """
         while not answer.finish_reason:
             if not grammar and (step := answer.forced()):  # the grammar begins where the answer does
@@ -116,9 +119,9 @@ class RemoteEngine:
             async for step in self._taken(answer, self._gains(answer, grammar)):
                 yield step
             grammar = ""  # it describes whole turns, not the rest of one
-            if answer.is_forbidden:
-                self._corrections.inc()
-                async for step in self._taken(answer, self._gains(answer, "", is_correction=True)):
+            if answer.is_forbidden or answer.is_lost:
+                self._corrections.inc(answer.is_forbidden)
+                async for step in self._taken(answer, self._gains(answer, "", is_single=True)):
                     yield step
                 if answer.is_forbidden:
                     raise EngineError("the engine's server chose a token that it was told not to choose")
@@ -128,35 +131,41 @@ class RemoteEngine:
     async def _taken(self, answer: Answer, gains: AsyncGenerator[Gain]) -> AsyncGenerator[Step]:
         """Yield what an answer takes of a server's stream, and close the stream."""
         async with aclosing(gains):
-            async for gain in gains:
+            while gain := await self._closing.next(gains):
                 step = answer.read(gain)
                 if step and step.finish_reason and gain.finish:
-                    step = replace(step, num_cached_tokens=step.num_cached_tokens + await _num_cached(gains))
+                    num_last = await _num_cached(gains)
+                    step = replace(step, num_cached_tokens=answer.num_cached(gain.num_cached + num_last))
                 if step:
                     yield step
-                if answer.is_forbidden or answer.finish_reason:
+                if answer.is_forbidden or answer.is_lost or answer.finish_reason:
                     return
 
-    async def _gains(self, answer: Answer, grammar: str, *, is_correction: bool = False) -> AsyncGenerator[Gain]:
+    async def _gains(self, answer: Answer, grammar: str, *, is_single: bool = False) -> AsyncGenerator[Gain]:
         """Yield what the best server adds to the answer. One that fails before its first token is replaced by another.
 
-        is_correction: ask for one token, of those that the constraint allows.
+        is_single: ask for one token, of those that the constraint allows.
         """
-        sampling, ids, allowed = answer.sampling(), answer.ids, None
-        if is_correction and (mask := answer.allowed()) is not None:
-            sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), np.flatnonzero(mask).tolist()
-        fault: ServerError | None = None
+        sampling, ids, allowed = answer.next_sampling(), answer.ids, None
+        if is_single:
+            sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), answer.allowed()
+        faults: list[ServerError] = []
         for server in self._servers.in_order(ids, sampling.owner):
-            ask = Ask(ids, sampling, server.facts, allowed, grammar, is_resumed=answer.num_generated > 0)
+            is_resumed = answer.num_generated > 0
+            ask = Ask(ids, sampling, server.facts, is_single, allowed, grammar, is_resumed)
             has_begun = False
             try:
                 with self._servers.running(server, ids, sampling.owner):
-                    async with aclosing(_read(server, ask)) as gains:
+                    async with aclosing(self._read(server, ask)) as gains:
                         async for gain in gains:
                             has_begun = has_begun or bool(gain.token_ids)
                             yield gain
                 self._servers.recover(server)
                 return
+            except GeneratorExit:  # the answer is over, or the client has left
+                if has_begun:
+                    self._servers.recover(server)
+                raise
             except ServerError as error:
                 self._note(server, error)
                 if has_begun:
@@ -167,17 +176,30 @@ class RemoteEngine:
                             yield gain
                     return
                 if error.status in _BAD_REQUEST:
-                    raise RequestError(f"The engine's server refuses the request: it {error}.") from None
-                fault = error
-        if fault is not None and fault.status == _BUSY:
+                    said = str(error).rstrip(".")
+                    raise RequestError(f"The engine's server refuses the request: it {said}.") from None
+                faults.append(error)
+        if any(error.status == _BUSY for error in faults):
             raise EngineBusy
-        raise EngineDown(f"the engine's server {fault}")
+        raise EngineDown("; ".join(f"the engine's server {error}" for error in faults))
+
+    async def _read(self, server: Server, ask: Ask) -> AsyncGenerator[Gain]:
+        """Yield what the events of one answer add. Raises ServerError, or RequestError for what it cannot do."""
+        reader = server.dialect.reader(ask, lambda: self._constraints.vocabulary)
+        async with aclosing(server.http.events(server.dialect.path, server.dialect.body(ask))) as events:
+            async for event in events:
+                try:
+                    gain = reader.read(event)
+                except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+                    reason = f"{type(error).__name__} at {error}"
+                    raise ServerError(f"sends an event of another shape ({reason})") from None
+                yield gain
 
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
         log.warning("the engine's server %s %s", server.http.url, error)
-        if error.status not in _BAD_REQUEST:
+        if error.status not in _BAD_REQUEST | {_BUSY}:
             self._servers.fail(server, str(error))
 
 
@@ -186,18 +208,5 @@ async def _num_cached(gains: AsyncGenerator[Gain]) -> int:
     try:
         async with asyncio.timeout(_TAIL_S):
             return sum([gain.num_cached async for gain in gains])
-    except (TimeoutError, EngineError, EngineBusy):
+    except (TimeoutError, EngineError, EngineBusy, RequestError):
         return 0
-
-
-async def _read(server: Server, ask: Ask) -> AsyncGenerator[Gain]:
-    """Yield what the events of one answer add. Raises ServerError, and RequestError for what the server cannot do."""
-    reader = server.dialect.reader(ask)
-    async with aclosing(server.http.events(server.dialect.path, server.dialect.body(ask))) as events:
-        async for event in events:
-            try:
-                gain = reader.read(event)
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                reason = f"{type(error).__name__} at {error}"
-                raise ServerError(f"sends an event of another shape ({reason})") from None
-            yield gain

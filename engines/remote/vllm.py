@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from core.generation import TokenLogprob
 from engines.remote.dialect import Ask, Facts, Gain, Json
 from engines.remote.http import HttpServer, ServerError
+from text.vocabulary import Vocabulary
 
 _LOWEST = -9999.0
 
@@ -21,6 +24,7 @@ class VLLM:
     health_path = "/health"
     takes_grammars = True
     missing = ""
+    needs_vocabulary = False
 
     def body(self, ask: Ask) -> Json:
         sampling = ask.sampling
@@ -54,13 +58,13 @@ class VLLM:
         if ask.is_resumed and ask.facts.has_priorities:
             wanted["priority"] = -1
         if ask.allowed is not None:
-            wanted["allowed_token_ids"] = list(ask.allowed)
+            wanted["allowed_token_ids"] = np.flatnonzero(ask.allowed).tolist()
         elif ask.grammar:
             # vLLM chooses its grammar library by the text: xgrammar takes Lark, but not this first line
             wanted["structured_outputs"] = {"grammar": f"%llguidance {{}}\n{ask.grammar}"}
         return wanted
 
-    def reader(self, ask: Ask) -> _Reader:
+    def reader(self, ask: Ask, vocabulary: Callable[[], Vocabulary]) -> _Reader:
         return _Reader(ask.sampling.logprobs)
 
     def knows_itself(self, models: Json) -> bool:
