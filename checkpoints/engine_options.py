@@ -61,9 +61,10 @@ def _key(options: argparse.Namespace) -> str | None:
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        is_fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is none
-        is_fit = False
-    if not is_fit or parts.query or parts.fragment or parts.username or not (text.isascii() and text.isprintable()):
+        is_server = False
+    has_more = parts.query or parts.fragment or parts.username if is_server else ""
+    if not is_server or has_more or not text.isascii() or not text.isprintable() or " " in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not the URL of a server; use one such as http://127.0.0.1:9000")
     return text.rstrip("/")

@@ -83,12 +83,11 @@ def load_model(
     device: "auto", "cpu", "cuda", "cuda:0", "mps". dtype: "auto", "float32", "bfloat16", "float16". template: its
     name; by default the one that the checkpoint shows, else "generic". max_running: the number of slots, 16 by default.
     max_waiting: the requests that may wait for one, 128 by default. queue_timeout_s: how long each may wait; by default
-    for ever.
-    cache_bytes: the memory of the KV cache and the prefix cache; by default enough for all slots, but at most a quarter
-    of the free memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by default
-    60 on a GPU, else 120. arguments: "schema" binds the arguments of every call by the function's schema, "free" only
-    those of forced calls and strict functions; by default "free" for the formats of Functionary's own checkpoints, else
-    "schema". served_names: further names; "*" stands for any.
+    for ever. cache_bytes: the memory of the KV cache and the prefix cache; by default enough for all slots, but at most
+    a quarter of the free memory. quantize: "int8", or "int4" on a GPU. step_timeout_s: a longer step counts as hung; by
+    default 60 on a GPU, else 120. arguments: "schema" binds the arguments of every call by the function's schema,
+    "free" only those of forced calls and strict functions; by default "free" for the formats of Functionary's own
+    checkpoints, else "schema". served_names: further names; "*" stands for any.
 
     engine_urls: servers that have the weights and generate the answers. Then only the small files of the checkpoint are
     read, without torch, and of the options of the engine only max_context and step_timeout_s have an effect: the latter
@@ -97,18 +96,20 @@ def load_model(
     """
     checkpoint = open_checkpoint(name, revision=revision, has_weights=not engine_urls)
     prompt_template, template_reason = choose_template(checkpoint, template)
-    running: Engine
+    running: tuple[Engine, ModelFacts]
     if engine_urls:
-        facts = ModelFacts(architecture=checkpoint.architecture)
         running = _connected(checkpoint, engine_urls, engine, engine_key, step_timeout_s, max_context)
     else:
-        from checkpoints.weights import find_weights  # imports torch, which takes 2 s
-
-        weights = find_weights(checkpoint, device=device, dtype=dtype, max_context=max_context)
-        facts = replace(weights.facts, number_format=quantize or weights.facts.number_format)
-        options: dict[str, Any] = {"max_running": max_running, "cache_bytes": cache_bytes}
-        options |= {"max_waiting": max_waiting, "queue_timeout_s": queue_timeout_s}
-        running = run_in_own_thread(partial(weights.load, quantize=quantize, step_timeout_s=step_timeout_s, **options))
+        running = _loaded(
+            checkpoint,
+            (device, dtype, max_context),
+            max_running=max_running,
+            max_waiting=max_waiting,
+            queue_timeout_s=queue_timeout_s,
+            cache_bytes=cache_bytes,
+            quantize=quantize,
+            step_timeout_s=step_timeout_s,
+        )
     names = (*served_names, checkpoint.name, *(("functionary",) if name is None else ()))
     return Model(
         names=tuple(one for one in dict.fromkeys(names) if one != ANY_NAME),
@@ -116,12 +117,24 @@ def load_model(
         template=prompt_template,
         template_reason=template_reason,
         tokenizer=checkpoint.tokenizer,
-        engine=running,
+        engine=running[0],
         temperature=checkpoint.temperature,
         top_p=checkpoint.top_p,
         arguments=arguments or prompt_template.arguments,
-        facts=facts,
+        facts=running[1],
     )
+
+
+def _loaded(
+    checkpoint: Checkpoint, where: tuple[str, str, int | None], *, quantize: str | None, **options: Any
+) -> tuple[Engine, ModelFacts]:
+    """Load the weights into the engine of this process. `where`: device, dtype and max_context."""
+    from checkpoints.weights import find_weights  # imports torch, which takes 2 s
+
+    device, dtype, max_context = where
+    weights = find_weights(checkpoint, device=device, dtype=dtype, max_context=max_context)
+    facts = replace(weights.facts, number_format=quantize or weights.facts.number_format)
+    return run_in_own_thread(partial(weights.load, quantize=quantize, **options)), facts
 
 
 def _connected(
@@ -131,16 +144,18 @@ def _connected(
     key: str | None,
     silence_s: float | None,
     max_context: int | None,
-) -> Engine:
+) -> tuple[Engine, ModelFacts]:
+    """Connect to the servers that have the weights."""
     from engines.remote.connect import SILENCE_S, RemoteServers, connect
 
-    return connect(
+    remote = connect(
         RemoteServers(urls=tuple(urls), dialect=engine, key=key, silence_s=silence_s or SILENCE_S),
         checkpoint.tokenizer,
         model=checkpoint.name,
         vocab_size=checkpoint.vocab_size,
         max_context=max_context,
     )
+    return remote, ModelFacts(architecture=checkpoint.architecture)
 
 
 def open_format(

@@ -133,7 +133,7 @@ class GrammarState:
     def allows(self, token_id: int) -> bool:
         """Return whether `mask` has this token."""
         needs_mask = self._compiled.texts or (self._digits and self._digits.are_enough)
-        if needs_mask or token_id >= self._compiled.vocabulary.size:
+        if needs_mask or token_id in self._compiled.vocabulary.ll_tokenizer.eos_tokens:  # llguidance validates no eos
             return bool(self.mask()[token_id])
         is_valid = self._matcher.validate_tokens([token_id]) == 1
         if self._matcher.is_error():

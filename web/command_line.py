@@ -8,7 +8,6 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from agent.sources import add_options
 from agent.tools import Tool
@@ -19,6 +18,7 @@ from inference import Model
 from prompt_template import GENERIC, template_names
 from web.settings import DRAIN_TIMEOUT_S, KEEP_ALIVE_S
 from web.sites import ANY_ORIGIN, LOOPBACK, ORIGIN, hostname
+from web.telemetry_options import add_telemetry_options, telemetry_fault
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"
 QUEUE_TIMEOUT_S = 60  # clients that wait longer have often left or given up
@@ -68,7 +68,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="refuse all that OpenAI refuses, unknown fields too (see docs/api.md)",
     )
     _add_answer_options(parser.add_argument_group("answers"))
-    _add_telemetry_options(parser.add_argument_group("logs and traces"))
+    add_telemetry_options(parser.add_argument_group("logs and traces"))
     add_options(parser.add_argument_group("tools that the server runs for requests with server_tools"))
     options = parser.parse_args(arguments)
     options.api_key += [os.environ[KEY_VARIABLE]] if os.environ.get(KEY_VARIABLE) else []
@@ -79,10 +79,8 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             f"--host {options.host} opens the server to other machines: give --api-key or --api-key-file too, "
             f"or set {KEY_VARIABLE}"
         )
-    if fault := engine_fault(options) or _fault_of_tools(options):
+    if fault := engine_fault(options) or _fault_of_tools(options) or telemetry_fault(options):
         parser.error(fault)
-    if options.trace_contents and not options.otlp_endpoint:
-        parser.error("--trace-contents has no use without --otlp-endpoint URL")
     if options.template and options.template not in _TEMPLATES:
         parser.error(f"--template {options.template}: there is none; choose from {', '.join(_TEMPLATES)}")
     return options
@@ -204,21 +202,6 @@ def _add_answer_options(answers: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_telemetry_options(telemetry: argparse._ArgumentGroup) -> None:
-    telemetry.add_argument(
-        "--log-format", choices=("text", "json"), default="text", help="json: one object a line (default: %(default)s)"
-    )
-    telemetry.add_argument(
-        "--otlp-endpoint",
-        type=_url,
-        metavar="URL",
-        help="send a trace of each request to this OpenTelemetry collector, as http://localhost:4318 (default: none)",
-    )
-    telemetry.add_argument(
-        "--trace-contents", action="store_true", help="traces hold the messages and answers too, which may be private"
-    )
-
-
 def _fault_of_tools(options: argparse.Namespace) -> str:
     """Return why the options that name tools cannot be used, or ""."""
     given = next((f"--{name}" for name in ("tools", "openapi", "mcp") if getattr(options, name)), "")
@@ -323,13 +306,6 @@ def _host(text: str) -> str:
     if not hostname(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a host name; use one such as host.docker.internal")
     return hostname(text)
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a URL of a collector; use one such as http://localhost:4318")
-    return text
 
 
 def _port(text: str) -> int:

@@ -10,7 +10,7 @@ import pytest
 from core.conversation import ChatRequest, Function, Reasoning, ResponseFormat, ToolChoice
 from core.generation import Constraint
 from guarantees.constraint import constraint
-from guarantees.matcher import Matcher
+from guarantees.matcher import ConstraintCompiler, Matcher
 from prompt_template import load_template
 from tests.support.custom_grammars import LARK, custom, lark
 from tests.support.random_model import RandomModel, byte_level, sentencepiece
@@ -67,6 +67,8 @@ def compared(matcher: Matcher, model: RandomModel, drawing: random.Random) -> in
 def test_one_token_is_allowed_where_the_mask_has_it(tokenizer: object, name: str) -> None:
     """The property holds at each step of random walks, before and after `mask` is called at the same position."""
     model = RandomModel(tokenizer())  # type: ignore[operator]
+    eos_id = model.stop_ids(load_template(name))[0]  # llguidance treats the end-of-text token in its own way
+    model.constraints = ConstraintCompiler(tokenizer().backend_tokenizer, model.vocab_size, eos_id=eos_id)  # type: ignore[operator]
     num_checked = 0
     for number, wanted in enumerate(constraints(model, name)):
         drawing, matcher = random.Random(number), model.constraints.matcher(wanted)

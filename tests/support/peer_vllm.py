@@ -94,6 +94,8 @@ def _check(peer: Peer, body: Json, prompt: list[int], wanted: Wanted) -> None:
         raise Refused(404, f"The model `{body['model']}` does not exist.")
     if len(prompt) + wanted.max_tokens > peer.max_context:
         raise Refused(400, f"This model's maximum context length is {peer.max_context} tokens.")
+    if peer.refuses_grammars and "structured_outputs" in body:
+        raise Refused(400, "Structured outputs are not available.")
     if body.get("priority"):
         raise Refused(400, "Got priority but Priority scheduling is not enabled.")
     if wanted.max_tokens < 1:

@@ -43,12 +43,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Reply:
-    """A fixed answer to all requests of one path. `body` is JSON unless it is a text."""
+    """A fixed answer to all requests of one path, after `delay_s` seconds. `body` is JSON unless it is a text."""
 
     status: int
     body: object = ""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""
+    delay_s: float = 0.0
 
 
 class Refused(Exception):
@@ -79,8 +80,8 @@ class Peer:
     """A server that runs in a thread of its own. A test may change all fields while it runs.
 
     token_s: seconds for each token. change: edits the events before they are sent; None drops one. replies: fixed
-    answers by path. flood: bytes without a line break that take the place of the second event. is_zipped: answers are
-    gzip. unread: what is sent after the events.
+    answers by path. flood: bytes without a line break that are sent after the first event. is_zipped: answers are gzip.
+    refuses_grammars: requests with a grammar get 400.
     """
 
     dialect: PeerDialect
@@ -97,6 +98,7 @@ class Peer:
     replies: dict[str, Reply] = field(default_factory=dict)
     flood: int = 0
     is_zipped: bool = False
+    refuses_grammars: bool = False
     num_requests: Counter[str] = field(default_factory=Counter)
     num_aborted: int = 0
     num_running: int = 0
@@ -149,6 +151,7 @@ class _Exchange:
         self._reader = reader
         self._writer = writer
         self._fault: Fault | None = None
+        self._has_left = asyncio.Event()
 
     async def run(self) -> None:
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -189,10 +192,10 @@ class _Exchange:
             watch.cancel()
 
     async def _wait_for_leaving(self) -> None:
-        """Cancel the answer when the client closes the connection."""
-        task = self._writer.transport
+        """Break the answer off when the client closes the connection."""
         await self._reader.read()
-        task.abort()
+        self._has_left.set()
+        self._writer.transport.abort()
 
     async def _stream(self, first: Json | str, events: AsyncIterator[Json | str]) -> None:
         peer = self._peer
@@ -248,8 +251,7 @@ class _Exchange:
         self._writer.write(data)
         await self._writer.drain()
         if self._fault.how == "stall":
-            while not self._writer.transport.is_closing():
-                await asyncio.sleep(0.01)
+            await self._has_left.wait()
         elif self._fault.how == "reset":
             await asyncio.sleep(0.05)  # otherwise the reset overtakes what was sent
             linger = struct.pack("ii", 1, 0)
@@ -258,6 +260,7 @@ class _Exchange:
         raise ConnectionResetError
 
     async def _reply(self, reply: Reply) -> None:
+        await asyncio.sleep(reply.delay_s)
         is_text = isinstance(reply.body, str)
         content = str(reply.body).encode() if is_text else json.dumps(reply.body).encode()
         zipped = {"Content-Encoding": "gzip"} if self._peer.is_zipped else {}

@@ -36,16 +36,26 @@ def fixed_model(probabilities: Sequence[float]) -> LanguageModel:
     return lambda ids: logits
 
 
-def script_model(script: Sequence[int], vocab_size: int) -> LanguageModel:
-    """Return a model that wants to continue `script` behind the longest beginning of it that the ids end with."""
+def script_model(vocab_size: int, *scripts: Sequence[int]) -> LanguageModel:
+    """Return a model that wants to continue the script of which the ids end with the longest beginning.
+
+    It begins the first script where they end with none.
+    """
 
     def logits(ids: Sequence[int]) -> Logits:
-        ends = (end for end in range(min(len(script) - 1, len(ids)), 0, -1) if list(ids[-end:]) == list(script[:end]))
+        ends = [(_num_written(script, ids), -number) for number, script in enumerate(scripts)]
+        end, number = max(ends)
         found = -np.arange(vocab_size, dtype=np.float32) / vocab_size  # of two other tokens, the lower id is likelier
-        found[script[next(ends, 0)]] = 30.0
+        found[scripts[-number][end]] = 30.0
         return found
 
     return logits
+
+
+def _num_written(script: Sequence[int], ids: Sequence[int]) -> int:
+    """Return the length of the longest beginning of `script`, but not all of it, that `ids` ends with."""
+    longest = min(len(script) - 1, len(ids))
+    return next((end for end in range(longest, 0, -1) if list(ids[-end:]) == list(script[:end])), 0)
 
 
 def checkpoint_model(folder: Path) -> LanguageModel:

@@ -56,6 +56,10 @@ class Traced:
         return sorted(self._exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
 
 
+def attributes(span: ReadableSpan) -> Json:
+    return dict(span.attributes or {})
+
+
 @contextmanager
 def traced(model: Model, **settings: Any) -> Iterator[Traced]:
     """Serve the model. The spans are complete once the context of the server has ended."""
@@ -79,7 +83,7 @@ def test_the_span_of_a_chat_completion(hello: Model) -> None:
     (span,) = server.spans()
     assert (span.name, span.kind, span.status.status_code) == ("chat tiny", SpanKind.SERVER, StatusCode.UNSET)
     usage = answer.json()["usage"]
-    assert dict(span.attributes or {}) == {
+    assert attributes(span) == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "functionary",
         "gen_ai.request.model": "tiny",
@@ -120,7 +124,7 @@ def test_every_api_is_traced_as_a_stream(hello: Model, path: str, body: Json, op
     with traced(hello) as server:
         answer = server.post(path, {**body, "stream": True})
     (span,) = server.spans()
-    found = dict(span.attributes or {})
+    found = attributes(span)
     assert span.name == f"{operation} tiny"
     assert found["gen_ai.response.id"] == first_id(answer.text)
     assert found["gen_ai.request.stream"] is True
@@ -137,7 +141,7 @@ def test_calls_end_with_tool_calls(chatml: Model) -> None:
         answer = server.post(CHAT, {**ASKED, "tools": [tool]})
     assert answer.json()["choices"][0]["finish_reason"] == "tool_calls"
     (span,) = server.spans()
-    assert dict(span.attributes or {})["gen_ai.response.finish_reasons"] == ("tool_calls",)
+    assert attributes(span)["gen_ai.response.finish_reasons"] == ("tool_calls",)
     assert "curtain" not in span.to_json()
 
 
@@ -168,7 +172,7 @@ def test_errors_have_the_code_that_the_client_gets(
     with traced(model) as server:
         assert server.post(CHAT, body).status_code == status
     (span,) = server.spans()
-    found = dict(span.attributes or {})
+    found = attributes(span)
     assert (found["http.response.status_code"], found["error.type"]) == (status, error)
     assert (span.status.status_code == StatusCode.ERROR) == is_fault
     assert SECRET not in span.to_json()
@@ -179,7 +183,7 @@ def test_an_error_inside_a_stream_is_an_error(chatml: Model) -> None:
     with traced(scripted(chatml, "all\nhello", fails_at=3)[0]) as server:
         assert server.post(CHAT, {**ASKED, "stream": True}).status_code == 200
     (span,) = server.spans()
-    assert dict(span.attributes or {})["error.type"] == "internal_error"
+    assert attributes(span)["error.type"] == "internal_error"
     assert span.status.status_code == StatusCode.ERROR
 
 
@@ -190,7 +194,7 @@ def test_a_client_that_leaves_ends_its_span(chatml: Model) -> None:
     ):
         next(answer.iter_lines())
     (span,) = server.spans()
-    found = dict(span.attributes or {})
+    found = attributes(span)
     assert (found["http.response.status_code"], found["error.type"]) == (499, "499")
 
 
@@ -213,13 +217,13 @@ def test_tools_of_the_server_are_spans_below_the_request(chatml: Model) -> None:
     assert (tool.name, tool.kind) == ("execute_tool add", SpanKind.INTERNAL)
     assert tool.parent == request.context
     call_id = answer.json()["choices"][0]["message"]["trace"][0]["tool_calls"][0]["id"]
-    assert dict(tool.attributes or {}) == {
+    assert attributes(tool) == {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": "add",
         "gen_ai.tool.call.id": call_id,
         "gen_ai.tool.type": "function",
     }
-    found, usage = dict(request.attributes or {}), answer.json()["usage"]
+    found, usage = attributes(request), answer.json()["usage"]
     assert found["gen_ai.response.finish_reasons"] == ("stop",)
     assert (found["gen_ai.usage.input_tokens"], found["gen_ai.usage.output_tokens"]) == (
         usage["prompt_tokens"],
@@ -232,7 +236,7 @@ def test_contents_are_traced_if_the_operator_asks_for_them(chatml: Model) -> Non
     engine.play("all\nI add.>>>" + ADD, "all\nIt is 5.")
     with traced(model, server_tools=SERVER_TOOLS, trace_contents=True) as server:
         server.post(CHAT, {**ASKED, "server_tools": True, "stop": ["END"]})
-    request, tool = (dict(span.attributes or {}) for span in server.spans())
+    request, tool = (attributes(span) for span in server.spans())
     assert json.loads(request["gen_ai.input.messages"]) == [
         {"role": "user", "parts": [{"type": "text", "content": SECRET}]}
     ]
