@@ -172,7 +172,7 @@ def test_a_server_that_breaks_after_the_last_token_harms_nothing(front: Front, h
         (Reply(302, "", {"Location": "http://127.0.0.1:9/"}), 503),
         (Reply(302, ""), 503),
         (Reply(200, "<html>Sign in</html>"), 503),
-        (Reply(200, {"choices": []}), 503),
+        (Reply(200, {"choices": []}), 500),
         (stream("{]"), 503),
         (stream("[]"), 503),
         (stream("" + "[" * 100_000 + ""), 503),
