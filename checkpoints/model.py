@@ -95,7 +95,7 @@ def load_model(
     key that they want.
     """
     checkpoint = open_checkpoint(name, revision=revision, has_weights=not engine_urls)
-    prompt_template, template_reason = choose_template(checkpoint, template)
+    chosen_template = choose_template(checkpoint, template)  # before the weights, so that an error comes early
     running: tuple[Engine, ModelFacts]
     if engine_urls:
         running = _connected(checkpoint, engine_urls, engine, engine_key, step_timeout_s, max_context)
@@ -111,16 +111,27 @@ def load_model(
             step_timeout_s=step_timeout_s,
         )
     names = (*served_names, checkpoint.name, *(("functionary",) if name is None else ()))
+    return _named(names, checkpoint, chosen_template, running, arguments)
+
+
+def _named(
+    names: Sequence[str],
+    checkpoint: Checkpoint,
+    template: tuple[PromptTemplate, str],
+    running: tuple[Engine, ModelFacts],
+    arguments: Arguments | None,
+) -> Model:
+    """Return the model of a checkpoint under these names, with its template, the template's reason, and its engine."""
     return Model(
         names=tuple(one for one in dict.fromkeys(names) if one != ANY_NAME),
         takes_any_name=ANY_NAME in names,
-        template=prompt_template,
-        template_reason=template_reason,
+        template=template[0],
+        template_reason=template[1],
         tokenizer=checkpoint.tokenizer,
         engine=running[0],
         temperature=checkpoint.temperature,
         top_p=checkpoint.top_p,
-        arguments=arguments or prompt_template.arguments,
+        arguments=arguments or template[0].arguments,
         facts=running[1],
     )
 
