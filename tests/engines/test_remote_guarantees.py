@@ -97,7 +97,7 @@ def test_a_presence_penalty_over_a_resumption_is_a_bias(chatml: Model) -> None:
         [1], Sampling(9, presence_penalty=0.5, frequency_penalty=0.25, logit_bias=((4, 2.0),)), None, 99, 272
     )
     answer.read(Gain((4, 5, 4)))
-    assert dict(answer.sampling().logit_bias) == {4: 2.0 - 0.5 - 2 * 0.25, 5: -0.75}
+    assert dict(answer.next_sampling().logit_bias) == {4: 2.0 - 0.5 - 2 * 0.25, 5: -0.75}
 
 
 # Requests that a guarantee costs
