@@ -38,7 +38,7 @@ $(VENV)/installed-train: requirements-train.txt $(VENV)/installed
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-train.txt
 	touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed-train
+$(VENV)/installed-dev: requirements-dev.txt requirements-telemetry.txt $(VENV)/installed-train
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

@@ -18,6 +18,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from apis.chat_completions import Choice, chat_request, fold
 from apis.rendered_prompt import EncodedToken, rendered_prompt
 from apis.rules.json_text import parse_json
 from apis.rules.reasoning import ANSWER_FIELDS, ReasoningField
+from checkpoints.engine_options import TITLE as ENGINE_ELSEWHERE
+from checkpoints.engine_options import add_engine_options, engine_arguments, engine_fault
 from checkpoints.model import Model, load_model, open_format
 from core.conversation import ChatRequest, CompletionRequest, SamplingParams, Tool
 from core.errors import FunctionSizes, ModelError, PromptTooLong, RequestError
@@ -333,14 +336,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     talk = parser.add_argument_group("chat")
     _add_chat_options(talk)
     add_options(talk)
+    add_engine_options(parser.add_argument_group(ENGINE_ELSEWHERE))
     options = parser.parse_args(arguments)
+    if fault := engine_fault(options):
+        parser.error(fault)
     if not options.chat and (given := [name for name in _CHAT_OPTIONS if getattr(options, name)]):
         parser.error(f"--{given[0].replace('_', '-')} needs --chat")
+    load = partial(load_model, options.model, template=options.template, **engine_arguments(options))
     try:
         if options.chat:
             with opened_from(options) as tools:
                 chat(
-                    options.url or load_model(options.model, template=options.template),
+                    options.url or load(),
                     tools,
                     model_name=options.model or "",
                     api_key=os.environ.get(KEY_VARIABLE, ""),
@@ -353,8 +360,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             shown = shown_prompt(*open_format(options.model, template=options.template), request)
             print(_as_text(shown))
         else:
-            model = load_model(options.model, template=options.template)
-            print(json.dumps(_whole(model, request, ANSWER_FIELDS["reasoning_content"]), indent=2, ensure_ascii=False))
+            print(json.dumps(_whole(load(), request, ANSWER_FIELDS["reasoning_content"]), indent=2, ensure_ascii=False))
     except (ModelError, RequestError, ToolSourceError, OSError) as error:
         sys.exit(f"functionary: {error}")
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.exceptions import HTTPException
 
@@ -17,6 +18,7 @@ from apis.rules.reasoning import ANSWER_FIELDS
 from checkpoints.model import Model
 from core.errors import ModelError
 from stores.memory import MemoryStore
+from web.admission import Admission
 from web.command_line import read_options
 from web.edge import Edge
 from web.exposition import LoopLag
@@ -40,6 +42,8 @@ from web.wrong_urls import wrong_url
 
 log = logging.getLogger("functionary")
 DEFAULTS = Settings()
+# FastAPI's own spans and logs would have query strings and the text of exceptions, by variables of the environment.
+NO_TELEMETRY: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 
 ROUTES: tuple[Route, ...] = (
     *completions.ROUTES,
@@ -52,6 +56,8 @@ ROUTES: tuple[Route, ...] = (
     *tools.ROUTES,
     *ollama.ROUTES,
 )
+# The routes that generate are those with streamed answers. Rate limits are for them.
+GENERATING = frozenset((route.method, route.path) for route in ROUTES if route.operation.chunk)
 
 
 def create_app(
@@ -62,7 +68,8 @@ def create_app(
 ) -> FastAPI:
     """Create the application. `load` runs in a thread at start; until it returns, requests get 503 `starting`.
 
-    on_failure: called with the error if loading fails. Raises ToolSourceError for a tool that no model can be shown.
+    on_failure: called with the error if loading fails. Raises ToolSourceError for a tool that no model can be shown,
+    and KeyFileError.
     """
 
     @asynccontextmanager
@@ -76,7 +83,9 @@ def create_app(
             await app.state.model.close()
         app.state.response_store.close()
 
-    app = FastAPI(title="Functionary", version=VERSION, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="Functionary", version=VERSION, lifespan=lifespan, redirect_slashes=False, telemetry=NO_TELEMETRY
+    )
     app.state.model = None
     app.state.response_store = settings.response_store or MemoryStore()
     app.state.strict_openai = settings.strict_openai
@@ -87,8 +96,9 @@ def create_app(
     loop_lag = LoopLag(app.state.registry)
     app.state.tools = ServedTools(settings.server_tools, app.state.registry)
     app.state.replays = Replays()
+    app.state.admission = Admission(settings, GENERATING, app.state.registry)
     app.add_exception_handler(HTTPException, wrong_url)
-    app.add_middleware(Edge, settings=settings, registry=app.state.registry)
+    app.add_middleware(Edge, settings=settings, admission=app.state.admission, registry=app.state.registry)
     for path, endpoint, method, operation in ROUTES:
         app.add_api_route(path, endpoint, methods=[method], response_model=None, **operation.described())
     app.openapi = cache(lambda: document(app, [route.operation for route in ROUTES]))  # type: ignore[method-assign]

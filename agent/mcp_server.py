@@ -29,6 +29,8 @@ from pydantic import Field
 from agent.extraction import NotExtracted, extract
 from apis.rules.fields import Shape, read
 from apis.rules.schemas import SchemaObject
+from checkpoints.engine_options import TITLE as ENGINE_ELSEWHERE
+from checkpoints.engine_options import add_engine_options, engine_arguments, engine_fault
 from core.errors import ModelError, RequestError
 from inference import Model, load_model
 
@@ -106,10 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--http", type=int, metavar="PORT", help="serve streamable HTTP on 127.0.0.1 instead of stdio; 0: a free port"
     )
+    add_engine_options(parser.add_argument_group(ENGINE_ELSEWHERE))
     options = parser.parse_args(arguments)
+    if fault := engine_fault(options):
+        parser.error(fault)
 
     def load() -> Model:
-        return load_model(options.model, template=options.template, device=options.device)
+        elsewhere = engine_arguments(options)
+        return load_model(options.model, template=options.template, device=options.device, **elsewhere)
 
     try:
         asyncio.run(_over_stdio(load) if options.http is None else _over_http(load, options.http))

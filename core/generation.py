@@ -205,9 +205,9 @@ class Engine(Protocol):
         """Generate the answer to a prompt, step by step.
 
         Closing the iterator cancels the request and frees its memory within one step.
-        Raises before the first step: PromptTooLong, EngineBusy, or RequestError for a constraint that cannot be
-        compiled. Raises at any time: EngineError if the engine fails on this request, EngineDown if the engine has
-        failed for good or is closing.
+        Raises before the first step: PromptTooLong, EngineBusy, QueueTimeout, or RequestError for a constraint that
+        cannot be compiled. Raises at any time: EngineError if the engine fails on this request, EngineDown if the
+        engine has failed for good or is closing.
         """
 
     def health(self) -> str:

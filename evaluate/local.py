@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from apis.chat_completions import Choice, chat_request, fold
-from checkpoints.files import find_checkpoint
+from checkpoints.checkpoint import open_checkpoint
+from checkpoints.embedded_tokenizer import TEMPLATE
 from client.endpoints import Answer, NoAnswer, read_answer
 from client.json_lines import Json
 from core.conversation import Call
@@ -19,7 +20,6 @@ from core.turn_format import Finish
 from engines.local.threads import run_in_own_thread
 from inference import Model, load_model, stream
 from prompt_template import Arguments, load_template
-from text.tokenizer import Tokenizer
 
 BASELINES = ("first-function",)
 BUSY_WAIT_S = 0.2
@@ -109,16 +109,17 @@ def embedded_model(adapter: Path | None, arguments: Arguments | None = None) -> 
     from engines.local import devices
     from engines.local.engine import LocalEngine
 
-    reader = embedded.open_file(str(find_checkpoint(None, None)))
-    backend = embedded.load_tokenizer(reader)
+    checkpoint = open_checkpoint(None)
+    reader = embedded.open_file(str(checkpoint.path))
     device = devices.pick_device("auto")
     weights = embedded.load_model(reader, devices.pick_dtype("auto", device), device, adapter)
-    template = load_template(embedded.TEMPLATE)
+    max_context = weights.config.max_position_embeddings
+    template = load_template(TEMPLATE)
     return Model(
-        names=(embedded.NAME,),
+        names=(checkpoint.name,),
         template=template,
-        tokenizer=Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id),
-        engine=LocalEngine(weights, backend, weights.config.max_position_embeddings),
+        tokenizer=checkpoint.tokenizer,
+        engine=LocalEngine(weights, checkpoint.tokenizer.backend, max_context, eos_id=checkpoint.tokenizer.eos_id),
         arguments=arguments or template.arguments,
     )
 

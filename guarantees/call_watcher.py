@@ -39,6 +39,13 @@ class CallWatcher:
             return None
         return self._masks.mask(self._reader.region_name, self._reader.region_text, self._reader.pending_name)
 
+    def allows(self, token_id: int) -> bool:
+        """Return whether `mask` has this token."""
+        if self._reader.is_in_string:
+            return True
+        reader = self._reader
+        return self._masks.allows(token_id, reader.region_name, reader.region_text, reader.pending_name)
+
     def read(self, token_id: int) -> OpenedCall | None:
         """Follow one more token, and return the call that it opens, if any.
 

@@ -130,6 +130,18 @@ class GrammarState:
             return without_digits if without_digits.any() else allowed  # a multiple may need further digits
         return allowed
 
+    def allows(self, token_id: int) -> bool:
+        """Return whether `mask` has this token."""
+        needs_mask = self._compiled.texts or (self._digits and self._digits.are_enough)
+        if needs_mask or token_id in self._compiled.vocabulary.ll_tokenizer.eos_tokens:  # llguidance validates no eos
+            return bool(self.mask()[token_id])
+        is_valid = self._matcher.validate_tokens([token_id]) == 1
+        if self._matcher.is_error():
+            return bool(self.mask()[token_id])
+        return is_valid and token_id in (
+            self.forced()[:1] or (token_id,)
+        )  # text that is certain has its usual tokens only
+
     def forced(self) -> list[int]:
         """Return the tokens that must come next; empty if the grammar allows several next tokens."""
         if self._text or self._matcher.is_error():

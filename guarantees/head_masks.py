@@ -95,6 +95,26 @@ class HeadMasks:
         `text` is the end of what the region named `region` holds so far; for a name all of it. `pending` is the name of
         the call whose arguments come next, if it is known.
         """
+        if (rule := self._rule(region, text, pending)) is None:
+            return None
+        ids, are_allowed = rule
+        mask = np.full(self._vocabulary.size, not are_allowed)
+        mask[ids] = are_allowed
+        return mask
+
+    def allows(self, token_id: int, region: str, text: str, pending: str = "") -> bool:
+        """Return whether `mask` has this token, without computing the others."""
+        if (rule := self._rule(region, text, pending)) is None:
+            return True
+        ids, are_allowed = rule
+        at = int(ids.searchsorted(token_id))
+        return (at < len(ids) and int(ids[at]) == token_id) == are_allowed
+
+    def _rule(self, region: str, text: str, pending: str) -> tuple[NDArray[np.int64], bool] | None:
+        """Return sorted ids, and whether they are the only tokens that may come next or those that may not.
+
+        None if all tokens may come next.
+        """
         if region not in self._format.regions:
             return None
         is_name = self._format.region(region).kind == "name"
@@ -108,11 +128,7 @@ class HeadMasks:
             found = self._allowed_ids(region, beginning) if is_name else self._banned_ids(*key)
             self._ids[key] = np.array(sorted(found), dtype=np.int64)
         ids = self._ids[key]
-        if not is_name and not len(ids):
-            return None
-        mask = np.full(self._vocabulary.size, not is_name)
-        mask[ids] = is_name
-        return mask
+        return (ids, is_name) if is_name or len(ids) else None
 
     def _region_names(self) -> frozenset[str]:
         """Return the names of the regions that hold a name."""

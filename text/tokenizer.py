@@ -1,6 +1,6 @@
 """Convert the pieces of a prompt to token ids, and sampled token ids to text.
 
-A caller's text never becomes a control token: it is tokenized with a copy of the tokenizer that has none.
+A caller's text never becomes a control token: it is tokenized with another tokenizer that has none.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tokenizers import Tokenizer as Backend
+from tokenizers.models import BPE
 
 from core.errors import ModelError
 from prompt_template import Piece
@@ -67,7 +68,7 @@ class Tokenizer:
                     f"The tokenizer cannot tell the control token {text} from the same characters in a message."
                 )
         self._space_after = self._find_added_spaces()
-        self._max_token_bytes = max(len(text.encode()) for text in backend.get_vocab())
+        self._max_token_bytes = max(map(len, map(str.encode, backend.get_vocab())))
         self._adds_bos = bos_id is not None and list(backend.encode("").ids)[:1] == [bos_id]
 
     @property
@@ -212,24 +213,42 @@ def _segments(pieces: Sequence[Piece], control_pattern: re.Pattern[str]) -> Iter
 
 
 def _without_control_tokens(backend: Backend, control: Mapping[str, int]) -> Backend:
-    """Return a copy of the tokenizer that never produces a control token.
+    """Return a tokenizer like `backend` that never produces a control token.
 
-    The copy has no added tokens, and the control tokens have other spellings in its vocabulary. So neither merges nor
-    the lookup of whole words (`ignore_merges` of Llama 3) can produce a control token.
+    It has no added tokens, and shares the vocabulary with `backend`: a copy takes a second and 100 MB if it is large.
     """
-    plain = json.loads(backend.to_str())
-    plain.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
-    model = plain["model"]
-    if model["type"] == "BPE":
-        # No text can match: byte-level tokenizers and SentencePiece replace spaces by another character.
-        unreachable = {text: f" {text}" for text in control}
-        model["vocab"] = {unreachable.get(token, token): i for token, i in model["vocab"].items()}
-        model["unk_token"] = unreachable.get(model["unk_token"], model["unk_token"])
-        pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
-        model["merges"] = [
-            (left, right) for left, right in pairs if not {left, right, left + right} & unreachable.keys()
-        ]
-    return Backend.from_str(json.dumps(plain))
+    model = backend.model
+    if isinstance(model, BPE) and any(model.token_to_id(text) is not None for text in control):
+        described = json.loads(backend.to_str())
+        if _can_become_control(described["model"], control):
+            return _respelled(described, control)
+    plain = Backend(model)
+    plain.normalizer, plain.pre_tokenizer, plain.decoder = backend.normalizer, backend.pre_tokenizer, backend.decoder
+    return plain
+
+
+def _can_become_control(model: Mapping[str, Any], control: Mapping[str, int]) -> bool:
+    """Return whether BPE can produce a token that is spelled like a control token: by a merge, a lookup or itself."""
+    if model["ignore_merges"] or model["byte_fallback"] or model["unk_token"] is not None or min(map(len, control)) < 2:
+        return True
+    merges = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
+    return any(left + right in control for left, right in merges)
+
+
+def _respelled(described: dict[str, Any], control: Mapping[str, int]) -> Backend:
+    """Return the tokenizer without added tokens, and with other spellings of the control tokens in its vocabulary.
+
+    So neither merges nor the lookup of whole words (`ignore_merges` of Llama 3) can produce a control token.
+    """
+    described.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
+    model = described["model"]
+    # No text can match: byte-level tokenizers and SentencePiece replace spaces by another character.
+    unreachable = {text: f" {text}" for text in control}
+    model["vocab"] = {unreachable.get(token, token): i for token, i in model["vocab"].items()}
+    model["unk_token"] = unreachable.get(model["unk_token"], model["unk_token"])
+    pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
+    model["merges"] = [(left, right) for left, right in pairs if not {left, right, left + right} & unreachable.keys()]
+    return Backend.from_str(json.dumps(described))
 
 
 def _bytes_of_tokens(backend: Backend) -> Callable[[str], bytes]:
@@ -238,12 +257,12 @@ def _bytes_of_tokens(backend: Backend) -> Callable[[str], bytes]:
     Byte-level vocabularies use GPT-2's alphabet of 256 printable characters. SentencePiece writes a space as U+2581 and
     a single byte as <0xNN>. Raises ModelError for a vocabulary of another kind.
     """
-    decoder = json.dumps(json.loads(backend.to_str())["decoder"])
-    if '"ByteLevel"' in decoder:
+    decoder = repr(backend.decoder)
+    if "ByteLevel(" in decoder:
         alphabet = _byte_level_alphabet()
         return lambda token: bytes(alphabet.get(char, 0x3F) for char in token)
-    if "\\u2581" in decoder:
-        has_bytes = '"ByteFallback"' in decoder
+    if "\u2581" in decoder:
+        has_bytes = "ByteFallback(" in decoder
         return lambda token: _sentencepiece_bytes(token, has_bytes)
     raise ModelError("The tokenizer is neither byte-level nor SentencePiece; only these two kinds are served.")
 

@@ -14,6 +14,7 @@ from apis.rules.answers import usage
 from core.conversation import ChatRequest, CompletionRequest
 from core.turn_format import Event, Finish, TokenReport
 from inference import Model, chat_prompt, complete, raw_prompt, stream
+from web.observation import current
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -31,7 +32,8 @@ async def chat_choices(
 
     async def one(index: int) -> AsyncGenerator[Json | Finish]:
         choice = Choice(request, index, reasoning_fields=reasoning_fields)
-        async with aclosing(stream(model, _with_seed(request, index), prompt_ids)) as events:
+        events = current().read(stream(model, _with_seed(request, index), prompt_ids), index)
+        async with aclosing(events):
             async for event in events:
                 for chunk in choice.chunks(event):
                     yield chunk
@@ -54,7 +56,7 @@ async def written(model: Model, request: ChatRequest, writer: Callable[[int], An
     """Yield the events of an API that has one answer a request. `writer` takes the number of prompt tokens."""
     prompt_ids = await asyncio.to_thread(chat_prompt, model, request)
     answer = writer(len(prompt_ids))
-    async with aclosing(stream(model, request, prompt_ids)) as events:
+    async with aclosing(current().read(stream(model, request, prompt_ids))) as events:
         async for event in events:
             for item in answer.items(event):
                 yield item
@@ -70,7 +72,8 @@ async def text_choices(model: Model, request: CompletionRequest) -> AsyncGenerat
     async def one(index: int) -> AsyncGenerator[Json | Finish]:
         prompt, echo = prompts[index // request.n]
         choice = TextChoice(request, index, echo)
-        async with aclosing(complete(model, _with_seed(request, index % request.n), prompt)) as events:
+        events = current().read(complete(model, _with_seed(request, index % request.n), prompt), index)
+        async with aclosing(events):
             async for event in events:
                 for chunk in choice.chunks(event):
                     yield chunk

@@ -11,13 +11,17 @@ from typing import NoReturn
 
 from agent.sources import add_options
 from agent.tools import Tool
+from checkpoints.engine_options import TITLE as ENGINE_ELSEWHERE
+from checkpoints.engine_options import add_engine_options, engine_fault
 from core.errors import ModelError
 from inference import Model
 from prompt_template import GENERIC, template_names
-from web.settings import KEEP_ALIVE_S
+from web.settings import DRAIN_TIMEOUT_S, KEEP_ALIVE_S
 from web.sites import ANY_ORIGIN, LOOPBACK, ORIGIN, hostname
+from web.telemetry_options import add_telemetry_options, telemetry_fault
 
 KEY_VARIABLE = "FUNCTIONARY_API_KEY"
+QUEUE_TIMEOUT_S = 60  # clients that wait longer have often left or given up
 MAX_TOLD = 12  # names of tools in the lines at start
 _TEMPLATES = (*template_names(), GENERIC)
 
@@ -29,6 +33,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description="Serve a Functionary model over OpenAI's API; without options the embedded one on 127.0.0.1:8000.",
     )
     _add_model_options(parser.add_argument_group("model"))
+    add_engine_options(parser.add_argument_group(ENGINE_ELSEWHERE))
     http = parser.add_argument_group("server")
     http.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback needs --api-key")
     http.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
@@ -38,9 +43,6 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=[],
         metavar="NAME",
         help="further names that requests may use; '*': any",
-    )
-    http.add_argument(
-        "--api-key", action="append", default=[], metavar="KEY", help=f"may be repeated; or set {KEY_VARIABLE}"
     )
     _add_site_options(http)
     http.add_argument(
@@ -54,9 +56,11 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--step-timeout",
         type=_positive,
         metavar="SECONDS",
-        help="a longer step counts as hung, and /health answers 503 (default: 60 on a GPU, else 120)",
+        help="a longer step, or silence of a server of --engine-url, counts as hung, and /health answers 503 (default: "
+        "60 on a GPU, else 120)",
     )
     http.add_argument("--stay-up", action="store_true", help="do not exit when the engine cannot go on; for debugging")
+    _add_admission_options(parser.add_argument_group("keys, limits and shutdown"))
     rules = parser.add_argument_group("rules for requests")
     rules.add_argument(
         "--strict-openai",
@@ -64,16 +68,18 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="refuse all that OpenAI refuses, unknown fields too (see docs/api.md)",
     )
     _add_answer_options(parser.add_argument_group("answers"))
+    add_telemetry_options(parser.add_argument_group("logs and traces"))
     add_options(parser.add_argument_group("tools that the server runs for requests with server_tools"))
     options = parser.parse_args(arguments)
     options.api_key += [os.environ[KEY_VARIABLE]] if os.environ.get(KEY_VARIABLE) else []
     if any(not key.strip() for key in options.api_key):
         parser.error("--api-key is empty; give a long random string")
-    if options.host not in LOOPBACK and not options.api_key:
+    if options.host not in LOOPBACK and not has_keys(options):
         parser.error(
-            f"--host {options.host} opens the server to other machines: give --api-key too, or set {KEY_VARIABLE}"
+            f"--host {options.host} opens the server to other machines: give --api-key or --api-key-file too, "
+            f"or set {KEY_VARIABLE}"
         )
-    if fault := _fault_of_tools(options):
+    if fault := engine_fault(options) or _fault_of_tools(options) or telemetry_fault(options):
         parser.error(fault)
     if options.template and options.template not in _TEMPLATES:
         parser.error(f"--template {options.template}: there is none; choose from {', '.join(_TEMPLATES)}")
@@ -139,6 +145,36 @@ def _add_site_options(http: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_admission_options(admission: argparse._ArgumentGroup) -> None:
+    admission.add_argument(
+        "--api-key", action="append", default=[], metavar="KEY", help=f"may be repeated; or set {KEY_VARIABLE}"
+    )
+    admission.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="keys with names, a line of name:sha256hex for each; read again on SIGHUP",
+    )
+    counts = {
+        "--rate-limit-requests": "requests that each key may send in a minute (default: any number)",
+        "--rate-limit-tokens": "tokens of prompts and answers that each key may use in a minute (default: any number)",
+        "--max-waiting": "requests that may wait for a slot (default: 128); others get 429",
+    }
+    for option, meaning in counts.items():
+        admission.add_argument(option, type=_positive, metavar="N", help=meaning)
+    durations = {
+        "--queue-timeout": (QUEUE_TIMEOUT_S, "a request that waits longer for a slot gets 503 (default: %(default)s)"),
+        "--drain-timeout": (DRAIN_TIMEOUT_S, "time for running requests after SIGTERM (default: %(default)s)"),
+    }
+    for option, (default, meaning) in durations.items():
+        admission.add_argument(option, type=_positive, default=default, metavar="SECONDS", help=meaning)
+
+
+def has_keys(options: argparse.Namespace) -> bool:
+    """Whether requests need an API key."""
+    return bool(options.api_key or options.api_key_file)
+
+
 def _add_answer_options(answers: argparse._ArgumentGroup) -> None:
     answers.add_argument(
         "--reasoning-field",
@@ -172,7 +208,7 @@ def _fault_of_tools(options: argparse.Namespace) -> str:
     if given and options.strict_openai:
         return f"{given} has no use with --strict-openai, which refuses the field server_tools; give one of them"
     opened = "--allow-host" if options.allow_host else "--allow-origin" if options.allow_origin else ""
-    if given and opened and not options.api_key:
+    if given and opened and not has_keys(options):
         return f"{opened} lets others run the tools of {given}: give --api-key too, or set {KEY_VARIABLE}"
     return ""
 
@@ -216,18 +252,20 @@ def _look_for_lost_peers(listener: socket.socket) -> None:
 def introduction(model: Model, options: argparse.Namespace, port: int, tools: Sequence[Tool] = ()) -> str:
     """Return the lines that are printed once the model is loaded.
 
-    They have the model's names, the format, the calls, the server's tools, the device and the address.
+    They have the model's names, the format, the calls, the server's tools, the device or the engine elsewhere, and the
+    address.
     """
     shown = f"[{options.host}]" if ":" in options.host else options.host
-    is_open = not options.api_key and {ANY_ORIGIN, "null"} & set(options.allow_origin)
+    is_open = not has_keys(options) and {ANY_ORIGIN, "null"} & set(options.allow_origin)
     arguments = "bound by the schema" if model.arguments == "schema" else "free"
+    where = "engine" if options.engine_url else "device"
     return "\n".join(
         (
             f"model    {', '.join((*model.names, *(['any other name'] if model.takes_any_name else [])))}",
             f"format   {model.template.name}{f' ({model.template_reason})' if model.template_reason else ''}",
             f"calls    names bound to the request's functions, arguments {arguments}",
             *([f"tools    {_told_tools(tools)}"] if tools else []),
-            f"device   {model.engine.description()}, context of {model.engine.max_context} tokens",
+            f"{where}   {model.engine.description()}, context of {model.engine.max_context} tokens",
             f"address  http://{shown}:{port}/v1",
             *(["caution  without --api-key, any web site in a browser here may use the model"] if is_open else []),
         )

@@ -44,6 +44,14 @@ class Connection(H11Protocol):
         super().on_response_complete()
         self._update_deadline()
 
+    def drain(self) -> None:
+        """Close the connection if it is kept without a request; otherwise once its request is answered.
+
+        A new connection stays open: its first request is underway.
+        """
+        if self.cycle is not None and not self._has_part_of_a_head():
+            self.shutdown()
+
     def send_400_response(self, msg: str) -> None:
         """Replace uvicorn's error in plain text for bytes that are no HTTP, and for a head that does not end."""
         is_answered = self.cycle is None or self.cycle.response_complete

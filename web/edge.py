@@ -1,33 +1,30 @@
-"""The middleware around all routes: request ids, API keys, cross-site checks, and the log line of each answer."""
+"""The middleware around all routes: request ids, admission, cross-site checks, and the log line of each answer."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import logging
 import re
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import unquote
 
 from prometheus_client import CollectorRegistry, Counter
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from web.admission import Admission
+from web.body import read_body
 from web.connection import MAX_HEAD
 from web.dialects import speaks_anthropic
 from web.errors import CLOSE, SHUTTING_DOWN, ClientStalled, HttpError, is_unforeseen, new_request_id, render
-from web.playground import PATHS as PLAYGROUND_PATHS
+from web.observation import CLIENT_LEFT, Observation
 from web.settings import Settings
 from web.sites import Sites, is_preflight
 
-PUBLIC_PATHS = frozenset({"/", "/live", "/ready", "/health", *PLAYGROUND_PATHS})
 WRITE_DEADLINE_S = 30.0
-CLIENT_LEFT = 499  # nginx's status for the log: the client closed the connection before the end of the answer
-CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WHOLE_URL = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
@@ -35,18 +32,25 @@ log = logging.getLogger("functionary")
 
 
 class Edge:
-    """ASGI middleware: gives each request an id, checks its API key, and renders exceptions as error bodies."""
+    """ASGI middleware: gives each request an id, admits it, and renders exceptions as error bodies."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        admission: Admission | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
         """Add a counter of answers by route and status to `registry`.
 
-        The labels of this counter never hold text from a client.
+        The labels of this counter never hold text from a client. `admission` is made from the settings by default.
         """
         self._app = app
         about = "Answers by route and class of status."
         self._num_answers = Counter("functionary:http_requests", about, ("route", "status"), registry=registry)
-        self._digests = [_digest(key.encode("utf-8", "surrogateescape")) for key in settings.api_keys]
+        self._admission = admission or Admission(settings)
         self._sites = Sites(settings.own_hosts, settings.allow_origins)
+        self._tracer, self._traces_contents = settings.tracer, settings.trace_contents
         self._kept = {"Connection": "keep-alive", "Keep-Alive": f"timeout={settings.keep_alive_s}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,29 +59,39 @@ class Edge:
             return
         request, first_host = _as_routed(scope), Headers(scope=scope).get("host")
         headers = Headers(scope=request)
-        always = self._sites.cors_headers(headers) | (self._kept if _is_kept(scope, headers) else {})
+        always = self._sites.cors_headers(headers) | self._connection_headers(scope, headers)
         request_id = _request_id(headers)
         if speaks_anthropic(request):
             always["request-id"] = request_id  # the name that Anthropic's clients read
         answer = _Answer(send, request_id, always)
         request["state"] = {**scope.get("state", {}), "request_id": answer.request_id}
+        observation = Observation(request_id, self._tracer, has_contents=self._traces_contents)
+        observation.begin(request, headers)
         try:
             _check_head(scope, headers)
             if is_preflight(request["method"], headers):
                 self._sites.check_origin(headers)
                 await Response(status_code=204)(request, receive, answer.send)
+            elif self._admission.refuses(request["path"]):
+                with suppress(HttpError):  # the connection is closed: a body that is still sent would reset it
+                    await read_body(Request(request, receive))
+                await render(SHUTTING_DOWN, request)(request, receive, answer.send)
             else:
-                self._admit(request, headers, first_host)
-                await self._app(request, receive, answer.send)
+                self._check_caller(request, headers, first_host)
+                answer.headers.update(self._admission.check_limits(request))
+                with self._admission.running():
+                    await self._app(request, receive, answer.send)
         except ClientDisconnect:
             answer.status = CLIENT_LEFT
         except ClientStalled:
             log.info("request %s: the client does not read", answer.request_id)
         except asyncio.CancelledError:  # the server stops, and the time for running requests is over
             log.info("request %s: the server stops", answer.request_id)
+            observation.failed(SHUTTING_DOWN)
             if not answer.has_started:
                 await render(SHUTTING_DOWN, request)(request, receive, answer.send)
         except Exception as error:
+            observation.failed(error)
             if is_unforeseen(error):
                 log.exception("request %s failed", answer.request_id)
             elif isinstance(error, HttpError) and error.status == 403:  # a browser does not show it to its user
@@ -86,53 +100,45 @@ class Edge:
                 await render(error, request)(request, receive, answer.send)
         finally:
             route = getattr(request.get("route"), "path", "other")
-            self._num_answers.labels(route, f"{answer.status // 100}xx" if answer.status else "none").inc()
-            log.info(
-                "%s %r %s %.3f s %s",
-                *(scope["method"][:20], request["path"][:200], answer.status, answer.age_s(), answer.request_id),
-            )
+            status_class = f"{answer.status // 100}xx" if answer.status else "none"
+            self._num_answers.labels(route, status_class).inc()
+            self._admission.count_answer(request, status_class)
+            observation.end(answer.status)
+            method, path, seconds = scope["method"][:20], request["path"][:200], round(answer.age_s(), 3)
+            key_name = request["state"].get("key_name", "")
+            fields = {"method": method, "path": path, "status": answer.status, "seconds": seconds}
+            fields |= {"key_name": key_name or None} | observation.log_fields()
+            shown_name = key_name and f" {key_name}"
+            log.info("%s %r %s %.3f s %s%s", method, path, answer.status, seconds, request_id, shown_name, extra=fields)
 
-    def _admit(self, request: Scope, headers: Headers, first_host: str | None) -> None:
+    def _check_caller(self, request: Scope, headers: Headers, first_host: str | None) -> None:
         """Check the API key; on a server without keys, check the hosts and the Origin instead.
 
-        Only the path in the scope decides whether a request needs no key. `first_host` is the header Host as it came.
+        `first_host` is the header Host as it came.
         """
-        if not self._digests:
-            for host in (first_host, headers.get("host")):
-                self._sites.check_host(host)
-            self._sites.check_origin(headers)
-        elif request["path"] not in PUBLIC_PATHS:
-            request["state"]["owner"] = self._check_key(headers)
+        if self._admission.keys:
+            self._admission.check_key(request, headers)
+            return
+        for host in (first_host, headers.get("host")):
+            self._sites.check_host(host)
+        self._sites.check_origin(headers)
 
-    def _check_key(self, headers: Headers) -> str:
-        """Return the owner: the SHA-256 digest of the key in hex. Raises HttpError 401 if no header has a right key."""
-        keys = list(_keys(headers))
-        if not keys:
-            raise HttpError(
-                401,
-                "You didn't provide an API key. You need to provide your API key in an Authorization header using "
-                "Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or in the header x-api-key or api-key.",
-                headers=CHALLENGE,
-            )
-        digests = [_digest(key.encode("latin-1")) for key in keys]  # latin-1 restores the bytes that the client sent
-        # sum() compares all, so that the time reveals no key
-        matches = [sum(hmac.compare_digest(digest, known) for known in self._digests) > 0 for digest in digests]
-        if not any(matches):
-            message = f"Incorrect API key provided: {_masked(keys[0])}."
-            raise HttpError(401, message, code="invalid_api_key", headers=CHALLENGE)
-        return digests[matches.index(True)].hex()
+    def _connection_headers(self, scope: Scope, headers: Headers) -> dict[str, str]:
+        if self._admission.is_draining:
+            return CLOSE
+        return self._kept if _is_kept(scope, headers) else {}
 
 
 class _Answer:
     """One answer: adds headers, records the status, and raises ClientStalled if the client stops reading."""
 
-    def __init__(self, send: Send, request_id: str, always: dict[str, str]) -> None:
-        """`always` are headers that every answer to the request has, errors included."""
+    def __init__(self, send: Send, request_id: str, headers: dict[str, str]) -> None:
+        """`headers` are those that every answer to the request has, errors included."""
+        self.headers = headers
         self.request_id = request_id
         self.has_started = False
         self.status = 0
         self._send = send
-        self._always = always
         self._started_at = time.monotonic()
 
     def age_s(self) -> float:
@@ -143,7 +149,7 @@ class _Answer:
             self.has_started, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
             is_closed = "connection" in headers
-            for name, value in self._always.items():
+            for name, value in self.headers.items():
                 if name == "Vary":
                     headers.add_vary_header(value)
                 elif not (is_closed and name in ("Connection", "Keep-Alive")):
@@ -178,14 +184,6 @@ def _is_kept(scope: Scope, headers: Headers) -> bool:
     return bool(scope["http_version"] == "1.1") and "close" not in headers.get("connection", "").lower()
 
 
-def _keys(headers: Headers) -> Iterator[str]:
-    """Yield the API keys of a request: OpenAI's clients send Authorization, Anthropic's x-api-key, Azure's api-key."""
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    for given in (key if scheme.lower() == "bearer" else "", *map(headers.get, ("x-api-key", "api-key"))):
-        if given and given.strip():
-            yield given.strip()
-
-
 def _check_head(scope: Scope, headers: Headers) -> None:
     """Reject what h11 wrongly accepts: a too long head that arrives in one piece, and a body with two lengths."""
     if scope["http_version"] not in ("1.0", "1.1"):
@@ -200,11 +198,3 @@ def _check_head(scope: Scope, headers: Headers) -> None:
 def _request_id(headers: Headers) -> str:
     own = headers.get("x-request-id", "")
     return own if _CLIENT_REQUEST_ID.fullmatch(own) else new_request_id()
-
-
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()
-
-
-def _masked(key: str) -> str:
-    return f"{key[:3]}***{key[-4:]}" if len(key) > 15 and key.isascii() and key.isprintable() else "***"

@@ -8,7 +8,16 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from core.errors import EngineBusy, EngineDown, EngineError, RequestError, StoreError, TooComplex, UnknownModel
+from core.errors import (
+    EngineBusy,
+    EngineDown,
+    EngineError,
+    QueueTimeout,
+    RequestError,
+    StoreError,
+    TooComplex,
+    UnknownModel,
+)
 from web.dialects import anthropic_error, is_ollama, ollama_error, speaks_anthropic
 
 Json = dict[str, Any]
@@ -57,6 +66,10 @@ def describe(error: Exception) -> tuple[int, Json, dict[str, str]]:
             return 400, error_body(error.message, "invalid_request_error", error.param, error.code), {}
         case HttpError():
             return error.status, error_body(error.message, error.kind, None, error.code), error.headers
+        case QueueTimeout():
+            message = f"The server is too busy for this request: {error}. Try again in a moment."
+            body = error_body(message, "service_unavailable_error", None, "server_is_overloaded")
+            return 503, body, {"Retry-After": "5"}
         case EngineBusy():
             message = "The queue of this server is full; try again in a moment."
             return 429, error_body(message, "rate_limit_error", None, "slow_down"), {"Retry-After": "2"}

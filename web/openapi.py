@@ -21,9 +21,9 @@ _ERRORS = {
     400: "A field of the request is wrong; `param` names it.",
     401: "No API key, or a wrong one.",
     404: "No such model.",
-    429: "The queue is full; try again after Retry-After seconds.",
+    429: "The queue is full, or a rate limit is reached; try again after Retry-After seconds.",
     500: "The server failed on this request.",
-    503: "The model is loading, the server is shutting down, or the engine has failed.",
+    503: "The model is loading, the request waited too long, the server is shutting down, or the engine has failed.",
 }
 
 

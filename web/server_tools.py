@@ -21,6 +21,7 @@ from core.turn_format import ArgsDelta, CallStart, Finish
 from inference import Model
 from json_schema.check import check_parameters
 from web.choices import AnswerWriter
+from web.observation import current
 from web.tool_errors import guarded
 
 Json = dict[str, Any]
@@ -91,7 +92,7 @@ class ServedTools(Mapping[str, Tool]):
             limits=replace(USUAL_LIMITS, max_calls=most),
         )
         ours: set[str] = set()  # the ids of calls that the server runs
-        async with aclosing(events):
+        async with aclosing(current().read(events)) as events:
             async for event in events:
                 if isinstance(event, ToolResult):
                     self._count(event)

@@ -22,6 +22,8 @@ from web.body import read_body
 from web.errors import HttpError
 from web.event_stream import until_disconnect
 from web.idempotency import note_body
+from web.metering import MeteredEngine
+from web.observation import current
 from web.tool_search import with_nearest_tools
 
 Json = dict[str, Any]
@@ -36,12 +38,13 @@ _THREAD = ThreadPoolExecutor(1, "tokenize")
 
 
 def loaded_model(request: Request) -> Model:
-    """Return the model. Raises HttpError 503 while it is loading."""
+    """Return the model, whose engine counts the tokens of the request. Raises HttpError 503 while it is loading."""
     model: Model | None = request.app.state.model
     if model is None:
         message = "The model is still loading."
         raise HttpError(503, message, "service_unavailable_error", code="starting", headers={"Retry-After": "2"})
-    return model
+    charge = getattr(request.state, "charge", None)
+    return replace(model, engine=MeteredEngine(model.engine, charge)) if charge else model
 
 
 def check_name(model: Model, name: str) -> None:
@@ -84,6 +87,7 @@ async def read_owned(check: Callable[..., Asked], request: Request) -> Asked:
 def admit(model: Model, asked: ChatRequest | CompletionRequest) -> dict[str, str]:
     """Check the model name. Returns the answer's headers: the ignored fields, and how many tools are shown."""
     check_name(model, asked.model)
+    current().asked(asked)
     return {**ignored_header(ignored_fields(model, asked)), **shown_header(asked)}
 
 

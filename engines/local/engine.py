@@ -13,9 +13,10 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 
 from prometheus_client import CollectorRegistry
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel
 
-from core.errors import EngineDown, EngineError
+from core.errors import EngineDown, EngineError, QueueTimeout
 from core.generation import Sampling, Step
 from drafting.drafter import Drafter
 from engines.checks import check_request
@@ -47,16 +48,20 @@ class LocalEngine:
     def __init__(
         self,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Tokenizer,
         max_context: int,
         *,
+        eos_id: int | None = None,
         max_running: int | None = None,
+        max_waiting: int | None = None,
+        queue_timeout_s: float | None = None,
         cache_bytes: int | None = None,
         quantize: str | None = None,
         step_timeout_s: float | None = None,
     ) -> None:
         """Start the engine's thread. Changes the model in place: afterwards only this engine can run it.
 
+        queue_timeout_s: how long a request may wait for a slot; None for no bound.
         cache_bytes: memory for the KV cache and the prefix cache together; by default `default_cache_bytes`.
         quantize: "int8" for 8-bit weights on a CPU. step_timeout_s: a step that takes longer counts as hung. Raises
         ModelError if the model's attention cannot be replaced.
@@ -71,10 +76,9 @@ class LocalEngine:
         cache_bytes = cache_bytes or default_cache_bytes(model.device, context_bytes, max_running)
         self._memory = KVMemory(max(BLOCK, cache_bytes // bytes_per_token), bytes_per_token)
         self._max_context = min(max_context, self._memory.max_tokens)
-        self._constraints = ConstraintCompiler(
-            tokenizer.backend_tokenizer, self._vocab_size, eos_id=tokenizer.eos_token_id
-        )
-        self._scheduler = Scheduler(max_running, scheduler.MAX_WAITING)
+        self._constraints = ConstraintCompiler(tokenizer, self._vocab_size, eos_id=eos_id)
+        self._scheduler = Scheduler(max_running, max_waiting or scheduler.MAX_WAITING)
+        self._queue_timeout_s = queue_timeout_s
         self._metrics = self._make_metrics()
         self._num_steps = self._metrics.add_counter("engine_steps", "Forwards of the model.")
         self._num_preemptions = self._metrics.add_counter(
@@ -139,6 +143,7 @@ class LocalEngine:
                 raise self._down_error()
             self._scheduler.submit(request)
         self._wake.set()
+        timeout = self._start_queue_timeout(request)
         finished_reason: FinishedReason = "abort"
         try:
             while True:
@@ -152,9 +157,31 @@ class LocalEngine:
                 if item.finish_reason:
                     return
         finally:
+            if timeout:
+                timeout.cancel()
             times.finished(finished_reason)
             request.is_closed = True
             self._wake.set()
+
+    def _start_queue_timeout(self, request: Request) -> asyncio.TimerHandle | None:
+        """End the request with QueueTimeout if it has no slot when the time for waiting is over.
+
+        The event loop checks it, since the engine's thread may be busy with a long step.
+        """
+        limit_s = self._queue_timeout_s
+        if limit_s is None:
+            return None
+
+        def check() -> None:
+            with self._lock:
+                is_late = not (request.was_admitted or request.has_ended)
+                request.has_ended |= is_late
+            if is_late:
+                request.is_closed = True
+                request.steps.put_nowait(QueueTimeout(limit_s))
+                self._wake.set()
+
+        return request.loop.call_later(limit_s, check)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._stop)

@@ -35,6 +35,7 @@ class Request:
     kv_cache: KVCache | None = None
     num_cached: int = 0
     num_unread_steps: int = 0
+    was_admitted: bool = False  # it has, or had before it was preempted, a slot
     is_closed: bool = False
     has_ended: bool = False  # its last step or its error was delivered
     finish_reason: FinishReason | None = None
@@ -134,6 +135,7 @@ class Scheduler:
     def admit(self, request: Request) -> None:
         """Give a slot to `request`, the first in its owner's queue, and move the owner behind all other owners."""
         owner = request.sampling.owner
+        request.was_admitted = True
         self.running.append(request)
         self._waiting[owner].popleft()
         self._waiting.move_to_end(owner)

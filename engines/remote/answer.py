@@ -19,10 +19,13 @@ from core.turn_format import FinishReason
 from engines.remote.dialect import Gain
 from guarantees.matcher import Matcher
 
+_SEED_STEP = 0x9E3779B97F4A7C15  # odd, so that no seed of an answer is used twice
+
 
 class Answer:
     """The state of one answer.
 
+    num_asked: how many requests to servers it took so far.
     is_forbidden: the last gain had a token that is not allowed. It was dropped with all after it, and the next token
     must be asked for under the mask `allowed`.
     is_lost: the server does not tell the next token in a stream, so that it must be asked for alone.
@@ -37,7 +40,7 @@ class Answer:
         self._max_tokens = min(sampling.max_tokens, max_context - len(prompt_ids))
         self._vocab_size = vocab_size
         self._ids: list[int] = []
-        self._num_requests = 0
+        self.num_asked = 0
         self.is_forbidden = False
         self.is_lost = False
         self.finish_reason: FinishReason | None = None
@@ -51,18 +54,24 @@ class Answer:
     def num_generated(self) -> int:
         return len(self._ids)
 
+    def num_cached(self, num: int) -> int:
+        """Return how many prompt tokens the cache had, of which a server counts `num`.
+
+        Only the first request tells it: the others find in the cache what the first one has computed.
+        """
+        return min(num, len(self._prompt_ids)) if self.num_asked == 1 else 0
+
     def next_sampling(self) -> Sampling:
-        """Return the sampling of the next request for the rest of the answer.
+        """Return the sampling for the next request of this answer.
 
         A server takes the tokens so far for a part of the prompt. So their penalties, which count generated tokens
-        only, become biases. Each request has another seed: with the same one, the token in the place of a forbidden
-        one would depend on it.
+        only, become biases. That is exact but for a token that is sampled again after a resumption: its presence
+        penalty counts once in the bias and once on the server. Each request has a seed of its own: with one seed for
+        all, a server would draw the same random numbers again, and the tokens would depend on each other.
         """
         sampling, num = self._sampling, len(self._ids)
-        self._num_requests += 1
-        seed = sampling.seed
-        if seed is not None and self._num_requests > 1:
-            seed = hash((seed, self._num_requests))
+        seed = None if sampling.seed is None else sampling.seed + self.num_asked * _SEED_STEP
+        self.num_asked += 1
         biases: defaultdict[int, float] = defaultdict(float, sampling.logit_bias)
         if sampling.presence_penalty or sampling.frequency_penalty:
             for token_id, count in Counter(self._ids).items():
@@ -70,14 +79,10 @@ class Answer:
         return replace(
             sampling,
             max_tokens=self._max_tokens - num,
-            min_tokens=max(0, sampling.min_tokens - num),
-            logit_bias=tuple(biases.items()),
+            min_tokens=max(0, min(sampling.min_tokens, self._max_tokens) - num),  # servers refuse more than max_tokens
             seed=seed,
+            logit_bias=tuple(biases.items()),
         )
-
-    def num_cached(self, gain: Gain) -> int:
-        """Return the cached prompt tokens of a gain. Later requests find the answer so far in the cache."""
-        return gain.num_cached if self._num_requests == 1 else 0
 
     def allowed(self) -> NDArray[np.bool_] | None:
         """Return which tokens may come next, (vocab_size,); None for all. Raises EngineError if there is none."""
@@ -87,6 +92,13 @@ class Answer:
         longer = np.ones(self._vocab_size, np.bool_) if mask is None else mask.copy()
         longer[list(self._sampling.stop_ids)] = False
         return longer if longer.any() else mask  # an answer may end early if its constraint allows nothing else
+
+    def _allows(self, token_id: int) -> bool:
+        """Return whether a token may come next, which takes less time than the whole mask."""
+        if token_id in self._sampling.stop_ids and len(self._ids) < self._sampling.min_tokens:
+            mask = self.allowed()
+            return mask is None or bool(mask[token_id])
+        return self._matcher is None or self._matcher.allows(token_id)
 
     def forced(self) -> Step | None:
         """Add the tokens that the constraint leaves no choice about. None if there are none.
@@ -105,10 +117,9 @@ class Answer:
         reports: list[TokenLogprob] = []
         self.is_forbidden = self.is_lost = False
         for position, token_id in enumerate(gain.token_ids):
-            if not 0 <= token_id < self._vocab_size:
-                raise EngineError(f"the engine's server sent the token id {token_id}, which no token has")
-            mask = self.allowed()
-            if mask is not None and not mask[token_id]:
+            if not (type(token_id) is int and 0 <= token_id < self._vocab_size):
+                raise EngineError(f"the engine's server sent the token id {str(token_id)[:20]}, which no token has")
+            if not self._allows(token_id):
                 self.is_forbidden = True
                 break
             taken.append(token_id)
@@ -119,7 +130,7 @@ class Answer:
         self.is_lost = gain.is_lost and not (self.is_forbidden or self.finish_reason)
         if not taken and not self.finish_reason:
             return None
-        return Step(tuple(taken), self.finish_reason, tuple(reports), self.num_cached(gain))
+        return Step(tuple(taken), self.finish_reason, tuple(reports), self.num_cached(gain.num_cached))
 
     def _take(self, token_id: int) -> None:
         self._ids.append(token_id)

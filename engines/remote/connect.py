@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from core.errors import ModelError
 from engines.remote.dialect import Dialect, Facts
@@ -74,12 +75,25 @@ def connect(
 
 
 def _asked(url: str, where: RemoteServers, tokenizer: Tokenizer, model: str) -> Server:
+    _check_address(url, where.key)
     http = HttpServer(url.rstrip("/").removesuffix("/v1"), where.key, where.silence_s)
     try:
         return asyncio.run(_server(http, where.dialect, tokenizer, model))
     except ServerError as error:
         hint = "; check --engine-key" if error.status in (401, 403) else ""
         raise ModelError(f"--engine-url {url}: {error}{hint}") from None
+
+
+def _check_address(url: str, key: str | None) -> None:
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+    except ValueError:  # the port is no number below 65,536, or a bracket is missing
+        is_url = False
+    if not is_url or not url.isprintable():
+        raise ModelError(f"--engine-url {url!r} is no URL of a server, which is like http://127.0.0.1:8000")
+    if key and not (key.isascii() and key.isprintable()):
+        raise ModelError(f"--engine-url {url}: --engine-key has a character that no HTTP header can hold")
 
 
 async def _server(http: HttpServer, name: str | None, tokenizer: Tokenizer, model: str) -> Server:

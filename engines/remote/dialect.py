@@ -77,6 +77,7 @@ class Dialect(Protocol):
     """How one kind of server is spoken to. All paths begin with a slash.
 
     path: the route of completions. health_path: answers with 200 while the server works.
+    takes_grammars: `Ask.grammar` is used.
     missing: what this kind of server cannot do, for the lines at start; "" if nothing.
     needs_vocabulary: its readers use the vocabulary, which is then built at start.
     """
@@ -84,6 +85,7 @@ class Dialect(Protocol):
     name: str
     path: str
     health_path: str
+    takes_grammars: bool
     missing: str
     needs_vocabulary: bool
 

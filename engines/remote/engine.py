@@ -19,6 +19,7 @@ from core.generation import Sampling, Step
 from engines.checks import check_request
 from engines.metrics import EngineMetrics, FinishedReason
 from engines.remote.answer import Answer
+from engines.remote.closing import IS_CLOSING, Closing
 from engines.remote.dialect import Ask, Gain
 from engines.remote.health import HealthWatch
 from engines.remote.http import ServerError
@@ -51,7 +52,8 @@ class RemoteEngine:
             "engine_corrections", "Tokens that a server chose against a constraint and that were asked for again."
         )
         self._health = HealthWatch(self._servers)
-        self._is_closing = False
+        self._take_grammars = all(one.dialect.takes_grammars for one in servers)
+        self._closing = Closing()
 
     @property
     def max_context(self) -> int:
@@ -75,10 +77,10 @@ class RemoteEngine:
         return ", ".join(told) + "".join(f"; {text}" for text in missing)
 
     def health(self) -> str:
-        return "the engine is shutting down" if self._is_closing else self._servers.fault()
+        return IS_CLOSING if self._closing.is_over else self._servers.fault()
 
     async def close(self) -> None:
-        self._is_closing = True
+        self._closing.close()
         await asyncio.to_thread(self._health.stop)
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
@@ -89,8 +91,9 @@ class RemoteEngine:
         answer = Answer(prompt_ids, sampling, matcher, self._max_context, self._vocab_size)
         times = self._metrics.submitted(len(prompt_ids), sampling.max_tokens)
         reason: FinishedReason = "abort"
+        grammar = matcher.grammar if matcher and self._take_grammars else ""
         try:
-            async with aclosing(self._steps(answer, matcher.grammar if matcher else "")) as steps:
+            async with aclosing(self._steps(answer, grammar)) as steps:
                 async for step in steps:
                     times.gained(step)
                     reason = step.finish_reason or reason
@@ -108,18 +111,20 @@ class RemoteEngine:
         A token that a server does not tell in a stream is asked for too.
         """
         while not answer.finish_reason:
-            if step := answer.forced():
+            if not grammar and (step := answer.forced()):  # the grammar begins where the answer does
                 yield step
             if answer.finish_reason:
                 return
             num_before = answer.num_generated
-            async for step in self._taken(answer, self._gains(answer, grammar)):
-                yield step
+            async with aclosing(self._taken(answer, self._gains(answer, grammar))) as steps:
+                async for step in steps:
+                    yield step
             grammar = ""  # it describes whole turns, not the rest of one
             if answer.is_forbidden or answer.is_lost:
                 self._corrections.inc(answer.is_forbidden)
-                async for step in self._taken(answer, self._gains(answer, "", is_single=True)):
-                    yield step
+                async with aclosing(self._taken(answer, self._gains(answer, "", is_single=True))) as steps:
+                    async for step in steps:
+                        yield step
                 if answer.is_forbidden:
                     raise EngineError("the engine's server chose a token that it was told not to choose")
             if answer.num_generated == num_before:
@@ -128,11 +133,11 @@ class RemoteEngine:
     async def _taken(self, answer: Answer, gains: AsyncGenerator[Gain]) -> AsyncGenerator[Step]:
         """Yield what an answer takes of a server's stream, and close the stream."""
         async with aclosing(gains):
-            async for gain in gains:
+            while gain := await self._closing.next(gains):
                 step = answer.read(gain)
                 if step and step.finish_reason and gain.finish:
-                    told_last = answer.num_cached(await _last(gains))
-                    step = replace(step, num_cached_tokens=step.num_cached_tokens + told_last)
+                    num_last = await _num_cached(gains)
+                    step = replace(step, num_cached_tokens=answer.num_cached(gain.num_cached + num_last))
                 if step:
                     yield step
                 if answer.is_forbidden or answer.is_lost or answer.finish_reason:
@@ -146,7 +151,7 @@ class RemoteEngine:
         sampling, ids, allowed = answer.next_sampling(), answer.ids, None
         if is_single:
             sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), answer.allowed()
-        fault: ServerError | None = None
+        faults: list[ServerError] = []
         for server in self._servers.in_order(ids, sampling.owner):
             is_resumed = answer.num_generated > 0
             ask = Ask(ids, sampling, server.facts, is_single, allowed, grammar, is_resumed)
@@ -159,16 +164,26 @@ class RemoteEngine:
                             yield gain
                 self._servers.recover(server)
                 return
+            except GeneratorExit:  # the answer is over, or the client has left
+                if has_begun:
+                    self._servers.recover(server)
+                raise
             except ServerError as error:
                 self._note(server, error)
                 if has_begun:
                     raise EngineError(f"the engine's server {error}") from None
+                if error.status in _BAD_REQUEST and grammar:  # it only saves work, and some servers do not take it
+                    async with aclosing(self._gains(answer, "")) as gains:
+                        async for gain in gains:
+                            yield gain
+                    return
                 if error.status in _BAD_REQUEST:
-                    raise RequestError(f"The engine's server refuses the request: it {error}.") from None
-                fault = error
-        if fault is not None and fault.status == _BUSY:
+                    said = str(error).rstrip(".")
+                    raise RequestError(f"The engine's server refuses the request: it {said}.") from None
+                faults.append(error)
+        if any(error.status == _BUSY for error in faults):
             raise EngineBusy
-        raise EngineDown(f"the engine's server {fault}")
+        raise EngineDown("; ".join(f"the engine's server {error}" for error in faults))
 
     async def _read(self, server: Server, ask: Ask) -> AsyncGenerator[Gain]:
         """Yield what the events of one answer add. Raises ServerError, or RequestError for what it cannot do."""
@@ -186,14 +201,14 @@ class RemoteEngine:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
         log.warning("the engine's server %s %s", server.http.url, error)
-        if error.status not in _BAD_REQUEST:
+        if error.status not in _BAD_REQUEST | {_BUSY}:
             self._servers.fail(server, str(error))
 
 
-async def _last(gains: AsyncGenerator[Gain]) -> Gain:
-    """Return what a server tells after the last token, which is the number of cached tokens, if it does so at once."""
+async def _num_cached(gains: AsyncGenerator[Gain]) -> int:
+    """Return the number of cached tokens that a server tells after the last token, if it does so at once."""
     try:
         async with asyncio.timeout(_TAIL_S):
-            return Gain(num_cached=sum([gain.num_cached async for gain in gains]))
-    except (TimeoutError, EngineError, EngineBusy):
-        return Gain()
+            return sum([gain.num_cached async for gain in gains])
+    except (TimeoutError, EngineError, EngineBusy, RequestError):
+        return 0

@@ -10,6 +10,7 @@ from engines.remote.http import ServerError
 from engines.remote.servers import Server, Servers
 
 PERIOD_S = 5.0
+_OF_KEYS = (401, 403)  # the route may need a key of its own; completions show whether ours fits
 
 
 class HealthWatch:
@@ -36,11 +37,8 @@ class HealthWatch:
         try:
             await server.http.ask("GET", server.dialect.health_path)
         except ServerError as error:
-            if error.status not in (
-                401,
-                403,
-            ):  # the route may need a key of its own; completions show whether ours fits
-                self._servers.fail(server, str(error))
+            if error.status not in _OF_KEYS:
+                self._servers.fail(server, str(error), PERIOD_S)
         else:
             if server.fault and time.monotonic() >= server.paused_until:
                 self._servers.recover(server)

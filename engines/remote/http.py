@@ -6,6 +6,7 @@ side, no connection that a server has closed while it idled is used again, and n
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator, Mapping
@@ -71,6 +72,7 @@ class HttpServer:
         """Return the JSON of an answer that is no stream. Raises ServerError."""
         try:
             async with (
+                asyncio.timeout(CHECK_S),
                 self._client(httpx2.Timeout(CHECK_S, connect=CONNECT_S)) as client,
                 client.stream(method, self.url + path, json=body) as response,
             ):
@@ -78,6 +80,8 @@ class HttpServer:
                 content = await _limited(response, MAX_ANSWER)
         except httpx2.HTTPError as error:
             raise ServerError(_reason(error, CHECK_S)) from None
+        except TimeoutError:
+            raise ServerError(f"has not answered {path} within {CHECK_S:g} s") from None
         if content is None:
             raise ServerError(f"answers {path} with more than {MAX_ANSWER} bytes")
         try:
@@ -87,7 +91,9 @@ class HttpServer:
             raise ServerError(f"answers {path} with {kind}, so it is not an engine's API") from None
 
     def _client(self, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        headers = {"Accept-Encoding": "identity"}  # events are small, and are wanted at once
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
         return httpx2.AsyncClient(headers=headers, timeout=timeout, verify=_TLS, trust_env=False)
 
 
@@ -182,11 +188,11 @@ def _message(body: bytes) -> str:
 def _reason(error: httpx2.HTTPError, silence_s: float) -> str:
     match error:
         case httpx2.ConnectTimeout():
-            return f"does not accept a connection within {CONNECT_S:.0f} s"
+            return f"does not accept a connection within {CONNECT_S:g} s"
         case httpx2.ConnectError():
             return "cannot be reached"
         case httpx2.TimeoutException():
-            return f"has sent nothing for {silence_s:.0f} s"
+            return f"has sent nothing for {silence_s:g} s"
         case httpx2.RemoteProtocolError():
             return "broke off its answer, or does not speak HTTP"
     return f"broke the connection ({type(error).__name__})"

@@ -25,6 +25,7 @@ class LlamaCpp:
     name = "llama.cpp"
     path = "/completion"
     health_path = "/health"
+    takes_grammars = False
     missing = (
         "llama.cpp shares cached prompts between all keys, does not apply presence_penalty to tokens of the prompt, "
         "and reports -9999 as the logprob of a token that ends inside a character"

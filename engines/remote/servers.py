@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +17,8 @@ BLOCK = 64  # tokens; prompts are compared in blocks of so many
 MAX_BLOCKS = 100_000  # that are remembered for each server, about 10 MB
 MAX_AHEAD = 8  # requests that the server with the known prompt may run more than the least busy one
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # a server that fails is left out for so long; the pause doubles each time
+
+log = logging.getLogger("functionary")
 
 
 @dataclass(eq=False)
@@ -45,10 +48,15 @@ class Server:
         while len(self.blocks) > MAX_BLOCKS:
             self.blocks.popitem(last=False)
 
-    def fail(self, fault: str) -> None:
-        """Leave the server out for a while."""
+    def fail(self, fault: str, pause_s: float | None = None) -> None:
+        """Leave the server out for `pause_s` seconds; by default for twice as long as the last time.
+
+        Requests that fail together count once.
+        """
         self.fault = fault
-        self.pause_s = min(2 * self.pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        if time.monotonic() < self.paused_until:
+            return
+        self.pause_s = pause_s or min(2 * self.pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self.paused_until = time.monotonic() + self.pause_s
 
     def recover(self) -> None:
@@ -70,12 +78,17 @@ class Servers:
         faults = [server.fault for server in self._servers]
         return "" if "" in faults else "; ".join(f"the engine's server {fault}" for fault in faults)
 
-    def fail(self, server: Server, fault: str) -> None:
+    def fail(self, server: Server, fault: str, pause_s: float | None = None) -> None:
+        """Leave a server out for a while, as Server.fail does."""
         with self._lock:
-            server.fail(fault)
+            if not server.fault:
+                log.warning("the engine's server %s %s; it is left out until it works", server.http.url, fault)
+            server.fail(fault, pause_s)
 
     def recover(self, server: Server) -> None:
         with self._lock:
+            if server.fault:
+                log.warning("the engine's server %s works again", server.http.url)
             server.recover()
 
     def in_order(self, ids: Sequence[int], owner: str) -> list[Server]:

@@ -24,6 +24,7 @@ class SGLang:
     name = "sglang"
     path = "/generate"
     health_path = "/health"
+    takes_grammars = False
     missing = (
         "SGLang is served by its documentation only; it reports logprobs at temperature 0 and 1 only, and repeats a "
         "seed only if it was started with --enable-deterministic-inference"

@@ -22,6 +22,7 @@ class VLLM:
     name = "vllm"
     path = "/v1/completions"
     health_path = "/health"
+    takes_grammars = True
     missing = ""
     needs_vocabulary = False
 

@@ -25,7 +25,7 @@ END = Finish("stop", 10, 5, cached_tokens=4)
 
 def written(events: list[Event], end: Finish = END) -> Json:
     """Return the whole message, after checking the stream of the same events."""
-    writer = MessageWriter(REQUEST, end.prompt_tokens)
+    writer = MessageWriter(REQUEST, "msg_1", end.prompt_tokens)
     items = [item for event in (*events, end) for item in writer.items(event)]
     whole, streamed = fold_message(items), strict_message(items)
     check_message(whole)

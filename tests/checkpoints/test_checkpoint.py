@@ -15,8 +15,9 @@ import torch
 from transformers import AutoModelForCausalLM as AutoModel
 from transformers import BloomConfig, MambaConfig, MistralConfig, PretrainedConfig
 
-from checkpoints.checkpoint import longest_context, open_checkpoint
+from checkpoints.checkpoint import open_checkpoint
 from checkpoints.files import weights_bytes
+from checkpoints.weights import longest_context
 from core.errors import ModelError
 from core.generation import Sampling
 from engines.local.devices import pick_dtype

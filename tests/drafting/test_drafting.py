@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apis.chat_completions import chat_request
-from checkpoints import embedded
+from checkpoints.embedded_tokenizer import END, TEMPLATE, load_tokenizer
+from checkpoints.files import find_checkpoint
 from core.conversation import Call, Message
 from core.generation import DraftedCall, Drafts, Sampling, Step
 from core.turn_format import TurnFormat
@@ -319,14 +320,14 @@ def test_any_text_is_read_in_any_pieces_without_an_exception(text: str, cut: int
 
 
 @pytest.fixture(scope="module")
-def smol(embedded_file: Any) -> tuple[PromptTemplate, Tokenizer, Vocabulary]:
+def smol() -> tuple[PromptTemplate, Tokenizer, Vocabulary]:
     """The embedded model's tokenizer, without its weights."""
-    backend = embedded.load_tokenizer(embedded_file)
-    tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
+    backend = load_tokenizer(find_checkpoint(None))
+    tokenizer = Tokenizer(backend, eos_id=backend.token_to_id(END))
     return (
-        load_template(embedded.TEMPLATE),
+        load_template(TEMPLATE),
         tokenizer,
-        Vocabulary(backend.backend_tokenizer, 49_152, eos_id=backend.eos_token_id),
+        Vocabulary(backend, 49_152, eos_id=tokenizer.eos_id),
     )
 
 

@@ -70,6 +70,7 @@ def test_a_preempted_request_is_the_first_of_its_owner() -> None:
     scheduler.preempt(first)
     assert scheduler.next_waiting() is first
     assert first.kv_cache is None
+    assert first.was_admitted, "it has waited for its slot already: its time for waiting must not end it"
 
 
 @given(speeds=st.lists(st.floats(1, 1e6), min_size=30, max_size=30))

@@ -75,7 +75,8 @@ def model(template: PromptTemplate) -> Model:
     torch.manual_seed(0)
     weights = LlamaForCausalLM(LlamaConfig(**{**SIZES, "vocab_size": len(backend) + 7})).eval()  # type: ignore[no-untyped-call]
     tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
-    return Model(("tiny",), template, tokenizer, LocalEngine(weights, backend, 2048), temperature=0.0)
+    engine = LocalEngine(weights, backend.backend_tokenizer, 2048, eos_id=backend.eos_token_id)
+    return Model(("tiny",), template, tokenizer, engine, temperature=0.0)
 
 
 @pytest.fixture(scope="module")

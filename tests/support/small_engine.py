@@ -11,7 +11,6 @@ from typing import Any
 
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -23,6 +22,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from checkpoints.tokenizer_files import read_tokenizer
 from core.generation import Sampling, Step
 from engines.local.engine import LocalEngine
 from engines.local.kv_cache import BLOCK
@@ -56,8 +56,8 @@ def small_engine(folder: Path, *, max_running: int, num_blocks: int) -> LocalEng
     model = AutoModelForCausalLM.from_pretrained(folder)
     bytes_per_token = 2 * 2 * 2 * 16 * 4  # layers * (keys and values) * heads * width * bytes of a float32
     cache_bytes = num_blocks * BLOCK * bytes_per_token
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    return LocalEngine(model, tokenizer, 512, max_running=max_running, cache_bytes=cache_bytes)
+    saved = read_tokenizer(folder.name, folder)
+    return LocalEngine(model, saved.backend, 512, eos_id=saved.eos_id, max_running=max_running, cache_bytes=cache_bytes)
 
 
 async def steps(engine: LocalEngine, prompt: Sequence[int], sampling: Sampling = GREEDY) -> list[Step]:

@@ -46,7 +46,10 @@ class Started:
         return self.line("address").removesuffix("/v1")
 
     def terminate(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def exit_status(self, timeout_s: float = 40.0) -> int:
         return self._process.wait(timeout_s)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.errors import EngineBusy, EngineDown, EngineError, PromptTooLong, RequestError, UnknownModel
+from core.errors import EngineBusy, EngineDown, EngineError, PromptTooLong, QueueTimeout, RequestError, UnknownModel
 from tests.support.abuse_client import check_error
 from tests.support.edge import ask, ok
 from web import body
@@ -131,6 +131,7 @@ def test_our_own_names() -> None:
         (UnknownModel("x", ["tiny"]), 404, "invalid_request_error", "model_not_found"),
         (HttpError(418, "No.", "permission_error"), 418, "permission_error", None),
         (EngineBusy(), 429, "rate_limit_error", "slow_down"),
+        (QueueTimeout(60), 503, "service_unavailable_error", "server_is_overloaded"),
         (EngineDown("a step has been running for 130 s"), 503, "service_unavailable_error", "server_is_overloaded"),
         (EngineDown("it ends", "shutting_down"), 503, "service_unavailable_error", "shutting_down"),
         (EngineError("a step failed"), 500, "server_error", "internal_error"),

@@ -13,6 +13,7 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from checkpoints.checkpoint import open_checkpoint
+from checkpoints.weights import find_weights
 from core.model_facts import ModelFacts
 from inference import Model, load_model
 from server import create_app
@@ -242,6 +243,6 @@ def test_the_number_format_of_quantized_weights(chatml_folder: Path) -> None:
 
 
 def test_the_facts_of_the_embedded_model() -> None:
-    facts = open_checkpoint(None, device="cpu").facts
+    facts = find_weights(open_checkpoint(None), device="cpu").facts
     assert (facts.architecture, facts.file_format, facts.num_parameters) == ("llama", "gguf", 134_515_008)
     assert facts.number_format in ("float32", "bfloat16", "float16")

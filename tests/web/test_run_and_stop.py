@@ -71,7 +71,7 @@ def test_the_options_of_the_edge_reach_the_server(chatml_folder: Path) -> None:
 
 
 def test_sigterm_lets_a_stream_end(chatml_folder: Path) -> None:
-    """After SIGTERM no new connection is accepted, the running stream ends normally, and the exit status is 0."""
+    """After SIGTERM the running stream ends normally, then the server ends, and the exit status is 0."""
     asked = {**ASKED, "max_tokens": 200, "ignore_eos": True, "stream": True}
     with started("--model", str(chatml_folder), "--served-model-name", "tiny") as server:
         url = server.url

@@ -170,8 +170,8 @@ def test_unknown_prompt_format(folder: Path) -> None:
         (
             ["--host", "0.0.0.0"],
             2,
-            "--host 0.0.0.0 opens the server to other machines: give --api-key too, or set FUNCTIONARY_API_KEY; "
-            "--help lists the options",
+            "--host 0.0.0.0 opens the server to other machines: give --api-key or --api-key-file too, "
+            "or set FUNCTIONARY_API_KEY; --help lists the options",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -263,7 +263,7 @@ def test_help_lists_every_option() -> None:
     for option in (
         *("--model", "--revision", "--template", "--device", "--dtype", "--max-context"),
         *("--max-running", "--cache-mb", "--quantize", "--host", "--port"),
-        *("--response-store", "--response-store-mb"),
+        *("--response-store", "--response-store-mb", "--engine-url", "--engine-key"),
         *("--served-model-name", "--api-key", "--step-timeout", "--stay-up", "--strict-openai"),
     ):
         assert f"  {option}" in run.stdout

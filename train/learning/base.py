@@ -13,6 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from checkpoints import embedded
+from checkpoints.embedded_tokenizer import NAME, TEMPLATE
 from checkpoints.files import find_checkpoint
 from core.conversation import Call, Function, Message
 from core.errors import ModelError
@@ -56,16 +57,15 @@ def open_base(name: str | None, template: str | None) -> Base:
     """
     path = find_checkpoint(name)
     if name is None:
-        reader = embedded.open_file(str(path))
-        backend = embedded.load_tokenizer(reader)
+        backend = embedded.tokenizer_of_transformers(path)
         tokenizer = Tokenizer(backend.backend_tokenizer, eos_id=backend.eos_token_id)
-        chosen = load_template(template or embedded.TEMPLATE).bound(tokenizer.token_id)
+        chosen = load_template(template or TEMPLATE).bound(tokenizer.token_id)
         backend.chat_template = _template_marker(chosen)
 
         def load() -> Any:  # the Trainer moves the model to the device
-            return embedded.load_model(reader, torch.float32, torch.device("cpu"), adapter=None)
+            return embedded.load_model(embedded.open_file(str(path)), torch.float32, torch.device("cpu"), adapter=None)
 
-        return Base(embedded.NAME, True, chosen, tokenizer, backend, load)
+        return Base(NAME, True, chosen, tokenizer, backend, load)
     return _open_folder(name, path, template)
 
 

@@ -26,6 +26,7 @@ from core.turn_format import Finish
 from inference import chat_prompt, shown_prompt
 from web.choices import as_chunks, chat_choices, text_choices
 from web.event_stream import event_stream
+from web.observation import current
 from web.openapi import Operation, Route
 from web.server_tools import ServedTools
 from web.serving import admit, loaded_model, read_owned, whole
@@ -105,8 +106,10 @@ async def completions(request: Request) -> Response:
 
 
 def _base(prefix: str, kind: str, model: str) -> Json:
+    answer_id = prefix + secrets.token_hex(12)
+    current().answered(answer_id)
     return {
-        "id": prefix + secrets.token_hex(12),
+        "id": answer_id,
         "object": kind,
         "created": int(time.time()),
         "model": model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 
 from fastapi import Request
@@ -14,6 +15,7 @@ from inference import tokenized_prompt
 from web.choices import written
 from web.dialects import MESSAGES_PATH, MessagesFraming
 from web.event_stream import event_stream
+from web.observation import current
 from web.openapi import Operation, Route
 from web.serving import admit, in_turn, loaded_model, read_owned, whole
 
@@ -23,7 +25,9 @@ async def messages(request: Request) -> Response:
     model = loaded_model(request)
     chat = await read_owned(messages_request, request)
     headers = admit(model, chat)
-    events = written(model, chat, partial(MessageWriter, chat))
+    message_id = "msg_" + secrets.token_hex(12)
+    current().answered(message_id)
+    events = written(model, chat, partial(MessageWriter, chat, message_id))
     if chat.stream:
         return await event_stream(request.receive, events, headers, MessagesFraming(request.state.request_id))
     collected, _ = await whole(request, events)

@@ -22,6 +22,7 @@ from stores.store import ResponseStore, StoredResponse
 from web.choices import written
 from web.dialects import ResponsesFraming
 from web.event_stream import event_stream
+from web.observation import current
 from web.openapi import Operation, Route
 from web.server_tools import ServedTools
 from web.serving import admit, in_turn, loaded_model, owner, read_request, whole
@@ -35,6 +36,7 @@ async def responses(request: Request) -> Response:
     model = loaded_model(request)
     asked = await _asked(request)
     headers = admit(model, asked.chat)
+    current().answered(asked.head["id"])
     store: ResponseStore = request.app.state.response_store
     if asked.chat.server_tools:
         tools: ServedTools = request.app.state.tools
