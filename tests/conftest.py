@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,14 @@ def chatml(chatml_folder: Path) -> Model:
     return shared(load_model(str(chatml_folder), served_names=["tiny"], dtype="float32"))
 
 
+# With this variable, the tests of the embedded model run on servers that have its weights: vLLM's or llama.cpp's.
+ENGINE_URLS = os.environ.get("FUNCTIONARY_ENGINE_URL", "").split()
+
+
 @pytest.fixture(scope="session")
 def embedded() -> Model:
     """The embedded model with its real weights."""
-    return load_model()
+    return load_model(engine_urls=ENGINE_URLS)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +87,8 @@ def user_server() -> Iterator[Started]:
     The property `url` waits until the server is ready. The model computes in float32 because tests compare answers with
     each other. With bfloat16 the rounding of an answer depends on the other requests in the batch.
     """
-    with started("--dtype", "float32", "--api-key", KEY, "--served-model-name", README_MODEL) as server:
+    engine = ("--engine-url", *ENGINE_URLS) if ENGINE_URLS else ("--dtype", "float32")
+    with started(*engine, "--api-key", KEY, "--served-model-name", README_MODEL) as server:
         yield server
 
 

@@ -116,13 +116,15 @@ class RemoteEngine:
             if answer.finish_reason:
                 return
             num_before = answer.num_generated
-            async for step in self._taken(answer, self._gains(answer, grammar)):
-                yield step
+            async with aclosing(self._taken(answer, self._gains(answer, grammar))) as steps:
+                async for step in steps:
+                    yield step
             grammar = ""  # it describes whole turns, not the rest of one
             if answer.is_forbidden or answer.is_lost:
                 self._corrections.inc(answer.is_forbidden)
-                async for step in self._taken(answer, self._gains(answer, "", is_single=True)):
-                    yield step
+                async with aclosing(self._taken(answer, self._gains(answer, "", is_single=True))) as steps:
+                    async for step in steps:
+                        yield step
                 if answer.is_forbidden:
                     raise EngineError("the engine's server chose a token that it was told not to choose")
             if answer.num_generated == num_before:

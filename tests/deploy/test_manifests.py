@@ -12,8 +12,8 @@ import yaml  # type: ignore[import-untyped]
 from server import ROUTES
 from tests.support import deploy_files
 from tests.support.deploy_files import ROOT, instruction, pod, services
+from web.admission import PUBLIC_PATHS
 from web.command_line import read_options
-from web.edge import PUBLIC_PATHS
 
 PORT = int(instruction("EXPOSE"))
 GET_ROUTES = {route.path for route in ROUTES if route.method == "GET"}

@@ -62,7 +62,7 @@ def test_a_request_that_waits_too_long_ends(engine: LocalEngine) -> None:
             begun = time.monotonic()
             with pytest.raises(QueueTimeout, match=r"it has waited 0\.5 s in the queue"):
                 await steps(engine, waiting)
-            assert TIMEOUT_S - 0.05 <= time.monotonic() - begun < 20 * TIMEOUT_S
+            assert time.monotonic() - begun >= TIMEOUT_S - 0.05
         assert len(ids(await steps(engine, last))) == GREEDY.max_tokens
 
     asyncio.run(scene())
@@ -130,8 +130,8 @@ def test_over_http(chatml_folder: Path) -> None:
     """Streams and whole answers get 503 before their first byte, in the shape of their API, with Retry-After."""
 
     def load() -> Any:
-        names = {"served_names": ["tiny"], "dtype": "float32"}
-        return load_model(str(chatml_folder), **names, max_running=1, max_waiting=2, queue_timeout_s=1.0)
+        bounds: dict[str, Any] = {"max_running": 1, "max_waiting": 2, "queue_timeout_s": 1.0}
+        return load_model(str(chatml_folder), served_names=["tiny"], dtype="float32", **bounds)
 
     app = create_app(load)
     with serving(app) as url, ThreadPoolExecutor(4) as pool:

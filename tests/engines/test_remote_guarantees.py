@@ -97,7 +97,7 @@ def test_a_presence_penalty_over_a_resumption_is_a_bias(chatml: Model) -> None:
         [1], Sampling(9, presence_penalty=0.5, frequency_penalty=0.25, logit_bias=((4, 2.0),)), None, 99, 272
     )
     answer.read(Gain((4, 5, 4)))
-    assert dict(answer.sampling().logit_bias) == {4: 2.0 - 0.5 - 2 * 0.25, 5: -0.75}
+    assert dict(answer.next_sampling().logit_bias) == {4: 2.0 - 0.5 - 2 * 0.25, 5: -0.75}
 
 
 # Requests that a guarantee costs
@@ -138,7 +138,7 @@ TEXT = "all\nI will not call.<|im_end|>"
         (('find\n{"town": "x"}<|im_end|>', '"city": "Paris"}<|im_end|>'), {"tools": STRICT}, 2),
         (('find\n{"city": 5}<|im_end|>', ' "Paris"}<|im_end|>'), {"tools": STRICT}, 2),
         (("code\n{}<|im_end|>", CALL), {"tools": TOOLS[:1], "tool_choice": "required"}, 2),
-        ((CODE_CALL.replace("14", "15"), CODE_CALL.replace("14", "154")[10:]), CASES["named"], 2),
+        ((CODE_CALL.replace("14", "15"), '505, "code": "AB-1"}<|im_end|>'), CASES["named"], 2),
     ],
 )
 def test_a_correction_costs_few_requests(

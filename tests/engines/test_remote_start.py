@@ -61,7 +61,7 @@ def line(model: Model, url: str, **fields: Any) -> str:
         ("/v1/models", Reply(200, {"data": ["peer"]}), "another shape"),
         ("/v1/models", Reply(200, {"data": [{"owned_by": "vllm"}]}), "another shape"),
         ("/v1/models", Reply(200, {"data": [{"id": "m", "owned_by": "library"}]}), "text only"),
-        ("/v1/models", Reply(200, {"data": [{"id": "m", "owned_by": "vllm"}]}), "--max-context"),
+        ("/v1/models", Reply(200, {"data": [{"id": "peer", "owned_by": "vllm"}]}), "--max-context"),
         ("/v1/models", Reply(301, "", {"Location": "https://elsewhere/"}), "redirects"),
         ("/v1/models", Reply(500, {"error": {"message": "CUDA\nerror"}}), "CUDA error"),
         ("/v1/models", Reply(503, {"error": {"message": "Loading model", "code": 503}}), "Loading model"),
@@ -158,6 +158,7 @@ def test_a_server_that_speaks_no_http_is_one_line(chatml: Model) -> None:
 
         def greet() -> None:
             connection, _ = listener.accept()
+            connection.recv(65_536)
             connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
             connection.close()
 

@@ -75,6 +75,10 @@ class PlayedVLLM:
             }
         yield "[DONE]"
 
+    async def whole(self, peer: Peer, body: Json) -> Json:
+        events = [event async for event in self.events(peer, body) if isinstance(event, dict)]
+        return events[0] | {"choices": [event["choices"][0] for event in events if event["choices"]][-1:]}
+
 
 def _wanted(body: Json) -> Wanted:
     names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")

@@ -12,11 +12,12 @@ from typing import Any
 from checkpoints.model import Model
 from engines.remote.connect import RemoteServers, connect
 from engines.remote.engine import RemoteEngine
+from tests.support.peer_llama_cpp import PlayedLlamaCpp
 from tests.support.peer_vllm import PlayedVLLM
 from tests.support.scripted_peer import Peer, PeerDialect, running
 from tests.support.toy_model import LanguageModel, checkpoint_model
 
-DIALECTS: dict[str, type[PeerDialect]] = {"vllm": PlayedVLLM}
+DIALECTS: dict[str, type[PeerDialect]] = {"vllm": PlayedVLLM, "llama.cpp": PlayedLlamaCpp}
 
 
 def peer_of(model: Model, behind: LanguageModel | Path, dialect: str = "vllm", **fields: Any) -> Peer:

@@ -72,6 +72,9 @@ class PeerDialect(Protocol):
     def events(self, peer: Peer, body: Json) -> AsyncIterator[Json | str]:
         """Yield the events of a completion, and "[DONE]" where the dialect has it. Raises Refused before the first."""
 
+    async def whole(self, peer: Peer, body: Json) -> Json:
+        """Return the answer of a completion without a stream. Raises Refused."""
+
     def error(self, status: int, message: str) -> Json: ...
 
 
@@ -156,6 +159,7 @@ class _Exchange:
     async def run(self) -> None:
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         method, path, _ = head.split(" ", 2)
+        path = path.partition("?")[0]
         lines = (line.partition(":") for line in head.split("\r\n")[1:])
         headers = {name.strip().lower(): value.strip() for name, _, value in lines}
         content = await self._reader.readexactly(int(headers.get("content-length", 0)))
@@ -175,6 +179,9 @@ class _Exchange:
                 await self._reply(Reply(200, dialect.answer(self._peer, path, body)))
                 return
             self._peer.bodies.append(body)
+            if not body.get("stream"):
+                await self._reply(Reply(200, await dialect.whole(self._peer, body)))
+                return
             events = dialect.events(self._peer, body)
             first = await anext(events)
         except Refused as refused:

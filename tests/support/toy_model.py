@@ -72,7 +72,10 @@ def checkpoint_model(folder: Path) -> LanguageModel:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The sampling of one request, as a server understands it. `allowed` are the only tokens; None for all."""
+    """The sampling of one request, as a server understands it. `allowed` are the only tokens; None for all.
+
+    counts_prompt: all penalties count the tokens of the prompt.
+    """
 
     max_tokens: int = 16
     temperature: float = 1.0
@@ -87,6 +90,7 @@ class Wanted:
     stop_ids: Collection[int] = ()
     min_tokens: int = 0
     allowed: Sequence[int] | None = None
+    counts_prompt: bool = False
 
 
 class Sampler:
@@ -95,7 +99,8 @@ class Sampler:
     def __init__(self, wanted: Wanted, prompt_ids: Sequence[int]) -> None:
         self._wanted = wanted
         self._prompt_ids = frozenset(prompt_ids)
-        self._counts: Counter[int] = Counter()
+        self._counts: Counter[int] = Counter(prompt_ids if wanted.counts_prompt else ())
+        self._num = 0
         self._drawing = np.random.default_rng(wanted.seed)
 
     def sample(self, logits: Logits) -> int:
@@ -106,6 +111,7 @@ class Sampler:
             kept = probabilities(adjusted / wanted.temperature, wanted)
             token_id = int(np.searchsorted(kept.cumsum(), self._drawing.random() * kept.sum(), side="right"))
         self._counts[token_id] += 1
+        self._num += 1
         return token_id
 
     def _adjusted(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,7 +127,7 @@ class Sampler:
             logits[token_id] += bias
         for token_id, count in self._counts.items():
             logits[token_id] -= wanted.presence_penalty + wanted.frequency_penalty * count
-        if self._counts.total() < wanted.min_tokens:
+        if self._num < wanted.min_tokens:
             logits[list(wanted.stop_ids)] = -np.inf
         return logits
 

@@ -30,6 +30,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "/v1/responses": {"model": "tiny", "input": "x"},
     "/v1/messages": ASKED,
 }
+NAMES_IN_USAGE = (("prompt", "input"), ("completion", "output"))  # in chat completions, and in the newer APIs
 MINUTE = 60.0
 GAPS = st.lists(st.floats(0, 40, allow_nan=False), max_size=60)
 
@@ -219,9 +220,8 @@ def counted(url: str, key: str) -> dict[str, float]:
 def test_tokens_are_counted_as_usage_counts_them(url: str, path: str, fields: dict[str, Any]) -> None:
     """The prompt counts once for all choices. A stream counts like a whole answer."""
     answer = post(url, path, key="sk-two", **fields)
-    usage = answer.json()["usage"] if not fields.get("stream") else _last_usage(answer.text)
-    prompt = usage.get("prompt_tokens", usage.get("input_tokens"))
-    generated = usage.get("completion_tokens", usage.get("output_tokens"))
+    usage: dict[str, int] = answer.json()["usage"] if not fields.get("stream") else _last_usage(answer.text)
+    prompt, generated = (usage.get(f"{old}_tokens") or usage[f"{new}_tokens"] for old, new in NAMES_IN_USAGE)
     assert counted(url, "api-key-2") == {"prompt": prompt, "generation": generated}
     left = post(url, path, key="sk-two").headers
     remaining = left.get("x-ratelimit-remaining-tokens", left.get("anthropic-ratelimit-tokens-remaining"))

@@ -170,8 +170,8 @@ def test_unknown_prompt_format(folder: Path) -> None:
         (
             ["--host", "0.0.0.0"],
             2,
-            "--host 0.0.0.0 opens the server to other machines: give --api-key too, or set FUNCTIONARY_API_KEY; "
-            "--help lists the options",
+            "--host 0.0.0.0 opens the server to other machines: give --api-key or --api-key-file too, "
+            "or set FUNCTIONARY_API_KEY; --help lists the options",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
