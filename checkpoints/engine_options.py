@@ -10,7 +10,11 @@ from urllib.parse import urlsplit
 KEY_VARIABLE = "FUNCTIONARY_ENGINE_KEY"
 TITLE = "a server elsewhere that runs the model"
 # Of the engine in this process, and of a chat with another server, with their defaults.
-_LOCAL = {"device": "auto", "dtype": "auto", "quantize": None, "max_running": None, "cache_mb": None, "url": None}
+_LOCAL = {
+    "device": "auto",
+    "dtype": "auto",
+    **dict.fromkeys(("quantize", "max_running", "cache_mb", "max_waiting", "queue_timeout", "url")),
+}
 
 
 def add_engine_options(group: argparse._ArgumentGroup) -> None:

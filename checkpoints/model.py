@@ -96,20 +96,12 @@ def load_model(
     """
     checkpoint = open_checkpoint(name, revision=revision, has_weights=not engine_urls)
     prompt_template, template_reason = choose_template(checkpoint, template)
-    running: tuple[Engine, ModelFacts]
     if engine_urls:
         running = _connected(checkpoint, engine_urls, engine, engine_key, step_timeout_s, max_context)
     else:
-        running = _loaded(
-            checkpoint,
-            (device, dtype, max_context),
-            max_running=max_running,
-            max_waiting=max_waiting,
-            queue_timeout_s=queue_timeout_s,
-            cache_bytes=cache_bytes,
-            quantize=quantize,
-            step_timeout_s=step_timeout_s,
-        )
+        options: dict[str, Any] = {"max_running": max_running, "max_waiting": max_waiting, "cache_bytes": cache_bytes}
+        options |= {"queue_timeout_s": queue_timeout_s, "step_timeout_s": step_timeout_s, "quantize": quantize}
+        running = _loaded(checkpoint, (device, dtype, max_context), **options)
     names = (*served_names, checkpoint.name, *(("functionary",) if name is None else ()))
     return Model(
         names=tuple(one for one in dict.fromkeys(names) if one != ANY_NAME),

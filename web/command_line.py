@@ -163,7 +163,7 @@ def _add_admission_options(admission: argparse._ArgumentGroup) -> None:
     for option, meaning in counts.items():
         admission.add_argument(option, type=_positive, metavar="N", help=meaning)
     durations = {
-        "--queue-timeout": (QUEUE_TIMEOUT_S, "a request that waits longer for a slot gets 503 (default: %(default)s)"),
+        "--queue-timeout": (None, f"a request that waits longer for a slot gets 503 (default: {QUEUE_TIMEOUT_S})"),
         "--drain-timeout": (DRAIN_TIMEOUT_S, "time for running requests after SIGTERM (default: %(default)s)"),
     }
     for option, (default, meaning) in durations.items():

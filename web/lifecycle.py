@@ -30,7 +30,7 @@ from stores.memory import MemoryStore
 from stores.sqlite import SqliteStore
 from stores.store import ResponseStore
 from web.admission import Admission
-from web.command_line import bind, introduction
+from web.command_line import QUEUE_TIMEOUT_S, bind, introduction
 from web.connection import MAX_HEAD, Connection
 from web.keys import KeyFileError
 from web.logs import set_up_logging
@@ -192,7 +192,7 @@ def _run(
             max_context=options.max_context,
             max_running=options.max_running,
             max_waiting=options.max_waiting,
-            queue_timeout_s=options.queue_timeout,
+            queue_timeout_s=options.queue_timeout or QUEUE_TIMEOUT_S,
             cache_bytes=options.cache_mb and options.cache_mb << 20,
             quantize=options.quantize,
             step_timeout_s=options.step_timeout,

@@ -8,17 +8,20 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from checkpoints.checkpoint import open_checkpoint
+from checkpoints.checkpoint import Checkpoint, open_checkpoint
 from checkpoints.engine_options import engine_arguments
 from checkpoints.model import check_model, load_model
 from core.errors import ModelError
 from core.model_facts import ModelFacts
-from tests.support.peer_stub import peer_stub
+from tests.support.peer_vllm import PlayedVLLM
+from tests.support.scripted_peer import Peer, running
 from tests.support.started_server import ROOT, environment, started
+from tests.support.toy_model import script_model
 from web.command_line import read_options
 
 QUIET = """
@@ -35,6 +38,16 @@ sys.exit(", ".join(sorted({"torch", "transformers", "gguf", "safetensors"} & set
 OWN = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
 
 
+@contextmanager
+def played(checkpoint: Checkpoint) -> Iterator[str]:
+    """A server that has the weights of the checkpoint, whose every answer ends at once. Yields its URL."""
+    eos_id, size = checkpoint.tokenizer.eos_id or 0, checkpoint.vocab_size
+    model = script_model(size, [eos_id])
+    peer = Peer(PlayedVLLM(), model, checkpoint.tokenizer, size, eos_id=eos_id, model_name=checkpoint.name)
+    with running(peer):
+        yield peer.url
+
+
 @pytest.fixture
 def small_folder(chatml_folder: Path, tmp_path: Path) -> Path:
     """A checkpoint of which only the small files are here."""
@@ -43,7 +56,7 @@ def small_folder(chatml_folder: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder_url(small_folder: Path) -> Iterator[str]:
-    with peer_stub(open_checkpoint(str(small_folder), has_weights=False).tokenizer, str(small_folder)) as url:
+    with played(open_checkpoint(str(small_folder), has_weights=False)) as url:
         yield url
 
 
@@ -68,8 +81,7 @@ def test_a_front_with_the_template_of_the_checkpoint_imports_no_torch(small_fold
 
 
 def test_a_front_for_the_embedded_model_imports_no_torch() -> None:
-    checkpoint = open_checkpoint(None)
-    with peer_stub(checkpoint.tokenizer, checkpoint.name) as url:
+    with played(open_checkpoint(None)) as url:
         assert "model    SmolLM2-135M-Instruct, functionary" in quiet_load("", url)
 
 
@@ -98,8 +110,7 @@ def test_the_weights_are_needed_only_here(small_folder: Path) -> None:
 
 
 def test_a_front_needs_the_tokenizer_of_its_server(small_folder: Path, llama_folder: Path) -> None:
-    other = open_checkpoint(str(llama_folder)).tokenizer
-    with peer_stub(other, str(small_folder)) as url, pytest.raises(ModelError) as refused:
+    with played(open_checkpoint(str(llama_folder))) as url, pytest.raises(ModelError) as refused:
         load_model(str(small_folder), engine_urls=[url])
     assert "whose tokenizer reads" in str(refused.value) and "\n" not in str(refused.value)
 
@@ -113,6 +124,8 @@ LOCAL_ONLY = [
     ("--quantize", "int8"),
     ("--max-running", "4"),
     ("--cache-mb", "64"),
+    ("--max-waiting", "9"),
+    ("--queue-timeout", "9"),
 ]
 BAD_URL = "is not the URL of a server; use one such as http://127.0.0.1:9000; --help lists the options"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,26 +11,21 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.generation import Step
 from engines.metrics import EngineMetrics
 from inference import Model
 from server import create_app
+from tests.support.remote_model import peer_of, remote
 from tests.support.scripted_engine import ScriptedEngine, scripted
 from tests.support.serving import serving
+from tests.support.small_engine import GREEDY, steps
+from web.exposition import exposition
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "vllm_metrics.json").read_text(encoding="utf-8"))
 VLLM: dict[str, Any] = GOLDEN["metrics"]  # as vLLM registers them, with speculative decoding on
-OURS = {
-    "engine_faults",
-    "engine_steps",
-    "event_loop_lag_seconds",
-    "http_requests",
-    "kv_cache_max_bytes",
-    "tool_calls",
-    "tool_call_seconds",
-}
 # What this server does not have: several engines, images, adapters, sleep, or a count for each place in a draft; or
 # what a request means only to vLLM, where all choices of a body are one request.
 THEIRS = {
@@ -66,19 +62,27 @@ def described(text: str) -> dict[str, Any]:
 def test_one_rule_renames_our_metrics_to_those_of_vllm(tiny_url: str, chatml: Model) -> None:
     """A dashboard for vLLM works after `functionary:` is renamed: same names, types, labels and buckets.
 
-    Every metric under our prefix is either vLLM's or in the list of our own, so that no name of vLLM's has another
-    meaning by mistake; the list of what is missing is complete.
+    The list of what is missing is complete, and a metric of our own has no name of vLLM's.
     """
     assert chatml.engine.max_context == GOLDEN["max_model_len"], "the buckets of tokens depend on it"
-    renamed = httpx2.get(f"{tiny_url}/metrics").text.replace("functionary:", "vllm:")
-    found = {name: facts for name, facts in described(renamed).items() if name.startswith("vllm:")}
-    found = {name: facts for name, facts in found.items() if not name.endswith("_created")}
-    ours = {f"vllm:{name}" for name in OURS}
-    assert {name: facts for name, facts in found.items() if name not in ours} == {
+    found = described(httpx2.get(f"{tiny_url}/metrics").text.replace("functionary:", "vllm:"))
+    assert {name: facts for name, facts in found.items() if name in VLLM} == {
         name: facts for name, facts in VLLM.items() if name.removeprefix("vllm:") not in THEIRS
     }
-    assert ours & VLLM.keys() == set()
-    assert ours - found.keys() == set()
+
+
+def test_a_remote_engine_has_the_same_metrics(llama: Model, llama_folder: Path) -> None:
+    """What is recorded of a request does not depend on where the model runs; only slots and the cache are missing."""
+    peer = peer_of(llama, llama_folder, "vllm")
+    with remote(llama, peer) as model:
+        assert sum(len(step.token_ids) for step in asyncio.run(steps(model.engine, [5, 6, 7], GREEDY))) > 1
+        text = exposition(CollectorRegistry(), model).decode().replace("functionary:", "vllm:")
+        found = described(text)
+        local = described(exposition(CollectorRegistry(), llama).decode().replace("functionary:", "vllm:"))
+    lacking = {"num_preemptions", "num_requests_waiting", "kv_cache_usage_perc"}
+    theirs = {name for name in VLLM if name.removeprefix("vllm:") not in THEIRS | lacking}
+    assert {name: found.get(name) for name in theirs} == {name: local.get(name) for name in theirs}
+    assert 'vllm:e2e_request_latency_seconds_count{engine="0",model_name="tiny"} 1.0' in text
 
 
 def value(metrics: EngineMetrics, name: str, **labels: str) -> float | None:

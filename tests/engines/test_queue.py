@@ -29,7 +29,8 @@ TIMEOUT_S = 0.5
 @pytest.fixture
 def engine(llama_folder: Path) -> Iterator[LocalEngine]:
     """An engine with one slot and a short time for waiting."""
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(llama_folder), AutoTokenizer.from_pretrained(llama_folder)
+    model = AutoModelForCausalLM.from_pretrained(llama_folder)
+    tokenizer = AutoTokenizer.from_pretrained(llama_folder).backend_tokenizer
     made = LocalEngine(model, tokenizer, 512, max_running=1, max_waiting=300, queue_timeout_s=TIMEOUT_S)
     yield made
     asyncio.run(made.close())
@@ -105,7 +106,8 @@ def test_waiting_requests_whose_readers_leave_never_start(engine: LocalEngine) -
 
 
 def test_a_full_queue_takes_no_request(llama_folder: Path) -> None:
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(llama_folder), AutoTokenizer.from_pretrained(llama_folder)
+    model = AutoModelForCausalLM.from_pretrained(llama_folder)
+    tokenizer = AutoTokenizer.from_pretrained(llama_folder).backend_tokenizer
     engine = LocalEngine(model, tokenizer, 512, max_running=1, max_waiting=2)
 
     async def scene() -> None:

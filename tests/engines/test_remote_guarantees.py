@@ -138,7 +138,7 @@ TEXT = "all\nI will not call.<|im_end|>"
         (('find\n{"town": "x"}<|im_end|>', '"city": "Paris"}<|im_end|>'), {"tools": STRICT}, 2),
         (('find\n{"city": 5}<|im_end|>', ' "Paris"}<|im_end|>'), {"tools": STRICT}, 2),
         (("code\n{}<|im_end|>", CALL), {"tools": TOOLS[:1], "tool_choice": "required"}, 2),
-        ((CODE_CALL.replace("14", "15"), CODE_CALL.replace("14", "154")[10:]), CASES["named"], 2),
+        ((CODE_CALL.replace("14", "15"), '505, "code": "AB-1"}<|im_end|>'), CASES["named"], 2),
     ],
 )
 def test_a_correction_costs_few_requests(

@@ -12,6 +12,8 @@ from engines.remote.spelling import is_cut
 from tests.support.scripted_peer import Json, Peer, Refused
 from tests.support.toy_model import Logits, Sampler, Wanted, logprobs
 
+BLOCK = 16  # tokens; the real cache compares single ones
+
 
 class PlayedLlamaCpp:
     """Routes and events of `llama-server`.
@@ -47,10 +49,11 @@ class PlayedLlamaCpp:
         num_cached = _num_cached(peer, prompt) if body.get("cache_prompt") else 0
         if body.get("return_progress"):
             yield _part([], 0, "") | {"prompt_progress": {"total": len(prompt), "cache": num_cached}}
+        control_ids = _control_ids(peer)
         text, num_told, num, stop_type = b"", 0, 0, ""
         async for token_id, logits, why in _generated(peer, body):
             num, stop_type = num + 1, why
-            text += b"" if token_id in _control_ids(peer) else peer.tokenizer.token_bytes(token_id)
+            text += b"" if token_id in control_ids else peer.tokenizer.token_bytes(token_id)
             if is_cut(text):
                 continue
             content, num_told = text[num_told:].decode("utf-8", "replace"), len(text)
@@ -107,8 +110,9 @@ def _control_ids(peer: Peer) -> set[int]:
 
 def _num_cached(peer: Peer, prompt: list[int]) -> int:
     """Return how many tokens of the prompt the cache has, and add the prompt. The last token is computed."""
-    num = next((end for end in range(len(prompt) - 1, 0, -1) if tuple(prompt[:end]) in peer.cached), 0)
-    peer.cached.update(tuple(prompt[:end]) for end in range(1, len(prompt) + 1))
+    ends = range(BLOCK, len(prompt), BLOCK)
+    num = next((end for end in reversed(ends) if tuple(prompt[:end]) in peer.cached), 0)
+    peer.cached.update(tuple(prompt[:end]) for end in ends)
     return num
 
 
