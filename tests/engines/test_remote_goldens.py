@@ -24,6 +24,7 @@ from core.errors import RequestError
 from core.generation import Sampling
 from engines.remote.connect import DIALECTS
 from engines.remote.dialect import Ask, Facts, Gain
+from engines.remote.http import ServerError
 from engines.remote.spelling import is_cut, lost_ids
 from text.vocabulary import Vocabulary
 
@@ -158,8 +159,10 @@ def test_sglang_cumulative_and_incremental_events_give_the_same_ids(vocabulary: 
         assert [gain.num_cached for gain in got] == [3, 0, 0]
         assert [gain.finish for gain in got] == [None, None, "length"]
         assert [report.logprob for gain in got for report in gain.logprobs] == [-2.5, -3, -3, -3, -3.5, -4]
-    with pytest.raises(ValueError, match="abort"):
-        reader.read({"output_ids": [], "meta_info": {"completion_tokens": 6, "finish_reason": {"type": "abort"}}})
+    reason = {"type": "abort", "message": "The prompt is too long.", "status_code": 400}
+    with pytest.raises(ServerError, match="too long") as caught:
+        reader.read({"output_ids": [], "meta_info": {"completion_tokens": 6, "finish_reason": reason}})
+    assert caught.value.status == 400
 
 
 def test_sglang_reports_logprobs_at_temperature_0_and_1_only() -> None:
