@@ -108,7 +108,8 @@ async def _check(response: httpx2.Response) -> None:
     path = response.request.url.path
     if response.is_redirect:
         raise ServerError(f"redirects {path} to another URL; name the server that answers itself", status)
-    said = _message(await _limited(response, MAX_REFUSAL) or b"")
+    # What is said about a wrong key may hold the key, and clients read it.
+    said = "" if status in (401, 403) else _message(await _limited(response, MAX_REFUSAL) or b"")
     raise ServerError(f"answers {path} with status {status}{f': {said}' if said else ''}", status)
 
 
@@ -182,7 +183,7 @@ def _message(body: bytes) -> str:
         if body.lstrip()[:1] in (b"<", b"{")
         else body.decode("utf-8", "replace")
     )
-    return " ".join(text.split())[:_SHOWN]
+    return "".join(filter(str.isprintable, " ".join(text.split())))[:_SHOWN]
 
 
 def _reason(error: httpx2.HTTPError, silence_s: float) -> str:

@@ -207,3 +207,24 @@ def test_an_event_without_end_is_cut_with_little_memory(front: Front) -> None:
 def test_zipped_answers_are_read(front: Front) -> None:
     front.peers[0].is_zipped = True
     assert said(chat(front.url)) == "hello there"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_is_said_about_a_wrong_key_is_not_passed_on(
+    front: Front, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Proxies name the key that they refuse. Every client read it in the error, and it was in the log."""
+    peer = front.peers[0]
+    peer.replies[peer.dialect.completions] = Reply(
+        status, {"error": {"message": "Received API Key = sk-of-the-operator"}}
+    )
+    answer = chat(front.url)
+    assert answer.status_code == 503 and f"status {status}" in error_of(answer)
+    assert "sk-of" not in answer.text + caplog.text
+
+
+def test_control_characters_of_a_server_reach_no_terminal(front: Front) -> None:
+    """The log on a terminal obeyed escape sequences in a message of the server."""
+    peer = front.peers[0]
+    peer.replies[peer.dialect.completions] = Reply(400, {"error": {"message": "a\x1b[2Jb\x9b\u202e\nc"}})
+    assert "a[2Jb c" in error_of(chat(front.url))
