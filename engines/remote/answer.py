@@ -59,7 +59,7 @@ class Answer:
 
         Only the first request tells it: the others find in the cache what the first one has computed.
         """
-        return min(num, len(self._prompt_ids)) if self.num_asked == 1 else 0
+        return max(0, min(num, len(self._prompt_ids))) if self.num_asked == 1 else 0
 
     def next_sampling(self) -> Sampling:
         """Return the sampling for the next request of this answer.

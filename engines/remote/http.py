@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,19 +55,23 @@ class HttpServer:
         """
         timeout = httpx2.Timeout(self.silence_s, connect=CONNECT_S)
         try:
-            async with (
-                self._client(timeout) as client,
-                client.stream("POST", self.url + path, json=body) as response,
-            ):
-                await _check(response)
+            async with AsyncExitStack() as opened:
+                async with asyncio.timeout(self.silence_s):  # for the whole head, and for the reason of a refusal
+                    client = await opened.enter_async_context(self._client(timeout))
+                    stream = client.stream("POST", self.url + path, json=body)
+                    response = await opened.enter_async_context(stream)
+                    await _check(response)
                 kind = response.headers.get("content-type", "")
                 if "event-stream" not in kind and "json" not in kind:
                     raise ServerError(f"answers {path} with no event stream")
-                async with aclosing(_data(response) if "event-stream" in kind else _whole(response)) as texts:
+                is_stream = "event-stream" in kind
+                async with aclosing(_data(response, self.silence_s) if is_stream else _whole(response)) as texts:
                     async for text in texts:
                         yield _event(text)
         except httpx2.HTTPError as error:
             raise ServerError(_reason(error, self.silence_s)) from None
+        except TimeoutError:
+            raise ServerError(f"has not begun its answer within {self.silence_s:g} s") from None
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON of an answer that is no stream. Raises ServerError."""
@@ -123,14 +128,20 @@ async def _limited(response: httpx2.Response, limit: int) -> bytes | None:
     return bytes(content)
 
 
-async def _data(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """Yield the data of each event until [DONE]. All servers write an event's data in one line."""
+async def _data(response: httpx2.Response, silence_s: float) -> AsyncGenerator[bytes]:
+    """Yield the data of each event until [DONE]. All servers write an event's data in one line.
+
+    Empty lines, and bytes without the end of a line, count as silence.
+    """
     rest = bytearray()
+    heard_at = time.monotonic()
     async for part in response.aiter_bytes():
         *lines, last = part.split(b"\n")
         for line in lines:
             rest += line
             line, rest = bytes(rest), bytearray()
+            if line.strip():
+                heard_at = time.monotonic()
             if line.startswith((b"data:", b"error:")):
                 data = line.split(b":", 1)[1].strip()
                 if data == b"[DONE]":
@@ -139,6 +150,8 @@ async def _data(response: httpx2.Response) -> AsyncGenerator[bytes]:
         rest += last
         if len(rest) > MAX_EVENT:
             raise ServerError(f"sends an event of more than {MAX_EVENT} bytes")
+        if time.monotonic() > heard_at + silence_s:
+            raise ServerError(f"has sent no line with content for {silence_s:g} s")
     if rest.strip():
         raise ServerError("ends its answer within an event")
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tracemalloc
+from contextlib import aclosing, closing, suppress
 from itertools import product
 from typing import Any
 
 import pytest
 
+from engines.remote.http import HttpServer, ServerError
 from tests.support.remote_front import (
     BEFORE,
+    SOON_S,
     Front,
     chat,
     error_of,
@@ -207,6 +211,61 @@ def test_an_event_without_end_is_cut_with_little_memory(front: Front) -> None:
 def test_zipped_answers_are_read(front: Front) -> None:
     front.peers[0].is_zipped = True
     assert said(chat(front.url)) == "hello there"
+
+
+async def answer_to(*sent: bytes) -> str:
+    """Return the error for a server that sends all but the last of `sent`, and then the last for ever."""
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError), closing(writer):
+            writer.writelines(sent[:-1])
+            while True:
+                writer.write(sent[-1])
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with asyncio.timeout(SOON_S), aclosing(HttpServer(url, None, 0.5).events("/x", {})) as events:
+            with pytest.raises(ServerError) as caught:
+                await anext(events)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1"])
+def test_a_head_that_never_ends_is_cut(data: bytes) -> None:
+    """Interim answers, or a head of a byte a second, are no silence: a request waited for as long as they came."""
+    assert asyncio.run(answer_to(data)) == "has not begun its answer within 0.5 s"
+
+
+@pytest.mark.parametrize("data", [b"\n", b"\r\n\r\n", b"d"])
+def test_a_stream_of_nothing_is_cut(data: bytes) -> None:
+    """Empty lines, and an event of a byte a second, are no silence: a request waited for as long as they came."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    assert asyncio.run(answer_to(head, data)) == "has sent no line with content for 0.5 s"
+
+
+def test_events_without_tokens_are_cut(front: Front) -> None:
+    """A server that sent events without tokens for ever kept its request, and a core, for ever."""
+    event = "data: " + json.dumps({"choices": [{"token_ids": [], "finish_reason": None}]}) + "\n\n"
+    peer = front.peers[0]
+    peer.replies[peer.dialect.completions] = Reply(200, event * 10_100, content_type="text/event-stream")
+    answer = chat(front.url)
+    assert answer.status_code == 503 and "events without tokens" in error_of(answer)
+
+
+def test_a_negative_number_of_cached_tokens_is_none(front: Front) -> None:
+    """The counter of cached tokens refused it, so that a whole answer became status 500."""
+
+    def change(event: Any) -> Any:
+        if event.get("usage"):
+            event["usage"]["prompt_tokens_details"]["cached_tokens"] = -5
+        return event
+
+    front.peers[0].change = change
+    answer = chat(front.url)
+    assert said(answer) == "hello there"
+    assert answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
 
 
 @pytest.mark.parametrize("status", [401, 403])
