@@ -104,7 +104,7 @@ async def _server(http: HttpServer, name: str | None, tokenizer: Tokenizer, mode
     try:
         dialect = _dialect(name, models)
         facts = await dialect.facts(http, models, model)
-        _check_sizes(facts)
+        _check_facts(facts)
         await _check_tokenizer(http, dialect, facts, tokenizer)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ServerError(f"answers in another shape than expected ({type(error).__name__}: {error})") from None
@@ -124,8 +124,10 @@ def _dialect(name: str | None, models: Any) -> Dialect:
     )
 
 
-def _check_sizes(facts: Facts) -> None:
-    """Raise ValueError for sizes that are none. 0 stands for what a server does not say, as None does."""
+def _check_facts(facts: Facts) -> None:
+    """Raise ValueError for a name or a size that is none. 0 stands for what a server does not say, as None does."""
+    if not facts.model.isprintable():  # it is printed at start
+        raise ValueError(f"{facts.model[:40]!r} is no name of a model")
     for size in (facts.max_context, facts.vocab_size):
         if size is not None and not (type(size) is int and 0 <= size <= _MAX_SIZE):
             raise ValueError(f"{str(size)[:20]!r} is no number of tokens")

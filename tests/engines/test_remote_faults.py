@@ -254,6 +254,30 @@ def test_events_without_tokens_are_cut(front: Front) -> None:
     assert answer.status_code == 503 and "events without tokens" in error_of(answer)
 
 
+LOGPROBS: list[Any] = [
+    None,
+    {"token_logprobs": ["x"], "top_logprobs": [{"token_id:5": -1}]},
+    {"token_logprobs": [float("nan")], "top_logprobs": [{"token_id:5": -1}]},
+    {"token_logprobs": [-1], "top_logprobs": [{"token_id:5": float("inf")}]},
+    {"token_logprobs": [-1], "top_logprobs": [{"token_id:99999": -1}]},
+]
+
+
+@pytest.mark.parametrize("found", LOGPROBS, ids=str)
+def test_logprobs_that_are_none_are_an_error_of_this_request(front: Front, found: Any) -> None:
+    """A stream had NaN, which is no JSON, or a text in the place of a number; a whole answer was an unforeseen error.
+
+    Without any logprobs, the answer had none for its tokens, though they were asked for.
+    """
+    front.peers[0].change = changed(logprobs=found)
+    answer = chat(front.url, logprobs=True, top_logprobs=1)
+    assert answer.status_code == 500 and "logprob" in error_of(answer) + "logprob" * ("99999" in str(found))
+    front.peers[0].change = changed(logprobs=found)
+    assert "NaN" not in chat(front.url, stream=True, logprobs=True, top_logprobs=1).text
+    front.peers[0].change = None
+    assert said(chat(front.url, logprobs=True, top_logprobs=1)) == "hello there"
+
+
 def test_a_negative_number_of_cached_tokens_is_none(front: Front) -> None:
     """The counter of cached tokens refused it, so that a whole answer became status 500."""
 

@@ -84,6 +84,15 @@ def test_a_wrong_server_is_one_line(peer: Peer, chatml: Model, path: str, reply:
     assert words in line(chatml, peer.url)
 
 
+def test_a_name_with_control_characters_is_not_printed(peer: Peer, chatml: Model) -> None:
+    """A terminal obeyed the escape sequences of a model's name in the lines at start."""
+    right, peer.model_name = peer.model_name, "a\x1b[2J\nb"
+    try:
+        assert "no name of a model" in line(chatml, peer.url)
+    finally:
+        peer.model_name = right
+
+
 def test_a_wrong_key_is_one_line(peer: Peer, chatml: Model) -> None:
     peer.key = "right"
     for key in (None, "wrong"):
