@@ -220,7 +220,7 @@ def test_sampled_answers_keep_the_renormalised_distribution(played: tuple[Model,
     weights = {"a": 0.1, "b": 0.05, "c": 0.15, "x": 0.4, "y": 0.3}
     shares = {"a": 1 / 3, "b": 1 / 6, "c": 1 / 2}
     expected = {one + two: shares[one] * shares[two] for one, two in product(shares, shares)}
-    found = outcomes(played, weights, Sampling(9, stop_ids=STOP, constraint=PAIR), 700)
+    found = outcomes(played, weights, Sampling(9, stop_ids=STOP, constraint=PAIR), 250)
     assert chi_square(found, expected) < 26.1, found
 
 
@@ -240,7 +240,7 @@ def test_a_server_cuts_the_distribution_before_the_mask(played: tuple[Model, Pee
     masked /= masked.sum()
     expected = whole[:3] + whole[3] * masked
     by_name = {name: float(share) for name, share in zip("abc", expected, strict=True) if share > 0}
-    found = outcomes(played, weights, Sampling(9, stop_ids=STOP, constraint=constraint, **cut), 300)
+    found = outcomes(played, weights, Sampling(9, stop_ids=STOP, constraint=constraint, **cut), 150)
     assert chi_square(found, by_name) < 13.8, (found, by_name)
 
 
