@@ -15,7 +15,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     grep -vE '^(torch|accelerate|gguf)==' /tmp/requirements.txt > /tmp/front.txt \
     && pip install --disable-pip-version-check --compile -r /tmp/front.txt
 
-# For a GPU: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130
+# Another of PyTorch's builds, as one for a GPU: --build-arg TORCH_INDEX=URL
 FROM front-packages AS packages
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN --mount=type=cache,target=/root/.cache/pip \

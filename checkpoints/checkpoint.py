@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from checkpoints import embedded_tokenizer as embedded
 from checkpoints.files import advised_sampling, end_token_ids, find_checkpoint, read_json
@@ -73,7 +73,7 @@ def _open_folder(name: str, folder: Path) -> Checkpoint:
         str(config["model_type"]),
         _vocab_size(config) or saved.backend.get_vocab_size(),
         chat_template=saved.chat_template,
-        **advised_sampling(name, folder),
+        **cast(dict[str, Any], advised_sampling(name, folder)),
         special_tokens=saved.special_tokens,
         end_tokens=tuple(text for text in tokenizer.control_tokens if tokenizer.token_id(text) in end_ids),
     )

@@ -117,7 +117,7 @@ def _extra_tokens(config: Json) -> Iterator[Any]:
 
 
 def _added(token: Any) -> AddedToken:
-    fields = {"content": token, "special": True} if isinstance(token, str) else token
+    fields: Json = {"content": token, "special": True} if isinstance(token, str) else token
     return AddedToken(**{key: value for key, value in fields.items() if key != "__type"})
 
 

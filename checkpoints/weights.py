@@ -78,8 +78,8 @@ def _saved(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, max
     def load(**options: Any) -> LocalEngine:
         wanted = {**source, "config": config, "dtype": dtype, "use_safetensors": True, **placement}
         wanted |= _quantized(options.get("quantize"), device)
-        model = read_part(name, "weights", lambda: AutoModelForCausalLM.from_pretrained(folder, **wanted))
-        return _engine(checkpoint, model.eval(), max_context, **options)  # type: ignore[no-untyped-call]
+        model: Any = read_part(name, "weights", lambda: AutoModelForCausalLM.from_pretrained(folder, **wanted))
+        return _engine(checkpoint, model.eval(), max_context, **options)
 
     facts = ModelFacts(
         architecture=checkpoint.architecture,

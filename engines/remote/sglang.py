@@ -11,7 +11,7 @@ import numpy as np
 from core.errors import RequestError
 from core.generation import TokenLogprob
 from engines.remote.dialect import Ask, Facts, Gain, Json
-from engines.remote.http import HttpServer
+from engines.remote.http import HttpServer, ServerError
 from text.vocabulary import Vocabulary
 
 _LOWEST = -9999.0
@@ -97,7 +97,10 @@ class _Reader:
         about = event["meta_info"]
         finish = about.get("finish_reason")
         if finish and finish["type"] not in ("stop", "length"):
-            raise ValueError(f"finish_reason {finish['type']!r}: {finish.get('message')}")
+            raise ServerError(
+                f"ends the answer with an error: {str(finish.get('message'))[:200]}",
+                int(finish.get("status_code") or 500),
+            )
         num_new = about["completion_tokens"] - self._num_read
         if not 0 <= num_new <= len(event["output_ids"]):
             raise ValueError(f"completion_tokens {about['completion_tokens']}")

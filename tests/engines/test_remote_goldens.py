@@ -7,19 +7,24 @@ beside each has the request, the status, and the ids that the server gave when t
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from checkpoints.embedded import load_tokenizer
+from checkpoints.embedded_tokenizer import load_tokenizer
+from checkpoints.files import find_checkpoint
 from core.errors import RequestError
 from core.generation import Sampling
 from engines.remote.connect import DIALECTS
 from engines.remote.dialect import Ask, Facts, Gain
+from engines.remote.http import ServerError
 from engines.remote.spelling import is_cut, lost_ids
 from text.vocabulary import Vocabulary
 
@@ -30,8 +35,8 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def vocabulary(embedded_file: Any) -> Vocabulary:
-    return Vocabulary(load_tokenizer(embedded_file).backend_tokenizer, 49152)
+def vocabulary() -> Vocabulary:
+    return Vocabulary(load_tokenizer(find_checkpoint(None)), 49152)
 
 
 def events(path: Path) -> list[Json]:
@@ -111,6 +116,26 @@ def test_unknown_ids_are_lost(vocabulary: Vocabulary) -> None:
     assert lost_ids(vocabulary, b"<|im_end|>", 2, 1) is None
 
 
+def test_the_allowed_tokens_of_a_request_for_one(vocabulary: Vocabulary) -> None:
+    """llama.cpp takes biases. Few tokens are raised, which is shorter than to forbid all others; a repetition penalty
+    divides logits, so that it would take away more of what is raised."""
+    allowed = np.zeros(8, np.bool_)
+    allowed[[2, 5]] = True
+    sampling = Sampling(max_tokens=1, logit_bias=((2, -1.5), (3, 50.0)))
+
+    def biases(sampling: Sampling, mask: NDArray[np.bool_]) -> list[list[float]]:
+        found: list[list[float]] = DIALECTS["llama.cpp"].body(Ask([1], sampling, Facts("m"), True, mask))["logit_bias"]
+        return found
+
+    assert biases(sampling, allowed) == [[2, 998.5], [5, 1000.0]]
+    assert biases(sampling, ~allowed) == [[2, False], [3, 50.0], [5, False]]
+    repeating = biases(replace(sampling, repetition_penalty=1.1), allowed)
+    assert sorted(repeating) == [[0, False], [1, False], [2, -1.5], *([token_id, False] for token_id in (3, 4, 6, 7))]
+    penalised = replace(sampling, logit_bias=(), frequency_penalty=0.5, presence_penalty=0.25)
+    body = DIALECTS["llama.cpp"].body(Ask([1, 4, 1], penalised, Facts("m")))
+    assert body["logit_bias"] == [[1, 1.25], [4, 0.75]]  # what the server takes for the tokens of the prompt
+
+
 def test_sglang_cumulative_and_incremental_events_give_the_same_ids(vocabulary: Vocabulary) -> None:
     """SGLang sends all ids of the answer in each event, or only the new ones if it was started so."""
     answer = [[5, 6], [6], [6, 7, 8]]
@@ -134,8 +159,10 @@ def test_sglang_cumulative_and_incremental_events_give_the_same_ids(vocabulary: 
         assert [gain.num_cached for gain in got] == [3, 0, 0]
         assert [gain.finish for gain in got] == [None, None, "length"]
         assert [report.logprob for gain in got for report in gain.logprobs] == [-2.5, -3, -3, -3, -3.5, -4]
-    with pytest.raises(ValueError, match="abort"):
-        reader.read({"output_ids": [], "meta_info": {"completion_tokens": 6, "finish_reason": {"type": "abort"}}})
+    reason = {"type": "abort", "message": "The prompt is too long.", "status_code": 400}
+    with pytest.raises(ServerError, match="too long") as caught:
+        reader.read({"output_ids": [], "meta_info": {"completion_tokens": 6, "finish_reason": reason}})
+    assert caught.value.status == 400
 
 
 def test_sglang_reports_logprobs_at_temperature_0_and_1_only() -> None:

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from checkpoints.tokenizer_files import read_tokenizer
-from core.generation import Sampling, Step
+from core.generation import Engine, Sampling, Step
 from engines.local.engine import LocalEngine
 from engines.local.kv_cache import BLOCK
 
@@ -60,7 +60,7 @@ def small_engine(folder: Path, *, max_running: int, num_blocks: int) -> LocalEng
     return LocalEngine(model, saved.backend, 512, eos_id=saved.eos_id, max_running=max_running, cache_bytes=cache_bytes)
 
 
-async def steps(engine: LocalEngine, prompt: Sequence[int], sampling: Sampling = GREEDY) -> list[Step]:
+async def steps(engine: Engine, prompt: Sequence[int], sampling: Sampling = GREEDY) -> list[Step]:
     async with aclosing(engine.generate(prompt, sampling)) as stream:
         return [step async for step in stream]
 
