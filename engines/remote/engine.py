@@ -21,8 +21,7 @@ from core.generation import Sampling, Step
 from engines.checks import check_request
 from engines.metrics import EngineMetrics, FinishedReason
 from engines.remote.answer import Answer
-from engines.remote.closing import IS_CLOSING, Closing
-from engines.remote.dialect import Ask, Gain
+from engines.remote.dialect import Ask, Gain, Json, Reader
 from engines.remote.health import HealthWatch
 from engines.remote.http import ServerError
 from engines.remote.servers import Server, Servers
@@ -30,6 +29,7 @@ from guarantees.matcher import ConstraintCompiler
 
 _BAD_REQUEST = frozenset({400, 413, 422})  # the request is at fault, so that another server would refuse it too
 _BUSY = 429
+IS_CLOSING = "the engine is shutting down"
 _MAX_EMPTY = 10_000  # events of one answer that add no token; llama.cpp tells the progress of a long prompt
 _TAIL_S = 1.0  # for what a server says after the last token
 
@@ -57,7 +57,7 @@ class RemoteEngine:
         )
         self._health = HealthWatch(self._servers)
         self._take_grammars = all(one.dialect.takes_grammars for one in servers)
-        self._closing = Closing()
+        self._is_closing = False
 
     @property
     def max_context(self) -> int:
@@ -81,11 +81,13 @@ class RemoteEngine:
         return ", ".join(told) + "".join(f"; {text}" for text in missing)
 
     def health(self) -> str:
-        return IS_CLOSING if self._closing.is_over else self._servers.fault()
+        return IS_CLOSING if self._is_closing else self._servers.fault()
 
     async def close(self) -> None:
-        self._closing.close()
+        self._is_closing = True
         await asyncio.to_thread(self._health.stop)
+        for server in self._servers:
+            server.http.close()
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
         check_request(prompt_ids, sampling, self._max_context, self._vocab_size)
@@ -137,7 +139,7 @@ class RemoteEngine:
     async def _taken(self, answer: Answer, gains: AsyncGenerator[Gain]) -> AsyncGenerator[Step]:
         """Yield what an answer takes of a server's stream, and close the stream."""
         async with aclosing(gains):
-            while gain := await self._closing.next(gains):
+            async for gain in gains:
                 step = answer.read(gain)
                 if step and step.finish_reason and gain.finish:
                     num_last = await _num_cached(gains)
@@ -159,12 +161,19 @@ class RemoteEngine:
         for server in self._servers.in_order(ids, sampling.owner):
             is_resumed = answer.num_generated > 0
             ask = Ask(ids, sampling, server.facts, is_single, allowed, grammar, is_resumed)
-            has_begun = False
+            has_begun, num_empty = False, 0
             try:
                 with self._servers.running(server, ids, sampling.owner):
-                    async with aclosing(self._read(server, ask)) as gains:
-                        async for gain in gains:
+                    reader = server.dialect.reader(ask, lambda: self._constraints.vocabulary)
+                    events = server.http.events(server.dialect.path, server.dialect.body(ask))
+                    async with aclosing(events):
+                        async for event in events:
+                            gain = _gain(reader, event)
+                            del event  # while the next one is awaited, no open stream keeps the last one
                             has_begun = has_begun or bool(gain.token_ids)
+                            num_empty += not gain.token_ids
+                            if num_empty > _MAX_EMPTY:
+                                raise ServerError("sends events without tokens and does not end its answer")
                             yield gain
                 self._servers.recover(server)
                 return
@@ -173,6 +182,8 @@ class RemoteEngine:
                     self._servers.recover(server)
                 raise
             except ServerError as error:
+                if self._is_closing:
+                    raise EngineDown(IS_CLOSING, "shutting_down") from None
                 self._note(server, error)
                 if has_begun:
                     raise EngineError(f"the engine's server {error}") from None
@@ -190,22 +201,6 @@ class RemoteEngine:
             raise EngineBusy
         raise EngineDown("; ".join(f"the engine's server {error}" for error in faults))
 
-    async def _read(self, server: Server, ask: Ask) -> AsyncGenerator[Gain]:
-        """Yield what the events of one answer add. Raises ServerError, or RequestError for what it cannot do."""
-        reader = server.dialect.reader(ask, lambda: self._constraints.vocabulary)
-        num_empty = 0
-        async with aclosing(server.http.events(server.dialect.path, server.dialect.body(ask))) as events:
-            async for event in events:
-                try:
-                    gain = reader.read(event)
-                except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                    reason = f"{type(error).__name__} at {error}"
-                    raise ServerError(f"sends an event of another shape ({reason})") from None
-                num_empty += not gain.token_ids
-                if num_empty > _MAX_EMPTY:
-                    raise ServerError("sends events without tokens and does not end its answer")
-                yield gain
-
     def _with_tokens(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
         """Leave out the ids behind the last token, up to the width of the logits: some servers refuse them."""
         if allowed is None or not allowed[: self._end_of_ids].any():
@@ -218,6 +213,15 @@ class RemoteEngine:
         log.warning("the engine's server %s %s", server.http.url, error)
         if error.status not in _BAD_REQUEST | {_BUSY}:
             self._servers.fail(server, str(error))
+
+
+def _gain(reader: Reader, event: Json) -> Gain:
+    """Return what an event adds. Raises ServerError for an event of another shape."""
+    try:
+        return reader.read(event)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        reason = f"{type(error).__name__} at {error}"
+        raise ServerError(f"sends an event of another shape ({reason})") from None
 
 
 async def _num_cached(gains: AsyncGenerator[Gain]) -> int:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
+import threading
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2
+from engines.remote.connection import Connection, ConnectionFault, opened
 
 Json = dict[str, Any]
 
-CONNECT_S = 5.0
 CHECK_S = 10.0  # for the short questions at start and about the health
 MAX_EVENT = 16 * 2**20  # bytes of one event; vLLM's first one repeats the ids of the prompt
 MAX_ANSWER = 32 * 2**20  # bytes of an answer that is no stream
 MAX_REFUSAL = 65_536  # bytes that are read of the body of an error
+_REFUSAL_S = 5.0
 _SHOWN = 200  # characters of the other side's message in an error of ours
 
 
@@ -39,13 +38,18 @@ class ServerError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
 class HttpServer:
     """One server. `url` has no slash at its end; `silence_s` is the longest time without a byte of an answer."""
 
-    url: str
-    key: str | None = None
-    silence_s: float = 120.0
+    def __init__(self, url: str, key: str | None = None, silence_s: float = 120.0) -> None:
+        self.url = url
+        self._silence_s = silence_s
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._lock = threading.Lock()
+        self._open: set[Connection] = set()
+        self._is_closed = False
 
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Json]:
         """POST `body` and yield the events of the answer. Closing the generator closes the connection.
@@ -53,114 +57,122 @@ class HttpServer:
         Ends after the event [DONE] or at the end of the answer. An answer in JSON is one event. Raises ServerError; an
         event with an error raises it too.
         """
-        timeout = httpx2.Timeout(self.silence_s, connect=CONNECT_S)
-        try:
-            async with AsyncExitStack() as opened:
-                async with asyncio.timeout(self.silence_s):  # for the whole head, and for the reason of a refusal
-                    client = await opened.enter_async_context(self._client(timeout))
-                    stream = client.stream("POST", self.url + path, json=body)
-                    response = await opened.enter_async_context(stream)
-                    await _check(response)
-                kind = response.headers.get("content-type", "")
-                if "event-stream" not in kind and "json" not in kind:
+        asked = self._answer("POST", path, body, self._silence_s)
+        del body  # an open stream keeps nothing of its request
+        async with asked as (connection, headers):
+            kind = headers.get("content-type", "")
+            if "event-stream" not in kind:
+                if "json" not in kind:
                     raise ServerError(f"answers {path} with no event stream")
-                is_stream = "event-stream" in kind
-                async with aclosing(_data(response, self.silence_s) if is_stream else _whole(response)) as texts:
-                    async for text in texts:
-                        yield _event(text)
-        except httpx2.HTTPError as error:
-            raise ServerError(_reason(error, self.silence_s)) from None
-        except TimeoutError:
-            raise ServerError(f"has not begun its answer within {self.silence_s:g} s") from None
+                yield _event(await _limited(connection, MAX_EVENT, path))
+                return
+            rest, heard_at = bytearray(), time.monotonic()
+            while (part := await connection.part()) is not None:
+                if b"\n" in part and (part + rest).strip():  # empty lines, and a line without end, count as silence
+                    heard_at = time.monotonic()
+                elif time.monotonic() > heard_at + self._silence_s:
+                    raise ServerError(f"has sent no line with content for {self._silence_s:g} s")
+                for data in _data(rest, part):
+                    if data == b"[DONE]":
+                        return
+                    yield _event(data)
+            if rest.strip():
+                raise ServerError("ends its answer within an event")
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON of an answer that is no stream. Raises ServerError."""
         try:
-            async with (
-                asyncio.timeout(CHECK_S),
-                self._client(httpx2.Timeout(CHECK_S, connect=CONNECT_S)) as client,
-                client.stream(method, self.url + path, json=body) as response,
-            ):
-                await _check(response)
-                content = await _limited(response, MAX_ANSWER)
-        except httpx2.HTTPError as error:
-            raise ServerError(_reason(error, CHECK_S)) from None
+            async with asyncio.timeout(CHECK_S), self._answer(method, path, body, CHECK_S) as (connection, _):
+                content = await _limited(connection, MAX_ANSWER, path)
         except TimeoutError:
             raise ServerError(f"has not answered {path} within {CHECK_S:g} s") from None
-        if content is None:
-            raise ServerError(f"answers {path} with more than {MAX_ANSWER} bytes")
         try:
             return json.loads(content or b"null")
         except (ValueError, RecursionError):
             kind = "HTML" if content.lstrip()[:1] == b"<" else "text that is no JSON"
             raise ServerError(f"answers {path} with {kind}, so it is not an engine's API") from None
 
-    def _client(self, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
-        headers = {"Accept-Encoding": "identity"}  # events are small, and are wanted at once
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
-        return httpx2.AsyncClient(headers=headers, timeout=timeout, verify=_TLS, trust_env=False)
+    def close(self) -> None:
+        """End all connections, from any thread, and those that come."""
+        with self._lock:
+            self._is_closed = True
+            connections = list(self._open)
+        for connection in connections:
+            connection.abort_soon()
+
+    @asynccontextmanager
+    async def _answer(
+        self, method: str, path: str, body: Mapping[str, Any] | None, silence_s: float
+    ) -> AsyncGenerator[tuple[Connection, dict[str, str]]]:
+        """Send a request. Yields the connection and the headers of an answer with status 200. Raises ServerError."""
+        content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
+        del body
+        try:
+            connection = await opened(self.url, silence_s)
+            try:
+                with self._lock:
+                    self._open.add(connection)
+                    if self._is_closed:
+                        raise ServerError("is asked for nothing any more")
+                async with asyncio.timeout(silence_s):  # for the whole head, interim answers included
+                    status, headers = await connection.request(method, self.url + path, self._headers, content)
+                del content
+                if (packing := headers.get("content-encoding", "identity")) != "identity":
+                    raise ServerError(f"packs its answers ({packing[:20]}) although it is told not to")
+                if status != 200:
+                    raise await _refusal(connection, status, headers, path)
+                yield connection, headers
+            finally:
+                with self._lock:
+                    self._open.discard(connection)
+                connection.abort()
+        except ConnectionFault as error:
+            raise ServerError(str(error)) from None
+        except TimeoutError:
+            raise ServerError(f"has not begun its answer within {silence_s:g} s") from None
 
 
-_TLS = ssl.create_default_context()  # costs 10 ms, so that all connections share it
-
-
-async def _check(response: httpx2.Response) -> None:
-    """Raise ServerError unless the status is 200, with what the other side says about it."""
-    status = response.status_code
-    if status == 200:
-        return
-    path = response.request.url.path
-    if response.is_redirect:
-        raise ServerError(f"redirects {path} to another URL; name the server that answers itself", status)
-    # What is said about a wrong key may hold the key, and clients read it.
-    said = "" if status in (401, 403) else _message(await _limited(response, MAX_REFUSAL) or b"")
-    raise ServerError(f"answers {path} with status {status}{f': {said}' if said else ''}", status)
-
-
-async def _limited(response: httpx2.Response, limit: int) -> bytes | None:
-    """Return the body, or None if it has more than `limit` bytes."""
+async def _refusal(connection: Connection, status: int, headers: Mapping[str, str], path: str) -> ServerError:
+    """Return the error for a status other than 200, with what the other side says about it."""
+    if 300 <= status < 400 and "location" in headers:
+        return ServerError(f"redirects {path} to another URL; name the server that answers itself", status)
     content = bytearray()
-    async for part in response.aiter_bytes():
+    try:
+        async with asyncio.timeout(_REFUSAL_S):
+            while len(content) < MAX_REFUSAL and (part := await connection.part()) is not None:
+                content += part
+    except (ConnectionFault, TimeoutError):
+        pass  # the status says enough
+    # What is said about a wrong key may hold the key, and clients read it.
+    said = "" if status in (401, 403) else _message(bytes(content[:MAX_REFUSAL]))
+    return ServerError(f"answers {path} with status {status}{f': {said}' if said else ''}", status)
+
+
+async def _limited(connection: Connection, limit: int, path: str) -> bytes:
+    """Return the body. Raises ServerError if it has more than `limit` bytes."""
+    content = bytearray()
+    while (part := await connection.part()) is not None:
         content += part
         if len(content) > limit:
-            return None
+            raise ServerError(f"answers {path} with more than {limit} bytes")
     return bytes(content)
 
 
-async def _data(response: httpx2.Response, silence_s: float) -> AsyncGenerator[bytes]:
-    """Yield the data of each event until [DONE]. All servers write an event's data in one line.
+def _data(rest: bytearray, part: bytes) -> Iterator[bytes]:
+    """Yield the data of each event that `part` ends. All servers write an event's data in one line.
 
-    Empty lines, and bytes without the end of a line, count as silence.
+    rest: the beginning of a line; what `part` has of the next line is put there.
     """
-    rest = bytearray()
-    heard_at = time.monotonic()
-    async for part in response.aiter_bytes():
-        *lines, last = part.split(b"\n")
-        for line in lines:
-            rest += line
-            line, rest = bytes(rest), bytearray()
-            if line.strip():
-                heard_at = time.monotonic()
-            if line.startswith((b"data:", b"error:")):
-                data = line.split(b":", 1)[1].strip()
-                if data == b"[DONE]":
-                    return
-                yield data
-        rest += last
-        if len(rest) > MAX_EVENT:
-            raise ServerError(f"sends an event of more than {MAX_EVENT} bytes")
-        if time.monotonic() > heard_at + silence_s:
-            raise ServerError(f"has sent no line with content for {silence_s:g} s")
-    if rest.strip():
-        raise ServerError("ends its answer within an event")
-
-
-async def _whole(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    content = await _limited(response, MAX_EVENT)
-    if content is None:
-        raise ServerError(f"answers with more than {MAX_EVENT} bytes")
-    yield content
+    *lines, last = part.split(b"\n")
+    for line in lines:
+        rest += line
+        whole = bytes(rest)
+        rest.clear()
+        if whole.startswith((b"data:", b"error:")):
+            yield whole.split(b":", 1)[1].strip()
+    rest += last
+    if len(rest) > MAX_EVENT:
+        raise ServerError(f"sends an event of more than {MAX_EVENT} bytes")
 
 
 def _event(data: bytes) -> Json:
@@ -197,16 +209,3 @@ def _message(body: bytes) -> str:
         else body.decode("utf-8", "replace")
     )
     return "".join(filter(str.isprintable, " ".join(text.split())))[:_SHOWN]
-
-
-def _reason(error: httpx2.HTTPError, silence_s: float) -> str:
-    match error:
-        case httpx2.ConnectTimeout():
-            return f"does not accept a connection within {CONNECT_S:g} s"
-        case httpx2.ConnectError():
-            return "cannot be reached"
-        case httpx2.TimeoutException():
-            return f"has sent nothing for {silence_s:g} s"
-        case httpx2.RemoteProtocolError():
-            return "broke off its answer, or does not speak HTTP"
-    return f"broke the connection ({type(error).__name__})"
