@@ -15,6 +15,8 @@ from checkpoints.files import advised_sampling, end_token_ids, find_checkpoint, 
 from checkpoints.tokenizer_files import read_tokenizer
 from text.tokenizer import Tokenizer
 
+_MAX_VOCABULARY = 2**24  # a larger number is an error of the file, and masks of that size would fill the memory
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -83,4 +85,4 @@ def _vocab_size(config: Mapping[str, Any]) -> int | None:
     size = config.get("vocab_size")
     if size is None and isinstance(config.get("text_config"), dict):  # of a model that reads images too
         size = config["text_config"].get("vocab_size")
-    return size if isinstance(size, int) else None
+    return size if type(size) is int and 0 < size <= _MAX_VOCABULARY else None

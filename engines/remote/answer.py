@@ -6,6 +6,7 @@ whatever the server was told.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -59,7 +60,7 @@ class Answer:
 
         Only the first request tells it: the others find in the cache what the first one has computed.
         """
-        return min(num, len(self._prompt_ids)) if self.num_asked == 1 else 0
+        return max(0, min(num, len(self._prompt_ids))) if self.num_asked == 1 else 0
 
     def next_sampling(self) -> Sampling:
         """Return the sampling for the next request of this answer.
@@ -116,14 +117,17 @@ class Answer:
         taken: list[int] = []
         reports: list[TokenLogprob] = []
         self.is_forbidden = self.is_lost = False
+        if self._sampling.logprobs is not None and len(gain.logprobs) != len(gain.token_ids):
+            raise EngineError(f"the engine's server sent {len(gain.logprobs)} logprobs of {len(gain.token_ids)} tokens")
         for position, token_id in enumerate(gain.token_ids):
-            if not (type(token_id) is int and 0 <= token_id < self._vocab_size):
-                raise EngineError(f"the engine's server sent the token id {str(token_id)[:20]}, which no token has")
+            self._check_id(token_id)
             if not self._allows(token_id):
                 self.is_forbidden = True
                 break
             taken.append(token_id)
-            reports += gain.logprobs[position : position + 1]
+            for report in gain.logprobs[position : position + 1]:
+                self._check_report(report)
+                reports.append(report)
             self._take(token_id)
             if self.finish_reason:
                 break
@@ -131,6 +135,18 @@ class Answer:
         if not taken and not self.finish_reason:
             return None
         return Step(tuple(taken), self.finish_reason, tuple(reports), self.num_cached(gain.num_cached))
+
+    def _check_id(self, token_id: object) -> None:
+        if not (type(token_id) is int and 0 <= token_id < self._vocab_size):
+            raise EngineError(f"the engine's server sent the token id {str(token_id)[:20]}, which no token has")
+
+    def _check_report(self, report: TokenLogprob) -> None:
+        """Raise EngineError for logprobs that no answer in JSON can hold."""
+        for number in (report.logprob, *(number for _, number in report.top)):
+            if not (type(number) in (int, float) and math.isfinite(number)):
+                raise EngineError(f"the engine's server sent the logprob {str(number)[:20]}, which is no finite number")
+        for one, _ in report.top:
+            self._check_id(one)
 
     def _take(self, token_id: int) -> None:
         self._ids.append(token_id)

@@ -20,6 +20,7 @@ from text.tokenizer import Tokenizer
 
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (VLLM(), LlamaCpp(), SGLang())}
 SILENCE_S = 120.0
+_MAX_SIZE = 2**30  # of a context and of a vocabulary
 
 # Text of many kinds, so that another tokenizer of the same family shows.
 PROBES = (
@@ -87,10 +88,10 @@ def _asked(url: str, where: RemoteServers, tokenizer: Tokenizer, model: str) -> 
 def _check_address(url: str, key: str | None) -> None:
     try:
         parts = urlsplit(url)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # the port is no number below 65,536, or a bracket is missing
         is_url = False
-    if not is_url or not url.isprintable():
+    if not is_url or not url.isprintable() or any(mark in url for mark in " ?#@"):
         raise ModelError(f"--engine-url {url!r} is no URL of a server, which is like http://127.0.0.1:8000")
     if key and not (key.isascii() and key.isprintable()):
         raise ModelError(f"--engine-url {url}: --engine-key has a character that no HTTP header can hold")
@@ -103,6 +104,7 @@ async def _server(http: HttpServer, name: str | None, tokenizer: Tokenizer, mode
     try:
         dialect = _dialect(name, models)
         facts = await dialect.facts(http, models, model)
+        _check_facts(facts)
         await _check_tokenizer(http, dialect, facts, tokenizer)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ServerError(f"answers in another shape than expected ({type(error).__name__}: {error})") from None
@@ -120,6 +122,15 @@ def _dialect(name: str | None, models: Any) -> Dialect:
         f"is a server of {owner!r}; only vLLM, llama.cpp and SGLang take and give token ids (--engine names "
         "one of them; Ollama and TGI take text only: run their model with llama.cpp's or vLLM's server)"
     )
+
+
+def _check_facts(facts: Facts) -> None:
+    """Raise ValueError for a name or a size that is none. 0 stands for what a server does not say, as None does."""
+    if not facts.model.isprintable():  # it is printed at start
+        raise ValueError(f"{facts.model[:40]!r} is no name of a model")
+    for size in (facts.max_context, facts.vocab_size):
+        if size is not None and not (type(size) is int and 0 <= size <= _MAX_SIZE):
+            raise ValueError(f"{str(size)[:20]!r} is no number of tokens")
 
 
 async def _check_tokenizer(http: HttpServer, dialect: Dialect, facts: Facts, tokenizer: Tokenizer) -> None:

@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from tokenizers import Tokenizer
 
@@ -28,6 +30,7 @@ from guarantees.matcher import ConstraintCompiler
 _BAD_REQUEST = frozenset({400, 413, 422})  # the request is at fault, so that another server would refuse it too
 _BUSY = 429
 IS_CLOSING = "the engine is shutting down"
+_MAX_EMPTY = 10_000  # events of one answer that add no token; llama.cpp tells the progress of a long prompt
 _TAIL_S = 1.0  # for what a server says after the last token
 
 log = logging.getLogger("functionary")
@@ -43,6 +46,7 @@ class RemoteEngine:
         self._max_context = max_context
         self._vocab_size = vocab_size
         self._constraints = ConstraintCompiler(tokenizer, vocab_size, eos_id=eos_id)
+        self._end_of_ids = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
         if any(one.dialect.needs_vocabulary for one in servers):
             _ = self._constraints.vocabulary
         self._metrics = EngineMetrics(max_context)
@@ -152,7 +156,7 @@ class RemoteEngine:
         """
         sampling, ids, allowed = answer.next_sampling(), answer.ids, None
         if is_single:
-            sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), answer.allowed()
+            sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), self._with_tokens(answer.allowed())
         faults: list[ServerError] = []
         for server in self._servers.in_order(ids, sampling.owner):
             is_resumed = answer.num_generated > 0
@@ -162,9 +166,13 @@ class RemoteEngine:
                 with self._servers.running(server, ids, sampling.owner):
                     reader = server.dialect.reader(ask, lambda: self._constraints.vocabulary)
                     events = server.http.events(server.dialect.path, server.dialect.body(ask))
+                    num_empty = 0
                     async with aclosing(events):
                         async for event in events:
                             gain = _gain(reader, event)
+                            num_empty += not gain.token_ids
+                            if num_empty > _MAX_EMPTY:
+                                raise ServerError("sends events without tokens and does not end its answer")
                             del event  # while the next one is awaited, no open stream keeps the last one
                             has_begun = has_begun or bool(gain.token_ids)
                             yield gain
@@ -181,6 +189,7 @@ class RemoteEngine:
                 if has_begun:
                     raise EngineError(f"the engine's server {error}") from None
                 if error.status in _BAD_REQUEST and grammar:  # it only saves work, and some servers do not take it
+                    answer.num_asked -= 1  # the server has neither read nor drawn anything
                     async with aclosing(self._gains(answer, "")) as gains:
                         async for gain in gains:
                             yield gain
@@ -192,6 +201,12 @@ class RemoteEngine:
         if any(error.status == _BUSY for error in faults):
             raise EngineBusy
         raise EngineDown("; ".join(f"the engine's server {error}" for error in faults))
+
+    def _with_tokens(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """Leave out the ids behind the last token, up to the width of the logits: some servers refuse them."""
+        if allowed is None or not allowed[: self._end_of_ids].any():
+            return allowed
+        return allowed & (np.arange(len(allowed)) < self._end_of_ids)
 
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""

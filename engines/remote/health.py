@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 
 from engines.remote.http import ServerError
 from engines.remote.servers import Server, Servers
+
+log = logging.getLogger("functionary")
 
 PERIOD_S = 5.0
 _OF_KEYS = (401, 403)  # the route may need a key of its own; completions show whether ours fits
@@ -28,7 +31,10 @@ class HealthWatch:
 
     def _run(self) -> None:
         while not self._is_over.wait(PERIOD_S):
-            asyncio.run(self._look())
+            try:
+                asyncio.run(self._look())
+            except Exception:
+                log.exception("the health of the engine's servers is not known")  # the next look may work
 
     async def _look(self) -> None:
         await asyncio.gather(*map(self._look_at, self._servers))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -64,12 +65,17 @@ class HttpServer:
                     raise ServerError(f"answers {path} with no event stream")
                 yield _event(await _limited(connection, MAX_EVENT, path))
                 return
-            rest = bytearray()
+            rest, heard_at = bytearray(), time.monotonic()
             while (part := await connection.part()) is not None:
-                for data in _data(rest, part):
-                    if data == b"[DONE]":
-                        return
-                    yield _event(data)
+                for line in _lines(rest, part):
+                    heard_at = time.monotonic()
+                    if line.startswith((b"data:", b"error:")):
+                        data = line.split(b":", 1)[1].strip()
+                        if data == b"[DONE]":
+                            return
+                        yield _event(data)
+                if time.monotonic() > heard_at + self._silence_s:
+                    raise ServerError(f"has sent no line with content for {self._silence_s:g} s")
             if rest.strip():
                 raise ServerError("ends its answer within an event")
 
@@ -108,12 +114,13 @@ class HttpServer:
                     self._open.add(connection)
                     if self._is_closed:
                         raise ServerError("is asked for nothing any more")
-                status, headers = await connection.request(method, self.url + path, self._headers, content)
+                async with asyncio.timeout(silence_s):  # for the whole head, and for the reason of a refusal
+                    status, headers = await connection.request(method, self.url + path, self._headers, content)
+                    if status != 200:
+                        raise await _refusal(connection, status, headers, path)
                 del content
                 if (packing := headers.get("content-encoding", "identity")) != "identity":
                     raise ServerError(f"packs its answers ({packing[:20]}) although it is told not to")
-                if status != 200:
-                    raise await _refusal(connection, status, headers, path)
                 yield connection, headers
             finally:
                 with self._lock:
@@ -121,12 +128,16 @@ class HttpServer:
                 connection.abort()
         except ConnectionFault as error:
             raise ServerError(str(error)) from None
+        except TimeoutError:
+            raise ServerError(f"has not begun its answer within {silence_s:g} s") from None
 
 
 async def _refusal(connection: Connection, status: int, headers: Mapping[str, str], path: str) -> ServerError:
     """Return the error for a status other than 200, with what the other side says about it."""
     if 300 <= status < 400 and "location" in headers:
         return ServerError(f"redirects {path} to another URL; name the server that answers itself", status)
+    if status in (401, 403):  # what is said about a wrong key may hold the key, and clients read it
+        return ServerError(f"answers {path} with status {status}", status)
     content = bytearray()
     try:
         while len(content) < MAX_REFUSAL and (part := await connection.part()) is not None:
@@ -147,18 +158,18 @@ async def _limited(connection: Connection, limit: int, path: str) -> bytes:
     return bytes(content)
 
 
-def _data(rest: bytearray, part: bytes) -> Iterator[bytes]:
-    """Yield the data of each event that `part` ends. All servers write an event's data in one line.
+def _lines(rest: bytearray, part: bytes) -> Iterator[bytes]:
+    """Yield the lines that `part` ends, but empty ones. All servers write an event's data in one line.
 
     rest: the beginning of a line; what `part` has of the next line is put there.
     """
     *lines, last = part.split(b"\n")
     for line in lines:
         rest += line
-        whole = bytes(rest)
+        whole = bytes(rest).strip()
         rest.clear()
-        if whole.startswith((b"data:", b"error:")):
-            yield whole.split(b":", 1)[1].strip()
+        if whole:
+            yield whole
     rest += last
     if len(rest) > MAX_EVENT:
         raise ServerError(f"sends an event of more than {MAX_EVENT} bytes")
@@ -197,4 +208,4 @@ def _message(body: bytes) -> str:
         if body.lstrip()[:1] in (b"<", b"{")
         else body.decode("utf-8", "replace")
     )
-    return " ".join(text.split())[:_SHOWN]
+    return "".join(filter(str.isprintable, " ".join(text.split())))[:_SHOWN]

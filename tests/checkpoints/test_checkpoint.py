@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import shutil
 from contextlib import aclosing
 from pathlib import Path
@@ -96,6 +97,8 @@ def test_a_model_without_our_kind_of_cache_is_refused(folder: Path) -> None:
         ({"do_sample": True, "temperature": 0.6, "top_p": 0.9}, (0.6, 0.9)),
         ({"do_sample": True, "temperature": 0.6}, (0.6, 1.0)),
         ({"do_sample": True, "temperature": None, "top_p": "much"}, (1.0, 1.0)),
+        ({"do_sample": True, "temperature": math.inf, "top_p": 7}, (1.0, 1.0)),
+        ({"do_sample": True, "temperature": 10**400, "top_p": True}, (1.0, 1.0)),
         ({"do_sample": False, "temperature": 0.6, "top_p": 0.9}, (1.0, 1.0)),
         ({"temperature": 0.6}, (1.0, 1.0)),
         (None, (1.0, 1.0)),
@@ -107,6 +110,8 @@ def test_the_makers_advice_on_sampling_is_the_default(
     """The checkpoint's generation_config.json sets the default sampling.
 
     Llama 3 and models trained from it recommend temperature 0.6, and call functions less reliably at 1.0.
+    Regression test: an infinite temperature became the default, so that no request could be sent to an engine
+    elsewhere, and a number beyond float64 ended the start with a traceback.
     """
     file = folder / "generation_config.json"
     file.unlink()
@@ -114,6 +119,15 @@ def test_the_makers_advice_on_sampling_is_the_default(
         file.write_text(json.dumps(advice))
     checkpoint = open_checkpoint(str(folder))
     assert (checkpoint.temperature, checkpoint.top_p) == expected
+
+
+@pytest.mark.parametrize("size", [-1, True, 10**12, "x"])
+def test_a_vocabulary_of_no_size_is_that_of_the_tokenizer(folder: Path, size: object) -> None:
+    """A configuration with the size -1 made a model that served no request; one of 10**12 asked for a mask of 1 TB."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": size}))
+    checkpoint = open_checkpoint(str(folder), has_weights=False)
+    assert checkpoint.vocab_size == checkpoint.tokenizer.backend.get_vocab_size()
 
 
 def test_an_unreadable_advice_is_said(folder: Path) -> None:

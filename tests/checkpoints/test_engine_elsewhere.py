@@ -151,6 +151,7 @@ BAD_URL = "is not the URL of a server; use one such as http://127.0.0.1:9000; --
             for url in (
                 *("", "127.0.0.1:9000", "localhost", "ftp://127.0.0.1", "http://", "http://:9000", "http://a:x"),
                 *("http://a:70000", "http://u:p@a", "http://a/?q=1", "http://a/#b", "http://a b", "http://ä"),
+                *("http://:p@a", "http://a/?", "http://a/#"),  # the first was taken, and its key was in the log
             )
         ),
     ],

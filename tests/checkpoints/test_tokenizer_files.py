@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +165,24 @@ def test_a_damaged_tokenizer_is_one_line(chatml_folder: Path, tmp_path: Path) ->
     (folder / "tokenizer.json").write_text('{"model": \n')
     with pytest.raises(ModelError, match=r"--model x: cannot read its tokenizer: [^\n]*$"):
         read_tokenizer("x", folder)
+
+
+@pytest.mark.parametrize("template", [5, [1], {"default": 7}, {"tool_use": ["x"]}, [{"name": [], "template": "x"}]])
+def test_a_chat_template_that_is_no_text_is_one_line(chatml_folder: Path, tmp_path: Path, template: object) -> None:
+    """A number in the place of the template was handed on, and the start ended with a traceback."""
+    folder = shutil.copytree(chatml_folder, tmp_path / "copy")
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    change_config(chat_template=template)(folder)
+    with pytest.raises(ModelError, match=r"^--model x: cannot read its tokenizer: [^\n]*$"):
+        read_tokenizer("x", folder)
+
+
+def test_only_files_are_read_as_templates(chatml_folder: Path, tmp_path: Path) -> None:
+    """The start hung at a named pipe in the folder of further templates."""
+    folder = shutil.copytree(chatml_folder, tmp_path / "copy")
+    (folder / "additional_chat_templates").mkdir(exist_ok=True)
+    os.mkfifo(folder / "additional_chat_templates" / "pipe.jinja")
+    assert read_tokenizer("x", folder).chat_template == read_tokenizer("x", chatml_folder).chat_template
 
 
 def test_the_metadata_of_the_embedded_file_is_that_of_llama_cpp(embedded_file: GGUFReader) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tracemalloc
+from contextlib import aclosing, closing, suppress
 from itertools import product
 from typing import Any
 
 import pytest
 
+from engines.remote.http import HttpServer, ServerError
 from tests.support.remote_front import (
     BEFORE,
+    SOON_S,
     Front,
     chat,
     error_of,
@@ -210,3 +214,103 @@ def test_zipped_answers_are_refused(front: Front) -> None:
     answer = chat(front.url)
     assert answer.status_code == 503
     assert "gzip" in answer.json()["error"]["message"]
+
+
+async def answer_to(*sent: bytes) -> str:
+    """Return the error for a server that sends all but the last of `sent`, and then the last for ever."""
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError), closing(writer):
+            writer.writelines(sent[:-1])
+            while True:
+                writer.write(sent[-1])
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with asyncio.timeout(SOON_S), aclosing(HttpServer(url, None, 0.5).events("/x", {})) as events:
+            with pytest.raises(ServerError) as caught:
+                await anext(events)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1"])
+def test_a_head_that_never_ends_is_cut(data: bytes) -> None:
+    """Interim answers, or a head of a byte a second, are no silence: a request waited for as long as they came."""
+    assert asyncio.run(answer_to(data)) == "has not begun its answer within 0.5 s"
+
+
+@pytest.mark.parametrize("data", [b"\n", b"\r\n\r\n", b"d"])
+def test_a_stream_of_nothing_is_cut(data: bytes) -> None:
+    """Empty lines, and an event of a byte a second, are no silence: a request waited for as long as they came."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    assert asyncio.run(answer_to(head, data)) == "has sent no line with content for 0.5 s"
+
+
+def test_events_without_tokens_are_cut(front: Front) -> None:
+    """A server that sent events without tokens for ever kept its request, and a core, for ever."""
+    event = "data: " + json.dumps({"choices": [{"token_ids": [], "finish_reason": None}]}) + "\n\n"
+    peer = front.peers[0]
+    peer.replies[peer.dialect.completions] = Reply(200, event * 10_100, content_type="text/event-stream")
+    answer = chat(front.url)
+    assert answer.status_code == 503 and "events without tokens" in error_of(answer)
+
+
+LOGPROBS: list[Any] = [
+    None,
+    {"token_logprobs": ["x"], "top_logprobs": [{"token_id:5": -1}]},
+    {"token_logprobs": [float("nan")], "top_logprobs": [{"token_id:5": -1}]},
+    {"token_logprobs": [-1], "top_logprobs": [{"token_id:5": float("inf")}]},
+    {"token_logprobs": [-1], "top_logprobs": [{"token_id:99999": -1}]},
+]
+
+
+@pytest.mark.parametrize("found", LOGPROBS, ids=str)
+def test_logprobs_that_are_none_are_an_error_of_this_request(front: Front, found: Any) -> None:
+    """A stream had NaN, which is no JSON, or a text in the place of a number; a whole answer was an unforeseen error.
+
+    Without any logprobs, the answer had none for its tokens, though they were asked for.
+    """
+    front.peers[0].change = changed(logprobs=found)
+    answer = chat(front.url, logprobs=True, top_logprobs=1)
+    assert answer.status_code == 500 and "logprob" in error_of(answer) + "logprob" * ("99999" in str(found))
+    front.peers[0].change = changed(logprobs=found)
+    assert "NaN" not in chat(front.url, stream=True, logprobs=True, top_logprobs=1).text
+    front.peers[0].change = None
+    assert said(chat(front.url, logprobs=True, top_logprobs=1)) == "hello there"
+
+
+def test_a_negative_number_of_cached_tokens_is_none(front: Front) -> None:
+    """The counter of cached tokens refused it, so that a whole answer became status 500."""
+
+    def change(event: Any) -> Any:
+        if event.get("usage"):
+            event["usage"]["prompt_tokens_details"]["cached_tokens"] = -5
+        return event
+
+    front.peers[0].change = change
+    answer = chat(front.url)
+    assert said(answer) == "hello there"
+    assert answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_is_said_about_a_wrong_key_is_not_passed_on(
+    front: Front, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Proxies name the key that they refuse. Every client read it in the error, and it was in the log."""
+    peer = front.peers[0]
+    peer.replies[peer.dialect.completions] = Reply(
+        status, {"error": {"message": "Received API Key = sk-of-the-operator"}}
+    )
+    answer = chat(front.url)
+    assert answer.status_code == 503 and f"status {status}" in error_of(answer)
+    assert "sk-of" not in answer.text + caplog.text
+
+
+def test_control_characters_of_a_server_reach_no_terminal(front: Front) -> None:
+    """The log on a terminal obeyed escape sequences in a message of the server."""
+    peer = front.peers[0]
+    peer.replies[peer.dialect.completions] = Reply(400, {"error": {"message": "a\x1b[2Jb\x9b\u202e\nc"}})
+    assert "a[2Jb c" in error_of(chat(front.url))

@@ -176,6 +176,48 @@ def test_a_grammar_is_not_sent_behind_tokens_of_the_answer(played: tuple[Model, 
     assert all(body["prompt"] == prompt for body in peer.bodies if "structured_outputs" in body)
 
 
+def test_a_refused_grammar_costs_neither_the_seed_nor_the_count_of_cached_tokens(played: tuple[Model, Peer]) -> None:
+    """The request without the grammar counted as the second one of the answer: it reported no cached token."""
+    model, peer = played
+    say(played, "ab<|im_end|>")
+    sampling = Sampling(max_tokens=5, seed=7, stop_ids=STOP, constraint=PAIR)
+    seeds, cached = [], []
+    for refuses in (False, False, True):
+        peer.refuses_grammars = refuses
+        try:
+            gained = asyncio.run(steps(model.engine, [5, 6] * 40, sampling))
+        finally:
+            peer.refuses_grammars = False
+        seeds.append(peer.bodies[-1]["seed"])
+        cached.append(sum(step.num_cached_tokens for step in gained))
+    assert seeds == [seeds[0]] * 3 and cached[1] == cached[2] > 0
+
+
+def test_no_id_without_a_token_is_allowed(played: tuple[Model, Peer]) -> None:
+    """The logits of many models are wider than their vocabulary. vLLM 0.10 refuses ids from there on.
+
+    A mask that forbids a few tokens allowed these ids, so that the request for one token got status 400.
+    """
+    model, peer = played
+    say(played, TEXT)
+    events = iter([True])
+
+    def ends_early(event: Any) -> Any:
+        if next(events, False):
+            (event["choices"][0] if "choices" in event else event)["token_ids" if "choices" in event else "tokens"] = [
+                258
+            ]
+        return event
+
+    peer.change = ends_early
+    asyncio.run(steps(model.engine, [5, 6], Sampling(max_tokens=5, min_tokens=3, temperature=0.0, stop_ids=STOP)))
+    end = 1 + max(model.tokenizer.backend.get_vocab(with_added_tokens=True).values())
+    assert end < model.engine.vocab_size
+    allowed = [body["allowed_token_ids"] for body in peer.bodies if "allowed_token_ids" in body]
+    if peer.dialect.completions == "/v1/completions":
+        assert allowed == [[one for one in range(end) if one not in STOP]]
+
+
 # The distribution of sampled answers
 
 

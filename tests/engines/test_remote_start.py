@@ -62,6 +62,10 @@ def line(model: Model, url: str, **fields: Any) -> str:
         ("/v1/models", Reply(200, {"data": [{"owned_by": "vllm"}]}), "another shape"),
         ("/v1/models", Reply(200, {"data": [{"id": "m", "owned_by": "library"}]}), "text only"),
         ("/v1/models", Reply(200, {"data": [{"id": "peer", "owned_by": "vllm"}]}), "--max-context"),
+        *(
+            ("/v1/models", Reply(200, {"data": [{**CARD, "max_model_len": size}]}), "no number of tokens")
+            for size in ("512", -5, 512.0, True, [512], 10**30)
+        ),
         ("/v1/models", Reply(301, "", {"Location": "https://elsewhere/"}), "redirects"),
         ("/v1/models", Reply(500, {"error": {"message": "CUDA\nerror"}}), "CUDA error"),
         ("/v1/models", Reply(503, {"error": {"message": "Loading model", "code": 503}}), "Loading model"),
@@ -75,8 +79,18 @@ def line(model: Model, url: str, **fields: Any) -> str:
     ids=str,
 )
 def test_a_wrong_server_is_one_line(peer: Peer, chatml: Model, path: str, reply: Reply, words: str) -> None:
+    """Regression test: a context that was a text, from a proxy that writes JSON loosely, ended with a traceback."""
     peer.replies[path] = reply
     assert words in line(chatml, peer.url)
+
+
+def test_a_name_with_control_characters_is_not_printed(peer: Peer, chatml: Model) -> None:
+    """A terminal obeyed the escape sequences of a model's name in the lines at start."""
+    right, peer.model_name = peer.model_name, "a\x1b[2J\nb"
+    try:
+        assert "no name of a model" in line(chatml, peer.url)
+    finally:
+        peer.model_name = right
 
 
 def test_a_wrong_key_is_one_line(peer: Peer, chatml: Model) -> None:
@@ -112,6 +126,8 @@ def test_another_tokenizer_is_one_line(peer: Peer, chatml: Model, llama: Model) 
         "http://host.invalid",
         "unix:/run/engine.sock",
         "http://a b/",
+        "http://:key@127.0.0.1",
+        "http://127.0.0.1/?",
         "",
     ],
 )
