@@ -16,11 +16,12 @@ from typing import Any
 
 import httpx2
 
+from client.server_events import DONE, MAX_EVENT, EventTooLong, event_data
+
 Json = dict[str, Any]
 
 CONNECT_S = 5.0
 CHECK_S = 10.0  # for the short questions at start and about the health
-MAX_EVENT = 16 * 2**20  # bytes of one event; vLLM's first one repeats the ids of the prompt
 MAX_ANSWER = 32 * 2**20  # bytes of an answer that is no stream
 MAX_REFUSAL = 65_536  # bytes that are read of the body of an error
 _SHOWN = 200  # characters of the other side's message in an error of ours
@@ -62,8 +63,10 @@ class HttpServer:
                 kind = response.headers.get("content-type", "")
                 if "event-stream" not in kind and "json" not in kind:
                     raise ServerError(f"answers {path} with no event stream")
-                async with aclosing(_data(response) if "event-stream" in kind else _whole(response)) as texts:
+                async with aclosing(event_data(response) if "event-stream" in kind else _whole(response)) as texts:
                     async for text in texts:
+                        if text == DONE:
+                            return
                         yield _event(text)
         except httpx2.HTTPError as error:
             raise ServerError(_reason(error, self.silence_s)) from None
@@ -122,26 +125,6 @@ async def _limited(response: httpx2.Response, limit: int) -> bytes | None:
     return bytes(content)
 
 
-async def _data(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """Yield the data of each event until [DONE]. All servers write an event's data in one line."""
-    rest = bytearray()
-    async for part in response.aiter_bytes():
-        *lines, last = part.split(b"\n")
-        for line in lines:
-            rest += line
-            line, rest = bytes(rest), bytearray()
-            if line.startswith((b"data:", b"error:")):
-                data = line.split(b":", 1)[1].strip()
-                if data == b"[DONE]":
-                    return
-                yield data
-        rest += last
-        if len(rest) > MAX_EVENT:
-            raise ServerError(f"sends an event of more than {MAX_EVENT} bytes")
-    if rest.strip():
-        raise ServerError("ends its answer within an event")
-
-
 async def _whole(response: httpx2.Response) -> AsyncGenerator[bytes]:
     content = await _limited(response, MAX_EVENT)
     if content is None:
@@ -193,6 +176,8 @@ def _reason(error: httpx2.HTTPError, silence_s: float) -> str:
             return "cannot be reached"
         case httpx2.TimeoutException():
             return f"has sent nothing for {silence_s:g} s"
+        case EventTooLong():
+            return f"sends an event of more than {MAX_EVENT} bytes"
         case httpx2.RemoteProtocolError():
             return "broke off its answer, or does not speak HTTP"
     return f"broke the connection ({type(error).__name__})"

@@ -7,14 +7,17 @@ import json
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from gguf import dequantize
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from checkpoints.embedded import merge_adapter
+from checkpoints.embedded import file_weight, load_model, merge_adapter, model_config
 from checkpoints.files import find_checkpoint
 from core.errors import ModelError
 from core.generation import Sampling
@@ -115,3 +118,11 @@ def test_its_weights_know_the_capital_of_france(embedded: Model) -> None:
             return (await anext(steps)).token_ids[0]
 
     assert embedded.tokenizer.decode([asyncio.run(first_token())]) == " Paris"
+
+
+def test_weights_go_back_into_the_order_of_the_file(embedded_file: Any) -> None:
+    """llama.cpp and transformers order the rows of queries and keys differently; a GGUF file needs the former."""
+    weights = load_model(embedded_file, torch.float32, torch.device("cpu"), adapter=None).state_dict()
+    for tensor in embedded_file.tensors[:12]:
+        expected = dequantize(tensor.data, tensor.tensor_type)
+        assert np.array_equal(file_weight(tensor.name, weights, model_config(embedded_file)).numpy(), expected)

@@ -205,7 +205,7 @@ def test_greedy_tokens_are_those_of_our_engine(embedded: Model, remote: RemoteEn
         if same is not None:
             margins.append(margin(embedded.engine, [*start, *expected[:same]], expected[same], got[same]))
     print(f"same greedy tokens: {num_same} of {num_all}; margins {sorted(margins)}")
-    assert num_same >= 0.5 * num_all
+    assert num_same >= 0.75 * num_all
     assert all(one < NEAR_TIE for one in margins)
 
 
