@@ -20,7 +20,7 @@ import httpx2
 from bench.memory import resident_mb
 from bench.servers import server
 
-TEXT = " ".join(["The quick brown fox jumps over the lazy dog."] * 4)
+TEXT = ("The quick brown fox jumps over the lazy dog. " * 4).strip()
 MODEL = "functionary"
 
 

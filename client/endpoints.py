@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import httpx2
 
 from client.json_lines import Json
-from client.server_events import DONE, event_data
+from client.server_events import DONE, EventReader, EventTooLong
 from core.conversation import Call
 from core.errors import RequestError
 
@@ -122,7 +122,7 @@ class HttpEndpoint:
         except _BadRequest as bad_request:
             raise RequestError(str(bad_request), code=bad_request.code) from None
         is_finished = False
-        async with aclosing(response), aclosing(event_data(response)) as events:
+        async with aclosing(response), aclosing(_event_data(response)) as events:
             try:
                 async for data in events:
                     if data == DONE:
@@ -130,7 +130,7 @@ class HttpEndpoint:
                     chunk = self._chunk(data)
                     is_finished = is_finished or _has_finish_reason(chunk)
                     yield chunk
-            except (httpx2.TransportError, httpx2.DecodingError) as error:
+            except (httpx2.TransportError, httpx2.DecodingError, EventTooLong) as error:
                 raise NoAnswer(f"{self.base_url}: the stream broke: {str(error) or type(error).__name__}") from None
         if not is_finished:  # some servers send no [DONE]
             raise NoAnswer(f"{self.base_url}: the stream ended before its finish reason")
@@ -199,6 +199,15 @@ class _BadRequest(Exception):
     def __init__(self, message: str, code: str | None) -> None:
         super().__init__(message)
         self.code = code
+
+
+async def _event_data(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    reader = EventReader()
+    async for part in response.aiter_bytes():
+        for data in reader.feed(part):
+            yield data
+    if data := reader.end():  # some servers end their answer without a line break
+        yield data
 
 
 def _has_finish_reason(chunk: Json) -> bool:

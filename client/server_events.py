@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
-import httpx2
+from collections.abc import Iterator
 
 MAX_EVENT = 16 * 2**20  # bytes; vLLM's first event may repeat the ids of the prompt
 DONE = b"[DONE]"  # the data of the last event, which some servers leave out
 
 
-class EventTooLong(httpx2.DecodingError):
-    """An event has more than MAX_EVENT bytes."""
+class EventTooLong(Exception):
+    """An event has more than MAX_EVENT bytes. The message continues "the server ..."."""
 
 
-async def event_data(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """Yield the data of each event, without spaces around it. Raises EventTooLong, and httpx2's errors.
+class EventReader:
+    """Splits one answer into the data of its events. It arrives in parts of any size."""
 
-    `aiter_lines` would split events at characters like U+2028, which JSON allows in texts.
-    """
-    rest = bytearray()
-    async for part in response.aiter_bytes():
-        *lines, last = part.split(b"\n")
+    def __init__(self) -> None:
+        self._rest = bytearray()  # the beginning of a line
+
+    def feed(self, part: bytes) -> Iterator[bytes]:
+        """Yield the data of each event that `part` ends. Raises EventTooLong."""
+        *lines, last = part.split(b"\n")  # str.splitlines would also split at U+2028, which JSON allows in texts
         for line in lines:
-            rest += line
-            if data := _data(rest):
+            self._rest += line
+            if data := self.end():
                 yield data
-            rest = bytearray()
-        rest += last
-        if len(rest) > MAX_EVENT:
-            raise EventTooLong(f"an event has more than {MAX_EVENT} bytes")
-    if data := _data(rest):  # some servers end their answer without a line break
-        yield data
+        self._rest += last
+        if len(self._rest) > MAX_EVENT:
+            raise EventTooLong(f"sends an event of more than {MAX_EVENT} bytes")
 
-
-def _data(line: bytearray) -> bytes:
-    """Return the data of a line, or b"" if it has none. llama.cpp has written errors as `error: {...}`."""
-    name, _, data = bytes(line).partition(b":")
-    return data.strip() if name in (b"data", b"error") else b""
+    def end(self) -> bytes:
+        """Return the data of the line that has begun, without spaces around it, and end the line; b"" for no data."""
+        name, _, data = bytes(self._rest).partition(b":")
+        self._rest.clear()
+        return data.strip() if name in (b"data", b"error") else b""  # llama.cpp has written `error: {...}`

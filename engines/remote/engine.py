@@ -19,7 +19,6 @@ from core.generation import Sampling, Step
 from engines.checks import check_request
 from engines.metrics import EngineMetrics, FinishedReason
 from engines.remote.answer import Answer
-from engines.remote.closing import IS_CLOSING, Closing
 from engines.remote.dialect import Ask, Gain
 from engines.remote.health import HealthWatch
 from engines.remote.http import ServerError
@@ -28,6 +27,7 @@ from guarantees.matcher import ConstraintCompiler
 
 _BAD_REQUEST = frozenset({400, 413, 422})  # the request is at fault, so that another server would refuse it too
 _BUSY = 429
+IS_CLOSING = "the engine is shutting down"
 _TAIL_S = 1.0  # for what a server says after the last token
 
 log = logging.getLogger("functionary")
@@ -53,7 +53,7 @@ class RemoteEngine:
         )
         self._health = HealthWatch(self._servers)
         self._take_grammars = all(one.dialect.takes_grammars for one in servers)
-        self._closing = Closing()
+        self._is_closing = False
 
     @property
     def max_context(self) -> int:
@@ -77,11 +77,13 @@ class RemoteEngine:
         return ", ".join(told) + "".join(f"; {text}" for text in missing)
 
     def health(self) -> str:
-        return IS_CLOSING if self._closing.is_over else self._servers.fault()
+        return IS_CLOSING if self._is_closing else self._servers.fault()
 
     async def close(self) -> None:
-        self._closing.close()
+        self._is_closing = True
         await asyncio.to_thread(self._health.stop)
+        for server in self._servers:
+            server.http.close()
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Step]:
         check_request(prompt_ids, sampling, self._max_context, self._vocab_size)
@@ -133,7 +135,7 @@ class RemoteEngine:
     async def _taken(self, answer: Answer, gains: AsyncGenerator[Gain]) -> AsyncGenerator[Step]:
         """Yield what an answer takes of a server's stream, and close the stream."""
         async with aclosing(gains):
-            while gain := await self._closing.next(gains):
+            async for gain in gains:
                 step = answer.read(gain)
                 if step and step.finish_reason and gain.finish:
                     num_last = await _num_cached(gains)
@@ -169,6 +171,8 @@ class RemoteEngine:
                     self._servers.recover(server)
                 raise
             except ServerError as error:
+                if self._is_closing:
+                    raise EngineDown(IS_CLOSING, "shutting_down") from None
                 self._note(server, error)
                 if has_begun:
                     raise EngineError(f"the engine's server {error}") from None
@@ -200,8 +204,9 @@ class RemoteEngine:
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
-        log.warning("the engine's server %s %s", server.http.url, error)
-        if error.status not in _BAD_REQUEST | {_BUSY}:
+        if error.status in _BAD_REQUEST | {_BUSY}:
+            log.warning("the engine's server %s %s", server.http.url, error)
+        else:
             self._servers.fail(server, str(error))
 
 

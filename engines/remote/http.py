@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+import threading
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2
-
-from client.server_events import DONE, MAX_EVENT, EventTooLong, event_data
+from client.server_events import DONE, MAX_EVENT, EventReader, EventTooLong
+from engines.remote.connection import Connection, ConnectionFault, opened
 
 Json = dict[str, Any]
 
-CONNECT_S = 5.0
 CHECK_S = 10.0  # for the short questions at start and about the health
 MAX_ANSWER = 32 * 2**20  # bytes of an answer that is no stream
 MAX_REFUSAL = 65_536  # bytes that are read of the body of an error
@@ -39,13 +36,18 @@ class ServerError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
 class HttpServer:
     """One server. `url` has no slash at its end; `silence_s` is the longest time without a byte of an answer."""
 
-    url: str
-    key: str | None = None
-    silence_s: float = 120.0
+    def __init__(self, url: str, key: str | None = None, silence_s: float = 120.0) -> None:
+        self.url = url
+        self._silence_s = silence_s
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._lock = threading.Lock()
+        self._open: set[Connection] = set()
+        self._is_closed = False
 
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Json]:
         """POST `body` and yield the events of the answer. Closing the generator closes the connection.
@@ -53,83 +55,99 @@ class HttpServer:
         Ends after the event [DONE] or at the end of the answer. An answer in JSON is one event. Raises ServerError; an
         event with an error raises it too.
         """
-        timeout = httpx2.Timeout(self.silence_s, connect=CONNECT_S)
-        try:
-            async with (
-                self._client(timeout) as client,
-                client.stream("POST", self.url + path, json=body) as response,
-            ):
-                await _check(response)
-                kind = response.headers.get("content-type", "")
-                if "event-stream" not in kind and "json" not in kind:
+        async with self._answer("POST", path, body, self._silence_s) as (connection, headers):
+            kind = headers.get("content-type", "")
+            if "event-stream" not in kind:
+                if "json" not in kind:
                     raise ServerError(f"answers {path} with no event stream")
-                async with aclosing(event_data(response) if "event-stream" in kind else _whole(response)) as texts:
-                    async for text in texts:
-                        if text == DONE:
-                            return
-                        yield _event(text)
-        except httpx2.HTTPError as error:
-            raise ServerError(_reason(error, self.silence_s)) from None
+                yield _event(await _limited(connection, MAX_EVENT, path))
+                return
+            reader = EventReader()
+            while (part := await connection.part()) is not None:
+                for data in _fed(reader, part):
+                    if data == DONE:
+                        return
+                    yield _event(data)
+            if data := reader.end():  # some servers end their answer without a line break
+                yield _event(data)
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON of an answer that is no stream. Raises ServerError."""
         try:
-            async with (
-                asyncio.timeout(CHECK_S),
-                self._client(httpx2.Timeout(CHECK_S, connect=CONNECT_S)) as client,
-                client.stream(method, self.url + path, json=body) as response,
-            ):
-                await _check(response)
-                content = await _limited(response, MAX_ANSWER)
-        except httpx2.HTTPError as error:
-            raise ServerError(_reason(error, CHECK_S)) from None
+            async with asyncio.timeout(CHECK_S), self._answer(method, path, body, CHECK_S) as (connection, _):
+                content = await _limited(connection, MAX_ANSWER, path)
         except TimeoutError:
             raise ServerError(f"has not answered {path} within {CHECK_S:g} s") from None
-        if content is None:
-            raise ServerError(f"answers {path} with more than {MAX_ANSWER} bytes")
         try:
             return json.loads(content or b"null")
         except (ValueError, RecursionError):
             kind = "HTML" if content.lstrip()[:1] == b"<" else "text that is no JSON"
             raise ServerError(f"answers {path} with {kind}, so it is not an engine's API") from None
 
-    def _client(self, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
-        headers = {"Accept-Encoding": "identity"}  # events are small, and are wanted at once
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
-        return httpx2.AsyncClient(headers=headers, timeout=timeout, verify=_TLS, trust_env=False)
+    def close(self) -> None:
+        """End all connections, from any thread, and those that come."""
+        with self._lock:
+            self._is_closed = True
+            connections = list(self._open)
+        for connection in connections:
+            connection.abort_soon()
+
+    @asynccontextmanager
+    async def _answer(
+        self, method: str, path: str, body: Mapping[str, Any] | None, silence_s: float
+    ) -> AsyncGenerator[tuple[Connection, dict[str, str]]]:
+        """Send a request. Yields the connection and the headers of an answer with status 200. Raises ServerError."""
+        content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
+        try:
+            connection = await opened(self.url, silence_s)
+            try:
+                with self._lock:
+                    self._open.add(connection)
+                    if self._is_closed:
+                        raise ServerError("is asked for nothing any more")
+                status, headers = await connection.request(method, self.url + path, self._headers, content)
+                if (packing := headers.get("content-encoding", "identity")) != "identity":
+                    raise ServerError(f"packs its answers ({packing[:20]}) although it is told not to")
+                if status != 200:
+                    raise await _refusal(connection, status, headers, path)
+                yield connection, headers
+            finally:
+                with self._lock:
+                    self._open.discard(connection)
+                connection.abort()
+        except ConnectionFault as error:
+            raise ServerError(str(error)) from None
 
 
-_TLS = ssl.create_default_context()  # costs 10 ms, so that all connections share it
-
-
-async def _check(response: httpx2.Response) -> None:
-    """Raise ServerError unless the status is 200, with what the other side says about it."""
-    status = response.status_code
-    if status == 200:
-        return
-    path = response.request.url.path
-    if response.is_redirect:
-        raise ServerError(f"redirects {path} to another URL; name the server that answers itself", status)
-    said = _message(await _limited(response, MAX_REFUSAL) or b"")
-    raise ServerError(f"answers {path} with status {status}{f': {said}' if said else ''}", status)
-
-
-async def _limited(response: httpx2.Response, limit: int) -> bytes | None:
-    """Return the body, or None if it has more than `limit` bytes."""
+async def _refusal(connection: Connection, status: int, headers: Mapping[str, str], path: str) -> ServerError:
+    """Return the error for a status other than 200, with what the other side says about it."""
+    if 300 <= status < 400 and "location" in headers:
+        return ServerError(f"redirects {path} to another URL; name the server that answers itself", status)
     content = bytearray()
-    async for part in response.aiter_bytes():
+    try:
+        while len(content) < MAX_REFUSAL and (part := await connection.part()) is not None:
+            content += part
+    except ConnectionFault:
+        pass  # the status says enough
+    said = _message(bytes(content[:MAX_REFUSAL]))
+    return ServerError(f"answers {path} with status {status}{f': {said}' if said else ''}", status)
+
+
+async def _limited(connection: Connection, limit: int, path: str) -> bytes:
+    """Return the body. Raises ServerError if it has more than `limit` bytes."""
+    content = bytearray()
+    while (part := await connection.part()) is not None:
         content += part
         if len(content) > limit:
-            return None
+            raise ServerError(f"answers {path} with more than {limit} bytes")
     return bytes(content)
 
 
-async def _whole(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    content = await _limited(response, MAX_EVENT)
-    if content is None:
-        raise ServerError(f"answers with more than {MAX_EVENT} bytes")
-    yield content
+def _fed(reader: EventReader, part: bytes) -> Iterator[bytes]:
+    try:
+        yield from reader.feed(part)
+    except EventTooLong as error:
+        raise ServerError(str(error)) from None
 
 
 def _event(data: bytes) -> Json:
@@ -166,18 +184,3 @@ def _message(body: bytes) -> str:
         else body.decode("utf-8", "replace")
     )
     return " ".join(text.split())[:_SHOWN]
-
-
-def _reason(error: httpx2.HTTPError, silence_s: float) -> str:
-    match error:
-        case httpx2.ConnectTimeout():
-            return f"does not accept a connection within {CONNECT_S:g} s"
-        case httpx2.ConnectError():
-            return "cannot be reached"
-        case httpx2.TimeoutException():
-            return f"has sent nothing for {silence_s:g} s"
-        case EventTooLong():
-            return f"sends an event of more than {MAX_EVENT} bytes"
-        case httpx2.RemoteProtocolError():
-            return "broke off its answer, or does not speak HTTP"
-    return f"broke the connection ({type(error).__name__})"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from core.errors import ModelError
-from engines.remote import http
+from engines.remote import connection, http
 from engines.remote.connect import RemoteServers, connect
 from inference import Model
 from tests.support.remote_model import peer_of
@@ -132,7 +132,7 @@ def test_a_closed_port_is_one_line(chatml: Model) -> None:
 
 def test_a_connection_that_nobody_accepts_is_one_line(chatml: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full queue of connections: the system drops the packets, as a firewall does."""
-    monkeypatch.setattr(http, "CONNECT_S", 0.5)
+    monkeypatch.setattr(connection, "CONNECT_S", 0.5)
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -174,8 +174,7 @@ def test_a_server_that_speaks_no_http_is_one_line(chatml: Model) -> None:
     assert "HTTP" in message
 
 
-def test_answers_may_be_zipped_and_urls_may_end_in_v1(peer: Peer, chatml: Model) -> None:
-    peer.is_zipped = True
+def test_urls_may_end_in_v1(peer: Peer, chatml: Model) -> None:
     for url in (peer.url, f"{peer.url}/", f"{peer.url}/v1", f"{peer.url}/v1/"):
         engine = connect(RemoteServers((url,)), chatml.tokenizer, model="peer", vocab_size=272)
         assert engine.max_context == peer.max_context
