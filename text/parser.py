@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from core.turn_format import (
     ArgsDelta,
@@ -25,6 +26,7 @@ _NAME = re.compile(r"\s*[A-Za-z0-9_.-]{1,64}\s*")  # the names that a request ma
 _SPACE = re.compile(r"\s*")
 _MAX_NAME_LENGTH = 80  # characters, with the whitespace after the name; a longer "name" is text
 _MAX_HEAD_LENGTH = 400  # characters of one region of a head; a longer "head" is text
+_MAX_SHARED_MARKS = 16
 _STRING_REST = re.compile(STRING_REST, re.DOTALL)
 
 
@@ -118,7 +120,7 @@ class OutputParser:
 
     def _prepared(self, name: str) -> _Region:
         if name not in self._region_by_name:
-            self._region_by_name[name] = _Region(name, self._format.region(name))
+            self._region_by_name[name] = _region(name, self._format.region(name))
         return self._region_by_name[name]
 
     def _flush(self, *, is_end: bool = False) -> None:
@@ -357,6 +359,14 @@ class _Region:
             self.brackets = re.compile(rf"(?:{flat})*+({'|'.join(runs)})", re.DOTALL)
             self.strings |= {bracket: _BRACKET for bracket in "[]{}" if bracket not in self.strings}
         self.finder = MarkFinder(self.strings, skips_strings=self.has_strings)
+
+
+_shared_region = lru_cache(64)(_Region)
+
+
+def _region(name: str, region: Region) -> _Region:
+    """Return a region with its marks separated. All answers share those with few marks; many can take megabytes."""
+    return _shared_region(name, region) if len(region.marks) <= _MAX_SHARED_MARKS else _Region(name, region)
 
 
 def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:

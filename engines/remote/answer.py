@@ -34,7 +34,7 @@ class Answer:
     def __init__(
         self, prompt_ids: Sequence[int], sampling: Sampling, matcher: Matcher | None, max_context: int, vocab_size: int
     ) -> None:
-        self._prompt_ids = list(prompt_ids)
+        self._prompt_ids = prompt_ids
         self._sampling = sampling
         self._matcher = matcher
         self._max_tokens = min(sampling.max_tokens, max_context - len(prompt_ids))
@@ -48,7 +48,7 @@ class Answer:
     @property
     def ids(self) -> list[int]:
         """The prompt and the tokens of the answer so far: what a server has to continue."""
-        return self._prompt_ids + self._ids
+        return [*self._prompt_ids, *self._ids]
 
     @property
     def num_generated(self) -> int:

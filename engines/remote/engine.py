@@ -19,7 +19,7 @@ from core.generation import Sampling, Step
 from engines.checks import check_request
 from engines.metrics import EngineMetrics, FinishedReason
 from engines.remote.answer import Answer
-from engines.remote.dialect import Ask, Gain
+from engines.remote.dialect import Ask, Gain, Json, Reader
 from engines.remote.health import HealthWatch
 from engines.remote.http import ServerError
 from engines.remote.servers import Server, Servers
@@ -160,8 +160,12 @@ class RemoteEngine:
             has_begun = False
             try:
                 with self._servers.running(server, ids, sampling.owner):
-                    async with aclosing(self._read(server, ask)) as gains:
-                        async for gain in gains:
+                    reader = server.dialect.reader(ask, lambda: self._constraints.vocabulary)
+                    events = server.http.events(server.dialect.path, server.dialect.body(ask))
+                    async with aclosing(events):
+                        async for event in events:
+                            gain = _gain(reader, event)
+                            del event  # while the next one is awaited, no open stream keeps the last one
                             has_begun = has_begun or bool(gain.token_ids)
                             yield gain
                 self._servers.recover(server)
@@ -189,18 +193,6 @@ class RemoteEngine:
             raise EngineBusy
         raise EngineDown("; ".join(f"the engine's server {error}" for error in faults))
 
-    async def _read(self, server: Server, ask: Ask) -> AsyncGenerator[Gain]:
-        """Yield what the events of one answer add. Raises ServerError, or RequestError for what it cannot do."""
-        reader = server.dialect.reader(ask, lambda: self._constraints.vocabulary)
-        async with aclosing(server.http.events(server.dialect.path, server.dialect.body(ask))) as events:
-            async for event in events:
-                try:
-                    gain = reader.read(event)
-                except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                    reason = f"{type(error).__name__} at {error}"
-                    raise ServerError(f"sends an event of another shape ({reason})") from None
-                yield gain
-
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
@@ -208,6 +200,15 @@ class RemoteEngine:
             log.warning("the engine's server %s %s", server.http.url, error)
         else:
             self._servers.fail(server, str(error))
+
+
+def _gain(reader: Reader, event: Json) -> Gain:
+    """Return what an event adds. Raises ServerError for an event of another shape."""
+    try:
+        return reader.read(event)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        reason = f"{type(error).__name__} at {error}"
+        raise ServerError(f"sends an event of another shape ({reason})") from None
 
 
 async def _num_cached(gains: AsyncGenerator[Gain]) -> int:

@@ -55,7 +55,9 @@ class HttpServer:
         Ends after the event [DONE] or at the end of the answer. An answer in JSON is one event. Raises ServerError; an
         event with an error raises it too.
         """
-        async with self._answer("POST", path, body, self._silence_s) as (connection, headers):
+        asked = self._answer("POST", path, body, self._silence_s)
+        del body  # an open stream keeps nothing of its request
+        async with asked as (connection, headers):
             kind = headers.get("content-type", "")
             if "event-stream" not in kind:
                 if "json" not in kind:
@@ -98,6 +100,7 @@ class HttpServer:
     ) -> AsyncGenerator[tuple[Connection, dict[str, str]]]:
         """Send a request. Yields the connection and the headers of an answer with status 200. Raises ServerError."""
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
+        del body
         try:
             connection = await opened(self.url, silence_s)
             try:
@@ -106,6 +109,7 @@ class HttpServer:
                     if self._is_closed:
                         raise ServerError("is asked for nothing any more")
                 status, headers = await connection.request(method, self.url + path, self._headers, content)
+                del content
                 if (packing := headers.get("content-encoding", "identity")) != "identity":
                     raise ServerError(f"packs its answers ({packing[:20]}) although it is told not to")
                 if status != 200:
