@@ -17,7 +17,7 @@ ANSWER = (
 
 @given(st.lists(st.integers(0, len(ANSWER.encode())), max_size=9))
 def test_the_size_of_the_parts_changes_nothing(cuts: list[int]) -> None:
-    """Parts end anywhere, also inside a character. A text with U+2028 is one line. The last line break may be missing."""
+    """Parts end anywhere, also inside a character. U+2028 ends no line. The last line break may be missing."""
     content, ends = ANSWER.encode(), sorted(cuts)
     reader = EventReader()
     parts = [content[start:end] for start, end in zip([0, *ends], [*ends, len(content)], strict=True)]
