@@ -211,8 +211,9 @@ class RemoteEngine:
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
-        log.warning("the engine's server %s %s", server.http.url, error)
-        if error.status not in _BAD_REQUEST | {_BUSY}:
+        if error.status in _BAD_REQUEST | {_BUSY}:
+            log.warning("the engine's server %s %s", server.http.url, error)
+        else:
             self._servers.fail(server, str(error))
 
 

@@ -14,12 +14,12 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from client.server_events import DONE, MAX_EVENT, EventReader, EventTooLong
 from engines.remote.connection import Connection, ConnectionFault, opened
 
 Json = dict[str, Any]
 
 CHECK_S = 10.0  # for the short questions at start and about the health
-MAX_EVENT = 16 * 2**20  # bytes of one event; vLLM's first one repeats the ids of the prompt
 MAX_ANSWER = 32 * 2**20  # bytes of an answer that is no stream
 MAX_REFUSAL = 65_536  # bytes that are read of the body of an error
 _SHOWN = 200  # characters of the other side's message in an error of ours
@@ -65,19 +65,18 @@ class HttpServer:
                     raise ServerError(f"answers {path} with no event stream")
                 yield _event(await _limited(connection, MAX_EVENT, path))
                 return
-            rest, heard_at = bytearray(), time.monotonic()
+            reader, heard_at, num_lines = EventReader(), time.monotonic(), 0
             while (part := await connection.part()) is not None:
-                for line in _lines(rest, part):
-                    heard_at = time.monotonic()
-                    if line.startswith((b"data:", b"error:")):
-                        data = line.split(b":", 1)[1].strip()
-                        if data == b"[DONE]":
-                            return
-                        yield _event(data)
-                if time.monotonic() > heard_at + self._silence_s:
+                for data in _fed(reader, part):
+                    if data == DONE:
+                        return
+                    yield _event(data)
+                if reader.num_lines > num_lines:
+                    heard_at, num_lines = time.monotonic(), reader.num_lines
+                elif time.monotonic() > heard_at + self._silence_s:
                     raise ServerError(f"has sent no line with content for {self._silence_s:g} s")
-            if rest.strip():
-                raise ServerError("ends its answer within an event")
+            if data := reader.end():  # some servers end their answer without a line break
+                yield _event(data)
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON of an answer that is no stream. Raises ServerError."""
@@ -158,21 +157,11 @@ async def _limited(connection: Connection, limit: int, path: str) -> bytes:
     return bytes(content)
 
 
-def _lines(rest: bytearray, part: bytes) -> Iterator[bytes]:
-    """Yield the lines that `part` ends, but empty ones. All servers write an event's data in one line.
-
-    rest: the beginning of a line; what `part` has of the next line is put there.
-    """
-    *lines, last = part.split(b"\n")
-    for line in lines:
-        rest += line
-        whole = bytes(rest).strip()
-        rest.clear()
-        if whole:
-            yield whole
-    rest += last
-    if len(rest) > MAX_EVENT:
-        raise ServerError(f"sends an event of more than {MAX_EVENT} bytes")
+def _fed(reader: EventReader, part: bytes) -> Iterator[bytes]:
+    try:
+        yield from reader.feed(part)
+    except EventTooLong as error:
+        raise ServerError(str(error)) from None
 
 
 def _event(data: bytes) -> Json:
