@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 from typing import Any
-from urllib.parse import urlsplit
+
+from engines.remote.address import key_fault, server_url
 
 KEY_VARIABLE = "FUNCTIONARY_ENGINE_KEY"
 TITLE = "a server elsewhere that runs the model"
@@ -43,10 +44,7 @@ def engine_fault(options: argparse.Namespace) -> str:
     if given:
         option = f"--{given[0].replace('_', '-')}"
         return f"{option} has no meaning with --engine-url, whose server runs the model; leave one of them out"
-    key = _key(options)
-    if key is not None and not (key.strip() and key.isascii() and key.isprintable()):
-        return "--engine-key is empty or has other characters than ASCII; give the key that the server expects"
-    return ""
+    return key_fault(_key(options))
 
 
 def engine_arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -64,11 +62,6 @@ def _key(options: argparse.Namespace) -> str | None:
 
 def _url(text: str) -> str:
     try:
-        parts = urlsplit(text)
-        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none
-        is_server = False
-    has_more = any(mark in text for mark in "?#@")  # a key in the URL would be in the log; --engine-key is not
-    if not is_server or has_more or not text.isascii() or not text.isprintable() or " " in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is not the URL of a server; use one such as http://127.0.0.1:9000")
-    return text.rstrip("/")
+        return server_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -15,13 +15,13 @@ from typing import Protocol, Self
 import httpx2
 
 from client.json_lines import Json
+from client.server_events import DONE, EventReader, EventTooLong
 from core.conversation import Call
 from core.errors import RequestError
 
 NUM_TRIES = 4
 MAX_WAIT_S = 30.0  # the longest wait between two tries, even if the server asks for more
 _RETRIED = frozenset({408, 409, 425, 429})  # every status from 500 is retried too
-MAX_LINE = 16 * 2**20  # bytes of one event of a stream
 _CONTEXT = re.compile(r"context (length|size|window)")  # vLLM and SGLang; llama.cpp; others
 _BAD_REQUEST = frozenset({400, 413, 422})  # only this request is wrong; other statuses concern all requests
 
@@ -122,18 +122,15 @@ class HttpEndpoint:
         except _BadRequest as bad_request:
             raise RequestError(str(bad_request), code=bad_request.code) from None
         is_finished = False
-        async with aclosing(response), aclosing(_lines(response)) as lines:
+        async with aclosing(response), aclosing(_event_data(response)) as events:
             try:
-                async for line in lines:
-                    data = line.removeprefix(b"data:").strip()
-                    if not line.startswith(b"data:") or not data:
-                        continue
-                    if data == b"[DONE]":
+                async for data in events:
+                    if data == DONE:
                         return
                     chunk = self._chunk(data)
                     is_finished = is_finished or _has_finish_reason(chunk)
                     yield chunk
-            except (httpx2.TransportError, httpx2.DecodingError) as error:
+            except (httpx2.TransportError, httpx2.DecodingError, EventTooLong) as error:
                 raise NoAnswer(f"{self.base_url}: the stream broke: {str(error) or type(error).__name__}") from None
         if not is_finished:  # some servers send no [DONE]
             raise NoAnswer(f"{self.base_url}: the stream ended before its finish reason")
@@ -204,19 +201,13 @@ class _BadRequest(Exception):
         self.code = code
 
 
-async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """Yield the lines of a body. `aiter_lines` would split them at characters like U+2028, which JSON allows in texts.
-
-    Raises httpx2.DecodingError for a line of more than MAX_LINE bytes.
-    """
-    rest = b""
-    async for piece in response.aiter_bytes():
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield line
-        if len(rest) > MAX_LINE:
-            raise httpx2.DecodingError(f"a line has more than {MAX_LINE} bytes")
-    yield rest
+async def _event_data(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    reader = EventReader()
+    async for part in response.aiter_bytes():
+        for data in reader.feed(part):
+            yield data
+    if data := reader.end():  # some servers end their answer without a line break
+        yield data
 
 
 def _has_finish_reason(chunk: Json) -> bool:

@@ -35,7 +35,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     _add_model_options(parser.add_argument_group("model"))
     add_engine_options(parser.add_argument_group(ENGINE_ELSEWHERE))
     http = parser.add_argument_group("server")
-    http.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback needs --api-key")
+    http.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback needs a key")
     http.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
     http.add_argument(
         "--served-model-name",
@@ -252,8 +252,8 @@ def _look_for_lost_peers(listener: socket.socket) -> None:
 def introduction(model: Model, options: argparse.Namespace, port: int, tools: Sequence[Tool] = ()) -> str:
     """Return the lines that are printed once the model is loaded.
 
-    They have the model's names, the format, the calls, the server's tools, the device or the engine elsewhere, and the
-    address.
+    They have the model's names, the format, the calls, the server's tools, the device or the engine elsewhere, the
+    context, and the address.
     """
     shown = f"[{options.host}]" if ":" in options.host else options.host
     is_open = not has_keys(options) and {ANY_ORIGIN, "null"} & set(options.allow_origin)
@@ -265,7 +265,8 @@ def introduction(model: Model, options: argparse.Namespace, port: int, tools: Se
             f"format   {model.template.name}{f' ({model.template_reason})' if model.template_reason else ''}",
             f"calls    names bound to the request's functions, arguments {arguments}",
             *([f"tools    {_told_tools(tools)}"] if tools else []),
-            f"{where}   {model.engine.description()}, context of {model.engine.max_context} tokens",
+            f"{where}   {model.engine.description()}",
+            f"context  {model.engine.max_context} tokens",
             f"address  http://{shown}:{port}/v1",
             *(["caution  without --api-key, any web site in a browser here may use the model"] if is_open else []),
         )

@@ -21,7 +21,7 @@ CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _OPTION_NAME = "api-key-"  # the names of keys without one: api-key-1, api-key-2 and so on
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_COMMAND = 'printf %s "$KEY" | sha256sum'
+_COMMAND = 'printf %s "$KEY" | sha256sum | cut -c1-64'
 
 log = logging.getLogger("functionary")
 

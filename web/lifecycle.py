@@ -101,7 +101,7 @@ class Server(uvicorn.Server):
         admission = self._admission
         if not admission.is_draining:
             admission.is_draining = True
-            log.info("shutting down: %d running requests have %g s to end", admission.num_running, left_s)
+            log.info("shutting down: %d running requests have %.0f s to end", admission.num_running, left_s)
             for connection in list(self.server_state.connections):
                 connection.drain()  # type: ignore[union-attr]
         if not admission.num_running or left_s <= 0:

@@ -29,7 +29,11 @@ def telemetry_fault(options: argparse.Namespace) -> str:
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(text)
+        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number below 65,536, or a bracket is missing
+        is_server = False
+    if not is_server or parts.query or parts.fragment:
         raise argparse.ArgumentTypeError(f"{text!r} is not a URL of a collector; use one such as http://localhost:4318")
     return text

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from core.errors import ModelError
+from engines.remote.address import key_fault, server_url
 from engines.remote.dialect import Dialect, Facts
 from engines.remote.engine import RemoteEngine
 from engines.remote.http import HttpServer, ServerError
@@ -76,25 +76,17 @@ def connect(
 
 
 def _asked(url: str, where: RemoteServers, tokenizer: Tokenizer, model: str) -> Server:
-    _check_address(url, where.key)
-    http = HttpServer(url.rstrip("/").removesuffix("/v1"), where.key, where.silence_s)
+    try:
+        http = HttpServer(server_url(url), where.key, where.silence_s)
+    except ValueError as error:
+        raise ModelError(f"--engine-url {error}") from None
+    if fault := key_fault(where.key):
+        raise ModelError(f"--engine-url {url}: {fault}")
     try:
         return asyncio.run(_server(http, where.dialect, tokenizer, model))
     except ServerError as error:
         hint = "; check --engine-key" if error.status in (401, 403) else ""
         raise ModelError(f"--engine-url {url}: {error}{hint}") from None
-
-
-def _check_address(url: str, key: str | None) -> None:
-    try:
-        parts = urlsplit(url)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is no number below 65,536, or a bracket is missing
-        is_url = False
-    if not is_url or not url.isprintable() or any(mark in url for mark in " ?#@"):
-        raise ModelError(f"--engine-url {url!r} is no URL of a server, which is like http://127.0.0.1:8000")
-    if key and not (key.isascii() and key.isprintable()):
-        raise ModelError(f"--engine-url {url}: --engine-key has a character that no HTTP header can hold")
 
 
 async def _server(http: HttpServer, name: str | None, tokenizer: Tokenizer, model: str) -> Server:
@@ -112,11 +104,11 @@ async def _server(http: HttpServer, name: str | None, tokenizer: Tokenizer, mode
 
 
 def _dialect(name: str | None, models: Any) -> Dialect:
-    if name is not None:
-        return DIALECTS[name]
-    for dialect in DIALECTS.values():
-        if dialect.knows_itself(models):
-            return dialect
+    known = next((dialect for dialect in DIALECTS.values() if dialect.knows_itself(models)), None)
+    if name is not None and known and known.name != name:
+        raise ServerError(f"is a server of {known.name}, not of {name}; leave --engine out, or name {known.name}")
+    if found := known or DIALECTS.get(name or ""):
+        return found
     owner = str(models["data"][0].get("owned_by"))[:40]
     raise ServerError(
         f"is a server of {owner!r}; only vLLM, llama.cpp and SGLang take and give token ids (--engine names "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -14,6 +15,8 @@ from engines.remote.http import HttpServer
 from text.vocabulary import Vocabulary
 
 Json = dict[str, Any]
+
+LOWEST = -9999.0  # the logprob in place of minus infinity, or of one that a server does not tell; as in OpenAI's API
 
 
 @dataclass(frozen=True)
@@ -106,3 +109,11 @@ class Dialect(Protocol):
 
     def tokenize(self, text: str, model: str) -> tuple[str, Json]:
         """Return the path and the body of a request that tokenizes `text`, where control tokens are those tokens."""
+
+
+def cache_name(owner: str) -> str:
+    """Return the name under which an owner's prompts share cached prefixes on a server.
+
+    It is not the digest of the key, which does not leave the process.
+    """
+    return hashlib.sha256(b"cache " + owner.encode()).hexdigest()

@@ -161,19 +161,20 @@ class RemoteEngine:
         for server in self._servers.in_order(ids, sampling.owner):
             is_resumed = answer.num_generated > 0
             ask = Ask(ids, sampling, server.facts, is_single, allowed, grammar, is_resumed)
-            has_begun, num_empty = False, 0
+            has_begun = False
             try:
                 with self._servers.running(server, ids, sampling.owner):
                     reader = server.dialect.reader(ask, lambda: self._constraints.vocabulary)
                     events = server.http.events(server.dialect.path, server.dialect.body(ask))
+                    num_empty = 0
                     async with aclosing(events):
                         async for event in events:
                             gain = _gain(reader, event)
-                            del event  # while the next one is awaited, no open stream keeps the last one
-                            has_begun = has_begun or bool(gain.token_ids)
                             num_empty += not gain.token_ids
                             if num_empty > _MAX_EMPTY:
                                 raise ServerError("sends events without tokens and does not end its answer")
+                            del event  # while the next one is awaited, no open stream keeps the last one
+                            has_begun = has_begun or bool(gain.token_ids)
                             yield gain
                 self._servers.recover(server)
                 return
@@ -210,8 +211,9 @@ class RemoteEngine:
     def _note(self, server: Server, error: ServerError) -> None:
         """Log a fault, and leave the server out for a while unless only the request was at fault."""
         self._metrics.faults.inc()
-        log.warning("the engine's server %s %s", server.http.url, error)
-        if error.status not in _BAD_REQUEST | {_BUSY}:
+        if error.status in _BAD_REQUEST | {_BUSY}:
+            log.warning("the engine's server %s %s", server.http.url, error)
+        else:
             self._servers.fail(server, str(error))
 
 

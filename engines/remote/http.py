@@ -14,15 +14,14 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from client.server_events import DONE, MAX_EVENT, EventReader, EventTooLong
 from engines.remote.connection import Connection, ConnectionFault, opened
 
 Json = dict[str, Any]
 
 CHECK_S = 10.0  # for the short questions at start and about the health
-MAX_EVENT = 16 * 2**20  # bytes of one event; vLLM's first one repeats the ids of the prompt
 MAX_ANSWER = 32 * 2**20  # bytes of an answer that is no stream
 MAX_REFUSAL = 65_536  # bytes that are read of the body of an error
-_REFUSAL_S = 5.0
 _SHOWN = 200  # characters of the other side's message in an error of ours
 
 
@@ -66,18 +65,18 @@ class HttpServer:
                     raise ServerError(f"answers {path} with no event stream")
                 yield _event(await _limited(connection, MAX_EVENT, path))
                 return
-            rest, heard_at = bytearray(), time.monotonic()
+            reader, heard_at, num_lines = EventReader(), time.monotonic(), 0
             while (part := await connection.part()) is not None:
-                if b"\n" in part and (part + rest).strip():  # empty lines, and a line without end, count as silence
-                    heard_at = time.monotonic()
-                elif time.monotonic() > heard_at + self._silence_s:
-                    raise ServerError(f"has sent no line with content for {self._silence_s:g} s")
-                for data in _data(rest, part):
-                    if data == b"[DONE]":
+                for data in _fed(reader, part):
+                    if data == DONE:
                         return
                     yield _event(data)
-            if rest.strip():
-                raise ServerError("ends its answer within an event")
+                if reader.num_lines > num_lines:
+                    heard_at, num_lines = time.monotonic(), reader.num_lines
+                elif time.monotonic() > heard_at + self._silence_s:
+                    raise ServerError(f"has sent no line with content for {self._silence_s:g} s")
+            if data := reader.end():  # some servers end their answer without a line break
+                yield _event(data)
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON of an answer that is no stream. Raises ServerError."""
@@ -114,13 +113,13 @@ class HttpServer:
                     self._open.add(connection)
                     if self._is_closed:
                         raise ServerError("is asked for nothing any more")
-                async with asyncio.timeout(silence_s):  # for the whole head, interim answers included
+                async with asyncio.timeout(silence_s):  # for the whole head, and for the reason of a refusal
                     status, headers = await connection.request(method, self.url + path, self._headers, content)
+                    if status != 200:
+                        raise await _refusal(connection, status, headers, path)
                 del content
                 if (packing := headers.get("content-encoding", "identity")) != "identity":
                     raise ServerError(f"packs its answers ({packing[:20]}) although it is told not to")
-                if status != 200:
-                    raise await _refusal(connection, status, headers, path)
                 yield connection, headers
             finally:
                 with self._lock:
@@ -136,15 +135,15 @@ async def _refusal(connection: Connection, status: int, headers: Mapping[str, st
     """Return the error for a status other than 200, with what the other side says about it."""
     if 300 <= status < 400 and "location" in headers:
         return ServerError(f"redirects {path} to another URL; name the server that answers itself", status)
+    if status in (401, 403):  # what is said about a wrong key may hold the key, and clients read it
+        return ServerError(f"answers {path} with status {status}", status)
     content = bytearray()
     try:
-        async with asyncio.timeout(_REFUSAL_S):
-            while len(content) < MAX_REFUSAL and (part := await connection.part()) is not None:
-                content += part
-    except (ConnectionFault, TimeoutError):
+        while len(content) < MAX_REFUSAL and (part := await connection.part()) is not None:
+            content += part
+    except ConnectionFault:
         pass  # the status says enough
-    # What is said about a wrong key may hold the key, and clients read it.
-    said = "" if status in (401, 403) else _message(bytes(content[:MAX_REFUSAL]))
+    said = _message(bytes(content[:MAX_REFUSAL]))
     return ServerError(f"answers {path} with status {status}{f': {said}' if said else ''}", status)
 
 
@@ -158,21 +157,11 @@ async def _limited(connection: Connection, limit: int, path: str) -> bytes:
     return bytes(content)
 
 
-def _data(rest: bytearray, part: bytes) -> Iterator[bytes]:
-    """Yield the data of each event that `part` ends. All servers write an event's data in one line.
-
-    rest: the beginning of a line; what `part` has of the next line is put there.
-    """
-    *lines, last = part.split(b"\n")
-    for line in lines:
-        rest += line
-        whole = bytes(rest)
-        rest.clear()
-        if whole.startswith((b"data:", b"error:")):
-            yield whole.split(b":", 1)[1].strip()
-    rest += last
-    if len(rest) > MAX_EVENT:
-        raise ServerError(f"sends an event of more than {MAX_EVENT} bytes")
+def _fed(reader: EventReader, part: bytes) -> Iterator[bytes]:
+    try:
+        yield from reader.feed(part)
+    except EventTooLong as error:
+        raise ServerError(str(error)) from None
 
 
 def _event(data: bytes) -> Json:

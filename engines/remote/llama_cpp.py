@@ -10,12 +10,11 @@ from urllib.parse import quote
 import numpy as np
 
 from core.generation import TokenLogprob
-from engines.remote.dialect import Ask, Facts, Gain, Json
+from engines.remote.dialect import LOWEST, Ask, Facts, Gain, Json
 from engines.remote.http import HttpServer
 from engines.remote.spelling import lost_ids
 from text.vocabulary import Vocabulary
 
-_LOWEST = -9999.0
 _RAISED = 1000.0  # above the logits of all other tokens; naming these instead takes 0.8 MB and much longer
 _FINISH: dict[str, Literal["stop", "length"]] = {"eos": "stop", "word": "stop", "limit": "length"}
 
@@ -144,10 +143,10 @@ class _Reader:
                 reports.append(_unknown(token_id))
                 continue
             listed = one["top_logprobs"][: self._num_alternatives]
-            top = tuple((other["id"], max(_LOWEST, other["logprob"])) for other in listed)
-            reports.append(TokenLogprob(token_id, max(_LOWEST, one["logprob"]), top))
+            top = tuple((other["id"], max(LOWEST, other["logprob"])) for other in listed)
+            reports.append(TokenLogprob(token_id, max(LOWEST, one["logprob"]), top))
         return tuple(reports)
 
 
 def _unknown(token_id: int) -> TokenLogprob:
-    return TokenLogprob(token_id, _LOWEST)
+    return TokenLogprob(token_id, LOWEST)

@@ -79,9 +79,9 @@ class Servers:
         return "" if "" in faults else "; ".join(f"the engine's server {fault}" for fault in faults)
 
     def fail(self, server: Server, fault: str, pause_s: float | None = None) -> None:
-        """Leave a server out for a while, as Server.fail does."""
+        """Leave a server out for a while, as Server.fail does, and log each new fault."""
         with self._lock:
-            if not server.fault:
+            if server.fault != fault:
                 log.warning("the engine's server %s %s; it is left out until it works", server.http.url, fault)
             server.fail(fault, pause_s)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +9,10 @@ import numpy as np
 
 from core.errors import RequestError
 from core.generation import TokenLogprob
-from engines.remote.dialect import Ask, Facts, Gain, Json
+from engines.remote.dialect import LOWEST, Ask, Facts, Gain, Json, cache_name
 from engines.remote.http import HttpServer, ServerError
 from text.vocabulary import Vocabulary
 
-_LOWEST = -9999.0
 _FORBIDDEN = -1e9  # added to the logits of tokens that are not allowed
 
 
@@ -62,8 +60,8 @@ class SGLang:
                     "logprobs",
                 )
             wanted |= {"return_logprob": True, "top_logprobs_num": sampling.logprobs}
-        if sampling.owner:  # requests of one key share cached prefixes; the digest itself does not leave the process
-            wanted["extra_key"] = hashlib.sha256(b"cache " + sampling.owner.encode()).hexdigest()
+        if sampling.owner:
+            wanted["extra_key"] = cache_name(sampling.owner)
         return wanted
 
     def reader(self, ask: Ask, vocabulary: Callable[[], Vocabulary]) -> _Reader:
@@ -125,4 +123,4 @@ class _Reader:
 
 
 def _finite(value: float | None) -> float:
-    return _LOWEST if value is None else max(_LOWEST, value)
+    return LOWEST if value is None else max(LOWEST, value)

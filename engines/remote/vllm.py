@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from core.generation import TokenLogprob
-from engines.remote.dialect import Ask, Facts, Gain, Json
+from engines.remote.dialect import LOWEST, Ask, Facts, Gain, Json, cache_name
 from engines.remote.http import HttpServer, ServerError
 from text.vocabulary import Vocabulary
-
-_LOWEST = -9999.0
 
 
 class VLLM:
@@ -53,8 +50,8 @@ class VLLM:
             wanted["logit_bias"] = {str(token_id): bias for token_id, bias in sampling.logit_bias}
         if sampling.logprobs is not None:
             wanted |= {"logprobs": sampling.logprobs, "return_tokens_as_token_ids": True}
-        if sampling.owner:  # requests of one key share cached prefixes; the digest itself does not leave the process
-            wanted["cache_salt"] = hashlib.sha256(b"cache " + sampling.owner.encode()).hexdigest()
+        if sampling.owner:
+            wanted["cache_salt"] = cache_name(sampling.owner)
         if ask.is_resumed and ask.facts.has_priorities:
             wanted["priority"] = -1
         if ask.allowed is not None:
@@ -128,7 +125,7 @@ class _Reader:
         for token_id, value, top in zip(ids, found["token_logprobs"], found["top_logprobs"], strict=True):
             listed = sorted(((_id(key), number) for key, number in (top or {}).items()), key=lambda one: -one[1])
             reports.append(
-                TokenLogprob(token_id, _LOWEST if value is None else value, tuple(listed[: self._num_alternatives]))
+                TokenLogprob(token_id, LOWEST if value is None else value, tuple(listed[: self._num_alternatives]))
             )
         return tuple(reports)
 

@@ -170,7 +170,7 @@ def test_the_options_of_several_servers(monkeypatch: pytest.MonkeyPatch) -> None
     assert engine_arguments(read_options([])) == {}
     several = read_options(["--engine-url", "http://a:1/", "https://b", "--engine-url", "http://a:1/v1", "http://a:1"])
     assert engine_arguments(several) == {
-        "engine_urls": ("http://a:1", "https://b", "http://a:1/v1"),
+        "engine_urls": ("http://a:1", "https://b"),
         "engine": None,
         "engine_key": "from the environment",
     }

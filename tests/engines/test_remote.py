@@ -50,7 +50,7 @@ def test_greedy_answers_are_those_of_the_local_engine(
     served: tuple[RemoteEngine, Peer], llama: Model, change: dict[str, object]
 ) -> None:
     sampling = replace(GREEDY, **change)  # type: ignore[arg-type]
-    here, there = (asyncio.run(steps(engine, PROMPT, sampling)) for engine in (llama.engine, served[0]))  # type: ignore[arg-type]
+    here, there = (asyncio.run(steps(engine, PROMPT, sampling)) for engine in (llama.engine, served[0]))
     assert ids(there) == ids(here)
     assert there[-1].finish_reason == here[-1].finish_reason
     reports = [[report for step in got for report in step.logprobs] for got in (here, there)]
@@ -65,8 +65,8 @@ def test_greedy_answers_are_those_of_the_local_engine(
 def test_the_cache_of_the_server_is_told(served: tuple[RemoteEngine, Peer]) -> None:
     engine, peer = served
     prompt = [9] * 50
-    got = [asyncio.run(steps(engine, prompt, replace(GREEDY, owner="a"))) for _ in range(2)]  # type: ignore[arg-type]
+    got = [asyncio.run(steps(engine, prompt, replace(GREEDY, owner="a"))) for _ in range(2)]
     assert [sum(step.num_cached_tokens for step in one) for one in got] == [0, 48]
-    other = asyncio.run(steps(engine, prompt, replace(GREEDY, owner="b")))  # type: ignore[arg-type]
+    other = asyncio.run(steps(engine, prompt, replace(GREEDY, owner="b")))
     num_shared = 48 if peer.dialect.completions == "/completion" else 0  # llama.cpp has one cache for all keys
     assert sum(step.num_cached_tokens for step in other) == num_shared

@@ -232,7 +232,7 @@ def outcomes(played: tuple[Model, Peer], weights: dict[str, float], sampling: Sa
 
         async def one(seed: int) -> str:
             async with limit:
-                got = ids(await steps(model.engine, [5, 6], replace(sampling, seed=seed)))  # type: ignore[arg-type]
+                got = ids(await steps(model.engine, [5, 6], replace(sampling, seed=seed)))
             return b"".join(model.tokenizer.token_bytes(token_id) for token_id in got[:-1]).decode()
 
         return await asyncio.gather(*map(one, range(5000, 5000 + num)))

@@ -51,7 +51,7 @@ def test_cancelling_leaves_nothing_behind(front: Front, when: When | None, after
     front.peers[0].fault = Fault(when, "stall") if when else None
 
     async def cancelled() -> int:
-        task = asyncio.create_task(steps(front.engine, PROMPT, WRITES))  # type: ignore[arg-type]
+        task = asyncio.create_task(steps(front.engine, PROMPT, WRITES))
         await asyncio.sleep(after_s)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -74,7 +74,7 @@ def test_one_request_never_harms_another(two: Front) -> None:
             if number % 5 == 0:
                 await left_at(two.engine, 1 + number % 3)
                 return None
-            return ids(await steps(two.engine, [5, 6, number], WRITES))  # type: ignore[arg-type]
+            return ids(await steps(two.engine, [5, 6, number], WRITES))
 
         return await asyncio.gather(*map(one, range(40)))
 
@@ -90,7 +90,7 @@ def test_several_event_loops_use_one_engine(two: Front) -> None:
 
     def run() -> None:
         for _ in range(3):
-            found.append(ids(asyncio.run(steps(two.engine, PROMPT, WRITES))))  # type: ignore[arg-type]
+            found.append(ids(asyncio.run(steps(two.engine, PROMPT, WRITES))))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
@@ -106,14 +106,14 @@ def test_closing_the_engine_ends_its_requests(chatml: Model, front: Front) -> No
     with engine_over(chatml, front.peers[0], silence_s=60) as engine:
 
         async def closed() -> None:
-            task = asyncio.create_task(steps(engine, PROMPT, WRITES))  # type: ignore[arg-type]
+            task = asyncio.create_task(steps(engine, PROMPT, WRITES))
             await asyncio.to_thread(soon, lambda: bool(front.peers[0].num_running))
             await engine.close()
             with pytest.raises(EngineDown) as caught:
                 await asyncio.wait_for(task, 5)
             assert caught.value.code == "shutting_down"
             with pytest.raises(EngineDown):
-                await steps(engine, PROMPT, WRITES)  # type: ignore[arg-type]
+                await steps(engine, PROMPT, WRITES)
 
         asyncio.run(closed())
         assert "shutting down" in engine.health()
@@ -145,7 +145,7 @@ def test_a_failed_server_is_left_out_and_tried_again(two: Front, monkeypatch: py
     bad.fault = Fault("before head", "reset", times=1)
 
     def ask(number: int) -> None:
-        asyncio.run(steps(two.engine, [5, number], WRITES))  # type: ignore[arg-type]
+        asyncio.run(steps(two.engine, [5, number], WRITES))
 
     for number in range(6):
         ask(number)
@@ -162,7 +162,7 @@ def test_many_failures_at_once_pause_a_server_once(front: Front) -> None:
     front.peers[0].fault = Fault("after head", "reset")
 
     async def together() -> None:
-        found = await asyncio.gather(*(steps(front.engine, PROMPT, WRITES) for _ in range(10)), return_exceptions=True)  # type: ignore[arg-type]
+        found = await asyncio.gather(*(steps(front.engine, PROMPT, WRITES) for _ in range(10)), return_exceptions=True)
         assert all(isinstance(one, EngineDown) for one in found)
 
     asyncio.run(together())
@@ -173,12 +173,12 @@ def test_many_failures_at_once_pause_a_server_once(front: Front) -> None:
 def test_a_prompt_goes_where_its_beginning_was_read(two: Front) -> None:
     prompts = [[owner, *range(100)] for owner in (11, 12, 13, 14)]
     for prompt in prompts:
-        asyncio.run(steps(two.engine, prompt, WRITES))  # type: ignore[arg-type]
+        asyncio.run(steps(two.engine, prompt, WRITES))
     firsts = {body["prompt"][0]: peer for peer in two.peers for body in peer.bodies}
     for peer in two.peers:
         peer.bodies.clear()
     for prompt in prompts:
-        asyncio.run(steps(two.engine, [*prompt, 7], WRITES))  # type: ignore[arg-type]
+        asyncio.run(steps(two.engine, [*prompt, 7], WRITES))
     assert all(firsts[body["prompt"][0]] is peer for peer in two.peers for body in peer.bodies)
 
 
@@ -187,8 +187,8 @@ def test_errors_are_of_the_contracts_types(front: Front) -> None:
     for status, kind in ((400, RequestError), (429, EngineBusy), (500, EngineDown)):
         front.peers[0].replies[path] = Reply(status, {"error": {"message": "no"}})
         with pytest.raises(kind):
-            asyncio.run(steps(front.engine, PROMPT, WRITES))  # type: ignore[arg-type]
+            asyncio.run(steps(front.engine, PROMPT, WRITES))
     front.peers[0].replies.clear()
     front.peers[0].fault = Fault("mid-chunk")
     with pytest.raises(EngineError):
-        asyncio.run(steps(front.engine, PROMPT, WRITES))  # type: ignore[arg-type]
+        asyncio.run(steps(front.engine, PROMPT, WRITES))

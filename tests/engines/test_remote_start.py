@@ -93,6 +93,11 @@ def test_a_name_with_control_characters_is_not_printed(peer: Peer, chatml: Model
         peer.model_name = right
 
 
+def test_another_kind_of_server_than_named_is_one_line(peer: Peer, chatml: Model) -> None:
+    """`--engine llama.cpp` before a vLLM said only that /props does not exist."""
+    assert "is a server of vllm, not of llama.cpp" in line(chatml, peer.url, dialect="llama.cpp")
+
+
 def test_a_wrong_key_is_one_line(peer: Peer, chatml: Model) -> None:
     peer.key = "right"
     for key in (None, "wrong"):

@@ -44,7 +44,7 @@ def constraints(model: RandomModel, name: str) -> Iterator[Constraint]:
     ):
         request = ChatRequest("m", (), (tool,), ToolChoice(choice), reasoning=Reasoning(False))  # type: ignore[arg-type]
         for arguments in ("free", "schema"):
-            if found := constraint(request, template, model.tokenizer.token_id, arguments):  # type: ignore[arg-type]
+            if found := constraint(request, template, model.tokenizer.token_id, arguments):
                 yield found
     shaped = ChatRequest("m", (), (), response_format=ResponseFormat("json_schema", schema=SCHEMA))
     if found := constraint(shaped, template, model.tokenizer.token_id, "free"):

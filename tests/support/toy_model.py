@@ -45,7 +45,8 @@ def script_model(vocab_size: int, *scripts: Sequence[int]) -> LanguageModel:
     def logits(ids: Sequence[int]) -> Logits:
         ends = [(_num_written(script, ids), -number) for number, script in enumerate(scripts)]
         end, number = max(ends)
-        found = -np.arange(vocab_size, dtype=np.float32) / vocab_size  # of two other tokens, the lower id is likelier
+        found: Logits = np.arange(0, -vocab_size, -1, np.float32)  # of two other tokens, the lower id is likelier
+        found /= np.float32(vocab_size)
         found[scripts[-number][end]] = 30.0
         return found
 
@@ -134,7 +135,7 @@ class Sampler:
 
 def probabilities(logits: NDArray[np.float64], wanted: Wanted) -> NDArray[np.float64]:
     """Return the probabilities of the tokens that top-k, top-p and min-p keep. Their sum may be less than 1."""
-    found = np.exp(logits - logits.max())
+    found: NDArray[np.float64] = np.exp(logits - logits.max())
     found /= found.sum()
     order = np.argsort(-found, kind="stable")
     if wanted.top_k:
