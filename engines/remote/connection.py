@@ -87,16 +87,17 @@ async def opened(url: str, silence_s: float) -> Connection:
     """Connect to the server of an http or https URL. Raises ConnectionFault."""
     parts = urlsplit(url)
     tls = _tls() if parts.scheme == "https" else None
+    connect_s = min(CONNECT_S, silence_s)
     try:
-        async with asyncio.timeout(CONNECT_S):
+        async with asyncio.timeout(connect_s):
             reader, writer = await asyncio.open_connection(
                 parts.hostname, parts.port or (443 if tls else 80), ssl=tls, limit=_READ
             )
     except TimeoutError:
-        raise ConnectionFault(f"does not accept a connection within {CONNECT_S:g} s") from None
+        raise ConnectionFault(f"does not accept a connection within {connect_s:g} s") from None
     except ssl.SSLError as error:
         raise ConnectionFault(f"cannot be reached by TLS ({error.reason or error})") from None
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for a name with an empty or a too long part
         raise ConnectionFault("cannot be reached") from None
     return Connection(reader, writer, silence_s)
 

@@ -161,7 +161,7 @@ class RemoteEngine:
         for server in self._servers.in_order(ids, sampling.owner):
             is_resumed = answer.num_generated > 0
             ask = Ask(ids, sampling, server.facts, is_single, allowed, grammar, is_resumed)
-            has_begun = False
+            has_begun, num_empty = False, 0
             try:
                 with self._servers.running(server, ids, sampling.owner):
                     reader = server.dialect.reader(ask, lambda: self._constraints.vocabulary)
@@ -175,6 +175,9 @@ class RemoteEngine:
                                 raise ServerError("sends events without tokens and does not end its answer")
                             del event  # while the next one is awaited, no open stream keeps the last one
                             has_begun = has_begun or bool(gain.token_ids)
+                            num_empty += not gain.token_ids
+                            if num_empty > _MAX_EMPTY:
+                                raise ServerError("sends events without tokens and does not end its answer")
                             yield gain
                 self._servers.recover(server)
                 return

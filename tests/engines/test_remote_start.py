@@ -132,6 +132,7 @@ def test_another_tokenizer_is_one_line(peer: Peer, chatml: Model, llama: Model) 
         "unix:/run/engine.sock",
         "http://a b/",
         "http://:key@127.0.0.1",
+        "http://a..b",
         "http://127.0.0.1/?",
         "",
     ],
