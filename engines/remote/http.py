@@ -22,6 +22,7 @@ Json = dict[str, Any]
 CHECK_S = 10.0  # for the short questions at start and about the health
 MAX_ANSWER = 32 * 2**20  # bytes of an answer that is no stream
 MAX_REFUSAL = 65_536  # bytes that are read of the body of an error
+_REFUSAL_S = 5.0
 _SHOWN = 200  # characters of the other side's message in an error of ours
 
 
@@ -113,10 +114,10 @@ class HttpServer:
                     self._open.add(connection)
                     if self._is_closed:
                         raise ServerError("is asked for nothing any more")
-                async with asyncio.timeout(silence_s):  # for the whole head, and for the reason of a refusal
+                async with asyncio.timeout(silence_s):  # for the whole head, interim answers included
                     status, headers = await connection.request(method, self.url + path, self._headers, content)
-                    if status != 200:
-                        raise await _refusal(connection, status, headers, path)
+                if status != 200:
+                    raise await _refusal(connection, status, headers, path)
                 del content
                 if (packing := headers.get("content-encoding", "identity")) != "identity":
                     raise ServerError(f"packs its answers ({packing[:20]}) although it is told not to")
@@ -135,15 +136,15 @@ async def _refusal(connection: Connection, status: int, headers: Mapping[str, st
     """Return the error for a status other than 200, with what the other side says about it."""
     if 300 <= status < 400 and "location" in headers:
         return ServerError(f"redirects {path} to another URL; name the server that answers itself", status)
-    if status in (401, 403):  # what is said about a wrong key may hold the key, and clients read it
-        return ServerError(f"answers {path} with status {status}", status)
     content = bytearray()
     try:
-        while len(content) < MAX_REFUSAL and (part := await connection.part()) is not None:
-            content += part
-    except ConnectionFault:
+        async with asyncio.timeout(_REFUSAL_S):
+            while len(content) < MAX_REFUSAL and (part := await connection.part()) is not None:
+                content += part
+    except (ConnectionFault, TimeoutError):
         pass  # the status says enough
-    said = _message(bytes(content[:MAX_REFUSAL]))
+    # What is said about a wrong key may hold the key, and clients read it.
+    said = "" if status in (401, 403) else _message(bytes(content[:MAX_REFUSAL]))
     return ServerError(f"answers {path} with status {status}{f': {said}' if said else ''}", status)
 
 

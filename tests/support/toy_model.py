@@ -45,7 +45,7 @@ def script_model(vocab_size: int, *scripts: Sequence[int]) -> LanguageModel:
     def logits(ids: Sequence[int]) -> Logits:
         ends = [(_num_written(script, ids), -number) for number, script in enumerate(scripts)]
         end, number = max(ends)
-        found: Logits = np.arange(0, -vocab_size, -1, np.float32)  # of two other tokens, the lower id is likelier
+        found: Logits = np.arange(0, -vocab_size, -1, dtype=np.float32)  # of two other tokens, the lower id is likelier
         found /= np.float32(vocab_size)
         found[scripts[-number][end]] = 30.0
         return found
