@@ -126,9 +126,27 @@ class GrammarState:
                 self._text = self._opened(int(texts.argmax()))
                 return self._text.mask()
         if self._digits and self._digits.are_enough:
-            without_digits = allowed & ~vocabulary.starts_with_digit
-            return without_digits if without_digits.any() else allowed  # a multiple may need further digits
+            return self._ending(allowed)
         return allowed
+
+    def _ending(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Leave only tokens that end a number; if there are none, only digits after which it can end.
+
+        A multiple, as of 7, ends after certain digits only. All digits stay if one more does not suffice.
+        """
+        vocabulary = self._compiled.vocabulary
+        without_digits = allowed & ~vocabulary.starts_with_digit
+        if without_digits.any():
+            return without_digits
+        last = np.zeros_like(allowed)
+        for token_id in np.flatnonzero(allowed):
+            if len(vocabulary.token_bytes(int(token_id))) == 1:
+                after = self._matcher.deep_copy()
+                after.consume_token(int(token_id))
+                last[token_id] = (
+                    unpacked(after.compute_bitmask(), vocabulary.size) & ~vocabulary.starts_with_digit
+                ).any()
+        return last if last.any() else allowed
 
     def allows(self, token_id: int) -> bool:
         """Return whether `mask` has this token."""

@@ -293,6 +293,10 @@ def test_numbers_are_not_endless() -> None:
     ):
         assert of(schema, "7000", digits[:20], digits[:30]) == ["7000", digits[:20]]
     assert of({"type": "integer", "multipleOf": 1_000}, str(7 * 10**20), str(7 * 10**30)) == [str(7 * 10**20)]
+    for multiple in (7, 9, 13, 250):
+        short, long = str(multiple * 101), str(10**30 + -(10**30) % multiple)
+        # A model that repeated the zeros never met a multiple, and went on to its token limit.
+        assert of({"type": "integer", "multipleOf": multiple, "minimum": 100}, short, long) == [short]
     assert of({"type": "integer"}, str(10**20)) and not of({"type": "number"}, "1e9", "1E400")
     assert of({"type": "number"}, f"0.{digits[:10]}", f"0.{digits[:11]}") == [f"0.{digits[:10]}"]
 
