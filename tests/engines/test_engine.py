@@ -8,7 +8,7 @@ import math
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,9 @@ from engines.local.engine import LocalEngine
 from engines.local.forward import Span, forward
 from engines.local.sampling import Sampler
 from engines.local.scheduler import MAX_WAITING
+from engines.remote.engine import RemoteEngine
 from inference import Model
+from tests.support.remote_model import peer_of, remote
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.small_engine import num_requests
 
@@ -33,12 +35,18 @@ PROMPT = [5, 6, 7, 8]
 GREEDY = Sampling(max_tokens=12, temperature=0.0)
 
 
-@pytest.fixture(params=["local", "scripted"])
-def engine(request: pytest.FixtureRequest) -> Engine:
+@pytest.fixture(params=["local", "scripted", "vllm", "llama.cpp"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Each engine. The remote one has servers that play vLLM and llama.cpp with the local engine's model."""
     if request.param == "scripted":
-        return ScriptedEngine(range(10, 60), stop_id=2, max_context=512)
+        yield ScriptedEngine(range(10, 60), stop_id=2, max_context=512)
+        return
     model: Model = request.getfixturevalue("llama")
-    return model.engine
+    if request.param == "local":
+        yield model.engine
+        return
+    with remote(model, peer_of(model, request.getfixturevalue("llama_folder"), request.param)) as elsewhere:
+        yield elsewhere.engine
 
 
 @pytest.fixture
@@ -104,6 +112,9 @@ def test_closing_stops_the_request(engine: Engine) -> None:
     asyncio.run(leave_early())
     if isinstance(engine, ScriptedEngine):
         assert engine.num_active == 0
+        return
+    if isinstance(engine, RemoteEngine):  # test_remote_sharing.py looks at the other side
+        assert engine.registry.get_sample_value("functionary:num_requests_running") == 0
         return
     assert references
     assert _soon(lambda: all(ref() is None for ref in references)), "the request and its cache are still in memory"
