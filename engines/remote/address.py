@@ -12,7 +12,7 @@ def server_url(text: str) -> str:
         is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # the port is no number below 65,536, or a bracket is missing
         is_server = False
-    has_more = is_server and (parts.query or parts.fragment or parts.username)
+    has_more = any(mark in text for mark in "?#@")  # a key in the URL would be in the log; --engine-key is not
     if not is_server or has_more or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(f"{text!r} is not the URL of a server; use one such as http://127.0.0.1:9000")
     return text.rstrip("/").removesuffix("/v1")
