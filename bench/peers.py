@@ -128,12 +128,12 @@ def plot(rounds: Rounds, path: str) -> None:
     figure.savefig(path, dpi=110)
 
 
-def write(rounds: Rounds, about: str, folder: Path) -> None:
-    """Write the tables, the plot and the figures of the rounds so far."""
+def write(rounds: Rounds, about: str, path: Path) -> None:
+    """Write the tables, the plot and the figures of the rounds so far to files that begin with `path`."""
     text = "\n".join((about, "", *tables(rounds)))
-    write_whole(folder / "peers.json", json.dumps({"about": about, "rounds": rounds}) + "\n")
-    write_whole(folder / "peers.md", text)
-    plot(rounds, str(folder / "peers.png"))
+    write_whole(path.with_suffix(".json"), json.dumps({"about": about, "rounds": rounds}) + "\n")
+    write_whole(path.with_suffix(".md"), text)
+    plot(rounds, str(path.with_suffix(".png")))
     print(text, flush=True)
 
 
@@ -141,8 +141,9 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.peers", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--servers", nargs="+", metavar="NAME", help="some of those that are found")
+    parser.add_argument("--name", default="peers", help="of the files in bench/results (default: %(default)s)")
     options = parser.parse_args()
-    folder = ROOT / "bench" / "results"
+    path = ROOT / "bench" / "results" / options.name
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also ends the measured server
     with peers() as found:
         if unknown := set(options.servers or ()) - found.keys():
@@ -157,7 +158,7 @@ def main() -> None:
                     rounds[name].append(measure(port, peer, num_call_tokens))
                 print(name, json.dumps(rounds[name][-1]), flush=True)
             about = f"{machine()}. Medians of {number} round(s); a call has {num_call_tokens} tokens."
-            write(rounds, about, folder)
+            write(rounds, about, path)
 
 
 if __name__ == "__main__":
