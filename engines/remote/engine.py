@@ -159,7 +159,7 @@ class RemoteEngine:
             sampling, allowed = replace(sampling, max_tokens=1, min_tokens=0), self._with_tokens(answer.allowed())
         faults: list[ServerError] = []
         for server in self._servers.in_order(ids, sampling.owner):
-            is_resumed = answer.num_generated > 0
+            is_resumed = answer.num_asked > 1
             ask = Ask(ids, sampling, server.facts, is_single, allowed, grammar, is_resumed)
             has_begun = False
             try:

@@ -100,6 +100,16 @@ def test_a_presence_penalty_over_a_resumption_is_a_bias(chatml: Model) -> None:
     assert dict(answer.next_sampling().logit_bias) == {4: 2.0 - 0.5 - 2 * 0.25, 5: -0.75}
 
 
+def test_resumed_answers_go_first_where_the_server_has_priorities(chatml: Model, chatml_folder: Path) -> None:
+    """Otherwise each correction of an answer waits behind the new requests of all others."""
+    peer = peer_of(chatml, chatml_folder, "vllm", has_priorities=True, refuses_grammars=True)
+    with remote(chatml, peer) as model:
+        peer.forget()
+        generate(model, MESSAGES, temperature=0, max_tokens=30, **CASES["required"])
+    new, *resumed = (body.get("priority") for body in peer.bodies if "structured_outputs" not in body)
+    assert new is None and resumed and set(resumed) == {-1}
+
+
 # Requests that a guarantee costs
 
 

@@ -100,7 +100,7 @@ def _check(peer: Peer, body: Json, prompt: list[int], wanted: Wanted) -> None:
         raise Refused(400, f"This model's maximum context length is {peer.max_context} tokens.")
     if peer.refuses_grammars and "structured_outputs" in body:
         raise Refused(400, "Structured outputs are not available.")
-    if body.get("priority"):
+    if body.get("priority") and not peer.has_priorities:
         raise Refused(400, "Got priority but Priority scheduling is not enabled.")
     if wanted.max_tokens < 1:
         raise Refused(400, f"max_tokens must be at least 1, got {wanted.max_tokens}.")

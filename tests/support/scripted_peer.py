@@ -84,7 +84,7 @@ class Peer:
 
     token_s: seconds for each token. change: edits the events before they are sent; None drops one. replies: fixed
     answers by path. flood: bytes without a line break that are sent after the first event. is_zipped: answers are gzip.
-    refuses_grammars: requests with a grammar get 400.
+    refuses_grammars: requests with a grammar get 400. has_priorities: requests may have one.
     """
 
     dialect: PeerDialect
@@ -102,6 +102,7 @@ class Peer:
     flood: int = 0
     is_zipped: bool = False
     refuses_grammars: bool = False
+    has_priorities: bool = False
     num_requests: Counter[str] = field(default_factory=Counter)
     num_aborted: int = 0
     num_running: int = 0
