@@ -113,8 +113,8 @@ class RemoteEngine:
     async def _steps(self, answer: Answer, grammar: str) -> AsyncGenerator[Step]:
         """Yield the steps of an answer: forced tokens, then a server's stream up to a forbidden token, and so on.
 
-        In the place of a forbidden token, one token is asked for under the mask.
-        A token that a server does not tell in a stream is asked for too.
+        In the place of a forbidden token, one token is asked for under the mask. A token whose id a server does not
+        tell in a stream is asked for alone too.
         """
         while not answer.finish_reason:
             if not grammar and (step := answer.forced()):  # the grammar begins where the answer does
