@@ -156,9 +156,10 @@ class GrammarState:
         is_valid = self._matcher.validate_tokens([token_id]) == 1
         if self._matcher.is_error():
             return bool(self.mask()[token_id])
-        return is_valid and token_id in (
-            self.forced()[:1] or (token_id,)
-        )  # text that is certain has its usual tokens only
+        if not is_valid:
+            return False
+        certain = self.forced()  # text that is certain has its usual tokens only
+        return not certain or token_id == certain[0]
 
     def forced(self) -> list[int]:
         """Return the tokens that must come next; empty if the grammar allows several next tokens."""
